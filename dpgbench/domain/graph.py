@@ -1,0 +1,269 @@
+"""Question graphs: rows as they stand in a file, their problems, and the clean graph of an item.
+
+A row is kept as written (`QuestionRow`), because some scoring rules depend on the dirt;
+`PromptGraph` is what the benchmark means: every edge sound, parents before children.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+ProblemKind = Literal[
+    "dependency_word",
+    "self_parent",
+    "unknown_parent",
+    "forward_parent",
+    "cycle_edge",
+    "duplicate_question",
+    "split_item",
+    "conflicting_text",
+    "empty_text",
+    "empty_question",
+    "empty_category",
+]
+
+_PROBLEM_TEXT: dict[ProblemKind, str] = {
+    "dependency_word": "dependency has a part that is not a number: {}",
+    "self_parent": "question {} is its own parent",
+    "unknown_parent": "parent {} is not a question of this item",
+    "forward_parent": "parent {} stands after its child in the file",
+    "cycle_edge": "parent {} closes a cycle",
+    "duplicate_question": "question {} appears again",
+    "split_item": "rows of this item are not together; it began at row {}",
+    "conflicting_text": "prompt differs from the one at row {}",
+    "empty_text": "prompt is empty{}",
+    "empty_question": "question {} has no text",
+    "empty_category": "tuple {} names no category before '('",
+}
+
+
+class Category(NamedTuple):
+    """A question's category on both levels, for example ``attribute`` and ``attribute - color``."""
+
+    l1: str
+    l2: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow:
+    """One row of a benchmark file, as written.
+
+    Attributes:
+        row: the row as a spreadsheet numbers it; the header is row 1.
+        qid: the question's number within its item, from 1.
+        dependency: comma-separated parent numbers; ``0`` means none.
+        tuple: category and content, for example ``attribute - color (cube, purple)``.
+    """
+
+    row: int
+    item_id: str
+    text: str
+    keywords: str
+    qid: int
+    dependency: str
+    category_broad: str
+    category_detailed: str
+    tuple: str
+    question: str
+
+    @property
+    def category(self) -> Category:
+        """Category as the ELLA script reads it: from the part of `tuple` before ``(``."""
+        l2 = self.tuple.split("(")[0].strip()
+        return Category(l2.split("-")[0].strip(), l2)
+
+    @property
+    def column_category(self) -> Category:
+        """Category from the `category_*` columns, named like `category`."""
+        return Category(
+            self.category_broad, f"{self.category_broad} - {self.category_detailed}".strip()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong in a benchmark file: what, at which row, in which item."""
+
+    kind: ProblemKind
+    row: int
+    item_id: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"row {self.row} (item {self.item_id}): " + _PROBLEM_TEXT[self.kind].format(
+            self.detail
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of a clean graph; `parents` are sound and stand before it."""
+
+    qid: int
+    text: str
+    category: Category
+    parents: tuple[int, ...]
+    row: QuestionRow
+
+
+@dataclass(frozen=True)
+class PromptGraph:
+    """An item's prompt with its questions in topological order, and what was wrong in the file."""
+
+    item_id: str
+    text: str
+    questions: tuple[Question, ...]
+    problems: tuple[Problem, ...]
+
+    @cached_property
+    def by_id(self) -> dict[int, Question]:
+        """Question by its number."""
+        return {question.qid: question for question in self.questions}
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[QuestionRow]) -> PromptGraph:
+        """Return the clean graph of one item's rows (at least one).
+
+        Words, unknown parents and self-parents in a dependency are left out, and so is every edge
+        that closes a cycle, taken in file order. Of rows that repeat a question number the first
+        counts. Each omission is one `Problem`.
+        """
+        problems = list(_text_problems(rows))
+        kept = _first_of_each_question(rows, problems)
+        parents = _sound_parents(kept, problems)
+        questions = {
+            qid: Question(qid, row.question, row.category, tuple(parents[qid]), row)
+            for qid, row in kept.items()
+        }
+        ordered = tuple(questions[qid] for qid in topological_order(parents))
+        problems.sort(key=lambda problem: problem.row)
+        return cls(rows[0].item_id, rows[0].text, ordered, tuple(problems))
+
+
+def item_source(item_id: str) -> str:
+    """Return where an item comes from: the letters and underscores that its id starts with.
+
+    ``COCOval12`` -> ``COCOval``, ``stanford_paragraph_54`` -> ``stanford_paragraph``; an id of
+    digits only belongs to ``web``.
+    """
+    match = re.match(r"[A-Za-z_]*", item_id)
+    return (match.group().rstrip("_") if match else "") or "web"
+
+
+def parse_dependency(text: str) -> tuple[list[int], list[str]]:
+    """Return the parent numbers of a dependency, zeros left out, and its parts that are no number."""
+    numbers: list[int] = []
+    words: list[str] = []
+    for part in text.split(","):
+        try:
+            number = int(part.strip())
+        except ValueError:
+            words.append(part.strip())
+        else:
+            if number:
+                numbers.append(number)
+    return numbers, words
+
+
+def topological_order(parents: dict[int, list[int]]) -> list[int]:
+    """Return the keys so that parents stand before children; file order where that is free.
+
+    `parents` must be acyclic and name known keys only.
+    """
+    order: dict[int, None] = {}
+    for start in parents:
+        stack = [start]
+        while stack:
+            waiting = [parent for parent in parents[stack[-1]] if parent not in order]
+            if waiting:
+                stack.append(waiting[0])
+            else:
+                order[stack.pop()] = None
+    return list(order)
+
+
+def find_problems(items: Iterable[Sequence[QuestionRow]]) -> list[Problem]:
+    """Return every problem of a file's items, in file order."""
+    problems = [problem for rows in items for problem in PromptGraph.from_rows(rows).problems]
+    return sorted(problems, key=lambda problem: problem.row)
+
+
+def count_problems(problems: Iterable[Problem]) -> dict[str, int]:
+    """Return how often each kind of problem occurs, sorted by name."""
+    return dict(sorted(Counter(problem.kind for problem in problems).items()))
+
+
+def _text_problems(rows: Sequence[QuestionRow]) -> Iterable[Problem]:
+    first = rows[0]
+    if not first.text.strip():
+        yield Problem("empty_text", first.row, first.item_id, "")
+    for before, row in zip(rows, rows[1:], strict=False):
+        if row.text != first.text:
+            yield Problem("conflicting_text", row.row, row.item_id, str(first.row))
+        if row.row != before.row + 1:
+            yield Problem("split_item", row.row, row.item_id, str(first.row))
+    for row in rows:
+        if not row.question.strip():
+            yield Problem("empty_question", row.row, row.item_id, str(row.qid))
+        if not row.category.l1:
+            yield Problem("empty_category", row.row, row.item_id, repr(row.tuple))
+
+
+def _first_of_each_question(
+    rows: Sequence[QuestionRow], problems: list[Problem]
+) -> dict[int, QuestionRow]:
+    kept: dict[int, QuestionRow] = {}
+    for row in rows:
+        if row.qid in kept:
+            problems.append(Problem("duplicate_question", row.row, row.item_id, str(row.qid)))
+        else:
+            kept[row.qid] = row
+    return kept
+
+
+def _sound_parents(
+    kept: dict[int, QuestionRow], problems: list[Problem]
+) -> dict[int, list[int]]:
+    position = {qid: index for index, qid in enumerate(kept)}
+    parents: dict[int, list[int]] = {qid: [] for qid in kept}
+    for qid, row in kept.items():
+        numbers, words = parse_dependency(row.dependency)
+        for word in words:
+            problems.append(Problem("dependency_word", row.row, row.item_id, repr(word)))
+        for parent in dict.fromkeys(numbers):
+            kind = _edge_problem(qid, parent, position, parents)
+            if kind:
+                problems.append(Problem(kind, row.row, row.item_id, str(parent)))
+            if kind is None or kind == "forward_parent":
+                parents[qid].append(parent)
+    return parents
+
+
+def _edge_problem(
+    qid: int, parent: int, position: dict[int, int], parents: dict[int, list[int]]
+) -> ProblemKind | None:
+    if parent == qid:
+        return "self_parent"
+    if parent not in position:
+        return "unknown_parent"
+    if _reaches(parent, qid, parents):
+        return "cycle_edge"
+    return "forward_parent" if position[parent] > position[qid] else None
+
+
+def _reaches(start: int, goal: int, parents: dict[int, list[int]]) -> bool:
+    seen: set[int] = set()
+    stack = [start]
+    while stack:
+        qid = stack.pop()
+        if qid == goal:
+            return True
+        if qid not in seen:
+            seen.add(qid)
+            stack.extend(parents[qid])
+    return False

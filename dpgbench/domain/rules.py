@@ -1,0 +1,108 @@
+"""Scoring rules as data: what "the DPG-Bench score" means, by name.
+
+The same answers give different numbers under different rules, so a rule's name stands beside
+every result. A number or a choice that can move a score is a field here, never a branch elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dpgbench.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class ScoringRule:
+    """How answers become a score.
+
+    Attributes:
+        name: stands beside every result.
+        summary: one line for people.
+        skip_first_row: leave the file's first data row out (ELLA issue 61).
+        rows: ``consecutive``: only the last run of an item's rows that stand together counts;
+            ``all``: every row of the item.
+        bad_dependency: what a dependency with a part that is no number does: ``refuse`` the file,
+            leave its item ``ungated``, or ``ignore`` that part.
+        gate: which parents zero a question. ``file-order``: direct parents as they stand while the
+            questions are walked in file order; ``direct``: the direct parents' own answers;
+            ``ancestors``: all ancestors, in topological order.
+        unseen_parent: under ``file-order``, a parent further down the file counts by its
+            ``answer`` or as ``passed``.
+        unknown_parent: a parent that is not a question of the item makes the item ``fail`` or is
+            ``passed`` over.
+        overall: mean of ``items`` (of tile means) or of all ``questions`` of all tiles.
+        unscored_item: an item without a score is ``left-out`` of the mean or counts as ``zero``.
+        categories: named by the ``tuple`` or by the ``columns``.
+        category_tiles: categories look at the ``last`` tile or at ``all``.
+        category_stage: categories average answers ``raw`` or ``gated`` (after zeroing).
+    """
+
+    name: str
+    summary: str
+    source: str
+    skip_first_row: bool = False
+    rows: Literal["consecutive", "all"] = "all"
+    bad_dependency: Literal["refuse", "ungated", "ignore"] = "ignore"
+    gate: Literal["file-order", "direct", "ancestors"] = "ancestors"
+    unseen_parent: Literal["answer", "passed"] = "answer"
+    unknown_parent: Literal["fail", "passed"] = "passed"
+    overall: Literal["items", "questions"] = "items"
+    unscored_item: Literal["left-out", "zero"] = "left-out"
+    categories: Literal["tuple", "columns"] = "tuple"
+    category_tiles: Literal["last", "all"] = "all"
+    category_stage: Literal["raw", "gated"] = "gated"
+
+
+ELLA_REFERENCE = ScoringRule(
+    name="ella-reference",
+    summary="the ELLA authors' script, one process, bug for bug; what published numbers used",
+    source="TencentQQGYLab/ELLA, dpg_bench/compute_dpg_bench.py at commit 3c228f1",
+    skip_first_row=True,
+    rows="consecutive",
+    bad_dependency="refuse",
+    gate="file-order",
+    unseen_parent="answer",
+    unknown_parent="fail",
+    category_tiles="last",
+    category_stage="raw",
+)
+DSG = ScoringRule(
+    name="dsg",
+    summary="the Davidsonian Scene Graph repository's rule: direct parents only, no cascade",
+    source="j-min/DSG, arXiv 2310.18235",
+    bad_dependency="ungated",
+    gate="direct",
+    unknown_parent="fail",
+    unscored_item="zero",
+)
+CORRECTED_V1 = ScoringRule(
+    name="corrected-v1",
+    summary="what the benchmark means to measure: all rows, all ancestors, all tiles",
+    source="this project, docs/rules.md",
+)
+ULMEVAL = ScoringRule(
+    name="ulmeval",
+    summary="ULMEvalKit's scorer: mean over all questions of all images",
+    source="ULMEvalKit",
+    gate="file-order",
+    unseen_parent="passed",
+    overall="questions",
+    categories="columns",
+)
+
+RULES: dict[str, ScoringRule] = {
+    rule.name: rule for rule in (ELLA_REFERENCE, CORRECTED_V1, DSG, ULMEVAL)
+}
+DEFAULT_RULES = (ELLA_REFERENCE.name, CORRECTED_V1.name)
+
+
+def find_rule(name: str) -> ScoringRule:
+    """Return the rule called `name`.
+
+    Raises:
+        UsageError: there is none; near names are offered.
+    """
+    if name not in RULES:
+        raise unknown_name("rule", name, RULES, listing="dpgbench score --help")
+    return RULES[name]

@@ -1,0 +1,225 @@
+"""Answers to item scores: verdicts, zeroing, tile and item means under a rule.
+
+Averaging over items and categories lives in `aggregate`; this module never looks past one item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dpgbench.domain.graph import Category, PromptGraph, QuestionRow, parse_dependency
+from dpgbench.domain.rules import ScoringRule
+from dpgbench.errors import DataError, shortened
+
+YES = "yes"
+
+
+class Answer(NamedTuple):
+    """A judge's raw answer to one question about one tile.
+
+    `tile` counts from 0, row-major in the grid; `p_yes` is a probability, or None.
+    """
+
+    item_id: str
+    tile: int
+    qid: int
+    answer: str
+    p_yes: float | None = None
+
+
+Answers = Mapping[tuple[str, int], Mapping[int, str]]
+"""Answer text by (item_id, tile) and question number."""
+
+
+class PlannedQuestion(NamedTuple):
+    """A question as a rule sees it, in the order in which the rule walks."""
+
+    qid: int
+    parents: tuple[int, ...]
+    category: Category
+
+
+class Verdict(NamedTuple):
+    """What became of one answer: was it `yes`, and is it still after zeroing."""
+
+    raw: bool
+    gated: bool
+
+
+@dataclass(frozen=True)
+class ItemScore:
+    """An item under a rule: either `tiles` of verdicts, or the reason why it has no score.
+
+    Attributes:
+        tiles: for each tile, the verdict of each question, in the plan's order.
+        failure: None for a scored item.
+    """
+
+    item_id: str
+    plan: tuple[PlannedQuestion, ...]
+    tiles: tuple[dict[int, Verdict], ...]
+    failure: str | None = None
+
+    @property
+    def tile_scores(self) -> tuple[float, ...]:
+        """Share of questions that hold after zeroing, 0..1, for each tile."""
+        return tuple(
+            sum(verdict.gated for verdict in tile.values()) / len(tile) for tile in self.tiles
+        )
+
+    @property
+    def score(self) -> float:
+        """Mean of `tile_scores`, 0..1."""
+        return sum(self.tile_scores) / len(self.tile_scores)
+
+
+class ItemFailedError(Exception):
+    """The rule gives this item no score; the message says why."""
+
+
+def verdict(answer: str) -> bool:
+    """Return whether an answer counts: exactly ``yes`` does, nothing else."""
+    return answer == YES
+
+
+def collect(answers: Iterable[Answer]) -> dict[tuple[str, int], dict[int, str]]:
+    """Return answer texts by (item_id, tile) and question number; the last of a question counts."""
+    table: dict[tuple[str, int], dict[int, str]] = {}
+    for answer in answers:
+        table.setdefault((answer.item_id, answer.tile), {})[answer.qid] = answer.answer
+    return table
+
+
+def refuse_bad_dependencies(rows: Sequence[QuestionRow], rule: ScoringRule, name: str) -> None:
+    """Raise where the rule refuses a file with dependencies that are not integers.
+
+    Args:
+        rows: every row of the file `name`, in file order.
+
+    Raises:
+        DataError: names each such row and item.
+    """
+    if rule.bad_dependency != "refuse":
+        return
+    considered = rows[1:] if rule.skip_first_row else rows
+    bad = [row for row in considered if parse_dependency(row.dependency)[1]]
+    if bad:
+        places = [f"row {row.row} (item {row.item_id}: {row.dependency!r})" for row in bad]
+        raise DataError(
+            f"rule {rule.name} refuses {name}: dependency is not an integer at "
+            f"{shortened(places, 20)}; mend these rows or use --rule corrected-v1"
+        )
+
+
+def score_item(
+    item_id: str,
+    rows: Sequence[QuestionRow],
+    answers: Answers,
+    *,
+    rule: ScoringRule,
+    num_tiles: int,
+    first_row: int,
+) -> ItemScore:
+    """Return one item's verdicts under `rule`, or why it has none.
+
+    Args:
+        rows: the item's rows in file order.
+        answers: of all items; this item needs tiles 0 to `num_tiles` - 1.
+        first_row: row number of the file's first data row (a rule may skip it).
+    """
+    plan: tuple[PlannedQuestion, ...] = ()
+    try:
+        plan = plan_item(rows, rule, first_row)
+        tiles = tuple(
+            _gate(plan, _tile_answers(answers, item_id, tile, plan), rule)
+            for tile in range(num_tiles)
+        )
+    except ItemFailedError as failure:
+        return ItemScore(item_id, plan, (), str(failure))
+    return ItemScore(item_id, plan, tiles)
+
+
+def plan_item(
+    rows: Sequence[QuestionRow], rule: ScoringRule, first_row: int
+) -> tuple[PlannedQuestion, ...]:
+    """Return the item's questions as `rule` walks them.
+
+    Raises:
+        ItemFailedError: the rule leaves the item no question.
+    """
+    if rule.rows == "consecutive":
+        rows = _last_consecutive(rows)
+    if rule.skip_first_row:
+        rows = [row for row in rows if row.row != first_row]
+        if not rows:
+            raise ItemFailedError("its only row is the file's first, which this rule skips")
+    if rule.gate == "ancestors":
+        graph = PromptGraph.from_rows(rows)
+        return tuple(PlannedQuestion(q.qid, q.parents, q.category) for q in graph.questions)
+    return _plan_as_written(rows, rule)
+
+
+def _plan_as_written(
+    rows: Sequence[QuestionRow], rule: ScoringRule
+) -> tuple[PlannedQuestion, ...]:
+    parsed = {row.qid: parse_dependency(row.dependency) for row in rows}
+    ungated = rule.bad_dependency == "ungated" and any(words for _, words in parsed.values())
+    by_column = rule.categories == "columns"
+    plan: dict[int, PlannedQuestion] = {}
+    for row in rows:  # a repeated number replaces what it had, in its old place
+        parents = () if ungated else tuple(parsed[row.qid][0])
+        category = row.column_category if by_column else row.category
+        plan[row.qid] = PlannedQuestion(row.qid, parents, category)
+    return tuple(plan.values())
+
+
+def _last_consecutive(rows: Sequence[QuestionRow]) -> Sequence[QuestionRow]:
+    start = len(rows) - 1
+    while start and rows[start - 1].row == rows[start].row - 1:
+        start -= 1
+    return rows[start:]
+
+
+def _tile_answers(
+    answers: Answers, item_id: str, tile: int, plan: Sequence[PlannedQuestion]
+) -> dict[int, bool]:
+    given = answers.get((item_id, tile))
+    if not given:
+        raise ItemFailedError(f"no answers for tile {tile}")
+    missing = [question.qid for question in plan if question.qid not in given]
+    if missing:
+        raise ItemFailedError(f"tile {tile} has no answer to question {shortened(missing)}")
+    return {question.qid: verdict(given[question.qid]) for question in plan}
+
+
+def _gate(
+    plan: Sequence[PlannedQuestion], raw: dict[int, bool], rule: ScoringRule
+) -> dict[int, Verdict]:
+    """Return verdicts with questions zeroed whose parents failed, as the rule has it."""
+    seen_only = rule.gate == "file-order" and rule.unseen_parent == "passed"
+    state: dict[int, bool] = {} if seen_only else dict(raw)
+    gated: dict[int, bool] = {}
+    for question in plan:
+        zeroed = _parent_failed(question, state, rule)
+        holds = raw[question.qid] and not zeroed
+        gated[question.qid] = holds
+        if rule.gate != "direct":
+            state[question.qid] = holds
+    return {qid: Verdict(raw[qid], gated[qid]) for qid in raw}
+
+
+def _parent_failed(
+    question: PlannedQuestion, state: Mapping[int, bool], rule: ScoringRule
+) -> bool:
+    for parent in question.parents:  # stops at the first failed one, as the reference does
+        if parent not in state:
+            if rule.unknown_parent == "fail":
+                raise ItemFailedError(
+                    f"question {question.qid} names parent {parent}, "
+                    "which is not among the questions that this rule sees"
+                )
+        elif not state[parent]:
+            return True
+    return False

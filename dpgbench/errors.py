@@ -1,0 +1,87 @@
+"""Every error that a user can meet, and the exit code that it ends the command with.
+
+    DpgBenchError                 1
+    ├── UsageError                2   the command or its settings cannot be right
+    ├── DataError                 3   a file's content is not what it must be
+    ├── SetupError                4   weights, a package or a download is missing
+    ├── ResumeMismatchError       5   a run directory holds another run
+    └── IncompleteError           6   some of the work could not be done; what was done is kept
+        └── StorageError          6   the disk is full or refuses to be written
+
+An interrupt (Ctrl-C) ends with 130. Anything else is a bug and keeps its traceback.
+A message is one line with three facts: what, where (file, row, item), and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import ClassVar
+
+INTERRUPTED = 130
+
+
+class DpgBenchError(Exception):
+    """Base of all errors that end a command with a message instead of a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """Return the message as one line, whatever was put into it."""
+        return " ".join(str(part) for part in self.args).replace("\r", " ").replace("\n", " ")
+
+
+class UsageError(DpgBenchError):
+    """The command or a setting cannot be right."""
+
+    exit_code = 2
+
+
+class DataError(DpgBenchError):
+    """A file's content is not what it must be."""
+
+    exit_code = 3
+
+
+class SetupError(DpgBenchError):
+    """Something that the machine needs is missing; the message has the command that mends it."""
+
+    exit_code = 4
+
+
+class ResumeMismatchError(DpgBenchError):
+    """A run directory holds the work of another specification."""
+
+    exit_code = 5
+
+
+class IncompleteError(DpgBenchError):
+    """Some of the work could not be done; what was done is kept."""
+
+    exit_code = 6
+
+
+class StorageError(IncompleteError):
+    """A file could not be written: the disk is full, read-only or forbidden."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, listing: str) -> UsageError:
+    """Return the error for a name that nothing answers to, with near names offered.
+
+    Args:
+        kind: what was named, for example ``model``.
+        name: what the user wrote.
+        known: every name that would have been understood.
+        listing: the command that lists them.
+    """
+    known = sorted(known)
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    return UsageError(f"unknown {kind} '{name}'; {hint} ({listing} lists all)")
+
+
+def shortened(values: Sequence[object], limit: int = 5) -> str:
+    """Return the first `limit` values, comma-separated, and how many more there are."""
+    text = ", ".join(str(value) for value in values[:limit])
+    more = len(values) - limit
+    return f"{text} and {more} more" if more > 0 else text
