@@ -31,7 +31,7 @@ class Mean(NamedTuple):
     """An average: `score` times 100 (None over nothing), and how many things it is over."""
 
     score: float | None
-    count: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,7 @@ def score_answers(
 
 def _is_answered(item: Sequence[QuestionRow], answers: Answers, num_tiles: int) -> bool:
     qids = {row.qid for row in item}
-    return all(
-        qids <= answers.get((item[0].item_id, tile), {}).keys() for tile in range(num_tiles)
-    )
+    return all(qids <= answers.get((item[0].item_id, tile), {}).keys() for tile in range(num_tiles))
 
 
 def _body(items: Sequence[ItemScore], rule: ScoringRule) -> dict[str, Any]:
@@ -189,9 +187,7 @@ class _Averages:
         questions = Counter(
             q.category[level] for item in self.items if item.tiles for q in item.plan
         )
-        return {
-            name: self._category_entry(name, means, questions[name]) for name in names
-        }
+        return {name: self._category_entry(name, means, questions[name]) for name in names}
 
     def _category_entry(
         self, name: str, means: dict[str, dict[str, tuple[Mean, Interval]]], questions: int
@@ -201,7 +197,7 @@ class _Averages:
             "score": mean.score,
             "interval": interval,
             "questions": questions,
-            "answers": mean.count,
+            "answers": mean.number,
         }
         if len(means) > 1:
             entry |= {stage: means[stage][name][0].score for stage in means}
@@ -242,8 +238,8 @@ class _Averages:
         result: dict[str, tuple[Mean, Interval]] = {}
         for (name, parts), ends in zip(columns.items(), ranges, strict=True):
             total = math.fsum(part for part, _ in parts)
-            count = sum(number for _, number in parts)
-            score = 100 * total / count if count else None
+            number = sum(count for _, count in parts)
+            score = 100 * total / number if number else None
             interval = None if ends is None else (100 * ends[0], 100 * ends[1])
-            result[name] = (Mean(score, count), interval)
+            result[name] = (Mean(score, number), interval)
         return result

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 ProblemKind = Literal[
@@ -156,7 +157,7 @@ def item_source(item_id: str) -> str:
 
 
 def parse_dependency(text: str) -> tuple[list[int], list[str]]:
-    """Return the parent numbers of a dependency, zeros left out, and its parts that are no number."""
+    """Return a dependency's parent numbers, zeros left out, and its parts that are no number."""
     numbers: list[int] = []
     words: list[str] = []
     for part in text.split(","):
@@ -202,7 +203,7 @@ def _text_problems(rows: Sequence[QuestionRow]) -> Iterable[Problem]:
     first = rows[0]
     if not first.text.strip():
         yield Problem("empty_text", first.row, first.item_id, "")
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         if row.text != first.text:
             yield Problem("conflicting_text", row.row, row.item_id, str(first.row))
         if row.row != before.row + 1:
@@ -226,15 +227,12 @@ def _first_of_each_question(
     return kept
 
 
-def _sound_parents(
-    kept: dict[int, QuestionRow], problems: list[Problem]
-) -> dict[int, list[int]]:
+def _sound_parents(kept: dict[int, QuestionRow], problems: list[Problem]) -> dict[int, list[int]]:
     position = {qid: index for index, qid in enumerate(kept)}
     parents: dict[int, list[int]] = {qid: [] for qid in kept}
     for qid, row in kept.items():
         numbers, words = parse_dependency(row.dependency)
-        for word in words:
-            problems.append(Problem("dependency_word", row.row, row.item_id, repr(word)))
+        problems += [Problem("dependency_word", row.row, row.item_id, repr(word)) for word in words]
         for parent in dict.fromkeys(numbers):
             kind = _edge_problem(qid, parent, position, parents)
             if kind:

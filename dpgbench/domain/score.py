@@ -161,9 +161,7 @@ def plan_item(
     return _plan_as_written(rows, rule)
 
 
-def _plan_as_written(
-    rows: Sequence[QuestionRow], rule: ScoringRule
-) -> tuple[PlannedQuestion, ...]:
+def _plan_as_written(rows: Sequence[QuestionRow], rule: ScoringRule) -> tuple[PlannedQuestion, ...]:
     parsed = {row.qid: parse_dependency(row.dependency) for row in rows}
     ungated = rule.bad_dependency == "ungated" and any(words for _, words in parsed.values())
     by_column = rule.categories == "columns"
@@ -210,9 +208,7 @@ def _gate(
     return {qid: Verdict(raw[qid], gated[qid]) for qid in raw}
 
 
-def _parent_failed(
-    question: PlannedQuestion, state: Mapping[int, bool], rule: ScoringRule
-) -> bool:
+def _parent_failed(question: PlannedQuestion, state: Mapping[int, bool], rule: ScoringRule) -> bool:
     for parent in question.parents:  # stops at the first failed one, as the reference does
         if parent not in state:
             if rule.unknown_parent == "fail":

@@ -1,0 +1,165 @@
+"""What a run is asked to do: generation settings, grid, seeds, and the identity they make.
+
+Two runs with the same identity draw the same images; a change of anything in it is another run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from dpgbench.errors import UsageError
+
+SeedRule = Literal["per-tile", "per-item"]
+TILE_COUNTS = (1, 2, 4)
+_GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2)}  # tiles: (columns, rows)
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """How tiles lie in an image: row-major; 4 as 2x2, 2 side by side, 1 alone.
+
+    Attributes:
+        num_images: tiles in the grid: 1, 2 or 4.
+        tile_width_px: width of one tile.
+        tile_height_px: height of one tile.
+    """
+
+    num_images: int
+    tile_width_px: int
+    tile_height_px: int
+
+    def __post_init__(self) -> None:
+        check_num_images(self.num_images)
+        if self.tile_width_px < 1 or self.tile_height_px < 1:
+            raise UsageError(
+                f"a tile of {self.tile_width_px}x{self.tile_height_px} px cannot be drawn; "
+                "give a size of at least 1x1"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole grid in pixels."""
+        columns, rows = _GRIDS[self.num_images]
+        return columns * self.tile_width_px, rows * self.tile_height_px
+
+    def boxes(self) -> list[tuple[int, int, int, int]]:
+        """Return (left, top, right, bottom) of each tile in pixels."""
+        columns, _ = _GRIDS[self.num_images]
+        width, height = self.tile_width_px, self.tile_height_px
+        corners = [
+            ((tile % columns) * width, (tile // columns) * height)
+            for tile in range(self.num_images)
+        ]
+        return [(left, top, left + width, top + height) for left, top in corners]
+
+    @classmethod
+    def of_image(cls, num_images: int, size: tuple[int, int]) -> GridSpec | None:
+        """Return the grid that an image of `size` (width, height) holds; None if it cannot."""
+        columns, rows = _GRIDS[check_num_images(num_images)]
+        if size[0] % columns or size[1] % rows:
+            return None
+        return cls(num_images, size[0] // columns, size[1] // rows)
+
+
+def check_num_images(num_images: int) -> int:
+    """Return `num_images`.
+
+    Raises:
+        UsageError: it is not 1, 2 or 4.
+    """
+    if num_images not in TILE_COUNTS:
+        raise UsageError(f"--num-images {num_images}: a grid holds 1, 2 or 4 images")
+    return num_images
+
+
+def seed_for(rule: SeedRule, base_seed: int, item_id: str, tile: int) -> int:
+    """Return the seed of one tile, 0 <= seed < 2**63.
+
+    ``per-tile`` is ``base_seed + tile`` for every item; ``per-item`` is a hash of base, item and
+    tile. Neither depends on batch, order or device.
+    """
+    if rule == "per-tile":
+        return base_seed + tile
+    digest = hashlib.sha256(f"{base_seed}\n{item_id}\n{tile}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@dataclass(frozen=True)
+class GenerationSpec:
+    """Everything that a generator is told, so that nothing comes silently from a library default.
+
+    Attributes:
+        model: name as given, for example ``ella-sd15``.
+        steps: denoising steps; None where the model is a class of the user's own.
+        guidance_scale: classifier-free guidance; 1 means none.
+        scheduler: diffusers class name.
+        scheduler_config: arguments of that class that differ from its own defaults.
+        width_px: width of one image.
+        height_px: height of one image.
+        negative_prompt: what the unconditional branch is told.
+        dtype: ``float32``, ``float16`` or ``bfloat16``.
+        num_images: images a prompt: 1, 2 or 4.
+        seed_rule: name of the rule in `seed_for`.
+        base_seed: number that the rule starts from.
+        options: settings of one model family alone, such as ELLA's text length.
+    """
+
+    model: str
+    width_px: int
+    height_px: int
+    dtype: str
+    steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    scheduler_config: Mapping[str, Any] = field(default_factory=dict)
+    negative_prompt: str = ""
+    num_images: int = 4
+    seed_rule: SeedRule = "per-tile"
+    base_seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_num_images(self.num_images)
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"--steps {self.steps}: at least 1 is needed")
+        if self.base_seed < 0:
+            raise UsageError(f"--seed {self.base_seed}: seeds count from 0")
+
+    @property
+    def grid(self) -> GridSpec:
+        """The grid that the images make."""
+        return GridSpec(self.num_images, self.width_px, self.height_px)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain data, ready for a manifest."""
+        return asdict(self)
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces: the same text for the same data."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """Return 12 hexadecimal digits that stand for `identity`."""
+    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:12]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return each field that differs as ``path: old -> new``, sorted by path."""
+    lines: list[str] = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {_shown(before)} -> {_shown(after)}")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    return "(absent)" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)

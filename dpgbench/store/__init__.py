@@ -1,0 +1,1 @@
+"""Files: benchmarks, images, run directories. Knows no model and computes no score."""

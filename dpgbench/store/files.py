@@ -1,0 +1,166 @@
+"""Writing that survives a kill: atomic files, append-only lines with a torn tail ignored."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from dpgbench.errors import DataError, StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write `path` into one clear line.
+
+    Raises:
+        StorageError: the disk is full, read-only or forbidden.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno in _FULL else (error.strerror or str(error))
+        raise StorageError(
+            f"cannot write {path}: {reason}; what was written before is kept: "
+            "make room or choose another folder, then run the same command again"
+        ) from error
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Put `content` at `path`: a reader sees the old file or the new one, never a part.
+
+    Raises:
+        StorageError: it could not be written; the old file is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with a final newline, atomically."""
+    write_atomic(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as the indented JSON that files and ``--json`` hold."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        DataError: there is no such file, or it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; is this a run directory?") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is not valid JSON ({error}); restore it or start anew") from None
+
+
+class JsonLines:
+    """Appends one JSON object a line, each on disk before the next begins.
+
+    Opening cuts off a torn last line that a kill may have left.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _cut_torn_tail(path)
+            self._file: BinaryIO = path.open("ab")
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def append(self, *records: Mapping[str, Any]) -> None:
+        """Append `records` together and hand them to the operating system.
+
+        Raises:
+            StorageError: they could not be written.
+        """
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        with writing(self.path):
+            self._file.write(text.encode())
+            self._file.flush()
+
+
+def _cut_torn_tail(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        position, tail = size, b""
+        while position and b"\n" not in tail:
+            position = max(0, position - 65536)
+            file.seek(position)
+            tail = file.read(size - position)
+        file.truncate(position + tail.rfind(b"\n") + 1)
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines; a torn last line is ignored, no file is empty.
+
+    Raises:
+        DataError: a line in the middle is not a JSON object.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            if not isinstance(record, dict):
+                raise DataError(
+                    f"{path} line {number} is not a JSON object; remove that line to go on"
+                )
+            yield record
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_blob_id(content: bytes) -> str:
+    """Return the id that git gives to a file with this content (SHA-1, hexadecimal)."""
+    header = f"blob {len(content)}\0".encode()
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,149 @@
+"""Image grids: made from tiles, split into tiles, checked for size, written atomically."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpgbench.domain.spec import GridSpec
+from dpgbench.errors import DataError
+from dpgbench.store.files import write_atomic
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_PNG_COMPRESSION = 1  # noise hardly compresses; a higher level costs seconds a grid
+
+
+def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:
+    """Return the grid image of `tiles`, in row-major order.
+
+    Raises:
+        DataError: the number of tiles or the size of one does not fit the grid.
+    """
+    from PIL import Image
+
+    if len(tiles) != grid.num_images:
+        raise DataError(f"the model gave {len(tiles)} images instead of {grid.num_images}")
+    joined = Image.new("RGB", grid.size)
+    for tile, box in zip(tiles, grid.boxes(), strict=True):
+        if tile.size != (grid.tile_width_px, grid.tile_height_px):
+            raise DataError(
+                f"the model gave an image of {tile.size[0]}x{tile.size[1]} px instead of "
+                f"{grid.tile_width_px}x{grid.tile_height_px}"
+            )
+        joined.paste(tile.convert("RGB"), box[:2])
+    return joined
+
+
+def png_bytes(image: Image, text: Mapping[str, str] | None = None) -> bytes:
+    """Return `image` as PNG, with `text` chunks; the same bytes for the same input."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in sorted((text or {}).items()):
+        info.add_itxt(key, value)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=_PNG_COMPRESSION, pnginfo=info)
+    return buffer.getvalue()
+
+
+def write_image(path: Path, data: bytes) -> None:
+    """Put an encoded image at `path`, atomically."""
+    write_atomic(path, data)
+
+
+def open_tiles(path: Path, grid: GridSpec) -> list[Image]:
+    """Return the tiles of a grid, decoded, in RGB.
+
+    Raises:
+        DataError: the file is missing, cut off, no image, or of another size than `grid`.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            check_size(path, image.size, grid)
+            whole = image.convert("RGB")
+    except FileNotFoundError:
+        raise DataError(f"image {path.name} is missing") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"image {path.name} cannot be read: {error}") from None
+    return [whole.crop(box) for box in grid.boxes()]
+
+
+def check_size(path: Path, size: tuple[int, int], grid: GridSpec) -> None:
+    """Raise where an image of `size` is not the grid that was expected.
+
+    Raises:
+        DataError: says which size was expected.
+    """
+    if size != grid.size:
+        raise DataError(
+            f"image {path.name} is {size[0]}x{size[1]} px; expected {grid.size[0]}x{grid.size[1]} "
+            f"({grid.num_images} of {grid.tile_width_px}x{grid.tile_height_px}); "
+            "see --num-images and --tile-px"
+        )
+
+
+def is_whole(path: Path, grid: GridSpec) -> bool:
+    """Return whether `path` is an intact image of the grid's size."""
+    size = read_size(path)
+    if size != grid.size:
+        return False
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def read_size(path: Path) -> tuple[int, int] | None:
+    """Return (width, height) from an image's header, or None where it is not an image."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            return width, height
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def find_images(folder: Path, item_ids: Iterable[str]) -> dict[str, Path]:
+    """Return the image file of each item that has one: `<item_id>.png` (or jpg, jpeg, webp)."""
+    present = {path.name: path for path in folder.iterdir() if path.is_file()}
+    found: dict[str, Path] = {}
+    for item_id in item_ids:
+        for suffix in SUFFIXES:
+            if item_id + suffix in present:
+                found[item_id] = present[item_id + suffix]
+                break
+    return found
+
+
+def infer_grid(paths: Sequence[Path], num_images: int, tile_px: int | None) -> GridSpec:
+    """Return the grid that images hold: of `tile_px`, or of the most common size that fits.
+
+    Raises:
+        DataError: no image has a size that splits into `num_images` tiles.
+    """
+    if tile_px is not None:
+        return GridSpec(num_images, tile_px, tile_px)
+    sizes = Counter(size for path in paths if (size := read_size(path)))
+    for size, _ in sizes.most_common():
+        grid = GridSpec.of_image(num_images, size)
+        if grid is not None:
+            return grid
+    seen = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
+    raise DataError(
+        f"no image splits into {num_images} equal tiles (sizes: {seen or 'no readable image'}); "
+        "expected an even width and height for 4, an even width for 2; see --num-images"
+    )

@@ -1,0 +1,71 @@
+"""Reading text and CSV from other people: everything as text, every complaint with its row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dpgbench.errors import DataError, shortened
+
+csv.field_size_limit(10_000_000)
+
+
+def read_table(path: Path, required: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (row number, cells) of a CSV; the header is row 1 and every cell is text.
+
+    Raises:
+        DataError: missing file, not UTF-8, not CSV, a column of `required` is absent, no rows.
+    """
+    text = read_text(path)
+    if "\0" in text:
+        raise DataError(f"{path} holds NUL characters; it is not a CSV of text")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = 0
+    try:
+        header = next(reader, [])
+        _check_header(path, header, required)
+        for number, cells in enumerate(reader, 2):
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{path} row {number} has {len(cells)} cells, the header {len(header)}; "
+                    "check its quotes and commas"
+                )
+            rows += 1
+            yield number, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path} line {reader.line_num} is not valid CSV: {error}") from None
+    if not rows:
+        raise DataError(f"{path} has a header but no rows; at least one is needed")
+
+
+def _check_header(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
+    if not header:
+        raise DataError(f"{path} is empty; it needs a header and at least one row")
+    missing = [column for column in required if column not in header]
+    if missing:
+        raise DataError(
+            f"{path} has no column {shortened(missing, 9)}; "
+            f"its columns are {shortened(list(header), 12)}"
+        )
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, a byte order mark left out.
+
+    Raises:
+        DataError: it is missing, unreadable or not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; check the path") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8 and try again"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
