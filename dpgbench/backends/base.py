@@ -1,0 +1,181 @@
+"""What a generator and a judge must offer, and how one is named, described and found."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from dpgbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+UNTRAINED = "untrained: scores mean nothing"
+
+
+class Truncation(NamedTuple):
+    """How many prompts a text encoder cut: more tokens than its `limit`, specials included."""
+
+    limit: int | None
+    truncated: int
+    prompts: int
+
+
+class Generator(Protocol):
+    """Draws images for a prompt."""
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one RGB image a seed; the same prompt and seed give the same image."""
+
+    def truncation(self, prompts: Sequence[str]) -> Truncation:
+        """Return how many of `prompts` are too long for the text encoder."""
+
+
+class TileQuestions(NamedTuple):
+    """One image and everything that is asked about it; `qids` go with `questions`."""
+
+    item_id: str
+    tile: int
+    image: Image
+    qids: tuple[int, ...]
+    questions: tuple[str, ...]
+
+
+class JudgeAnswer(NamedTuple):
+    """A judge's answer to one question.
+
+    `text` is raw: only exactly ``yes`` counts. `p_yes` is a probability, None where the judge
+    gives none. `truncated` tells that the judge did not see the question's end.
+    """
+
+    text: str
+    p_yes: float | None = None
+    truncated: bool = False
+
+
+class Judge(Protocol):
+    """Answers questions about images."""
+
+    num_images_at_once: int
+    """How many images the judge likes to be given together."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the answers, as plain data for the manifest: weights, settings."""
+
+    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
+        """Return the answers for each tile, in the order of its questions."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """One set of weights that a model needs.
+
+    Attributes:
+        name: as in ``--weights NAME=PATH``.
+        source: where it comes from when no path is given, for people.
+        what: what the path must be.
+    """
+
+    name: str
+    source: str
+    what: str
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A generator that can be named.
+
+    Attributes:
+        target: ``module:Class`` of the `Generator`; built with (spec, weights, device).
+        defaults: fields of `GenerationSpec` that the model runs with unless told otherwise.
+        benchmark: what `--bench` is when it is not given.
+    """
+
+    name: str
+    summary: str
+    target: str
+    defaults: Mapping[str, Any]
+    roles: tuple[Role, ...] = ()
+    untrained: bool = False
+    benchmark: str = "dpg"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JudgeEntry:
+    """A judge that can be named; `target` is ``module:Class``, built with a `JudgeRequest`."""
+
+    name: str
+    summary: str
+    target: str
+    roles: tuple[Role, ...] = ()
+    untrained: bool = False
+
+
+@dataclass(frozen=True)
+class JudgeRequest:
+    """What a judge is built from.
+
+    Attributes:
+        weights: path by role, as given with ``--weights``.
+        revision: of weights that are fetched; None is the entry's own.
+        device: ``cpu``, ``cuda``, ...
+        dtype: ``float32``, ``float16`` or ``bfloat16``.
+        batch_size: questions at once; None leaves it to the judge.
+    """
+
+    name: str
+    weights: Mapping[str, str] = field(default_factory=dict)
+    revision: str | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch_size: int | None = None
+
+
+def import_target(target: str, what: str) -> Any:
+    """Return the object that ``package.module:Name`` names.
+
+    Raises:
+        UsageError: there is no such module, or nothing of that name in it.
+    """
+    module_name, _, attribute = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UsageError(f"{what} '{target}': cannot import {module_name}: {error}") from error
+    if not hasattr(module, attribute):
+        raise UsageError(f"{what} '{target}': module {module_name} has no {attribute}")
+    return getattr(module, attribute)
+
+
+def is_own_class(name: str) -> bool:
+    """Return whether a name has the form ``package.module:Class``."""
+    module, colon, attribute = name.partition(":")
+    return (
+        bool(colon)
+        and attribute.isidentifier()
+        and all(part.isidentifier() for part in module.split("."))
+    )
+
+
+def parse_weights(values: Sequence[str], roles: Sequence[Role], name: str) -> dict[str, str]:
+    """Return paths by role from ``ROLE=PATH`` words.
+
+    Raises:
+        UsageError: a word has another form, or names a role that `name` has not.
+    """
+    known = [role.name for role in roles]
+    weights: dict[str, str] = {}
+    for value in values:
+        role, equals, path = value.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--weights {value}: write ROLE=PATH, with a role of {known}")
+        if role not in known:
+            raise UsageError(
+                f"--weights {value}: {name} has no role '{role}'; its roles are "
+                f"{', '.join(known) or '(none)'}"
+            )
+        weights[role] = path
+    return weights

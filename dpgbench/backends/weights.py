@@ -1,0 +1,108 @@
+"""Finding weights: a path that the user gave, or the hub's copy; and what they hash to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpgbench.backends.base import ModelEntry, Role
+from dpgbench.errors import SetupError
+from dpgbench.store.hashes import digest, hash_files
+
+SD15_REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+ELLA_REPOSITORY = "QQGYLab/ELLA"
+ELLA_FILE = "ella-sd1.5-tsc-t5xl.safetensors"
+T5_FOLDER = "models--google--flan-t5-xl--text_encoder"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One role's weights on this machine: a file or a folder, and its files' hashes."""
+
+    path: Path
+    files: Mapping[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """One hash for all files."""
+        return digest(dict(self.files))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what goes into the manifest."""
+        return {"path": str(self.path), "sha256": self.sha256, "files": dict(self.files)}
+
+
+def locate_weights(entry: ModelEntry, given: Mapping[str, str]) -> dict[str, Weights]:
+    """Return the weights of each role of a model, fetched from the hub where no path is given.
+
+    Raises:
+        SetupError: a path does not exist, or the hub cannot be reached.
+    """
+    found = {}
+    for role in entry.roles:
+        path = _given_path(role, given[role.name]) if role.name in given else _fetch(role, entry)
+        found[role.name] = Weights(path, _hashes(path))
+    return found
+
+
+def _given_path(role: Role, text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise SetupError(
+            f"--weights {role.name}={text}: there is no such path; it must be {role.what}"
+        )
+    return path
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    if path.is_file():
+        return hash_files([path], path.parent)
+    files = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
+    ]
+    return hash_files(files, path)
+
+
+def _fetch(role: Role, entry: ModelEntry) -> Path:
+    if entry.name.startswith("hf:"):
+        local = Path(entry.name.removeprefix("hf:")).expanduser()
+        if local.is_dir():
+            return local
+    fetchers: dict[str, Callable[[], Path]] = {
+        "base": lambda: _fetch_pipeline(entry),
+        "connector": _fetch_connector,
+        "text_encoder": _fetch_text_encoder,
+    }
+    try:
+        return fetchers[role.name]()
+    except Exception as error:  # the hub's client raises errors of many kinds
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SetupError(
+            f"weights '{role.name}' of {entry.name} are not on this machine and cannot be fetched "
+            f"({role.source}): {first_line[:200]}; give a copy with --weights {role.name}=PATH "
+            f"({role.what})"
+        ) from error
+
+
+def _fetch_pipeline(entry: ModelEntry) -> Path:
+    from diffusers import DiffusionPipeline
+
+    repository = entry.name.removeprefix("hf:") if entry.name.startswith("hf:") else SD15_REPOSITORY
+    return Path(DiffusionPipeline.download(repository, use_safetensors=True))
+
+
+def _fetch_connector() -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(ELLA_REPOSITORY, ELLA_FILE))
+
+
+def _fetch_text_encoder() -> Path:
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(ELLA_REPOSITORY, allow_patterns=[f"{T5_FOLDER}/*"])
+    return Path(folder) / T5_FOLDER

@@ -1,0 +1,1 @@
+"""Work that can be stopped and taken up again: generate grids, ask judges, score answers."""

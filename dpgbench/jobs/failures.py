@@ -1,0 +1,36 @@
+"""When one item's failure is recorded so that the rest can go on, and when it is not."""
+
+from __future__ import annotations
+
+from dpgbench.errors import DataError, DpgBenchError
+
+_TOO_MANY_IN_A_ROW = 3
+
+
+class Failures:
+    """Failures by item id; a row of them means that the trouble is not with the items."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+        self._in_a_row = 0
+
+    def record(self, item_id: str, error: Exception) -> str:
+        """Note a failure and return its text.
+
+        Raises:
+            Exception: `error` itself, where it is not about one item, or is the third in a row of
+                a kind that nobody foresaw.
+        """
+        foreseen = isinstance(error, DpgBenchError)
+        if foreseen and not isinstance(error, DataError):
+            raise error
+        self._in_a_row += not foreseen
+        if self._in_a_row >= _TOO_MANY_IN_A_ROW:
+            raise error
+        text = str(error) if foreseen else f"{type(error).__name__}: {error}"
+        self.reasons[item_id] = " ".join(text.split())
+        return self.reasons[item_id]
+
+    def success(self) -> None:
+        """Note that an item went well."""
+        self._in_a_row = 0

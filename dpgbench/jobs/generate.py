@@ -1,0 +1,267 @@
+"""Prompts to grids: what is done, what is left, one item after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dpgbench.backends.base import UNTRAINED, Generator, ModelEntry, import_target
+from dpgbench.backends.models import find_model
+from dpgbench.backends.weights import Weights, locate_weights
+from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
+from dpgbench.errors import DataError, UsageError
+from dpgbench.jobs.failures import Failures
+from dpgbench.store.benchmarks import Benchmark
+from dpgbench.store.files import JsonLines, sha256_file
+from dpgbench.store.images import is_whole, join_tiles, png_bytes, write_image
+from dpgbench.store.manifest import Manifest, environment, now, open_manifest
+from dpgbench.store.rundir import RUNS, RunDir, file_name, is_run
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What to draw.
+
+    Attributes:
+        model: name as in `dpgbench models`.
+        benchmark: whose prompts.
+        items: ids to draw, in order.
+        weights: path by role; roles left out are fetched.
+        settings: fields of `GenerationSpec` that replace the model's own, such as `steps`.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        out: run directory; None is `runs/<model>-<identity>`.
+        command: the command line, for the manifest.
+    """
+
+    model: str
+    benchmark: Benchmark
+    items: Sequence[str]
+    weights: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    out: Path | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a run of `generate` did: grids drawn now, grids there before, failures by item."""
+
+    run: RunDir
+    drawn: int
+    kept: int
+    failures: Mapping[str, str]
+    untrained: bool
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A request with everything decided that decides the pictures."""
+
+    entry: ModelEntry
+    generator: Any
+    spec: GenerationSpec
+    weights: Mapping[str, Weights]
+    device: str
+
+
+def generate(request: GenerateRequest) -> Generated:
+    """Draw the grids that are not there yet, and return what was done.
+
+    Raises:
+        UsageError: unknown model or setting.
+        SetupError: weights are missing or wrong.
+        ResumeMismatchError: the run directory holds other work.
+        StorageError: the disk is full.
+    """
+    _check_prompts(request)
+    plan = _plan(request)
+    identity = _identity(plan, request.benchmark)
+    run = RunDir(request.out or RUNS / f"{file_name(request.model)}-{identity_hash(identity)}")
+    refuse_foreign_folder(run)
+    with run.locked():
+        manifest = open_manifest(run, _fresh_manifest(request, plan, identity))
+        manifest.add_items(request.items, request.benchmark.prompts)
+        manifest.commands += [request.command] if request.command else []
+        manifest.completed = None
+        manifest.write(run)
+        todo = _missing(run, request.items, plan)
+        failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
+        manifest.completed = now()
+        manifest.write(run)
+    drawn = len(todo) - len(failures)
+    return Generated(run, drawn, len(request.items) - len(todo), failures, plan.entry.untrained)
+
+
+def refuse_foreign_folder(run: RunDir) -> None:
+    """Raise where a run would be written into a folder that holds something else.
+
+    Raises:
+        UsageError: it is a file, or a folder that is neither empty nor a run.
+    """
+    path = run.path
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--out {path} is a file; name a folder")
+    if path.is_dir() and not is_run(path) and any(p.name != ".lock" for p in path.iterdir()):
+        raise UsageError(f"--out {path} is not empty and not a run; choose another folder")
+
+
+def _check_prompts(request: GenerateRequest) -> None:
+    for item_id in request.items:
+        rows = request.benchmark.items.get(item_id, ())
+        differing = [row.row for row in rows if row.text.strip() != rows[0].text.strip()]
+        if differing:
+            raise DataError(
+                f"{request.benchmark.path} row {differing[0]}: item {item_id} has another prompt "
+                f"than at row {rows[0].row}; ids must be unique"
+            )
+        if not request.benchmark.prompts[item_id]:
+            raise DataError(f"{request.benchmark.path}: item {item_id} has an empty prompt")
+
+
+def _plan(request: GenerateRequest) -> _Plan:
+    from dpgbench.backends.devices import default_dtype, find_device
+
+    entry = find_model(request.model)
+    device = find_device(request.device)
+    weights = locate_weights(entry, request.weights)
+    generator = import_target(entry.target, "model")
+    found = generator.defaults(entry, weights) if hasattr(generator, "defaults") else {}
+    settings = {"dtype": default_dtype(device), **entry.defaults, **found}
+    settings["options"] = {**entry.options, **settings.get("options", {})}
+    settings |= {key: value for key, value in request.settings.items() if value is not None}
+    known = {item.name for item in fields(GenerationSpec)}
+    unknown = sorted(settings.keys() - known)
+    if unknown:
+        raise UsageError(f"unknown setting {unknown[0]}; known: {', '.join(sorted(known))}")
+    return _Plan(entry, generator, GenerationSpec(model=entry.name, **settings), weights, device)
+
+
+def _identity(plan: _Plan, benchmark: Benchmark) -> dict[str, Any]:
+    return {
+        "generation": plan.spec.as_dict(),
+        "weights": {role: weights.sha256 for role, weights in plan.weights.items()},
+        "benchmark": {"name": benchmark.name, "prompts_sha256": benchmark.prompts_sha256},
+    }
+
+
+def _fresh_manifest(request: GenerateRequest, plan: _Plan, identity: dict[str, Any]) -> Manifest:
+    manifest = Manifest(
+        kind="generated",
+        model=request.model,
+        identity=identity,
+        items=[],
+        benchmark=describe_benchmark(request.benchmark),
+        num_images=plan.spec.num_images,
+        generation={
+            "device": plan.device,
+            "weights": {role: weights.describe() for role, weights in plan.weights.items()},
+        },
+        environment=environment(),
+    )
+    if plan.entry.untrained:
+        manifest.note(f"model {request.model} is {UNTRAINED}")
+    return manifest
+
+
+def describe_benchmark(benchmark: Benchmark) -> dict[str, Any]:
+    """Return what a manifest says of a benchmark: name, file, counts, hashes."""
+    return {
+        "name": benchmark.name,
+        "path": str(benchmark.path),
+        "items": len(benchmark.prompts),
+        "questions": benchmark.num_questions,
+        "prompts_sha256": benchmark.prompts_sha256,
+        "questions_sha256": benchmark.questions_sha256 if benchmark.has_graphs else None,
+    }
+
+
+def _missing(run: RunDir, items: Sequence[str], plan: _Plan) -> list[str]:
+    """Return the items without an intact grid; log grids that a kill left without a record."""
+    missing, unlogged = [], []
+    records = run.image_records()
+    for item_id in items:
+        if not is_whole(run.image(item_id), plan.spec.grid):
+            missing.append(item_id)
+        elif records.get(item_id, {}).get("error", "none") is not None:
+            unlogged.append(item_id)
+    with JsonLines(run.images_log) as lines:
+        for item_id in unlogged:
+            digest = sha256_file(run.image(item_id))
+            lines.append(_record(item_id, plan.spec, sha256=digest))
+    return missing
+
+
+def _record(item_id: str, spec: GenerationSpec, **values: Any) -> dict[str, Any]:
+    record = {"item_id": item_id, "sha256": None, "seeds": _seeds(item_id, spec)}
+    return {**record, "seconds": None, "error": None, **values}
+
+
+def _seeds(item_id: str, spec: GenerationSpec) -> list[int]:
+    return [
+        seed_for(spec.seed_rule, spec.base_seed, item_id, tile) for tile in range(spec.num_images)
+    ]
+
+
+def _draw_all(
+    run: RunDir, manifest: Manifest, request: GenerateRequest, plan: _Plan, todo: Sequence[str]
+) -> dict[str, str]:
+    from tqdm import tqdm
+
+    prompts = request.benchmark.prompts
+    generator: Generator = plan.generator(plan.entry, plan.spec, plan.weights, plan.device)
+    _note_truncation(generator, manifest, prompts)
+    manifest.write(run)
+    failures = Failures()
+    done = len(request.items) - len(todo)
+    with (
+        JsonLines(run.images_log) as lines,
+        tqdm(total=len(request.items), initial=done, unit="grid", desc=request.model) as progress,
+    ):
+        for item_id in todo:
+            lines.append(_draw_one(run, item_id, prompts[item_id], generator, plan, failures))
+            progress.update()
+    return failures.reasons
+
+
+def _draw_one(
+    run: RunDir,
+    item_id: str,
+    prompt: str,
+    generator: Generator,
+    plan: _Plan,
+    failures: Failures,
+) -> dict[str, Any]:
+    """Draw one grid and return its record; a failure is recorded, not raised."""
+    started = time.perf_counter()
+    text = {"Comment": f"{plan.spec.model} is {UNTRAINED}"} if plan.entry.untrained else {}
+    try:
+        tiles = generator.draw(prompt, _seeds(item_id, plan.spec))
+        data = png_bytes(join_tiles(tiles, plan.spec.grid), text)
+    except Exception as error:
+        return _record(item_id, plan.spec, error=failures.record(item_id, error))
+    write_image(run.image(item_id), data)
+    failures.success()
+    seconds = round(time.perf_counter() - started, 3)
+    digest = hashlib.sha256(data).hexdigest()
+    return _record(item_id, plan.spec, sha256=digest, seconds=seconds)
+
+
+def _note_truncation(generator: Generator, manifest: Manifest, prompts: Mapping[str, str]) -> None:
+    cut = generator.truncation([prompts[item_id] for item_id in manifest.items])
+    manifest.generation["truncation"] = cut._asdict()
+    if cut.truncated:
+        log.warning(
+            "%d of %d prompts are longer than the text encoder's %s tokens and are cut; "
+            "the model never sees their ends",
+            cut.truncated,
+            cut.prompts,
+            cut.limit,
+        )
