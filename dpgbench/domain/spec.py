@@ -163,3 +163,16 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 def _shown(value: Any) -> str:
     return "(absent)" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def check_seed_rule(name: str) -> SeedRule:
+    """Return `name`.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    if name == "per-tile":
+        return "per-tile"
+    if name == "per-item":
+        return "per-item"
+    raise UsageError(f"--seed-rule {name}: choose per-tile or per-item")

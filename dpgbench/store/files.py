@@ -112,10 +112,15 @@ class JsonLines:
         Raises:
             StorageError: they could not be written.
         """
-        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        text = "".join(json_line(record) for record in records)
         with writing(self.path):
             self._file.write(text.encode())
             self._file.flush()
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """Return `record` as one line of JSON, with its newline."""
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _cut_torn_tail(path: Path) -> None:

@@ -153,3 +153,21 @@ def newest_run(root: Path = RUNS) -> RunDir:
 def is_run(path: Path) -> bool:
     """Return whether a folder holds a run."""
     return (path / MANIFEST).is_file()
+
+
+def find_runs(paths: list[Path]) -> list[RunDir]:
+    """Return the runs at `paths`; without any, every run under `runs/` that has results.
+
+    Raises:
+        UsageError: a path is no run, or there is none.
+    """
+    for path in paths:
+        if not is_run(path):
+            raise UsageError(f"{path} is not a run (no {MANIFEST}); 'dpgbench score' makes one")
+    if paths:
+        return [RunDir(path) for path in paths]
+    runs = [RunDir(path.parent) for path in sorted(RUNS.glob(f"*/{MANIFEST}"))]
+    scored = [run for run in runs if run.score_files()]
+    if not scored:
+        raise UsageError(f"no scored run under {RUNS}/; name one, or run 'dpgbench score' first")
+    return scored

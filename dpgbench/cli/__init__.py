@@ -1,0 +1,52 @@
+"""The command line: one file a command; this one puts them together.
+
+Nothing heavy is imported here or at the top of a command's file, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from dpgbench.cli import (
+    demo,
+    doctor,
+    generate,
+    judges,
+    models,
+    prompts,
+    report,
+    score,
+)
+from dpgbench.cli.console import ending, setup, version
+
+app = typer.Typer(
+    name="dpgbench",
+    help="DPG-Bench, reproducible: generate grids, ask a judge, score, report.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _common(
+    show_version: bool = typer.Option(
+        False, "--version", callback=version, is_eager=True, help="Print the version and stop."
+    ),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Warnings and progress are not shown."),
+) -> None:
+    setup(quiet=quiet)
+
+
+for module in (generate, score, report, models, judges, doctor, demo):
+    module.register(app)
+app.add_typer(prompts.app, name="prompts")
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    with ending() as result:
+        app(standalone_mode=False)
+    sys.exit(result.exit_code)

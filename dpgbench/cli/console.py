@@ -1,0 +1,122 @@
+"""How commands speak: results on stdout, all else on stderr, errors as one line with a code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import typer
+
+from dpgbench.errors import INTERRUPTED, DpgBenchError, IncompleteError, StorageError, UsageError
+
+
+@dataclass
+class Result:
+    """How a command ended."""
+
+    exit_code: int = 0
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[Result]:
+    """Turn what a command raises into one line on stderr and an exit code.
+
+    An exception that nobody foresaw keeps its traceback.
+    """
+    result = Result()
+    try:
+        yield result
+    except DpgBenchError as error:
+        say(f"error: {error}")
+        result.exit_code = error.exit_code
+    except (typer.Exit, click.exceptions.Exit) as stop:
+        result.exit_code = stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message())
+        result.exit_code = UsageError.exit_code
+    except click.ClickException as error:
+        say(f"error: {' '.join(error.format_message().split())} (see --help)")
+        result.exit_code = UsageError.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        say("interrupted; what was done is kept: run the same command again to go on")
+        result.exit_code = INTERRUPTED
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except MemoryError:
+        raise
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        say(f"error: {error.strerror or error}: {error.filename or 'standard output'}")
+        result.exit_code = StorageError.exit_code
+
+
+def setup(*, quiet: bool) -> None:
+    """Send log lines to stderr, and keep libraries from talking."""
+    level = logging.ERROR if quiet else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.addLevelName(logging.WARNING, "warning")
+    logging.addLevelName(logging.ERROR, "error")
+    logging.getLogger("dpgbench").setLevel(level)
+    for variable in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(variable, "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if quiet:
+        os.environ["TQDM_DISABLE"] = "1"
+
+
+def version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        from dpgbench.store.manifest import toolkit_version
+
+        typer.echo(f"dpgbench {toolkit_version()}")
+        raise typer.Exit
+
+
+def say(message: str) -> None:
+    """Write one line to stderr."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON object to stdout."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a plain table to stdout; columns as wide as their longest cell but the last."""
+    table = [header, *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo(line.rstrip())
+
+
+def command_line() -> str:
+    """Return the command line as the user could type it again."""
+    return shlex.join(["dpgbench", *sys.argv[1:]])
+
+
+def raise_incomplete(missing: Mapping[str, str], what: str, *, partial: bool) -> None:
+    """Raise where items are missing and that is not expected.
+
+    Raises:
+        IncompleteError: says how many and why the first one is.
+    """
+    if missing and not partial:
+        first, reason = next(iter(missing.items()))
+        raise IncompleteError(
+            f"{len(missing)} items are {what}, first {first}: {reason}; what there is was kept"
+        )

@@ -1,0 +1,57 @@
+"""`dpgbench demo`: the whole path on the embedded benchmark and models, offline, on a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpgbench.cli.console import command_line, say
+
+MODELS = ("tiny-sd15", "tiny-ella-sd15")
+JUDGE = "tiny-mplug"
+BENCHMARK = "shapes"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where runs and report go.")] = Path(
+        "runs/demo"
+    ),
+    limit: Annotated[int, typer.Option("--limit", help="How many prompts.")] = 40,
+) -> None:
+    """Generate, judge, score and report two small models; the same command again resumes."""
+    from dpgbench.backends.base import JudgeRequest
+    from dpgbench.jobs.generate import GenerateRequest, generate
+    from dpgbench.jobs.score import ScoreRequest, score
+    from dpgbench.jobs.subject import subject_of_run
+    from dpgbench.report import build_report
+    from dpgbench.store.benchmarks import load_benchmark
+
+    benchmark = load_benchmark(BENCHMARK)
+    items = benchmark.select(limit=limit)
+    runs = []
+    for model in MODELS:
+        request = GenerateRequest(
+            model=model,
+            benchmark=benchmark,
+            items=items,
+            device="cpu",
+            out=out / model,
+            command=command_line(),
+        )
+        runs.append(generate(request).run)
+        subject = subject_of_run(runs[-1].path, None, None)
+        scored = score(subject, ScoreRequest(judge=JudgeRequest(JUDGE), command=command_line()))
+        for note in subject.manifest.notes:
+            say(f"note: {note}")
+        for result in scored.results:
+            typer.echo(f"{model}  {result['rule']}  {result['overall']:.2f}")
+    paths = build_report(runs, out / "report")
+    page = next(path for path in paths if path.suffix == ".html")
+    typer.echo(f"report: {page.resolve()}")

@@ -1,0 +1,98 @@
+"""`dpgbench generate`: prompts to grids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpgbench.cli.console import command_line, print_json, raise_incomplete, say
+from dpgbench.cli.options import AsJson, Bench, Device, Items, Limit, Source, Weights, split_items
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("generate")(generate)
+
+
+def generate(
+    model: Annotated[str, typer.Option("--model", help="Name; 'dpgbench models' lists them.")],
+    bench: Bench = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run directory [runs/MODEL-IDENTITY].")
+    ] = None,
+    num_images: Annotated[
+        int, typer.Option("--num-images", help="Images a prompt: 1, 2 or 4.")
+    ] = 4,
+    seed: Annotated[int, typer.Option("--seed", help="Base seed; tile k gets seed + k.")] = 0,
+    seed_rule: Annotated[
+        str, typer.Option("--seed-rule", help="per-tile (same seeds for every item) or per-item.")
+    ] = "per-tile",
+    steps: Annotated[int | None, typer.Option("--steps", help="Denoising steps.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", help="Classifier-free guidance scale.")
+    ] = None,
+    negative_prompt: Annotated[
+        str | None, typer.Option("--negative-prompt", help="What to keep out of the image.")
+    ] = None,
+    width: Annotated[int | None, typer.Option("--width", help="Pixels of one image.")] = None,
+    height: Annotated[int | None, typer.Option("--height", help="Pixels of one image.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="float32, float16 or bfloat16.")
+    ] = None,
+    device: Device = "auto",
+    weights: Weights = None,
+    limit: Limit = None,
+    items: Items = None,
+    source: Source = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a grid for each prompt; the same command again resumes."""
+    from dpgbench.backends.base import UNTRAINED, parse_weights
+    from dpgbench.backends.devices import check_dtype
+    from dpgbench.backends.models import find_model
+    from dpgbench.domain.spec import check_seed_rule
+    from dpgbench.jobs.generate import GenerateRequest
+    from dpgbench.jobs.generate import generate as run
+    from dpgbench.store.benchmarks import load_benchmark
+
+    entry = find_model(model)
+    benchmark = load_benchmark(bench or entry.benchmark)
+    chosen = benchmark.select(limit=limit, items=split_items(items), sources=source or ())
+    outcome = run(
+        GenerateRequest(
+            model=model,
+            benchmark=benchmark,
+            items=chosen,
+            weights=parse_weights(weights or [], entry.roles, model),
+            settings={
+                "num_images": num_images,
+                "base_seed": seed,
+                "seed_rule": check_seed_rule(seed_rule),
+                "steps": steps,
+                "guidance_scale": guidance,
+                "negative_prompt": negative_prompt,
+                "width_px": width,
+                "height_px": height,
+                "dtype": check_dtype(dtype) if dtype else None,
+            },
+            device=device,
+            out=out,
+            command=command_line(),
+        )
+    )
+    if outcome.untrained:
+        say(f"note: model {model} is {UNTRAINED}")
+    if as_json:
+        print_json(
+            {
+                "run": str(outcome.run.path),
+                "drawn": outcome.drawn,
+                "kept": outcome.kept,
+                "failures": dict(outcome.failures),
+            }
+        )
+    else:
+        typer.echo(f"{outcome.drawn} grids drawn, {outcome.kept} were there: {outcome.run.path}")
+    raise_incomplete(outcome.failures, "not drawn", partial=False)

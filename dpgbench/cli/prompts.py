@@ -1,0 +1,196 @@
+"""`dpgbench prompts`: the benchmarks themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from dpgbench.cli.console import print_json, print_table, say
+from dpgbench.cli.options import AsJson, Bench, Items, Limit, Source, split_items
+
+app = typer.Typer(help="The benchmarks: list, show, check, pull, count.", no_args_is_help=True)
+
+BenchArgument = Annotated[
+    str, typer.Argument(metavar="NAME|FILE.csv", help="Benchmark: dpg, shapes, or a CSV.")
+]
+
+
+@app.command("list")
+def list_items(
+    bench: Bench = None,
+    limit: Limit = None,
+    items: Items = None,
+    source: Source = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a benchmark's items, or (without --bench) the benchmarks."""
+    if bench is None:
+        _list_benchmarks(as_json)
+        return
+    from dpgbench.domain.graph import item_source
+    from dpgbench.store.benchmarks import load_benchmark
+
+    benchmark = load_benchmark(bench)
+    chosen = benchmark.select(limit=limit, items=split_items(items), sources=source or ())
+    if as_json:
+        print_json(
+            {
+                "benchmark": benchmark.name,
+                "items": [
+                    {
+                        "item_id": item_id,
+                        "source": item_source(item_id),
+                        "questions": len(benchmark.items.get(item_id, ())),
+                        "text": benchmark.prompts[item_id],
+                    }
+                    for item_id in chosen
+                ],
+            }
+        )
+        return
+    for item_id in chosen:
+        typer.echo(f"{item_id}\t{' '.join(benchmark.prompts[item_id].split())}")
+
+
+def _list_benchmarks(as_json: bool) -> None:
+    from dpgbench.errors import SetupError
+    from dpgbench.store.benchmarks import DPG, load_benchmark, packaged_names
+
+    rows = []
+    for name in (DPG, *packaged_names()):
+        try:
+            benchmark = load_benchmark(name)
+            rows.append([name, len(benchmark.prompts), benchmark.num_questions, benchmark.path])
+        except SetupError:
+            rows.append([name, 0, 0, "not here yet: dpgbench prompts pull"])
+    if as_json:
+        keys = ("name", "items", "questions", "path")
+        print_json({"benchmarks": [dict(zip(keys, map(_plain, row), strict=True)) for row in rows]})
+    else:
+        print_table(["name", "items", "questions", "path"], rows)
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, int) else str(value)
+
+
+@app.command()
+def show(
+    item_id: Annotated[str, typer.Argument(metavar="ID", help="An item's id.")],
+    bench: Bench = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print an item's prompt and its question graph as a tree."""
+    from dpgbench.domain.tree import draw_tree
+    from dpgbench.errors import unknown_name
+    from dpgbench.store.benchmarks import DPG, load_benchmark
+
+    benchmark = load_benchmark(bench or DPG)
+    if item_id not in benchmark.prompts:
+        raise unknown_name("item", item_id, benchmark.prompts, listing="dpgbench prompts list")
+    if not benchmark.has_graphs:
+        typer.echo(benchmark.prompts[item_id])
+        benchmark.require_graphs()
+    graph = benchmark.graph(item_id)
+    if as_json:
+        questions = [
+            {
+                "qid": q.qid,
+                "question": q.text,
+                "parents": list(q.parents),
+                "l1": q.category.l1,
+                "l2": q.category.l2,
+                "tuple": q.row.tuple,
+            }
+            for q in graph.questions
+        ]
+        print_json({"item_id": item_id, "text": graph.text, "questions": questions})
+        return
+    typer.echo(f"{item_id}\n{graph.text}\n")
+    for line in draw_tree(graph):
+        typer.echo(line)
+    for problem in graph.problems:
+        say(f"warning: {problem}")
+
+
+@app.command()
+def check(bench: BenchArgument, as_json: AsJson = False) -> None:
+    """List every problem of a benchmark's graphs; exit with 3 if there is one."""
+    from dpgbench.domain.graph import count_problems
+    from dpgbench.errors import DataError
+    from dpgbench.store.benchmarks import load_benchmark
+
+    benchmark = load_benchmark(bench)
+    benchmark.require_graphs()
+    problems = benchmark.problems()
+    if as_json:
+        listed = [
+            {"kind": p.kind, "row": p.row, "item_id": p.item_id, "message": str(p)}
+            for p in problems
+        ]
+        print_json({"problems": listed, "counts": count_problems(problems)})
+    else:
+        for problem in problems:
+            typer.echo(str(problem))
+    if problems:
+        counts = ", ".join(f"{n} {kind}" for kind, n in count_problems(problems).items())
+        raise DataError(f"{benchmark.path} has {len(problems)} problems: {counts}")
+    say(f"{len(benchmark.items)} items, {benchmark.num_questions} questions: no problem")
+
+
+@app.command()
+def pull(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER|ARCHIVE|CSV|URL",
+            help="A copy of your own instead of upstream's commit.",
+        ),
+    ] = None,
+) -> None:
+    """Store DPG-Bench in the cache, each file verified against its git blob id."""
+    from tqdm import tqdm
+
+    from dpgbench.store.benchmarks import DPG, QUESTIONS_FILE
+    from dpgbench.store.places import cache_folder
+    from dpgbench.store.pull import dpg_upstream
+    from dpgbench.store.pull import pull as run
+
+    upstream = dpg_upstream()
+    if source is None:
+        say(f"fetching {upstream.url}")
+    with tqdm(unit="B", unit_scale=True, desc="pull", delay=0.5) as bar:
+
+        def progress(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        pulled = run(source, cache_folder() / "benchmarks" / DPG, upstream, progress=progress)
+    typer.echo(f"{pulled.num_prompts} prompts verified and stored in {pulled.folder}")
+    if not pulled.has_questions:
+        say(
+            f"note: no questions ({QUESTIONS_FILE}) came with them: 'generate' works, 'score' "
+            f"needs 'dpgbench prompts pull' or 'dpgbench prompts pull --from {QUESTIONS_FILE}'"
+        )
+
+
+@app.command()
+def stats(bench: BenchArgument = "dpg", as_json: AsJson = False) -> None:
+    """Count items and questions by source, category and length."""
+    from dpgbench.domain.census import take_census
+    from dpgbench.store.benchmarks import load_benchmark
+
+    benchmark = load_benchmark(bench)
+    census = take_census(benchmark.prompts, list(benchmark.items.values()))
+    if as_json:
+        print_json({"benchmark": benchmark.name, **census})
+        return
+    typer.echo(f"{census['items']} items, {census['questions']} questions")
+    words: dict[str, Any] = census["words"]
+    typer.echo(f"words a prompt: {words['mean']:.1f} ({words['min']} to {words['max']})")
+    for title, key in (("source", "sources"), ("L1", "l1"), ("L2", "l2"), ("words", "lengths")):
+        if census[key]:
+            typer.echo("")
+            print_table([title, "count"], list(census[key].items()))

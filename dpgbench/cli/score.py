@@ -1,0 +1,210 @@
+"""`dpgbench score`: ask what was not asked yet, then score under each rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dpgbench.cli.console import command_line, print_json, print_table, raise_incomplete, say
+from dpgbench.cli.options import (
+    AsJson,
+    Bench,
+    Device,
+    Items,
+    Limit,
+    Partial,
+    Source,
+    Weights,
+    split_items,
+)
+
+if TYPE_CHECKING:
+    from dpgbench.backends.base import JudgeRequest
+    from dpgbench.jobs.subject import Subject
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("score")(score)
+
+
+def score(
+    target: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN|FOLDER]", help="A run, or a folder of images [newest run]."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option("--rule", help="Scoring rule, repeatable [ella-reference, corrected-v1]."),
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Name; 'dpgbench judges' lists them [mplug].")
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option("--answers", help="Recorded answers (CSV) instead of a judge."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="COLUMN=VALUE", help="Rows of --answers (repeatable)."),
+    ] = None,
+    bench: Bench = None,
+    num_images: Annotated[
+        int | None, typer.Option("--num-images", help="Tiles in each image: 1, 2 or 4 [4].")
+    ] = None,
+    tile_px: Annotated[
+        int | None, typer.Option("--tile-px", help="Side of a tile in pixels [from the images].")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Model name for the leaderboard.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run directory.")] = None,
+    weights: Weights = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Revision of the judge's weights to fetch.")
+    ] = None,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="The judge's precision; the reference is float32.")
+    ] = "float32",
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Questions at once.")
+    ] = None,
+    limit: Limit = None,
+    items: Items = None,
+    source: Source = None,
+    partial: Partial = False,
+    reference_files: Annotated[
+        bool, typer.Option("--reference-files", help="Also write the ELLA script's text files.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask what was not asked yet, then score; results are written into the run."""
+    from dpgbench.domain.rules import DEFAULT_RULES, find_rule
+    from dpgbench.jobs.score import ScoreRequest
+    from dpgbench.jobs.score import score as run
+
+    rules = rule or DEFAULT_RULES
+    for wanted in rules:
+        find_rule(wanted)
+    choice = {"limit": limit, "items": split_items(items), "sources": source or []}
+    place = {"bench": bench, "num_images": num_images, "out": out, "name": name}
+    if answers:
+        subject = _of_answers(answers, where or [], place, choice)
+        request = None
+    else:
+        request = _judge(judge, weights or [], revision, device, dtype, batch_size)
+        subject = _of_images(target, place, tile_px, choice)
+        if subject.manifest.kind == "answers":
+            request = None
+    outcome = run(
+        subject,
+        ScoreRequest(
+            rules=rules,
+            judge=request,
+            partial=partial,
+            reference_files=reference_files,
+            command=command_line(),
+        ),
+    )
+    for note in subject.manifest.notes:
+        say(f"note: {note}")
+    if as_json:
+        print_json({"results": list(outcome.results)})
+    else:
+        _print(outcome.results)
+        typer.echo(f"results: {outcome.run.path / 'scores'}")
+    if outcome.refused:
+        raise outcome.refused[0]
+    raise_incomplete(outcome.incomplete, "not scored", partial=partial)
+
+
+def _judge(
+    name: str | None,
+    weights: list[str],
+    revision: str | None,
+    device: str,
+    dtype: str,
+    batch_size: int | None,
+) -> JudgeRequest:
+    from dpgbench.backends.base import JudgeRequest, parse_weights
+    from dpgbench.backends.devices import check_dtype, find_device
+    from dpgbench.backends.judges import DEFAULT_JUDGE, find_judge
+
+    entry = find_judge(name or DEFAULT_JUDGE)
+    return JudgeRequest(
+        name=entry.name,
+        weights=parse_weights(weights, entry.roles, entry.name),
+        revision=revision,
+        device=find_device(device),
+        dtype=check_dtype(dtype),
+        batch_size=batch_size,
+    )
+
+
+def _of_answers(
+    path: Path, where: list[str], place: dict[str, Any], choice: dict[str, Any]
+) -> Subject:
+    from dpgbench.errors import UsageError
+    from dpgbench.jobs.subject import subject_of_answers
+    from dpgbench.store.benchmarks import load_benchmark
+    from dpgbench.store.replay import parse_where, read_recorded_answers
+
+    if not place["bench"]:
+        raise UsageError("--answers needs --bench, the benchmark that the answers are about")
+    chosen = parse_where(where)
+    return subject_of_answers(
+        read_recorded_answers(path, chosen),
+        load_benchmark(place["bench"]),
+        source=path,
+        where=chosen,
+        num_images=place["num_images"],
+        out=place["out"],
+        name=place["name"],
+        **choice,
+    )
+
+
+def _of_images(
+    target: Path | None, place: dict[str, Any], tile_px: int | None, choice: dict[str, Any]
+) -> Subject:
+    from dpgbench.jobs.subject import subject_of_images, subject_of_run
+    from dpgbench.store.benchmarks import DPG, load_benchmark
+    from dpgbench.store.rundir import is_run, newest_run
+
+    path = target or newest_run().path
+    if is_run(path):
+        return subject_of_run(path, place["bench"], place["num_images"], **choice)
+    return subject_of_images(
+        path,
+        load_benchmark(place["bench"] or DPG),
+        num_images=4 if place["num_images"] is None else place["num_images"],
+        tile_px=tile_px,
+        out=place["out"],
+        name=place["name"],
+        **choice,
+    )
+
+
+def _print(results: Any) -> None:
+    rows = []
+    for result in results:
+        interval = result["interval"]
+        rows.append(
+            [
+                result["model"],
+                result["judge"],
+                result["rule"],
+                _number(result["overall"]),
+                f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "",
+                f"{result['items_scored']}/{result['items_expected']}",
+                "  ".join(f"{key} {_number(c['score'])}" for key, c in result["l1"].items()),
+            ]
+        )
+    print_table(["model", "judge", "rule", "overall", "95% interval", "items", "L1"], rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

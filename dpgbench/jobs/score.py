@@ -1,0 +1,229 @@
+"""Answers to result files: what the run is, what is still to ask, and every rule's result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest
+from dpgbench.backends.judges import REPLAY, find_judge, load_judge
+from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
+from dpgbench.domain.rules import DEFAULT_RULES, find_rule
+from dpgbench.domain.score import Answers
+from dpgbench.errors import DataError, DpgBenchError
+from dpgbench.jobs.ask import answers_so_far, ask, open_grids, refuse_ambiguous_questions
+from dpgbench.jobs.reference_files import write_reference_files
+from dpgbench.jobs.subject import Subject
+from dpgbench.store.benchmarks import Benchmark
+from dpgbench.store.files import write_atomic, write_json
+from dpgbench.store.manifest import Manifest, check_same, environment, now
+from dpgbench.store.rundir import RunDir
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """How to score a subject.
+
+    Attributes:
+        rules: names, in the order in which results are wanted.
+        judge: what to ask; None where answers are replayed.
+        partial: missing images and answers are expected, and not an error.
+        reference_files: also write the ELLA script's two text files.
+        command: the command line, for the manifest.
+    """
+
+    rules: Sequence[str] = DEFAULT_RULES
+    judge: JudgeRequest | None = None
+    partial: bool = False
+    reference_files: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Results in the order asked, the run that holds them, and what was refused or is missing."""
+
+    run: RunDir
+    results: Sequence[dict[str, Any]]
+    refused: Sequence[DpgBenchError]
+    incomplete: Mapping[str, str] = field(default_factory=dict)
+
+
+def score(subject: Subject, request: ScoreRequest) -> Scored:
+    """Ask what was not asked yet, score under each rule, and write the results into the run.
+
+    Raises:
+        UsageError: unknown rule or judge.
+        SetupError: the benchmark has no questions, or the judge lacks weights.
+        DataError: every rule refuses the benchmark, or an image has a wrong size.
+        ResumeMismatchError: the run holds answers of a judge with other weights.
+    """
+    rules = [find_rule(name) for name in request.rules]
+    subject.benchmark.require_graphs()
+    refuse_ambiguous_questions(subject.benchmark, subject.items)
+    judge_name = request.judge.name if request.judge else REPLAY
+    with subject.run.locked():
+        subject.prepare()
+        if request.judge:
+            reasons = _ask_open(subject, request.judge, partial=request.partial)
+        else:
+            reasons = {}
+        answers = answers_so_far(subject.run, judge_name)
+        results: list[Result] = []
+        refused: list[DpgBenchError] = []
+        for rule in rules:
+            try:
+                results.append(_result(subject, answers, rule.name, reasons))
+            except DataError as error:
+                refused.append(error)
+        if not results:
+            raise refused[0]
+        bodies = [_write(subject, judge_name, result) for result in results]
+        if request.reference_files:
+            write_reference_files(subject, judge_name, answers)
+        _complete(subject, request)
+    return Scored(subject.run, bodies, refused, _incomplete(results))
+
+
+def score_recorded(
+    benchmark: Benchmark,
+    answers: Answers,
+    rule: str,
+    *,
+    num_tiles: int,
+    items: Sequence[str] | None = None,
+) -> Result:
+    """Return the result of answers in memory under a rule; nothing is written.
+
+    Args:
+        benchmark: with question graphs.
+        answers: text by (item_id, tile) and question number; tiles count from 0.
+        rule: name, as `dpgbench score --rule` takes it.
+        num_tiles: tiles that each item must have answers for.
+        items: ids to score; all where None.
+    """
+    benchmark.require_graphs()
+    return score_answers(
+        list(benchmark.items.values()),
+        answers,
+        find_rule(rule),
+        num_tiles=num_tiles,
+        selected=items,
+        name=str(benchmark.path),
+    )
+
+
+def _ask_open(subject: Subject, request: JudgeRequest, *, partial: bool) -> dict[str, str]:
+    """Ask what is open; return why items could not be asked."""
+    entry = find_judge(request.name)
+    images, reasons = subject.images(partial=partial)
+    answers = answers_so_far(subject.run, request.name)
+    grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_tiles)
+    if not grids and request.name in subject.manifest.judges and not request.weights:
+        return reasons
+    if not grids and not images:
+        return reasons
+    judge = load_judge(request)
+    record = _judge_record(subject, request.name, judge, untrained=entry.untrained)
+    subject.manifest.judges[request.name] = record
+    if entry.untrained:
+        subject.manifest.note(f"judge {request.name} is {UNTRAINED}")
+    subject.manifest.write(subject.run)
+    if grids:
+        assert subject.grid is not None
+        asked = ask(subject.run, request.name, judge, grids, subject.grid)
+        reasons |= asked.failures
+        record["truncated_questions"] = (
+            record.get("truncated_questions", 0) + asked.truncated_questions
+        )
+        _warn_truncated(asked.truncated_questions)
+    return reasons
+
+
+def _judge_record(subject: Subject, name: str, judge: Judge, *, untrained: bool) -> dict[str, Any]:
+    """Return what the manifest says of the judge.
+
+    Raises:
+        ResumeMismatchError: the run has answers of a judge of this name that is another one.
+    """
+    described = {**judge.describe(), "questions_sha256": subject.benchmark.questions_sha256}
+    before = subject.manifest.judges.get(name)
+    if before:
+        old = {key: before.get(key) for key in described}
+        check_same(subject.run, old, described, f"answers of judge {name}")
+    return {**described, "untrained": untrained, **(before or {"truncated_questions": 0})}
+
+
+def _warn_truncated(count: int) -> None:
+    if count:
+        log.warning("%d questions are longer than the judge reads; it never sees their ends", count)
+
+
+def _result(subject: Subject, answers: Answers, rule: str, reasons: Mapping[str, str]) -> Result:
+    result = score_recorded(
+        subject.benchmark, answers, rule, num_tiles=subject.num_tiles, items=subject.items
+    )
+    known = {item: reasons[item] for item in result.body["failures"] if item in reasons}
+    result.body["failures"].update(known)
+    if len(subject.items) < len(subject.benchmark.prompts):
+        result.body["warnings"]["items_not_chosen"] = len(subject.benchmark.prompts) - len(
+            subject.items
+        )
+    return result
+
+
+def _write(subject: Subject, judge: str, result: Result) -> dict[str, Any]:
+    record = {
+        "schema": SCHEMA,
+        "rule": result.rule.name,
+        "judge": judge,
+        "benchmark": subject.benchmark.name,
+        "model": subject.manifest.model,
+        "num_tiles": subject.num_tiles,
+        **result.body,
+        "notes": subject.manifest.notes,
+    }
+    write_json(subject.run.scores(judge, result.rule.name), record)
+    write_atomic(subject.run.item_scores(judge, result.rule.name), items_csv(result))
+    return record
+
+
+def items_csv(result: Result) -> str:
+    """Return the table of items: id, source, score and each tile's score times 100, failure."""
+    from dpgbench.domain.graph import item_source
+
+    num_tiles = max((len(item.tiles) for item in result.items), default=0)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    tiles = [f"tile_{tile}" for tile in range(num_tiles)]
+    writer.writerow(["item_id", "source", "score", *tiles, "questions", "failure"])
+    for item in result.items:
+        scores = [str(100 * score) for score in item.tile_scores] or [""] * num_tiles
+        failure = result.body["failures"].get(item.item_id, "")
+        total = str(100 * item.score) if item.tiles else ""
+        row = [item.item_id, item_source(item.item_id), total, *scores, len(item.plan), failure]
+        writer.writerow(row)
+    return buffer.getvalue()
+
+
+def _complete(subject: Subject, request: ScoreRequest) -> None:
+    manifest: Manifest = subject.manifest
+    if request.command:
+        manifest.commands.append(request.command)
+    manifest.environment = manifest.environment or environment()
+    manifest.completed = now()
+    manifest.write(subject.run)
+
+
+def _incomplete(results: Sequence[Result]) -> dict[str, str]:
+    missing: dict[str, str] = {}
+    for result in results:
+        failures = result.body["failures"]
+        missing |= {item: failures.get(item, "not all answers") for item in result.unanswered}
+    return missing

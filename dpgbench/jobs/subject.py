@@ -1,0 +1,294 @@
+"""What is scored: a run of this toolkit, a folder of other people's images, or recorded answers."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dpgbench.domain.score import Answer
+from dpgbench.domain.spec import GridSpec, check_num_images, identity_hash
+from dpgbench.errors import DataError, ResumeMismatchError, UsageError, shortened
+from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
+from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.store.files import JsonLines, json_line, sha256_file, write_atomic
+from dpgbench.store.images import check_size, find_images, infer_grid, read_size
+from dpgbench.store.manifest import (
+    Manifest,
+    RunKind,
+    check_same,
+    environment,
+    open_manifest,
+    read_manifest,
+)
+from dpgbench.store.rundir import RUNS, RunDir, file_name
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Subject:
+    """Something to score, and the run directory that its answers and results go to.
+
+    Attributes:
+        items: ids that results must cover.
+        folder: where images are; None where answers are recorded.
+        grid: known size of the images; None is to be found from the images themselves.
+        tile_px: side of a square tile, as the user said.
+        before_work: called with the subject, inside the run's lock.
+    """
+
+    run: RunDir
+    manifest: Manifest
+    benchmark: Benchmark
+    items: Sequence[str]
+    num_tiles: int
+    folder: Path | None = None
+    grid: GridSpec | None = None
+    tile_px: int | None = None
+    before_work: Callable[[Subject], None] = field(default=lambda subject: None)
+
+    def prepare(self) -> None:
+        """Write the manifest before any work, or check it against the one that is there.
+
+        Raises:
+            ResumeMismatchError: the run holds other work.
+        """
+        self.manifest = open_manifest(self.run, self.manifest)
+        self.manifest.add_items(self.items, self.benchmark.prompts)
+        self.manifest.write(self.run)
+        self.before_work(self)
+
+    def images(self, *, partial: bool) -> tuple[dict[str, Path], dict[str, str]]:
+        """Return the image of each item that has a sound one, and why the others have none.
+
+        Raises:
+            DataError: no item has an image, or (unless `partial`) one has a wrong size.
+        """
+        if self.folder is None or not self.folder.is_dir():
+            raise DataError(f"{self.folder or self.run.path} has no images; give a folder of them")
+        found = find_images(self.folder, self.items)
+        if not found:
+            names = [path.name for path in sorted(self.folder.iterdir())]
+            raise DataError(
+                f"{self.folder} has no image named after an item of {self.benchmark.name} "
+                f"(such as {self.items[0]}.png); it holds {shortened(names, 3) or 'nothing'}"
+            )
+        if self.grid is None:
+            self.grid = infer_grid(list(found.values()), self.num_tiles, self.tile_px)
+        reasons = self._unlogged_failures(found)
+        for item_id, path in list(found.items()):
+            try:
+                size = read_size(path)
+                if size is not None:  # an unreadable file fails alone, when it is opened
+                    check_size(path, size, self.grid)
+            except DataError as error:
+                if not partial:
+                    raise
+                reasons[item_id] = str(error)
+                del found[item_id]
+        return found, reasons
+
+    def _unlogged_failures(self, found: Mapping[str, Path]) -> dict[str, str]:
+        records = self.run.image_records()
+        reasons = {}
+        for item_id in self.items:
+            if item_id not in found:
+                error = records.get(item_id, {}).get("error")
+                reasons[item_id] = error or f"image {item_id}.png is missing"
+        return reasons
+
+
+def choose_items(benchmark: Benchmark, among: Iterable[str] | None, **choice: Any) -> list[str]:
+    """Return chosen item ids; without a choice, `among` (what a run set out to do) or all."""
+    if any(choice.values()):
+        return benchmark.select(**choice)
+    return benchmark.select() if among is None else list(among)
+
+
+def subject_of_run(
+    path: Path, benchmark: str | None, num_images: int | None, **choice: Any
+) -> Subject:
+    """Return a run made by `dpgbench generate` or by an earlier `dpgbench score`.
+
+    Raises:
+        ResumeMismatchError: `benchmark` has other prompts than the run.
+    """
+    run = RunDir(path)
+    manifest = read_manifest(run)
+    loaded = load_benchmark(benchmark or _recorded_benchmark(manifest))
+    check_same(
+        run,
+        {"benchmark": {"prompts_sha256": manifest.benchmark["prompts_sha256"]}},
+        {"benchmark": {"prompts_sha256": loaded.prompts_sha256}},
+    )
+    if num_images not in (None, manifest.num_images):
+        raise UsageError(
+            f"--num-images {num_images}: {path} has {manifest.num_images} images an item"
+        )
+    subject = Subject(
+        run,
+        manifest,
+        loaded,
+        choose_items(loaded, manifest.items, **choice),
+        manifest.num_images,
+    )
+    if manifest.kind == "generated":
+        spec = manifest.identity["generation"]
+        subject.folder = run.images
+        subject.grid = GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
+    elif manifest.kind == "images":
+        subject.folder = Path(manifest.generation["folder"])
+        subject.tile_px = manifest.identity["tile_px"]
+        subject.before_work = _log_images
+    return subject
+
+
+def _recorded_benchmark(manifest: Manifest) -> str:
+    name = str(manifest.benchmark["name"])
+    path = Path(str(manifest.benchmark["path"]))
+    return str(path) if path.is_file() else name
+
+
+def subject_of_images(
+    folder: Path,
+    benchmark: Benchmark,
+    *,
+    num_images: int,
+    tile_px: int | None,
+    out: Path | None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return a folder of other people's images, named after the items.
+
+    Args:
+        num_images: tiles in each image, 1, 2 or 4.
+        tile_px: side of a square tile; None finds it from the images.
+        out: run directory; None is one under `runs/`.
+        name: model name for the leaderboard; None is the folder's name.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name a run or a folder of images")
+    identity = _identity(benchmark, num_images=check_num_images(num_images), tile_px=tile_px)
+    label = name or folder.resolve().name
+    subject = _fresh_subject("images", label, identity, benchmark, num_images, out, folder, choice)
+    subject.manifest.generation = {"folder": str(folder.resolve())}
+    subject.folder, subject.tile_px = folder, tile_px
+    subject.before_work = _log_images
+    return subject
+
+
+def subject_of_answers(
+    answers: Sequence[Answer],
+    benchmark: Benchmark,
+    *,
+    source: Path,
+    where: Mapping[str, str],
+    num_images: int | None,
+    out: Path | None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return recorded answers; neither images nor a judge are needed.
+
+    Args:
+        source: the file that they were read from.
+        where: the rows that were chosen.
+        num_images: tiles an item must have; None is what the file has.
+    """
+    num_tiles = num_images or max(answer.tile for answer in answers) + 1
+    if num_tiles == 3:
+        num_tiles = 4
+    lines = "".join(f"{a.item_id}\t{a.tile}\t{a.qid}\t{a.answer}\n" for a in sorted(answers))
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    identity = _identity(benchmark, num_images=check_num_images(num_tiles), answers_sha256=digest)
+    label = name or (", ".join(where.values()) if where else source.stem)
+    subject = _fresh_subject("answers", label, identity, benchmark, num_tiles, out, source, choice)
+    subject.manifest.generation = {"answers": source.name, "where": dict(where)}
+    subject.before_work = lambda current: _store_answers(current, answers)
+    return subject
+
+
+def _identity(benchmark: Benchmark, **values: Any) -> dict[str, Any]:
+    about = {"name": benchmark.name, "prompts_sha256": benchmark.prompts_sha256}
+    return {"benchmark": about, **values}
+
+
+def _fresh_subject(
+    kind: RunKind,
+    label: str,
+    identity: dict[str, Any],
+    benchmark: Benchmark,
+    num_tiles: int,
+    out: Path | None,
+    source: Path,
+    choice: Mapping[str, Any],
+) -> Subject:
+    place = identity_hash({**identity, "source": str(source.resolve())})
+    run = RunDir(out or RUNS / f"{file_name(label)}-{place}")
+    refuse_foreign_folder(run)
+    manifest = Manifest(
+        kind=kind,
+        model=label,
+        identity=identity,
+        items=[],
+        benchmark=describe_benchmark(benchmark),
+        num_images=num_tiles,
+        environment=environment(),
+    )
+    return Subject(run, manifest, benchmark, choose_items(benchmark, None, **choice), num_tiles)
+
+
+def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:
+    unknown = sorted({a.item_id for a in answers} - subject.benchmark.prompts.keys())
+    if unknown:
+        log.warning(
+            "%d items of the answers are not in %s: %s",
+            len(unknown),
+            subject.benchmark.name,
+            shortened(unknown),
+        )
+    lines = [
+        json_line({"item_id": a.item_id, "tile": a.tile, "qid": a.qid, "answer": a.answer})
+        for a in answers
+    ]
+    write_atomic(subject.run.answers("replay"), "".join(lines))
+
+
+def _log_images(subject: Subject) -> None:
+    """Record the hash of each image; refuse one that changed since it was judged.
+
+    Raises:
+        ResumeMismatchError: names the images.
+    """
+    if subject.folder is None or not subject.folder.is_dir():
+        return
+    records = subject.run.image_records()
+    hashes = {
+        item_id: sha256_file(path)
+        for item_id, path in find_images(subject.folder, subject.items).items()
+    }
+    changed = [
+        item for item, sha in hashes.items() if records.get(item, {}).get("sha256", sha) != sha
+    ]
+    if changed:
+        raise ResumeMismatchError(
+            f"{subject.run.path} has answers about other images of {shortened(changed)}; "
+            "score the new images into another --out"
+        )
+    with JsonLines(subject.run.images_log) as lines:
+        for item_id, sha in hashes.items():
+            if item_id not in records:
+                lines.append(
+                    {
+                        "item_id": item_id,
+                        "sha256": sha,
+                        "seeds": None,
+                        "seconds": None,
+                        "error": None,
+                    }
+                )

@@ -1,0 +1,156 @@
+"""A tiny untrained judge in ModelScope's layout: what tests and the demo run without downloads.
+
+Its answers follow from pictures and questions, and mean nothing.
+"""
+
+import json
+import string
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor
+
+from dpgbench.mplug.checkpoint import WEIGHTS_FILE, build_network
+from dpgbench.mplug.config import BERT_FILE, CONFIG_FILE, CONFIGURATION_FILE, MplugConfig
+from dpgbench.mplug.model import Mplug
+from dpgbench.mplug.names import FALLBACKS, published_name
+from dpgbench.mplug.processing import VOCAB_FILE, MplugProcessor
+from dpgbench.mplug.vqa import MplugVqa
+
+_WORDS: Final = """
+    yes no is are was there the a an any all in on at of to and or not with this that it its by from
+    what which how many color picture image background left right above below behind front next
+    red green blue yellow black white gray orange purple pink brown circle square triangle star
+    one two three four five dog cat man woman tree car house table
+""".split()
+
+_TASK: Final[dict[str, Any]] = {
+    "beam_size": 5,
+    "bert_config": BERT_FILE,
+    "clip_name": "ViT-L-14",
+    "clip_vision_layers": 1,
+    "clip_vision_width": 64,
+    "image_res": 56,
+    "max_length": 10,
+    "min_length": 1,
+    "task": "visual-question-answering",
+    "vision_width": 64,
+}
+_BERT: Final[dict[str, Any]] = {
+    "encoder_width": 32,
+    "fusion_layers": 1,
+    "hidden_act": "gelu",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "layer_norm_eps": 1e-12,
+    "max_position_embeddings": 32,
+    "model_type": "bert",
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "pad_token_id": 0,
+    "stride_layer": 6,
+    "text_decode_layers": 1,
+    "text_encoder_layers": 1,
+    "type_vocab_size": 2,
+}
+_CONFIGURATION: Final[dict[str, Any]] = {
+    "framework": "pytorch",
+    "model": {"type": "mplug"},
+    "pipeline": {"type": "visual-question-answering"},
+    "preprocessor": {"type": "mplug-tasks-preprocessor"},
+    "task": "visual-question-answering",
+}
+
+
+_BIAS: Final = "text_decoder.cls.predictions.decoder.bias"
+_SPREAD: Final = 1.5
+_LOUD_TEXT: Final = 8.0
+_QUIET_IMAGE: Final = 0.3
+_ANSWER_BIAS: Final = 8.0
+_END_BIAS: Final = 16.0
+_PROBES: Final = ("is there a circle?", "are all of the squares red?", "is this a picture of a cat?")
+
+
+def write_tiny_checkpoint(folder: str | Path, seed: int = 0) -> None:
+    """Writes a network of 0.15 million seeded numbers that says yes or no, and nothing more.
+
+    It says both about equally often, depending on picture and question. The same seed gives the
+    same files everywhere.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = _vocabulary()
+    _write(folder / VOCAB_FILE, "\n".join(vocabulary) + "\n")
+    _write(folder / BERT_FILE, _json({**_BERT, "vocab_size": len(vocabulary)}))
+    _write(folder / CONFIG_FILE, yaml.safe_dump(_TASK))
+    _write(folder / CONFIGURATION_FILE, _json(_CONFIGURATION))
+    config = MplugConfig.from_folder(folder)
+    weights = _weights(config, seed)
+    bias = torch.zeros(len(vocabulary))
+    weights[_BIAS] = bias
+    bias[vocabulary.index("no")] = _ANSWER_BIAS
+    bias[vocabulary.index("yes")] = _ANSWER_BIAS
+    bias[config.search.end_id] = _END_BIAS
+    bias[vocabulary.index("yes")] -= _leaning(
+        MplugVqa(
+            build_network(config, weights, folder), MplugProcessor.from_folder(folder, config)
+        ),
+        seed,
+    )
+    weights |= {second: weights[first] for first, second in FALLBACKS.items()}
+    torch.save(weights, folder / WEIGHTS_FILE)
+
+
+def _vocabulary() -> list[str]:
+    """Special tokens where BERT has them, then letters, digits, punctuation and a few words."""
+    start = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = string.ascii_lowercase + string.digits
+    words = [word for word in _WORDS if len(word) > 1]
+    return [*start, *string.punctuation, *pieces, *(f"##{piece}" for piece in pieces), *words]
+
+
+def _weights(config: MplugConfig, seed: int) -> dict[str, Tensor]:
+    """All tensors that the judge needs, by their published names."""
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in Mplug(config).state_dict().items()}
+    named = {published_name(name, config): shape for name, shape in shapes.items()}
+    return {name: _tensor(name, shape, seed) for name, shape in named.items()}
+
+
+def _tensor(name: str, shape: torch.Size, seed: int) -> Tensor:
+    """Numbers that follow from name, shape and seed; the question is louder than the image."""
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    numbers = torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32))
+    if len(shape) == 1:
+        gain = 1.0 if name.endswith("weight") else 0.0
+        return (gain + 0.1 * numbers) * (_QUIET_IMAGE if name.startswith("visn_layer_norm") else 1)
+    loud = name.startswith("text_encoder.") and "position" not in name
+    return numbers * (_SPREAD * (_LOUD_TEXT if loud else 1) / shape[1:].numel() ** 0.5)
+
+
+def _leaning(vqa: MplugVqa, seed: int) -> float:
+    """The median log-odds of yes against no over a few pictures and questions.
+
+    Rounded, so that the last digit of another processor's arithmetic changes nothing.
+    """
+    rng = np.random.default_rng(seed)
+    size = vqa.network.config.image_px
+    pictures = [
+        Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)) for _ in range(4)
+    ] + [Image.new("RGB", (size, size), colour) for colour in ("red", "green", "blue", "white")]
+    answers = vqa.ask(pictures, [_PROBES] * len(pictures), decode="first-token")
+    odds = [answer.p_yes for texts in answers for answer in texts if answer.p_yes is not None]
+    return round(float(np.median(np.log(odds) - np.log1p(-np.array(odds)))), 2)
+
+
+def _json(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, indent=2, sort_keys=True) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

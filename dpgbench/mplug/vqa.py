@@ -1,0 +1,208 @@
+"""The judge: pictures and questions in, answers out."""
+# ruff: noqa: N803, N806
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dpgbench.mplug.beam import beam_search, first_tokens
+from dpgbench.mplug.checkpoint import load_network
+from dpgbench.mplug.config import MplugConfig
+from dpgbench.mplug.model import ImageMemory, Mplug
+from dpgbench.mplug.processing import MplugProcessor
+
+Decode = Literal["beam", "first-token"]
+
+_QUESTIONS_A_PASS = 64
+_QUESTIONS_A_PASS_JOINT = 4
+
+
+class VqaAnswer(NamedTuple):
+    """What the judge said to one question.
+
+    `score` is the answer's length-normalised log-probability. `p_yes`, from 0 to 1, is the
+    probability of "yes" against "no" as first token, p(yes) / (p(yes) + p(no)): the same for every
+    way of decoding; None if the vocabulary lacks one of them. `truncated`: the judge saw only the
+    question's first 23 WordPieces.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    score: float
+    p_yes: float | None
+    truncated: bool
+
+
+class MplugVqa:
+    """A network and its processor, ready to answer."""
+
+    def __init__(self, network: Mplug, processor: MplugProcessor) -> None:
+        self.network = network
+        self.processor = processor
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | Path,
+        *,
+        cache_dir: str | Path | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """See `load_mplug`."""
+        config = MplugConfig.from_folder(folder)
+        processor = MplugProcessor.from_folder(folder, config)
+        network = load_network(folder, config, cache_dir=cache_dir, device=device, dtype=dtype)
+        return cls(network, processor)
+
+    @torch.inference_mode()
+    def ask(
+        self,
+        images: Sequence[Image.Image],
+        questions: Sequence[Sequence[str]],
+        *,
+        batch_size: int = 1,
+        decode: Decode = "beam",
+    ) -> list[list[VqaAnswer]]:
+        """Answers to each image's questions, in their order.
+
+        Args:
+            images: of any size and mode.
+            questions: for each image, any number of questions.
+            batch_size: images that are encoded together. It changes speed and memory, not answers.
+                Each needs about 0.15 GB for what its questions share (real size, float32).
+            decode: "beam", the published judge; "first-token" takes the most probable first token.
+
+        Raises:
+            ValueError: an argument makes no sense; it is named.
+            ArithmeticError: the network overflowed in a narrow floating-point type.
+        """
+        _check_arguments(images, questions, batch_size, decode)
+        answers: list[list[VqaAnswer]] = [[] for _ in images]
+        asked = [i for i in range(len(images)) if questions[i]]
+        for start in range(0, len(asked), batch_size):
+            batch = asked[start : start + batch_size]
+            said = self._ask_batch(
+                [images[i] for i in batch], [questions[i] for i in batch], decode
+            )
+            for i, texts in zip(batch, said, strict=True):
+                answers[i] = texts
+        return answers
+
+    @torch.inference_mode()
+    def encode_images(self, images: Sequence[Image.Image]) -> ImageMemory:
+        """What all questions about some images share."""
+        pixels_ICXY = torch.stack([self.processor.pixels(image) for image in images])
+        return self.network.encode_images(self._like_weights(pixels_ICXY))
+
+    @torch.inference_mode()
+    def answer(
+        self,
+        memory: ImageMemory,
+        questions: Sequence[str],
+        image_index: Sequence[int],
+        *,
+        decode: Decode = "beam",
+    ) -> list[VqaAnswer]:
+        """Answers to questions about images encoded before.
+
+        Args:
+            memory: the images, from `encode_images`.
+            questions: one text a question.
+            image_index: for each question, which image of `memory` it is about, from 0.
+            decode: as for `ask`.
+        """
+        joint = self.network.config.first_joint_layer is not None
+        size = _QUESTIONS_A_PASS_JOINT if joint else _QUESTIONS_A_PASS
+        answers: list[VqaAnswer] = []
+        for start in range(0, len(questions), size):
+            part = slice(start, start + size)
+            answers += self._answer_part(memory, questions[part], image_index[part], decode)
+        return answers
+
+    def _ask_batch(
+        self,
+        images: Sequence[Image.Image],
+        questions: Sequence[Sequence[str]],
+        decode: Decode,
+    ) -> list[list[VqaAnswer]]:
+        """`ask` for images that are encoded together and forgotten together."""
+        image_index = [k for k, texts in enumerate(questions) for _ in texts]
+        texts = [text for texts in questions for text in texts]
+        said = iter(self.answer(self.encode_images(images), texts, image_index, decode=decode))
+        return [[next(said) for _ in texts] for texts in questions]
+
+    def _answer_part(
+        self,
+        memory: ImageMemory,
+        questions: Sequence[str],
+        image_index: Sequence[int],
+        decode: Decode,
+    ) -> list[VqaAnswer]:
+        rules = self.network.config.search
+        token_ST, truncated = self.processor.questions(questions)
+        device = memory.x_IPD.device
+        longest = int((token_ST != self.network.config.pad_id).sum(1).max())
+        image_S = torch.tensor(image_index, device=device)
+        decoding = self.network.decoding(token_ST[:, :longest].to(device), image_S, memory)
+        first_SV = decoding.begin(rules.start_id)
+        hypotheses = (
+            beam_search(first_SV, decoding, rules)
+            if decode == "beam"
+            else first_tokens(first_SV, rules)
+        )
+        return [
+            VqaAnswer(self.processor.text(token_ids), token_ids, score, p_yes, cut)
+            for (token_ids, score), p_yes, cut in zip(
+                hypotheses, self._p_yes(first_SV), truncated, strict=True
+            )
+        ]
+
+    def _p_yes(self, first_SV: Tensor) -> list[float | None]:
+        if self.processor.yes_no_ids is None:
+            return [None] * len(first_SV)
+        yes, no = self.processor.yes_no_ids
+        return [*(first_SV[:, yes] - first_SV[:, no]).sigmoid().tolist()]
+
+    def _like_weights(self, pixels: Tensor) -> Tensor:
+        weights = next(self.network.parameters())
+        return pixels.to(weights.device, weights.dtype)
+
+
+def load_mplug(
+    folder: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> MplugVqa:
+    """The judge in a folder of ModelScope's layout.
+
+    Args:
+        folder: holds configuration.json, config.yaml, config_bert.json, vocab.txt and
+            pytorch_model.bin (or model.safetensors).
+        cache_dir: where the weights are kept converted; None: they are read as they are each time.
+        device: where to run.
+        dtype: float32 is the published judge; float16 and bfloat16 may change close answers.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or not this network's; it is named.
+    """
+    return MplugVqa.from_folder(folder, cache_dir=cache_dir, device=device, dtype=dtype)
+
+
+def _check_arguments(
+    images: Sequence[Image.Image], questions: Sequence[Sequence[str]], batch_size: int, decode: str
+) -> None:
+    if len(images) != len(questions):
+        raise ValueError(f"questions: {len(questions)} lists for {len(images)} images")
+    if any(isinstance(texts, str) for texts in questions):
+        raise ValueError("questions: expected a list of texts for each image, found a text")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, found {batch_size}")
+    if decode not in ("beam", "first-token"):
+        raise ValueError(f"decode: expected 'beam' or 'first-token', found {decode!r}")

@@ -1,0 +1,68 @@
+"""What stands against comparing the runs of one table, and what a table shows, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dpgbench.report.ranks import Difference
+from dpgbench.report.row import LeaderboardRow
+from dpgbench.report.rows import Group
+from dpgbench.report.wording import shown
+
+REPLAY = "replay"
+_COMPARED: dict[str, Callable[[LeaderboardRow], str]] = {
+    "images per prompt": lambda row: str(row.num_images),
+    "size of an image": lambda row: row.image_size or "not recorded",
+    "seed rule": lambda row: row.seed_rule or "not recorded",
+    "base seed": lambda row: "not recorded" if row.base_seed is None else str(row.base_seed),
+    "items with a score": lambda row: str(row.items_scored),
+}
+
+
+def cautions(group: Group) -> list[str]:
+    """Return what differs between the runs of a group although benchmark, judge and rule agree."""
+    texts = []
+    if len(group.rows) > 1:
+        for what, value in _COMPARED.items():
+            found = list(dict.fromkeys(value(row) for row in group.rows))
+            if len(found) > 1:
+                texts.append(f"Not alike in these runs: {what} ({', '.join(found)}).")
+    if group.key.judge == REPLAY:
+        texts.append("The answers were replayed from a file; who gave them is not recorded.")
+    elif not group.key.judge_hash:
+        texts.append(
+            "The judge's weights are not recorded: whether the judge was the same is not known."
+        )
+    return texts
+
+
+def finding(group: Group) -> str:
+    """Return in a sentence or two who leads, by how much, and whether that is settled."""
+    ranked = [row for row in group.rows if row.rank is not None]
+    if len(ranked) < 2:
+        return ""
+    first, second = ranked[:2]
+    names = f"{label(first, group)} over {label(second, group)}"
+    pair = next((d for d in group.differences if (d.first, d.second) == (0, 1)), None)
+    if pair is None:
+        gap = (first.overall or 0.0) - (second.overall or 0.0)
+        return f"{names}: {gap:+.2f} points; the runs could not be paired item by item."
+    verdict = (
+        "they can be told apart"
+        if pair.told_apart
+        else "with these items the two cannot be told apart"
+    )
+    return f"{names}: {difference_text(pair)}; {verdict}."
+
+
+def difference_text(pair: Difference) -> str:
+    """Return a difference with its interval, in points."""
+    low, high = pair.interval
+    return f"{pair.points:+.2f} points [{low:+.1f}, {high:+.1f}]"
+
+
+def label(row: LeaderboardRow, group: Group, limit: int = 60) -> str:
+    """Return the model's name, with the run's where the group has the model twice."""
+    twice = sum(other.model == row.model for other in group.rows) > 1
+    name = shown(row.model, limit)
+    return f"{name} ({shown(row.run, limit)})" if twice else name

@@ -1,0 +1,106 @@
+"""The leaderboard as Markdown, for a README or an issue: every cell escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from dpgbench.report import wording
+from dpgbench.report.cautions import cautions
+from dpgbench.report.csvtable import category_names
+from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
+from dpgbench.report.row import LeaderboardRow
+from dpgbench.report.rows import Group
+
+_SPECIAL = re.compile(r"([\\`*_\[\]#!|~$]|^[-+=]|^\d+(?=[.)]))")
+_CELL_LIMIT = 300
+
+
+def leaderboard_markdown(groups: Sequence[Group], published: Sequence[PublishedScore] = ()) -> str:
+    """Return a table for each group, then published scores apart."""
+    parts = ["# DPG-Bench leaderboard", _INTRODUCTION]
+    for group in groups:
+        parts += _group(group)
+    parts += _published_part(published, any(group.key.benchmark == BENCHMARK for group in groups))
+    return "\n\n".join(parts) + "\n"
+
+
+_INTRODUCTION = (
+    "Scores are times 100, with 95% bootstrap intervals over prompts. Only rows of one table are "
+    "ranked against each other: they share benchmark, items, judge and rule. A rank such as 1-2 "
+    "says that the order of these models is not settled."
+)
+
+
+def escaped(text: str, limit: int = _CELL_LIMIT) -> str:
+    """Return `text` as one line of Markdown that shows it and does nothing else."""
+    line = wording.shown(text, limit)
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(_with_backslash, line)
+
+
+def _with_backslash(match: re.Match[str]) -> str:
+    text = match.group()
+    return f"{text}&#8203;" if text.isdigit() else f"\\{text}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table of cells that are escaped already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _group(group: Group) -> list[str]:
+    key = group.key
+    title = f"## {escaped(key.benchmark)}, judge {escaped(key.judge)}, rule {escaped(key.rule)}"
+    names = category_names(row.l1 for row in group.rows)
+    header = ["rank", "model", "overall", *map(escaped, names), "coverage", "run"]
+    rows = [_cells(row, names) for row in group.rows]
+    remarks = [*dict.fromkeys(_remarks(group))]
+    parts = [title, f"Rule: {escaped(wording.rule_summary(key.rule))}", table(header, rows)]
+    return [*parts, "\n".join(f"- {remark}" for remark in remarks)] if remarks else parts
+
+
+def _cells(row: LeaderboardRow, names: Sequence[str]) -> list[str]:
+    scored = wording.coverage_text(row.items_scored, row.items_expected)
+    flag = "" if row.items_scored == row.items_expected else "**incomplete** "
+    figures = [row.l1.get(name) for name in names]
+    return [
+        wording.rank_text(row.rank, row.rank_range),
+        escaped(row.model),
+        wording.with_interval(row.overall, row.interval),
+        *(wording.score_text(figure.score if figure else None) for figure in figures),
+        f"{flag}{scored} ({row.items_scored} of {row.items_expected})",
+        escaped(row.run),
+    ]
+
+
+def _remarks(group: Group) -> Iterable[str]:
+    for caution in cautions(group):
+        yield escaped(caution)
+    for row in group.rows:
+        name = f"{escaped(row.model)} ({escaped(row.run)})"
+        yield from (f"**{name}: {escaped(note)}**" for note in row.notes)
+        if row.unranked:
+            yield f"{name}: {escaped(row.unranked)}"
+        yield from (f"{name}: {escaped(warning)}" for warning in row.warnings)
+
+
+def _published_part(published: Sequence[PublishedScore], comparable: bool) -> list[str]:
+    if not published:
+        return []
+    title = "## Published scores (quoted, not measured here, not ranked)"
+    if not comparable:
+        return [title, f"{wording.PUBLISHED_ELSEWHERE} They stand in the CSV file."]
+    header = ["*model*", "*overall*", *(f"*{name}*" for name in CATEGORIES), "*source*", "*note*"]
+    rows = [
+        [
+            f"*{escaped(score.model)}*",
+            score.average or wording.NOTHING,
+            *(score.l1[name] or wording.NOTHING for name in CATEGORIES),
+            escaped(score.source),
+            escaped(score.note),
+        ]
+        for score in published
+    ]
+    return [title, f"> {wording.PUBLISHED_WARNING}", table(header, rows)]

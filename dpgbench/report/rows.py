@@ -1,0 +1,87 @@
+"""Runs to leaderboard rows: a row for each run, judge and rule, ranked among its like only.
+
+Two rows are ranked against each other only where benchmark (with its hash), items, judge (with its
+weights) and rule are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dpgbench.domain.rules import RULES
+from dpgbench.errors import UsageError
+from dpgbench.report.ranks import Difference, Entry, differences, rank_ranges, ranks
+from dpgbench.report.records import RunRecord, read_record
+from dpgbench.report.row import GroupKey, LeaderboardRow, row_of
+from dpgbench.store.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that may be ranked against each other, best first, the unranked last.
+
+    Attributes:
+        differences: of each two ranked rows, the better first; empty where the runs have no
+            tables of items to pair.
+    """
+
+    key: GroupKey
+    rows: tuple[LeaderboardRow, ...]
+    differences: tuple[Difference, ...] = ()
+
+
+def load_rows(runs: Sequence[RunDir]) -> list[LeaderboardRow]:
+    """Return the rows of `runs`, group by group, best first.
+
+    Raises:
+        UsageError: no run was given.
+        DataError: a run has no scores, or a damaged file.
+    """
+    return [row for group in group_records(load_records(runs)) for row in group.rows]
+
+
+def load_records(runs: Sequence[RunDir]) -> list[RunRecord]:
+    """Return what each run holds, in the order given; a run that is named twice counts once.
+
+    Raises:
+        UsageError: no run was given.
+        DataError: a run has no scores, or a damaged file.
+    """
+    if not runs:
+        raise UsageError("no run to report; name run directories: dpgbench report RUN...")
+    unique = {run.path.resolve(): run for run in runs}
+    return [read_record(run) for run in unique.values()]
+
+
+def group_records(records: Iterable[RunRecord]) -> list[Group]:
+    """Return the results of `records` in groups, sorted by benchmark, judge and rule."""
+    found: dict[GroupKey, list[LeaderboardRow]] = {}
+    for index, record in enumerate(records):
+        for result in record.results:
+            row = row_of(index, record, result)
+            found.setdefault(row.key, []).append(row)
+    return [_ranked(key, found[key]) for key in sorted(found, key=_group_order)]
+
+
+def _group_order(key: GroupKey) -> tuple[str, str, str, int, GroupKey]:
+    known = list(RULES)
+    place = known.index(key.rule) if key.rule in RULES else len(known)
+    return key.benchmark, key.benchmark_hash, key.judge, place, key
+
+
+def _ranked(key: GroupKey, rows: Sequence[LeaderboardRow]) -> Group:
+    fair = sorted((row for row in rows if not row.unranked), key=_order)
+    entries = [Entry(row.overall or 0.0, row.interval, row.items) for row in fair]
+    pairs = differences(entries, RULES.get(key.rule))
+    ranges = rank_ranges(entries, pairs)
+    ranked = [
+        replace(row, rank=rank, rank_range=possible)
+        for row, rank, possible in zip(fair, ranks(entries), ranges, strict=True)
+    ]
+    others = sorted((row for row in rows if row.unranked), key=_order)
+    return Group(key, (*ranked, *others), tuple(pairs))
+
+
+def _order(row: LeaderboardRow) -> tuple[float, str, int]:
+    return (float("inf") if row.overall is None else -row.overall, row.model, row.index)

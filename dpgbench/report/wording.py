@@ -1,0 +1,94 @@
+"""How figures and findings are put into words; one wording for CSV, Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dpgbench.domain.aggregate import Interval
+from dpgbench.domain.rules import RULES
+
+NOTHING = "—"
+PUBLISHED_WARNING = (
+    "Figures quoted from papers, model cards and issue threads. They were not measured here: "
+    "settings, prompts used, image sizes, seeds and judges differ and are often unknown, and "
+    "several disagree with each other about the same model. They carry no rank, and a difference "
+    "to a run above does not show which model is better."
+)
+PUBLISHED_ELSEWHERE = (
+    "No run in this report is on the benchmark dpg, which these figures are about: "
+    "nothing above can be compared with them."
+)
+
+_WARNINGS = {
+    "dependency_word": "{} dependency part(s) that are no number were ignored",
+    "self_parent": "{} question(s) named as their own parent: ignored",
+    "unknown_parent": "{} parent(s) that are no question of their item were ignored",
+    "forward_parent": "{} parent(s) stand after their child in the file",
+    "cycle_edge": "{} dependency edge(s) that close a cycle were ignored",
+    "duplicate_question": "{} repeated question row(s): the first counts",
+    "split_item": "{} item(s) whose rows do not stand together",
+    "conflicting_text": "{} row(s) whose prompt differs from their item's first",
+    "empty_text": "{} item(s) with an empty prompt",
+    "empty_question": "{} question(s) without text",
+    "empty_category": "{} question(s) without a category",
+    "items_not_chosen": "{} item(s) of the benchmark were not chosen for this run",
+    "items_without_all_answers": "{} item(s) without all answers: the result is incomplete",
+    "items_lost_by_the_rule": "{} item(s) get no score under this rule although all is answered",
+}
+
+
+def score_text(score: float | None) -> str:
+    """Return a score of 0..100 with two digits after the point."""
+    return NOTHING if score is None else f"{score:.2f}"
+
+
+def interval_text(interval: Interval) -> str:
+    """Return an interval as ``[73.2, 76.5]``, or nothing."""
+    return "" if interval is None else f"[{interval[0]:.1f}, {interval[1]:.1f}]"
+
+
+def with_interval(score: float | None, interval: Interval) -> str:
+    """Return a score and its interval."""
+    return f"{score_text(score)} {interval_text(interval)}".rstrip()
+
+
+def coverage_text(scored: int, expected: int) -> str:
+    """Return the share of items that have a score; 100% only where not one is missing."""
+    if not expected:
+        return "0%"
+    return "100%" if scored == expected else f"{min(99.9, 100 * scored / expected):.1f}%"
+
+
+def rank_text(rank: int | None, rank_range: tuple[int, int] | None) -> str:
+    """Return ``1`` or, where other places are possible, ``1-2``."""
+    if rank is None or rank_range is None:
+        return NOTHING if rank is None else str(rank)
+    low, high = rank_range
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def warning_texts(warnings: Mapping[str, int]) -> list[str]:
+    """Return each counted warning as a sentence."""
+    return [_warning_text(kind, number) for kind, number in sorted(warnings.items()) if number]
+
+
+def _warning_text(kind: str, number: int) -> str:
+    known = _WARNINGS.get(kind)
+    return known.format(number) if known else f"{kind}: {number}"
+
+
+def rule_summary(rule: str) -> str:
+    """Return a rule's one-line explanation."""
+    known = RULES.get(rule)
+    return known.summary if known else "a rule that this version of the toolkit does not know"
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """Return `text` on one line, cut to `limit` characters where it is longer."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def listed(names: list[str]) -> str:
+    """Return names as ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

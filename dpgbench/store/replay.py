@@ -1,0 +1,92 @@
+"""Recorded answers of other people's judges, from a CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dpgbench.domain.score import Answer
+from dpgbench.errors import DataError, UsageError, shortened
+from dpgbench.store.tables import read_table
+
+_QUESTION_COLUMNS = ("question_id", "qid", "proposition_id")
+
+
+def read_recorded_answers(path: Path, where: Mapping[str, str]) -> list[Answer]:
+    """Return the answers of a CSV, in file order.
+
+    Args:
+        path: columns `item_id`; `question_id`, `qid` or `proposition_id`; `answer`; optional
+            `tile`, counted from 0.
+        where: only rows in which each of these columns has this value.
+
+    Raises:
+        DataError: wrong columns, a number that is none, or one question answered in two ways.
+        UsageError: a column of `where` is not in the file, or no row is left.
+    """
+    answers: dict[tuple[str, int, int], Answer] = {}
+    question_column = ""
+    for number, cells in read_table(path, ("item_id", "answer")):
+        question_column = question_column or _question_column(path, cells)
+        _check_where(path, cells, where)
+        if any(cells[column] != value for column, value in where.items()):
+            continue
+        answer = _answer(path, number, cells, question_column)
+        known = answers.setdefault((answer.item_id, answer.tile, answer.qid), answer)
+        if known.answer != answer.answer:
+            raise DataError(
+                f"{path} row {number}: question {answer.qid} of item {answer.item_id}, tile "
+                f"{answer.tile}, is answered twice: {known.answer!r} and {answer.answer!r}; "
+                "choose rows with --where column=value"
+            )
+    if not answers:
+        chosen = ", ".join(f"{column}={value}" for column, value in where.items())
+        raise UsageError(f"{path} has no row with {chosen}")
+    return list(answers.values())
+
+
+def parse_where(values: Sequence[str]) -> dict[str, str]:
+    """Return column values from ``column=value`` words.
+
+    Raises:
+        UsageError: a word has another form.
+    """
+    where = {}
+    for value in values:
+        column, equals, wanted = value.partition("=")
+        if not equals:
+            raise UsageError(f"--where {value}: write column=value")
+        where[column] = wanted
+    return where
+
+
+def _question_column(path: Path, cells: Mapping[str, str]) -> str:
+    for column in _QUESTION_COLUMNS:
+        if column in cells:
+            return column
+    raise DataError(
+        f"{path} has no column for the question's number ({', '.join(_QUESTION_COLUMNS)}); "
+        f"its columns are {shortened(list(cells), 12)}"
+    )
+
+
+def _check_where(path: Path, cells: Mapping[str, str], where: Mapping[str, str]) -> None:
+    for column in where:
+        if column not in cells:
+            raise UsageError(
+                f"--where {column}: {path} has no such column; it has {shortened(list(cells), 12)}"
+            )
+
+
+def _answer(path: Path, number: int, cells: Mapping[str, str], question_column: str) -> Answer:
+    tile = cells.get("tile") or "0"
+    try:
+        tile_number, qid = int(tile), int(cells[question_column])
+    except ValueError:
+        raise DataError(
+            f"{path} row {number}: tile {tile!r} or {question_column} "
+            f"{cells[question_column]!r} is not a whole number"
+        ) from None
+    if not 0 <= tile_number < 4:
+        raise DataError(f"{path} row {number}: tile {tile_number}; tiles count from 0 to 3")
+    return Answer(cells["item_id"], tile_number, qid, cells["answer"])
