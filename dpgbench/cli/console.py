@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import typer
 
 from dpgbench.errors import INTERRUPTED, DpgBenchError, IncompleteError, StorageError, UsageError
@@ -37,26 +36,25 @@ def ending() -> Iterator[Result]:
     except DpgBenchError as error:
         say(f"error: {error}")
         result.exit_code = error.exit_code
-    except (typer.Exit, click.exceptions.Exit) as stop:
+    except typer.Exit as stop:
         result.exit_code = stop.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        say(error.format_message())
-        result.exit_code = UsageError.exit_code
-    except click.ClickException as error:
-        say(f"error: {' '.join(error.format_message().split())} (see --help)")
-        result.exit_code = UsageError.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         say("interrupted; what was done is kept: run the same command again to go on")
         result.exit_code = INTERRUPTED
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except MemoryError:
-        raise
     except OSError as error:
-        if error.filename is None and error.errno is None:
+        if error.errno is None:
             raise
-        say(f"error: {error.strerror or error}: {error.filename or 'standard output'}")
+        say(f"error: {error.strerror}: {error.filename or 'standard output'}")
         result.exit_code = StorageError.exit_code
+    except Exception as error:
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        if text := " ".join(message().split()):  # the option parser's own; empty: it gave help
+            say(f"error: {text} (see --help)")
+        result.exit_code = UsageError.exit_code
 
 
 def setup(*, quiet: bool) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest
 from dpgbench.backends.judges import REPLAY, find_judge, load_judge
 from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
-from dpgbench.domain.rules import DEFAULT_RULES, find_rule
+from dpgbench.domain.graph import find_problems, item_source
+from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import Answers
 from dpgbench.errors import DataError, DpgBenchError
 from dpgbench.jobs.ask import answers_so_far, ask, open_grids, refuse_ambiguous_questions
@@ -80,6 +81,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         for rule in rules:
             try:
                 results.append(_result(subject, answers, rule.name, reasons))
+                _warn_dirt(subject, rule)
             except DataError as error:
                 refused.append(error)
         if not results:
@@ -165,6 +167,15 @@ def _warn_truncated(count: int) -> None:
         log.warning("%d questions are longer than the judge reads; it never sees their ends", count)
 
 
+def _warn_dirt(subject: Subject, rule: ScoringRule) -> None:
+    """Say what a rule that mends graphs has left out, one line each."""
+    if rule.gate != "ancestors":
+        return
+    for problem in find_problems(subject.benchmark.items[item] for item in subject.items):
+        if problem.kind != "forward_parent":
+            log.warning("%s %s; left out under %s", subject.benchmark.path, problem, rule.name)
+
+
 def _result(subject: Subject, answers: Answers, rule: str, reasons: Mapping[str, str]) -> Result:
     result = score_recorded(
         subject.benchmark, answers, rule, num_tiles=subject.num_tiles, items=subject.items
@@ -196,8 +207,6 @@ def _write(subject: Subject, judge: str, result: Result) -> dict[str, Any]:
 
 def items_csv(result: Result) -> str:
     """Return the table of items: id, source, score and each tile's score times 100, failure."""
-    from dpgbench.domain.graph import item_source
-
     num_tiles = max((len(item.tiles) for item in result.items), default=0)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

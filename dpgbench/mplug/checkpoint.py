@@ -8,7 +8,6 @@ import json
 import os
 import pickle
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,8 +93,7 @@ def build_network(
     Raises:
         CheckpointError: names or shapes are not those of the network.
     """
-    with torch.device("meta"):
-        network = Mplug(config)
+    network = _without_numbers(config)
     checked = _checked(network, tensors, origin)
     state = {name: tensor.to(device, dtype) for name, tensor in checked.items()}
     network.load_state_dict(state, assign=True)
@@ -134,7 +132,13 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
     if code := re.search(r"GLOBAL `?([\w.]+)", str(error)):
         return f"holds code ({code[1]}), which was not run; get weights from a source you trust"
     size = f"{path.stat().st_size:,} bytes"
-    return f"cannot be read as weights ({size}); cut short or no checkpoint, download it again"
+    return f"no weights, or cut short ({size}); delete it and get it again"
+
+
+def _without_numbers(config: MplugConfig) -> Mplug:
+    """The network's names and shapes, before any memory is taken for them."""
+    with torch.device("meta"):
+        return Mplug(config)
 
 
 def _checked(network: Mplug, tensors: Mapping[str, Any], origin: str | Path) -> dict[str, Tensor]:
@@ -174,8 +178,7 @@ def _shown(names: list[str]) -> str:
 
 def _converted(path: Path, config: MplugConfig, cache_dir: Path) -> Path:
     """The safetensors copy of a pickle in the cache, holding the needed tensors only."""
-    with torch.device("meta"):
-        network = Mplug(config)
+    network = _without_numbers(config)
     origin_hash = _sha256(path)
     needed = sorted(published_name(name, config) for name in network.state_dict())
     needed_hash = hashlib.sha256(json.dumps(needed).encode()).hexdigest()
@@ -190,15 +193,15 @@ def _converted(path: Path, config: MplugConfig, cache_dir: Path) -> Path:
 def _save_atomically(tensors: dict[str, Tensor], target: Path, about: dict[str, str]) -> None:
     """Writes a safetensors file that is there wholly or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, temporary, metadata=about)
-        os.fsync(handle)
-        Path(temporary).replace(target)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
     finally:
-        os.close(handle)
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

@@ -23,11 +23,11 @@ from dpgbench.mplug.processing import VOCAB_FILE, MplugProcessor
 from dpgbench.mplug.vqa import MplugVqa
 
 _WORDS: Final = """
-    yes no is are was there the a an any all in on at of to and or not with this that it its by from
+    yes no is are was there the an any all in on at of to and or not with this that it its by from
     what which how many color picture image background left right above below behind front next
     red green blue yellow black white gray orange purple pink brown circle square triangle star
     one two three four five dog cat man woman tree car house table
-""".split()
+"""
 
 _TASK: Final[dict[str, Any]] = {
     "beam_size": 5,
@@ -73,14 +73,19 @@ _LOUD_TEXT: Final = 8.0
 _QUIET_IMAGE: Final = 0.3
 _ANSWER_BIAS: Final = 8.0
 _END_BIAS: Final = 16.0
-_PROBES: Final = ("is there a circle?", "are all of the squares red?", "is this a picture of a cat?")
+_COLOURS: Final = ("red", "green", "blue", "white")
+_PROBES: Final = (
+    "is there a circle?",
+    "are all of the squares red?",
+    "is this a picture of a cat?",
+)
 
 
 def write_tiny_checkpoint(folder: str | Path, seed: int = 0) -> None:
     """Writes a network of 0.15 million seeded numbers that says yes or no, and nothing more.
 
-    It says both about equally often, depending on picture and question. The same seed gives the
-    same files everywhere.
+    It says each of them often, depending on picture and question. The same seed gives the same
+    files in every process.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,36 +95,33 @@ def write_tiny_checkpoint(folder: str | Path, seed: int = 0) -> None:
     _write(folder / CONFIG_FILE, yaml.safe_dump(_TASK))
     _write(folder / CONFIGURATION_FILE, _json(_CONFIGURATION))
     config = MplugConfig.from_folder(folder)
-    weights = _weights(config, seed)
-    bias = torch.zeros(len(vocabulary))
-    weights[_BIAS] = bias
-    bias[vocabulary.index("no")] = _ANSWER_BIAS
-    bias[vocabulary.index("yes")] = _ANSWER_BIAS
-    bias[config.search.end_id] = _END_BIAS
-    bias[vocabulary.index("yes")] -= _leaning(
-        MplugVqa(
-            build_network(config, weights, folder), MplugProcessor.from_folder(folder, config)
-        ),
-        seed,
-    )
-    weights |= {second: weights[first] for first, second in FALLBACKS.items()}
-    torch.save(weights, folder / WEIGHTS_FILE)
+    processor = MplugProcessor.from_folder(folder, config)
+    torch.save(_weights(config, processor, seed), folder / WEIGHTS_FILE)
 
 
 def _vocabulary() -> list[str]:
     """Special tokens where BERT has them, then letters, digits, punctuation and a few words."""
     start = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = string.ascii_lowercase + string.digits
-    words = [word for word in _WORDS if len(word) > 1]
-    return [*start, *string.punctuation, *pieces, *(f"##{piece}" for piece in pieces), *words]
+    return [
+        *start,
+        *string.punctuation,
+        *pieces,
+        *(f"##{piece}" for piece in pieces),
+        *_WORDS.split(),
+    ]
 
 
-def _weights(config: MplugConfig, seed: int) -> dict[str, Tensor]:
-    """All tensors that the judge needs, by their published names."""
+def _weights(config: MplugConfig, processor: MplugProcessor, seed: int) -> dict[str, Tensor]:
+    """All tensors that the judge needs, by their published names, the tied ones by both."""
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in Mplug(config).state_dict().items()}
     named = {published_name(name, config): shape for name, shape in shapes.items()}
-    return {name: _tensor(name, shape, seed) for name, shape in named.items()}
+    weights = {name: _tensor(name, shape, seed) for name, shape in named.items()}
+    weights[_BIAS] = _answer_bias(config, processor, leaning=0)
+    untuned = MplugVqa(build_network(config, weights, "the tiny judge"), processor)
+    weights[_BIAS] = _answer_bias(config, processor, leaning=_leaning(untuned, seed))
+    return weights | {second: weights[first] for first, second in FALLBACKS.items()}
 
 
 def _tensor(name: str, shape: torch.Size, seed: int) -> Tensor:
@@ -133,19 +135,31 @@ def _tensor(name: str, shape: torch.Size, seed: int) -> Tensor:
     return numbers * (_SPREAD * (_LOUD_TEXT if loud else 1) / shape[1:].numel() ** 0.5)
 
 
+def _answer_bias(config: MplugConfig, processor: MplugProcessor, leaning: float) -> Tensor:
+    """Logits that let only yes, no and, once it is allowed, the end token be said."""
+    if processor.yes_no_ids is None:
+        raise AssertionError("the tiny vocabulary holds yes and no")
+    yes, no = processor.yes_no_ids
+    bias = torch.zeros(config.vocab_size)
+    bias[yes] = _ANSWER_BIAS - leaning
+    bias[no] = _ANSWER_BIAS
+    bias[config.search.end_id] = _END_BIAS
+    return bias
+
+
 def _leaning(vqa: MplugVqa, seed: int) -> float:
     """The median log-odds of yes against no over a few pictures and questions.
 
     Rounded, so that the last digit of another processor's arithmetic changes nothing.
     """
     rng = np.random.default_rng(seed)
-    size = vqa.network.config.image_px
-    pictures = [
-        Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)) for _ in range(4)
-    ] + [Image.new("RGB", (size, size), colour) for colour in ("red", "green", "blue", "white")]
+    size_px = vqa.network.config.image_px
+    noise = rng.integers(0, 256, (4, size_px, size_px, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(picture) for picture in noise]
+    pictures += [Image.new("RGB", (size_px, size_px), colour) for colour in _COLOURS]
     answers = vqa.ask(pictures, [_PROBES] * len(pictures), decode="first-token")
-    odds = [answer.p_yes for texts in answers for answer in texts if answer.p_yes is not None]
-    return round(float(np.median(np.log(odds) - np.log1p(-np.array(odds)))), 2)
+    p_yes = np.array([answer.p_yes for texts in answers for answer in texts])
+    return round(float(np.median(np.log(p_yes / (1 - p_yes)))), 2)
 
 
 def _json(fields: dict[str, Any]) -> str:

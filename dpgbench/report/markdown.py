@@ -12,7 +12,8 @@ from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
 
-_SPECIAL = re.compile(r"([\\`*_\[\]#!|~$]|^[-+=]|^\d+(?=[.)]))")
+_SPECIAL = re.compile(r"([\\`*_\[\]#!|~$]|^[-+=])")
+_NUMBERED = re.compile(r"^(\d+)([.)])")
 _CELL_LIMIT = 300
 
 
@@ -36,12 +37,7 @@ def escaped(text: str, limit: int = _CELL_LIMIT) -> str:
     """Return `text` as one line of Markdown that shows it and does nothing else."""
     line = wording.shown(text, limit)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _SPECIAL.sub(_with_backslash, line)
-
-
-def _with_backslash(match: re.Match[str]) -> str:
-    text = match.group()
-    return f"{text}&#8203;" if text.isdigit() else f"\\{text}"
+    return _NUMBERED.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", line))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -20,7 +20,7 @@ COLOR_RGB: Final[dict[Color, RGB]] = {
     "green": (20, 150, 50),
     "blue": (30, 80, 225),
     "purple": (125, 40, 170),
-    "pink": (255, 115, 180),
+    "pink": (250, 90, 160),
     "brown": (125, 70, 25),
 }
 GROUND_RGB: Final[dict[Ground, RGB]] = {
@@ -29,9 +29,9 @@ GROUND_RGB: Final[dict[Ground, RGB]] = {
     "gray": (150, 150, 150),
     "beige": (235, 218, 185),
     "mint": (180, 240, 210),
-    "lavender": (208, 196, 240),
+    "lavender": (212, 206, 246),
 }
-RADIUS: Final[dict[Size, float]] = {"small": 4.75 / 64, "large": 9.0 / 64}
+RADIUS: Final[dict[Size, float]] = {"small": 5.1 / 64, "large": 9.0 / 64}
 """Half a thing's extent, as a part of the picture's side."""
 STRIPE: Final = 2.0 / 64
 """Width of a stripe; every other one has the thing's colour."""
@@ -39,7 +39,7 @@ STRIPE_TINT: Final = 0.78
 """How far the stripes in between are from the thing's colour towards white."""
 OUTLINE: Final = 1.1 / 64
 """Width of an outline."""
-BLUR: Final = 0.75 / 64
+BLUR: Final = 0.7 / 64
 """Standard deviation of the blur of a blurry picture."""
 
 
@@ -103,7 +103,7 @@ def _outline(shape: Shape) -> tuple[Point, ...]:
         case "oval":
             return _ellipse(1.08, 0.62)
         case "square":
-            return ((-0.86, -0.86), (0.86, -0.86), (0.86, 0.86), (-0.86, 0.86))
+            return ((-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88))
         case "diamond":
             return ((0, -1.08), (1.08, 0), (0, 1.08), (-1.08, 0))
         case "triangle":
@@ -113,7 +113,7 @@ def _outline(shape: Shape) -> tuple[Point, ...]:
         case "heart":
             return tuple(_heart(i / 48) for i in range(48))
         case "cross":
-            return _cross(1.0, 0.34)
+            return _cross(1.04, 0.31)
 
 
 def _polar(radius: float, turn: float) -> Point:

@@ -1,0 +1,70 @@
+"""A generator class of the user's own, named as ``package.module:Class``.
+
+The class needs one method, ``draw(prompt, seeds)``, that returns an RGB Pillow image a seed. It is
+built without arguments, or with ``device`` if it takes that. Optional attributes of the class:
+``width_px``, ``height_px`` (512 each), ``settings`` (plain data for the manifest; a change of it is
+another run) and ``token_limit`` with ``count_tokens(prompt)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpgbench.backends.base import ModelEntry, Truncation, import_target
+from dpgbench.backends.weights import Weights
+from dpgbench.domain.spec import GenerationSpec
+from dpgbench.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class OwnClass:
+    """Wraps the user's class as a generator."""
+
+    def __init__(
+        self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
+    ) -> None:
+        cls = _import(entry.name)
+        takes_device = "device" in inspect.signature(cls).parameters
+        self.name = entry.name
+        self.model: Any = cls(device=device) if takes_device else cls()
+
+    @staticmethod
+    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> dict[str, Any]:
+        """Return what the class says of its images and settings."""
+        cls = _import(entry.name)
+        return {
+            "width_px": getattr(cls, "width_px", 512),
+            "height_px": getattr(cls, "height_px", 512),
+            "options": dict(getattr(cls, "settings", {})),
+        }
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return the class's images, one a seed."""
+        images = list(self.model.draw(prompt, list(seeds)))
+        if any(not hasattr(image, "convert") for image in images):
+            raise DataError(f"{self.name}.draw must return Pillow images")
+        return [image.convert("RGB") for image in images]
+
+    def truncation(self, prompts: Sequence[str]) -> Truncation:
+        """Return how many prompts are longer than the class's `token_limit`, if it has one."""
+        limit = getattr(self.model, "token_limit", None)
+        if limit is None:
+            return Truncation(None, 0, len(prompts))
+        cut = sum(self.model.count_tokens(prompt) > limit for prompt in prompts)
+        return Truncation(limit, cut, len(prompts))
+
+
+def _import(name: str) -> Any:
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # a module beside the user's own files
+        sys.path.insert(0, folder)
+    cls = import_target(name, "model")
+    if not callable(getattr(cls, "draw", None)):
+        raise UsageError(f"model '{name}' has no method draw(prompt, seeds); see docs/models.md")
+    return cls

@@ -1,0 +1,81 @@
+"""What all diffusers back ends share: schedulers, seeds, cut prompts, load errors."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dpgbench.backends.base import ModelEntry, Truncation
+from dpgbench.domain.spec import GenerationSpec
+from dpgbench.errors import DpgBenchError, SetupError, UsageError
+
+
+def build_scheduler(spec: GenerationSpec) -> Any:
+    """Return the diffusers scheduler that the specification names, with its arguments.
+
+    Raises:
+        UsageError: diffusers has no such scheduler.
+    """
+    import diffusers
+
+    scheduler = getattr(diffusers, spec.scheduler or "", None)
+    if scheduler is None or not hasattr(scheduler, "from_config"):
+        raise UsageError(f"scheduler '{spec.scheduler}' is not one of diffusers' schedulers")
+    return scheduler(**spec.scheduler_config)
+
+
+def generators(seeds: Sequence[int]) -> list[Any]:
+    """Return a CPU generator for each seed: noise does not depend on batch or device."""
+    import torch
+
+    return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+
+
+def count_cut(tokenizer: Any, limit: int, prompts: Sequence[str]) -> Truncation:
+    """Return how many prompts have more than `limit` tokens, special ones included."""
+    lengths = [len(ids) for ids in tokenizer(list(prompts), verbose=False).input_ids]
+    return Truncation(limit, sum(length > limit for length in lengths), len(prompts))
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """Run tiny networks on one core: threads cost them more than they bring."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def loading(entry: ModelEntry) -> Iterator[None]:
+    """Turn what a library raises about weights into one line.
+
+    Raises:
+        SetupError: names the model, the reason and the roles that can be given.
+    """
+    try:
+        yield
+    except DpgBenchError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise SetupError(
+            f"model {entry.name} cannot be loaded: {reason}; {_remedy(entry)}"
+        ) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("safetensors", "safetensors_rust"):
+            raise
+        raise SetupError(
+            f"model {entry.name} cannot be loaded: a safetensors file is cut off or damaged "
+            f"({error}); {_remedy(entry)}"
+        ) from error
+
+
+def _remedy(entry: ModelEntry) -> str:
+    roles = ", ".join(f"--weights {role.name}=PATH ({role.what})" for role in entry.roles)
+    return f"check {roles}" if roles else "this is a bug: please report it"

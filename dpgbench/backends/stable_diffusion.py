@@ -1,0 +1,146 @@
+"""Stable Diffusion 1.5 and ELLA on it: one pipeline, two text encoders, all else alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dpgbench.backends.base import ModelEntry, Truncation
+from dpgbench.backends.pipelines import (
+    build_scheduler,
+    count_cut,
+    generators,
+    loading,
+    single_thread,
+)
+from dpgbench.backends.weights import Weights
+from dpgbench.domain.spec import GenerationSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class StableDiffusion:
+    """The pipeline with its own CLIP: prompts are cut at 77 tokens."""
+
+    def __init__(
+        self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
+    ) -> None:
+        self.spec = spec
+        with loading(entry):
+            self.pipeline = self._load_pipeline(weights).to(device)
+            self.pipeline.scheduler = build_scheduler(spec)
+        self.pipeline.set_progress_bar_config(disable=True)
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one image a seed."""
+        images: list[Image] = self.pipeline(
+            prompt, negative_prompt=self.spec.negative_prompt or None, **self._arguments(seeds)
+        ).images
+        return images
+
+    def truncation(self, prompts: Sequence[str]) -> Truncation:
+        """Return how many prompts CLIP cuts."""
+        tokenizer = self.pipeline.tokenizer
+        return count_cut(tokenizer, tokenizer.model_max_length, prompts)
+
+    def _arguments(self, seeds: Sequence[int]) -> dict[str, Any]:
+        return {
+            "num_images_per_prompt": len(seeds),
+            "generator": generators(seeds),
+            "num_inference_steps": self.spec.steps,
+            "guidance_scale": self.spec.guidance_scale,
+            "width": self.spec.width_px,
+            "height": self.spec.height_px,
+            "output_type": "pil",
+        }
+
+    def _load_pipeline(self, weights: Mapping[str, Weights]) -> Any:
+        import torch
+        from diffusers import StableDiffusionPipeline
+
+        return StableDiffusionPipeline.from_pretrained(
+            str(weights["base"].path),
+            dtype=getattr(torch, self.spec.dtype),
+            use_safetensors=True,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+
+class EllaStableDiffusion(StableDiffusion):
+    """The same pipeline, told by a language model through the connector at every step."""
+
+    def __init__(
+        self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
+    ) -> None:
+        super().__init__(entry, spec, weights, device)
+        with loading(entry):
+            self.ella = self._load_ella(weights, device)
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one image a seed."""
+        images: list[Image] = self.ella.generate(
+            self.pipeline,
+            prompt,
+            negative_prompt=self.spec.negative_prompt,
+            length=self.spec.options["text_length"],
+            with_clip=self.spec.options["with_clip"],
+            **self._arguments(seeds),
+        ).images
+        return images
+
+    def truncation(self, prompts: Sequence[str]) -> Truncation:
+        """Return how many prompts the language model cuts: none at flexible length."""
+        if self.spec.options["text_length"] == "flexible":
+            return Truncation(None, 0, len(prompts))
+        encoder = self.ella.text_encoder
+        return count_cut(encoder.tokenizer, encoder.fixed_length, prompts)
+
+    def _load_ella(self, weights: Mapping[str, Weights], device: str) -> Any:
+        import torch
+
+        from ella import Ella, T5TextEncoder, TimestepAwareSemanticConnector
+
+        dtype = getattr(torch, self.spec.dtype)
+        connector = TimestepAwareSemanticConnector.from_safetensors(
+            weights["connector"].path, dtype=dtype, device=device
+        )
+        encoder = T5TextEncoder.from_pretrained(
+            weights["text_encoder"].path, dtype=dtype, device=device
+        )
+        return Ella(connector, encoder)
+
+
+class TinyStableDiffusion(StableDiffusion):
+    """`StableDiffusion` in miniature, with seeded random weights made on the spot."""
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one image a seed."""
+        with single_thread():
+            return super().draw(prompt, seeds)
+
+    def _load_pipeline(self, weights: Mapping[str, Weights]) -> Any:
+        from ella.tiny import tiny_pipeline
+
+        return tiny_pipeline()
+
+
+class TinyEllaStableDiffusion(EllaStableDiffusion):
+    """`EllaStableDiffusion` in miniature, with seeded random weights made on the spot."""
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one image a seed."""
+        with single_thread():
+            return super().draw(prompt, seeds)
+
+    _load_pipeline = TinyStableDiffusion._load_pipeline
+
+    def _load_ella(self, weights: Mapping[str, Weights], device: str) -> Any:
+        from ella import Ella
+        from ella.tiny import tiny_connector, tiny_text_encoder
+
+        encoder = tiny_text_encoder()
+        encoder.model.to(device)
+        return Ella(tiny_connector().to(device), encoder)

@@ -1,0 +1,19 @@
+"""Reports: score files of runs to leaderboards in CSV, HTML, Markdown and LaTeX.
+
+Reads run directories, computes no score. pandas and Jinja2 are imported when a report is made.
+"""
+
+from dpgbench.report.build import build_report, stale_files
+from dpgbench.report.row import GroupKey, LeaderboardRow
+from dpgbench.report.rows import Group, group_records, load_records, load_rows
+
+__all__ = [
+    "Group",
+    "GroupKey",
+    "LeaderboardRow",
+    "build_report",
+    "group_records",
+    "load_records",
+    "load_rows",
+    "stale_files",
+]

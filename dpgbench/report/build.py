@@ -1,0 +1,85 @@
+"""Runs to report files, written atomically."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dpgbench.report.csvtable import leaderboard_csv
+from dpgbench.report.gallery import galleries
+from dpgbench.report.latex import leaderboard_latex
+from dpgbench.report.markdown import leaderboard_markdown
+from dpgbench.report.page import leaderboard_html
+from dpgbench.report.published import read_published
+from dpgbench.report.rows import group_records, load_records
+from dpgbench.store.files import write_atomic
+from dpgbench.store.rundir import RunDir
+
+NAME = "leaderboard"
+_PAGES = (".html", ".htm")
+
+
+def build_report(runs: Sequence[RunDir], out: Path, *, published: bool = True) -> list[Path]:
+    """Write the leaderboard of `runs` as CSV, HTML, Markdown and LaTeX, and return the paths.
+
+    The same runs give the same bytes, wherever and whenever the report is made from them.
+
+    Args:
+        out: a folder, or the name that the HTML file is to have; the others lie beside it.
+        published: show published scores too, apart.
+
+    Raises:
+        UsageError: no run was given.
+        DataError: a run has no scores, or a damaged file.
+        StorageError: a file could not be written.
+    """
+    files = render_report(runs, out, published=published)
+    for path, content in files.items():
+        write_atomic(path, content)
+    return list(files)
+
+
+def stale_files(runs: Sequence[RunDir], out: Path, *, published: bool = True) -> list[Path]:
+    """Return which files of a report are absent or not what `runs` give now.
+
+    Args and errors are those of `build_report`.
+    """
+    files = render_report(runs, out, published=published)
+    return [path for path, content in files.items() if not _holds(path, content)]
+
+
+def render_report(
+    runs: Sequence[RunDir], out: Path, *, published: bool = True
+) -> dict[Path, bytes]:
+    """Return the content of each file of the report, by path; the HTML file is the first.
+
+    Args and errors are those of `build_report`.
+    """
+    page = out if out.suffix.lower() in _PAGES else out / f"{NAME}.html"
+    records = load_records(runs)
+    groups = group_records(records)
+    quoted = read_published() if published else []
+    beside = {
+        page.with_suffix(".csv"): leaderboard_csv(groups, quoted),
+        page.with_suffix(".md"): leaderboard_markdown(groups, quoted),
+        page.with_suffix(".tex"): leaderboard_latex(groups),
+    }
+    html = leaderboard_html(
+        records,
+        groups,
+        galleries(records, page.parent),
+        quoted,
+        downloads=[path.name for path in beside],
+    )
+    return {path: _encoded(text) for path, text in {page: html, **beside}.items()}
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="replace")  # half a character in somebody's JSON is no reason to stop
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False

@@ -1,0 +1,119 @@
+"""The leaderboard as one HTML file: styles and scripts inlined, nothing fetched but its images."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpgbench.domain.rules import RULES
+from dpgbench.report import wording
+from dpgbench.report.cautions import difference_text
+from dpgbench.report.gallery import Gallery
+from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
+from dpgbench.report.records import RunRecord
+from dpgbench.report.rows import Group
+from dpgbench.report.views import group_view, notices, run_view
+from dpgbench.store.places import data_folder
+from dpgbench.store.tables import read_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATE = "leaderboard.html"
+STYLE = "style.css"
+SCRIPTS = ("sort.js", "choose.js")
+
+
+def leaderboard_html(
+    records: Sequence[RunRecord],
+    groups: Sequence[Group],
+    galleries: Sequence[Gallery],
+    published: Sequence[PublishedScore] = (),
+    *,
+    downloads: Sequence[str] = (),
+) -> str:
+    """Return the page.
+
+    Args:
+        galleries: with image addresses relative to where the page will lie.
+        downloads: names of files beside the page that hold the same in other forms.
+    """
+    folder = data_folder("reports")
+    style = read_text(folder / STYLE)
+    scripts = [read_text(folder / name) for name in SCRIPTS]
+    on_dpg = any(group.key.benchmark == BENCHMARK for group in groups)
+    return (
+        _environment(folder)
+        .get_template(TEMPLATE)
+        .render(
+            policy=content_policy(style, scripts),
+            style=_trusted(style),
+            scripts=[_trusted(script) for script in scripts],
+            groups=[group_view(group, index) for index, group in enumerate(groups)],
+            runs=[run_view(record, index) for index, record in enumerate(records)],
+            notices=notices(groups),
+            galleries=galleries,
+            published=published,
+            published_categories=CATEGORIES,
+            published_warning=wording.PUBLISHED_WARNING,
+            published_elsewhere="" if on_dpg else wording.PUBLISHED_ELSEWHERE,
+            rules=[RULES[name] for name in RULES if any(g.key.rule == name for g in groups)],
+            downloads=downloads,
+        )
+    )
+
+
+def content_policy(style: str, scripts: Sequence[str]) -> str:
+    """Return the content security policy: these very styles and scripts run, nothing else."""
+    allowed = " ".join(map(_source_hash, scripts))
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "img-src 'self' file: data:",
+            f"style-src {_source_hash(style)}",
+            f"script-src {allowed}" if allowed else "script-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def _source_hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _trusted(text: str) -> Any:
+    """Return packaged text to be put in as it is; never anything that a user wrote."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _environment(folder: Path) -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(folder / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "score": wording.score_text,
+        "interval": wording.interval_text,
+        "shown": wording.shown,
+        "rule_summary": wording.rule_summary,
+        "difference": difference_text,
+    }
+    environment.globals |= {
+        "coverage_text": wording.coverage_text,
+        "rank_text": wording.rank_text,
+        "warning_texts": wording.warning_texts,
+    }
+    return environment
