@@ -1,1 +1,75 @@
-"""DPG-Bench, reproducible."""
+"""DPG-Bench, reproducible: generate grids, ask a judge, score, report.
+
+    import dpgbench
+
+    benchmark = dpgbench.load_benchmark("shapes")
+    run = dpgbench.generate("tiny-ella-sd15", benchmark, items=["few_000"]).run
+    scored = dpgbench.score(run.path, judge="tiny-mplug")
+    dpgbench.build_report([run])
+
+The public surface is `__all__`; it is imported on first use, so that `import dpgbench` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpgbench.api import (
+        build_report,
+        generate,
+        load_benchmark,
+        load_generator,
+        load_judge,
+        score,
+        score_answers,
+        score_images,
+    )
+    from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
+    from dpgbench.domain.rules import RULES, ScoringRule
+    from dpgbench.domain.score import Answer
+    from dpgbench.errors import DpgBenchError
+    from dpgbench.store.benchmarks import Benchmark
+
+__all__ = [
+    "RULES",
+    "Answer",
+    "Benchmark",
+    "DpgBenchError",
+    "JudgeAnswer",
+    "JudgeRequest",
+    "ScoringRule",
+    "TileQuestions",
+    "build_report",
+    "generate",
+    "load_benchmark",
+    "load_generator",
+    "load_judge",
+    "score",
+    "score_answers",
+    "score_images",
+]
+
+_MODULE_OF = {
+    "RULES": "dpgbench.domain.rules",
+    "ScoringRule": "dpgbench.domain.rules",
+    "Answer": "dpgbench.domain.score",
+    "DpgBenchError": "dpgbench.errors",
+    "Benchmark": "dpgbench.store.benchmarks",
+    "JudgeAnswer": "dpgbench.backends.base",
+    "JudgeRequest": "dpgbench.backends.base",
+    "TileQuestions": "dpgbench.backends.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'dpgbench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF.get(name, "dpgbench.api")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,6 @@ carry the whole configuration as metadata.
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -45,17 +44,19 @@ def read_connector_file(
         ConnectorFileError: If the file is missing, damaged, a pickle, or not a connector.
     """
     path = Path(path)
-    _check_kind(path)
+    if not path.is_file():
+        raise ConnectorFileError(
+            f"{path}: no such file; download ella-sd1.5-tsc-t5xl.safetensors from QQGYLab/ELLA"
+        )
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            # Copied: a tensor within the mapped file is unaligned, which changes its products' last
+            # bits with its place in the file.
+            state = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
     except SafetensorError as error:
-        reason = " ".join(str(error).split())
-        raise ConnectorFileError(
-            f"{path}: cut short, damaged or not a safetensors file ({reason}); download it again"
-        ) from error
-    return _infer_config(path, state, heads or _heads_in(metadata)), state
+        raise ConnectorFileError(f"{path}: {_unreadable(path, error)}") from error
+    return _infer_config(path, state, heads or _heads_in(path, metadata)), state
 
 
 def check_names_and_shapes(
@@ -90,30 +91,34 @@ def write_connector_file(
     """Write tensors and sizes; a reader sees the old file or the whole new one, never a part."""
     path = Path(path)
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}
-    metadata = {"format": "pt", METADATA_KEY: json.dumps(asdict(config), sort_keys=True)}
+    # One entry only: safetensors writes several in no fixed order, so in other bytes each time.
+    metadata = {METADATA_KEY: json.dumps(asdict(config), sort_keys=True)}
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         part = Path(folder) / path.name
         save_file(tensors, part, metadata=metadata)
-        os.replace(part, path)  # noqa: PTH105 - says "atomic" plainer than Path.replace
+        part.replace(path)
 
 
-def _check_kind(path: Path) -> None:
-    if not path.is_file():
-        raise ConnectorFileError(
-            f"{path}: no such file; download ella-sd1.5-tsc-t5xl.safetensors from QQGYLab/ELLA"
-        )
+def _unreadable(path: Path, error: SafetensorError) -> str:
+    """Why a file is none of safetensors, and what to do."""
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(_PICKLE_STARTS):
-        raise ConnectorFileError(
-            f"{path}: a pickle (PyTorch) file, which could run code; convert it to safetensors"
-            " where you trust it, or download the safetensors file"
+        return (
+            "a pickle (PyTorch) file, which could run code; download the safetensors file, or"
+            " convert this one where you trust it"
         )
+    reason = " ".join(str(error).split())
+    return f"cut short, damaged or not a safetensors file ({reason}); download it again"
 
 
-def _heads_in(metadata: Mapping[str, str]) -> int:
-    written = json.loads(metadata.get(METADATA_KEY, "{}"))
-    return int(written.get("heads", DEFAULT_HEADS))
+def _heads_in(path: Path, metadata: Mapping[str, str]) -> int:
+    try:
+        return int(json.loads(metadata.get(METADATA_KEY, "{}")).get("heads", DEFAULT_HEADS))
+    except (ValueError, AttributeError) as error:
+        raise ConnectorFileError(
+            f"{path}: metadata {METADATA_KEY!r} is no JSON object of sizes; pass `heads`"
+        ) from error
 
 
 def _infer_config(path: Path, state: Mapping[str, Tensor], heads: int) -> ConnectorConfig:

@@ -21,7 +21,7 @@ class ConnectorConfig:
         input_dim: Width of the language model's features.
 
     Raises:
-        ValueError: If a size is below 1, or `width` is no multiple of `heads`, or `time_channel` odd.
+        ValueError: If a size is below 1, `width` no multiple of `heads`, or `time_channel` odd.
     """
 
     time_channel: int = 320

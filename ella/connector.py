@@ -3,8 +3,8 @@
 Only the network lives here; reading and writing its files is `ella.checkpoint`'s.
 Module and parameter names are those of the released weights.
 
-Shape suffixes: B texts, L text tokens, D text width, N latents, W connector width,
-T time embedding, H heads, K = N + L keys.
+Shape suffixes: b texts, l text tokens, n latents, k = n + l keys, w connector width,
+t time embedding, h heads, d width of a head.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class _TimeModulation(nn.Module):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, normalized_BLW: Tensor, time_BT: Tensor) -> Tensor:
-        shift_B1W, scale_B1W = self.linear(time_BT)[:, None].chunk(2, dim=-1)
-        return torch.addcmul(shift_B1W, normalized_BLW, 1 + scale_B1W)
+    def forward(self, normalized_blw: Tensor, time_bt: Tensor) -> Tensor:
+        shift_b1w, scale_b1w = self.linear(time_bt)[:, None].chunk(2, dim=-1)
+        return torch.addcmul(shift_b1w, normalized_blw, 1 + scale_b1w)
 
 
 class _PackedAttention(nn.Module):
@@ -58,14 +58,15 @@ class _PackedAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, query_BNW: Tensor, source_BKW: Tensor) -> Tensor:
-        width = query_BNW.shape[-1]
+    def forward(self, query_bnw: Tensor, source_bkw: Tensor) -> Tensor:
+        width = query_bnw.shape[-1]
         weight_q, weight_kv = self.in_proj_weight.split([width, 2 * width])
         bias_q, bias_kv = self.in_proj_bias.split([width, 2 * width])
-        q = F.linear(query_BNW, weight_q, bias_q)
-        k, v = F.linear(source_BKW, weight_kv, bias_kv).chunk(2, dim=-1)
-        mixed_BHNd = F.scaled_dot_product_attention(*(self._by_head(x) for x in (q, k, v)))
-        return self.out_proj(mixed_BHNd.transpose(1, 2).flatten(2))
+        q = F.linear(query_bnw, weight_q, bias_q)
+        k, v = F.linear(source_bkw, weight_kv, bias_kv).chunk(2, dim=-1)
+        q, k, v = self._by_head(q), self._by_head(k), self._by_head(v)
+        mixed_bhnd = F.scaled_dot_product_attention(q, k, v)
+        return self.out_proj(mixed_bhnd.transpose(1, 2).flatten(2))
 
     def _by_head(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -94,11 +95,11 @@ class _PerceiverBlock(nn.Module):
         self.ln_2 = _TimeModulation(config.width, config.time_embed_dim)
         self.ln_ff = _TimeModulation(config.width, config.time_embed_dim)
 
-    def forward(self, latents_BNW: Tensor, text_BLW: Tensor, time_BT: Tensor) -> Tensor:
-        query_BNW = self.ln_1(_normalize(latents_BNW), time_BT)
-        source_BKW = torch.cat([query_BNW, self.ln_2(text_BLW, time_BT)], dim=1)
-        latents_BNW = latents_BNW + self.attn(query_BNW, source_BKW)
-        return latents_BNW + self.mlp(self.ln_ff(_normalize(latents_BNW), time_BT))
+    def forward(self, latents_bnw: Tensor, text_blw: Tensor, time_bt: Tensor) -> Tensor:
+        query_bnw = self.ln_1(_normalize(latents_bnw), time_bt)
+        source_bkw = torch.cat([query_bnw, self.ln_2(text_blw, time_bt)], dim=1)
+        latents_bnw = latents_bnw + self.attn(query_bnw, source_bkw)
+        return latents_bnw + self.mlp(self.ln_ff(_normalize(latents_bnw), time_bt))
 
 
 class _PerceiverResampler(nn.Module):
@@ -112,12 +113,12 @@ class _PerceiverResampler(nn.Module):
         self.proj_in = nn.Linear(config.input_dim, config.width)
         self.perceiver_blocks = nn.ModuleList(_PerceiverBlock(config) for _ in range(config.layers))
 
-    def forward(self, text_BLW: Tensor, time_BT: Tensor) -> Tensor:
-        latents_BNW = self.latents + self.time_aware_linear(time_BT)[:, None]
-        latents_BNW = latents_BNW.expand(len(text_BLW), -1, -1)
+    def forward(self, text_blw: Tensor, time_bt: Tensor) -> Tensor:
+        latents_bnw = self.latents + self.time_aware_linear(time_bt)[:, None]
+        latents_bnw = latents_bnw.expand(len(text_blw), -1, -1)
         for block in self.perceiver_blocks:
-            latents_BNW = block(latents_BNW, text_BLW, time_BT)
-        return latents_BNW
+            latents_bnw = block(latents_bnw, text_blw, time_bt)
+        return latents_bnw
 
 
 class TimestepAwareSemanticConnector(nn.Module):
@@ -218,8 +219,8 @@ class TimestepAwareSemanticConnector(nn.Module):
         """
         _check_features("projected_text", projected_text, self.config.width)
         rows = _timestep_rows(timestep, len(projected_text), self.device)
-        time_BT = self.time_embedding(self.position(rows).to(self.dtype))
-        return self.connector(projected_text, F.silu(time_BT))
+        time_bt = self.time_embedding(self.position(rows).to(self.dtype))
+        return self.connector(projected_text, F.silu(time_bt))
 
 
 def _check_features(name: str, features: Tensor, width: int) -> None:

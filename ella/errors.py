@@ -2,8 +2,8 @@
 
     EllaError
     ├── ConnectorFileError (ValueError)       a connector file cannot be read as one
-    ├── TextEncoderError (ValueError)         a text encoder cannot be loaded, or cannot encode this
-    └── UnsupportedPipelineError (TypeError)  a pipeline gives no way to change the conditions per step
+    ├── TextEncoderError (ValueError)         a text encoder cannot be loaded or cannot encode
+    └── UnsupportedPipelineError (TypeError)  a pipeline cannot be shown new conditions each step
 
 A wrong argument is a plain `ValueError` that names the argument and its value.
 Each message is one line: what is wrong, where, and what to do next.

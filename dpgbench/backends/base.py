@@ -179,3 +179,23 @@ def parse_weights(values: Sequence[str], roles: Sequence[Role], name: str) -> di
             )
         weights[role] = path
     return weights
+
+
+def parse_options(values: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's own settings from ``NAME=VALUE`` words, typed like the known ones.
+
+    Raises:
+        UsageError: a word has another form, or names a setting that the model has not.
+    """
+    options: dict[str, Any] = {}
+    for word in values:
+        name, equals, text = word.partition("=")
+        if not equals or name not in known:
+            raise UsageError(
+                f"--option {word}: write NAME=VALUE with one of {', '.join(known) or '(none)'}"
+            )
+        is_switch = isinstance(known[name], bool)
+        if is_switch and text not in ("true", "false"):
+            raise UsageError(f"--option {word}: {name} is true or false")
+        options[name] = text == "true" if is_switch else text
+    return options

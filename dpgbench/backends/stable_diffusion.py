@@ -15,6 +15,7 @@ from dpgbench.backends.pipelines import (
 )
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
+from dpgbench.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,6 +76,8 @@ class EllaStableDiffusion(StableDiffusion):
     def __init__(
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:
+        if spec.options["text_length"] not in ("fixed", "flexible"):
+            raise UsageError(f"text_length '{spec.options['text_length']}': fixed or flexible")
         super().__init__(entry, spec, weights, device)
         with loading(entry):
             self.ella = self._load_ella(weights, device)

@@ -41,6 +41,14 @@ def generate(
     dtype: Annotated[
         str | None, typer.Option("--dtype", help="float32, float16 or bfloat16.")
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="NAME=VALUE",
+            help="A setting of this model alone, such as text_length=fixed (repeatable).",
+        ),
+    ] = None,
     device: Device = "auto",
     weights: Weights = None,
     limit: Limit = None,
@@ -49,7 +57,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Draw a grid for each prompt; the same command again resumes."""
-    from dpgbench.backends.base import UNTRAINED, parse_weights
+    from dpgbench.backends.base import UNTRAINED, parse_options, parse_weights
     from dpgbench.backends.devices import check_dtype
     from dpgbench.backends.models import find_model
     from dpgbench.domain.spec import check_seed_rule
@@ -76,6 +84,7 @@ def generate(
                 "width_px": width,
                 "height_px": height,
                 "dtype": check_dtype(dtype) if dtype else None,
+                "options": parse_options(option or [], entry.options),
             },
             device=device,
             out=out,

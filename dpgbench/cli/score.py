@@ -85,18 +85,19 @@ def score(
     from dpgbench.domain.rules import DEFAULT_RULES, find_rule
     from dpgbench.jobs.score import ScoreRequest
     from dpgbench.jobs.score import score as run
+    from dpgbench.jobs.subject import find_subject
 
     rules = rule or DEFAULT_RULES
     for wanted in rules:
         find_rule(wanted)
-    choice = {"limit": limit, "items": split_items(items), "sources": source or []}
-    place = {"bench": bench, "num_images": num_images, "out": out, "name": name}
+    choice: dict[str, Any] = {"limit": limit, "items": split_items(items), "sources": source or []}
+    place: dict[str, Any] = {"bench": bench, "num_images": num_images, "out": out, "name": name}
     if answers:
         subject = _of_answers(answers, where or [], place, choice)
         request = None
     else:
         request = _judge(judge, weights or [], revision, device, dtype, batch_size)
-        subject = _of_images(target, place, tile_px, choice)
+        subject = find_subject(target, tile_px=tile_px, **place, **choice)
         if subject.manifest.kind == "answers":
             request = None
     outcome = run(
@@ -161,27 +162,6 @@ def _of_answers(
         source=path,
         where=chosen,
         num_images=place["num_images"],
-        out=place["out"],
-        name=place["name"],
-        **choice,
-    )
-
-
-def _of_images(
-    target: Path | None, place: dict[str, Any], tile_px: int | None, choice: dict[str, Any]
-) -> Subject:
-    from dpgbench.jobs.subject import subject_of_images, subject_of_run
-    from dpgbench.store.benchmarks import DPG, load_benchmark
-    from dpgbench.store.rundir import is_run, newest_run
-
-    path = target or newest_run().path
-    if is_run(path):
-        return subject_of_run(path, place["bench"], place["num_images"], **choice)
-    return subject_of_images(
-        path,
-        load_benchmark(place["bench"] or DPG),
-        num_images=4 if place["num_images"] is None else place["num_images"],
-        tile_px=tile_px,
         out=place["out"],
         name=place["name"],
         **choice,

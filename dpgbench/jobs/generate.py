@@ -6,16 +6,15 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.base import UNTRAINED, Generator, ModelEntry, import_target
-from dpgbench.backends.models import find_model
-from dpgbench.backends.weights import Weights, locate_weights
+from dpgbench.backends.base import UNTRAINED, Generator
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
 from dpgbench.errors import DataError, UsageError
 from dpgbench.jobs.failures import Failures
+from dpgbench.jobs.plan import GenerationPlan, make_plan
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import JsonLines, sha256_file
 from dpgbench.store.images import is_whole, join_tiles, png_bytes, write_image
@@ -61,17 +60,6 @@ class Generated:
     untrained: bool
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A request with everything decided that decides the pictures."""
-
-    entry: ModelEntry
-    generator: Any
-    spec: GenerationSpec
-    weights: Mapping[str, Weights]
-    device: str
-
-
 def generate(request: GenerateRequest) -> Generated:
     """Draw the grids that are not there yet, and return what was done.
 
@@ -82,8 +70,8 @@ def generate(request: GenerateRequest) -> Generated:
         StorageError: the disk is full.
     """
     _check_prompts(request)
-    plan = _plan(request)
-    identity = _identity(plan, request.benchmark)
+    plan = make_plan(request.model, request.weights, request.device, request.settings)
+    identity = plan.identity(request.benchmark)
     run = RunDir(request.out or RUNS / f"{file_name(request.model)}-{identity_hash(identity)}")
     refuse_foreign_folder(run)
     with run.locked():
@@ -126,33 +114,9 @@ def _check_prompts(request: GenerateRequest) -> None:
             raise DataError(f"{request.benchmark.path}: item {item_id} has an empty prompt")
 
 
-def _plan(request: GenerateRequest) -> _Plan:
-    from dpgbench.backends.devices import default_dtype, find_device
-
-    entry = find_model(request.model)
-    device = find_device(request.device)
-    weights = locate_weights(entry, request.weights)
-    generator = import_target(entry.target, "model")
-    found = generator.defaults(entry, weights) if hasattr(generator, "defaults") else {}
-    settings = {"dtype": default_dtype(device), **entry.defaults, **found}
-    settings["options"] = {**entry.options, **settings.get("options", {})}
-    settings |= {key: value for key, value in request.settings.items() if value is not None}
-    known = {item.name for item in fields(GenerationSpec)}
-    unknown = sorted(settings.keys() - known)
-    if unknown:
-        raise UsageError(f"unknown setting {unknown[0]}; known: {', '.join(sorted(known))}")
-    return _Plan(entry, generator, GenerationSpec(model=entry.name, **settings), weights, device)
-
-
-def _identity(plan: _Plan, benchmark: Benchmark) -> dict[str, Any]:
-    return {
-        "generation": plan.spec.as_dict(),
-        "weights": {role: weights.sha256 for role, weights in plan.weights.items()},
-        "benchmark": {"name": benchmark.name, "prompts_sha256": benchmark.prompts_sha256},
-    }
-
-
-def _fresh_manifest(request: GenerateRequest, plan: _Plan, identity: dict[str, Any]) -> Manifest:
+def _fresh_manifest(
+    request: GenerateRequest, plan: GenerationPlan, identity: dict[str, Any]
+) -> Manifest:
     manifest = Manifest(
         kind="generated",
         model=request.model,
@@ -183,7 +147,7 @@ def describe_benchmark(benchmark: Benchmark) -> dict[str, Any]:
     }
 
 
-def _missing(run: RunDir, items: Sequence[str], plan: _Plan) -> list[str]:
+def _missing(run: RunDir, items: Sequence[str], plan: GenerationPlan) -> list[str]:
     """Return the items without an intact grid; log grids that a kill left without a record."""
     missing, unlogged = [], []
     records = run.image_records()
@@ -211,12 +175,16 @@ def _seeds(item_id: str, spec: GenerationSpec) -> list[int]:
 
 
 def _draw_all(
-    run: RunDir, manifest: Manifest, request: GenerateRequest, plan: _Plan, todo: Sequence[str]
+    run: RunDir,
+    manifest: Manifest,
+    request: GenerateRequest,
+    plan: GenerationPlan,
+    todo: Sequence[str],
 ) -> dict[str, str]:
     from tqdm import tqdm
 
     prompts = request.benchmark.prompts
-    generator: Generator = plan.generator(plan.entry, plan.spec, plan.weights, plan.device)
+    generator = plan.load()
     _note_truncation(generator, manifest, prompts)
     manifest.write(run)
     failures = Failures()
@@ -236,7 +204,7 @@ def _draw_one(
     item_id: str,
     prompt: str,
     generator: Generator,
-    plan: _Plan,
+    plan: GenerationPlan,
     failures: Failures,
 ) -> dict[str, Any]:
     """Draw one grid and return its record; a failure is recorded, not raised."""

@@ -195,6 +195,7 @@ def _write(subject: Subject, judge: str, result: Result) -> dict[str, Any]:
         "rule": result.rule.name,
         "judge": judge,
         "benchmark": subject.benchmark.name,
+        "benchmark_sha256": subject.benchmark.graphs_sha256,
         "model": subject.manifest.model,
         "num_tiles": subject.num_tiles,
         **result.body,

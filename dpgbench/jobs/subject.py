@@ -13,7 +13,7 @@ from dpgbench.domain.score import Answer
 from dpgbench.domain.spec import GridSpec, check_num_images, identity_hash
 from dpgbench.errors import DataError, ResumeMismatchError, UsageError, shortened
 from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
-from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.store.benchmarks import DPG, Benchmark, load_benchmark
 from dpgbench.store.files import JsonLines, json_line, sha256_file, write_atomic
 from dpgbench.store.images import check_size, find_images, infer_grid, read_size
 from dpgbench.store.manifest import (
@@ -24,7 +24,7 @@ from dpgbench.store.manifest import (
     open_manifest,
     read_manifest,
 )
-from dpgbench.store.rundir import RUNS, RunDir, file_name
+from dpgbench.store.rundir import RUNS, RunDir, file_name, is_run, newest_run
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +107,34 @@ def choose_items(benchmark: Benchmark, among: Iterable[str] | None, **choice: An
     if any(choice.values()):
         return benchmark.select(**choice)
     return benchmark.select() if among is None else list(among)
+
+
+def find_subject(
+    target: Path | None,
+    *,
+    bench: str | None = None,
+    num_images: int | None = None,
+    tile_px: int | None = None,
+    out: Path | None = None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return what `target` is: a run, or a folder of images; None is the newest run.
+
+    Args are those of `subject_of_run` and `subject_of_images`.
+    """
+    path = target or newest_run().path
+    if is_run(path):
+        return subject_of_run(path, bench, num_images, **choice)
+    return subject_of_images(
+        path,
+        load_benchmark(bench or DPG),
+        num_images=4 if num_images is None else num_images,
+        tile_px=tile_px,
+        out=out,
+        name=name,
+        **choice,
+    )
 
 
 def subject_of_run(

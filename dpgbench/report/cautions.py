@@ -42,17 +42,15 @@ def finding(group: Group) -> str:
     if len(ranked) < 2:
         return ""
     first, second = ranked[:2]
-    names = f"{label(first, group)} over {label(second, group)}"
+    leads = f"{label(first, group)} is ahead of {label(second, group)} by"
     pair = next((d for d in group.differences if (d.first, d.second) == (0, 1)), None)
     if pair is None:
         gap = (first.overall or 0.0) - (second.overall or 0.0)
-        return f"{names}: {gap:+.2f} points; the runs could not be paired item by item."
-    verdict = (
-        "they can be told apart"
-        if pair.told_apart
-        else "with these items the two cannot be told apart"
-    )
-    return f"{names}: {difference_text(pair)}; {verdict}."
+        return f"{leads} {gap:.2f} points; the two could not be compared item by item."
+    interval = f"{pair.points:.2f} points [{pair.interval[0]:.1f}, {pair.interval[1]:.1f}]"
+    if pair.told_apart:
+        return f"{leads} {interval}, item by item."
+    return f"{leads} {interval}: on these items the two cannot be told apart."
 
 
 def difference_text(pair: Difference) -> str:

@@ -68,9 +68,16 @@ class Benchmark:
 
     @cached_property
     def questions_sha256(self) -> str:
-        """SHA-256 over all rows in order: what a judge and a rule see of the benchmark."""
-        rows = sorted((row for item in self.items.values() for row in item), key=lambda r: r.row)
-        return _digest([[r.item_id, r.qid, r.dependency, r.tuple, r.question] for r in rows])
+        """SHA-256 over all questions: what a judge sees of the benchmark."""
+        return _digest(sorted((r.item_id, r.qid, r.question) for r in self._rows()))
+
+    @cached_property
+    def graphs_sha256(self) -> str:
+        """SHA-256 over all rows in order: what a rule sees of the benchmark."""
+        return _digest([[r.item_id, r.qid, r.dependency, r.tuple] for r in self._rows()])
+
+    def _rows(self) -> list[QuestionRow]:
+        return sorted((row for item in self.items.values() for row in item), key=lambda r: r.row)
 
     def problems(self) -> list[Problem]:
         """Return everything that is wrong in the file, in file order."""

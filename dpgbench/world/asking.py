@@ -32,7 +32,6 @@ from dpgbench.world.facts import (
 )
 from dpgbench.world.scene import DIRECTIONS, Attribute, Scene
 
-FEWEST_QUESTIONS: Final = 6
 MOST_QUESTIONS: Final = 14
 LOW_TARGET: Final = 7
 """A scene aims at this many to `MOST_QUESTIONS` questions."""
@@ -58,11 +57,11 @@ def facts_to_ask(scene: Scene) -> tuple[Fact, ...]:
     compared = _comparison(scene, dice)
     about = _group_counts(scene, dice)
     taken = len(present) + len(picture) + len(compared) + len(about)
-    spatial = _spatial(scene, dice, room=MOST_QUESTIONS - MIN_ATTRIBUTES - taken)
-    target = dice.between(LOW_TARGET, MOST_QUESTIONS)
-    wanted = max(MIN_ATTRIBUTES, target - taken - len(spatial))
-    possible = max(0, min(wanted, MOST_QUESTIONS - taken - len(spatial)))
-    about += dice.some(_open_attributes(scene, compared), possible)
+    spatial = _spatial(scene, dice, room=max(0, MOST_QUESTIONS - MIN_ATTRIBUTES - taken))
+    taken += len(spatial)
+    wanted = max(MIN_ATTRIBUTES, dice.between(LOW_TARGET, MOST_QUESTIONS) - taken)
+    room = max(0, MOST_QUESTIONS - taken)
+    about += dice.some(_open_attributes(scene, compared), min(wanted, room))
     ordered = _by_entity(present, about) + spatial + compared
     return tuple([*picture, *ordered] if dice.chance(0.5) else [*ordered, *picture])
 
@@ -142,7 +141,7 @@ def _spatial(scene: Scene, dice: Dice, room: int) -> list[Fact]:
     chosen = _Placings(scene)
     for number, facts in wishes:
         chosen.add_some(facts, number)
-    return chosen.facts[: max(0, room)]
+    return chosen.facts[:room]
 
 
 class _Placings:

@@ -151,7 +151,7 @@ def _exists(ref: Ref) -> tuple[str, ...]:
 
 def _has(ref: Ref, attribute: Attribute, value: str) -> tuple[str, ...]:
     if attribute == "shape":
-        noun = noun_of(value, ref.plural)  # type: ignore[arg-type]
+        noun = noun_of(value, ref.plural)
         return (f"{_is_the(ref)} {noun if ref.plural else with_article(noun)}?",)
     if value == "plain":
         return (f"{_is_the(ref)} plain?", f"{_is_the(ref)} plain, without stripes?")

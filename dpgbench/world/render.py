@@ -113,7 +113,7 @@ def _outline(shape: Shape) -> tuple[Point, ...]:
         case "heart":
             return tuple(_heart(i / 48) for i in range(48))
         case "cross":
-            return _cross(1.04, 0.31)
+            return _cross(1.05, 0.41)
 
 
 def _polar(radius: float, turn: float) -> Point:

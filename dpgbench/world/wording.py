@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from dpgbench.world.facts import Ref, Region
-from dpgbench.world.scene import Shape
 
 NUMBER_WORDS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 IRREGULAR_PLURALS: Final[dict[str, str]] = {"cross": "crosses"}
@@ -17,7 +16,7 @@ def plural_of(noun: str) -> str:
     return IRREGULAR_PLURALS.get(noun, f"{noun}s")
 
 
-def noun_of(shape: Shape | None, plural: bool = False) -> str:
+def noun_of(shape: str | None, plural: bool = False) -> str:
     """What a thing of a shape is called ("shape" for one of any shape)."""
     noun = shape or "shape"
     return plural_of(noun) if plural else noun

@@ -1,0 +1,222 @@
+"""What a notebook needs: the commands as functions, and their parts in memory.
+
+Listed in `dpgbench.__all__`; everything else may change without notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpgbench.backends import base, judges
+from dpgbench.domain.aggregate import Result
+from dpgbench.domain.rules import DEFAULT_RULES
+from dpgbench.domain.score import Answer, Answers, collect
+from dpgbench.jobs import generate as generating
+from dpgbench.jobs import score as scoring
+from dpgbench.jobs.plan import make_plan
+from dpgbench.jobs.subject import find_subject
+from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.store.rundir import RunDir, find_runs
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = [
+    "build_report",
+    "generate",
+    "load_benchmark",
+    "load_generator",
+    "load_judge",
+    "score",
+    "score_answers",
+    "score_images",
+]
+
+
+def generate(
+    model: str,
+    benchmark: Benchmark | str,
+    *,
+    items: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    weights: Mapping[str, str] | None = None,
+    device: str = "auto",
+    **settings: Any,
+) -> generating.Generated:
+    """Draw the grids that are not there yet; `dpgbench generate` as a function.
+
+    Args:
+        model: name as in `dpgbench models`.
+        benchmark: loaded, or a name or CSV file.
+        items: ids to draw; all where None.
+        out: run directory; None is `runs/<model>-<identity>`.
+        weights: path by role.
+        device: `auto`, `cpu`, `cuda`, ...
+        settings: fields of `GenerationSpec`, such as `steps=30`, `num_images=1`, `base_seed=7`.
+
+    Raises:
+        DpgBenchError: as the command does.
+    """
+    loaded = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    return generating.generate(
+        generating.GenerateRequest(
+            model=model,
+            benchmark=loaded,
+            items=list(loaded.prompts) if items is None else loaded.select(items=items),
+            weights=weights or {},
+            settings=settings,
+            device=device,
+            out=None if out is None else Path(out),
+        )
+    )
+
+
+def load_generator(
+    model: str,
+    *,
+    weights: Mapping[str, str] | None = None,
+    device: str = "auto",
+    **settings: Any,
+) -> base.Generator:
+    """Return a generator in memory: `generator.draw(prompt, seeds)` gives one image a seed.
+
+    Args are those of `generate`.
+    """
+    return make_plan(model, weights or {}, device, settings).load()
+
+
+def load_judge(
+    name: str = judges.DEFAULT_JUDGE,
+    *,
+    weights: Mapping[str, str] | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    revision: str | None = None,
+    batch_size: int | None = None,
+) -> base.Judge:
+    """Return a judge in memory: `judge.ask(tiles)` answers questions about images.
+
+    Args:
+        name: as in `dpgbench judges`.
+        weights: path by role.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: the reference is `float32`.
+        revision: of weights that are fetched.
+        batch_size: images at once; None leaves it to the judge.
+    """
+    from dpgbench.backends.devices import check_dtype, find_device
+
+    return judges.load_judge(
+        base.JudgeRequest(
+            name=name,
+            weights=weights or {},
+            revision=revision,
+            device=find_device(device),
+            dtype=check_dtype(dtype),
+            batch_size=batch_size,
+        )
+    )
+
+
+def score_answers(
+    benchmark: Benchmark,
+    answers: Answers | Iterable[Answer],
+    rule: str = "corrected-v1",
+    *,
+    num_tiles: int | None = None,
+    items: Sequence[str] | None = None,
+) -> Result:
+    """Return the result of answers in memory under a rule; nothing is written.
+
+    Args:
+        benchmark: with question graphs.
+        answers: `Answer` objects, or text by (item_id, tile) and question number.
+        rule: name, as `dpgbench score --rule` takes it.
+        num_tiles: tiles an item must have answers for; None is what the answers have.
+        items: ids to score; all where None.
+    """
+    table = answers if isinstance(answers, Mapping) else collect(answers)
+    if num_tiles is None:
+        num_tiles = max((tile for _, tile in table), default=0) + 1
+    return scoring.score_recorded(benchmark, table, rule, num_tiles=num_tiles, items=items)
+
+
+def score_images(
+    benchmark: Benchmark,
+    images: Mapping[str, Sequence[Image]],
+    judge: base.Judge,
+    rule: str = "corrected-v1",
+) -> Result:
+    """Return the result of images in memory: `images[item_id]` are the tiles of one item.
+
+    Args:
+        benchmark: with question graphs.
+        images: as many tiles for each item; RGB Pillow images of any size.
+        judge: from `load_judge`.
+        rule: name, as `dpgbench score --rule` takes it.
+    """
+    benchmark.require_graphs()
+    tiles = [
+        base.TileQuestions(
+            item_id,
+            number,
+            image,
+            tuple(row.qid for row in benchmark.items[item_id]),
+            tuple(row.question for row in benchmark.items[item_id]),
+        )
+        for item_id, drawn in images.items()
+        for number, image in enumerate(drawn)
+    ]
+    answers = [
+        Answer(tile.item_id, tile.tile, qid, answer.text, answer.p_yes)
+        for tile, given in zip(tiles, judge.ask(tiles), strict=True)
+        for qid, answer in zip(tile.qids, given, strict=True)
+    ]
+    return score_answers(benchmark, answers, rule, items=list(images))
+
+
+def score(
+    target: str | Path,
+    *,
+    bench: str | None = None,
+    judge: base.JudgeRequest | str = judges.DEFAULT_JUDGE,
+    rules: Sequence[str] = DEFAULT_RULES,
+    num_images: int | None = None,
+    tile_px: int | None = None,
+    out: str | Path | None = None,
+    partial: bool = False,
+) -> scoring.Scored:
+    """Ask what was not asked yet, then score; `dpgbench score` as a function.
+
+    Args:
+        target: a run, or a folder of images named after the items.
+        bench: benchmark name or CSV file; None is the run's own, or `dpg`.
+        judge: name, or a request with weights, device and precision.
+        rules: names of scoring rules.
+        num_images: tiles in each image; None is the run's own, or 4.
+        tile_px: side of a square tile; None finds it from the images.
+        out: run directory for a folder of images.
+        partial: missing images are expected.
+    """
+    subject = find_subject(
+        Path(target),
+        bench=bench,
+        num_images=num_images,
+        tile_px=tile_px,
+        out=None if out is None else Path(out),
+    )
+    request = base.JudgeRequest(judge) if isinstance(judge, str) else judge
+    wanted = None if subject.manifest.kind == "answers" else request
+    return scoring.score(subject, scoring.ScoreRequest(rules=rules, judge=wanted, partial=partial))
+
+
+def build_report(
+    runs: Sequence[str | Path | RunDir], out: str | Path = "report", *, published: bool = True
+) -> list[Path]:
+    """Write the leaderboard of some runs as CSV, Markdown and HTML, and return the paths."""
+    from dpgbench.report import build_report as build
+
+    found = [run if isinstance(run, RunDir) else find_runs([Path(run)])[0] for run in runs]
+    return build(found, Path(out), published=published)

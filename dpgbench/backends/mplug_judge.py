@@ -1,0 +1,106 @@
+"""mPLUG as a judge: the native network between the toolkit's types and its own."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
+from dpgbench.backends.judges import MPLUG_MODEL
+from dpgbench.errors import SetupError
+from dpgbench.store.places import cache_folder
+from dpgbench.store.rundir import file_name
+
+if TYPE_CHECKING:
+    from dpgbench.mplug import MplugVqa
+
+log = logging.getLogger(__name__)
+_IMAGES_ON_GPU = 8
+_NEEDED = ("configuration.json", "config.yaml", "config_bert.json", "vocab.txt")
+
+
+class MplugJudge:
+    """mPLUG-large in ModelScope's layout, from a folder or fetched into the cache."""
+
+    def __init__(self, request: JudgeRequest) -> None:
+        self.request = request
+        self.folder, self.source = self._find(request)
+        self.vqa, self.hashes = _load(self.folder, request)
+        default = 1 if request.device == "cpu" else _IMAGES_ON_GPU
+        self.num_images_at_once = request.batch_size or default
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the answers: the files' hashes, decoding, precision."""
+        return {
+            "model": self.source,
+            "weights": self.hashes,
+            "decode": "beam",
+            "dtype": self.request.dtype,
+        }
+
+    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
+        """Return the answers for each tile; each image is encoded once."""
+        answers = self.vqa.ask(
+            [tile.image for tile in tiles],
+            [tile.questions for tile in tiles],
+            batch_size=self.num_images_at_once,
+        )
+        return [[JudgeAnswer(a.text, a.p_yes, a.truncated) for a in tile] for tile in answers]
+
+    def _find(self, request: JudgeRequest) -> tuple[Path, str]:
+        """Return the folder of weights, and what a manifest calls it."""
+        given = request.weights.get("judge")
+        if given is None:
+            return _fetch(request.revision), f"{MPLUG_MODEL} {request.revision or '(default)'}"
+        folder = Path(given).expanduser()
+        missing = [name for name in _NEEDED if not (folder / name).is_file()]
+        if missing:
+            raise SetupError(
+                f"--weights judge={given}: {folder} lacks {', '.join(missing)}; give a folder in "
+                f"ModelScope's layout, such as 'modelscope download --model {MPLUG_MODEL}' makes"
+            )
+        return folder, "a folder"
+
+
+class TinyMplugJudge(MplugJudge):
+    """The same network in miniature, with seeded random weights made on the spot."""
+
+    def _find(self, request: JudgeRequest) -> tuple[Path, str]:
+        from dpgbench.mplug import write_tiny_checkpoint
+
+        self._home = tempfile.TemporaryDirectory(prefix="dpgbench-tiny-")
+        folder = Path(self._home.name)
+        write_tiny_checkpoint(folder)
+        return folder, "seeded random weights"
+
+
+def _fetch(revision: str | None) -> Path:
+    from dpgbench.backends.modelscope import fetch
+
+    target = cache_folder() / "judges" / "mplug" / file_name(revision or "default")
+    return fetch(MPLUG_MODEL, target, revision=revision, say=log.warning)
+
+
+def _load(folder: Path, request: JudgeRequest) -> tuple[MplugVqa, dict[str, str]]:
+    import torch
+
+    from dpgbench.mplug import CheckpointError, file_hashes, load_mplug
+
+    try:
+        vqa = load_mplug(
+            folder,
+            cache_dir=cache_folder() / "judges" / "converted",
+            device=request.device,
+            dtype=getattr(torch, request.dtype),
+        )
+        return vqa, file_hashes(folder)
+    except CheckpointError as error:
+        raise SetupError(
+            f"{error}; fetch the judge again or check --weights judge=FOLDER"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise SetupError(f"judge weights in {folder} cannot be read: {reason}") from error

@@ -1,0 +1,76 @@
+"""ELLA for diffusers: a language model as Stable Diffusion's text encoder (arXiv 2403.05135).
+
+    from ella import Ella, T5TextEncoder, TimestepAwareSemanticConnector
+
+    ella = Ella(
+        TimestepAwareSemanticConnector.from_safetensors("ella-sd1.5-tsc-t5xl.safetensors"),
+        T5TextEncoder.from_pretrained("flan-t5-xl-text-encoder"),
+    )
+    image = ella.generate(pipeline, "a dense prompt").images[0]
+
+All that is public is named here, and imported on first use: torch, diffusers and transformers
+take seconds to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ella.config import ConnectorConfig
+    from ella.connector import TimestepAwareSemanticConnector
+    from ella.errors import (
+        ConnectorFileError,
+        EllaError,
+        TextEncoderError,
+        UnsupportedPipelineError,
+    )
+    from ella.pipeline import Ella
+    from ella.text_encoder import (
+        Length,
+        PrecisionWarning,
+        T5TextEncoder,
+        TextEncoder,
+        TransformersTextEncoder,
+    )
+
+_MODULE_OF = {
+    "ConnectorConfig": "ella.config",
+    "ConnectorFileError": "ella.errors",
+    "Ella": "ella.pipeline",
+    "EllaError": "ella.errors",
+    "Length": "ella.text_encoder",
+    "PrecisionWarning": "ella.text_encoder",
+    "T5TextEncoder": "ella.text_encoder",
+    "TextEncoder": "ella.text_encoder",
+    "TextEncoderError": "ella.errors",
+    "TimestepAwareSemanticConnector": "ella.connector",
+    "TransformersTextEncoder": "ella.text_encoder",
+    "UnsupportedPipelineError": "ella.errors",
+}
+
+__all__ = [
+    "ConnectorConfig",
+    "ConnectorFileError",
+    "Ella",
+    "EllaError",
+    "Length",
+    "PrecisionWarning",
+    "T5TextEncoder",
+    "TextEncoder",
+    "TextEncoderError",
+    "TimestepAwareSemanticConnector",
+    "TransformersTextEncoder",
+    "UnsupportedPipelineError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'ella' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

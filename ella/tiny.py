@@ -1,0 +1,168 @@
+"""Tiny networks of the real classes, for tests and demonstrations: no download, no training.
+
+They draw blotches, but through every line of code that the real ones go through. Each weight
+follows from the seed, the network's name and its own name alone: the same on every machine, in
+every process and thread count, and torch's global generator is left as it was.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
+
+from ella.config import ConnectorConfig
+from ella.connector import TimestepAwareSemanticConnector
+from ella.text_encoder import T5TextEncoder
+from ella.tiny_tokenizers import NUM_CLIP_TOKENS, tiny_clip_tokenizer, tiny_t5_tokenizer
+
+WIDTH = 32
+"""Width of every token: CLIP's, T5's, the connector's, the U-Net's cross-attention's."""
+
+IMAGE_PX = 64
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def tiny_pipeline(seed: int = 0) -> StableDiffusionPipeline:
+    """A whole Stable Diffusion pipeline with DDIM, for images of `IMAGE_PX` pixels square.
+
+    Returns:
+        With CLIP, U-Net, VAE, no safety checker, and its progress bar off.
+    """
+    tokenizer = tiny_clip_tokenizer()
+    pipeline = StableDiffusionPipeline(
+        vae=_seeded("vae", _vae, seed),
+        text_encoder=_seeded("clip", lambda: _clip(tokenizer), seed),
+        tokenizer=tokenizer,
+        unet=_seeded("unet", _unet, seed),
+        scheduler=tiny_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def tiny_text_encoder(seed: int = 0) -> T5TextEncoder:
+    """T5's encoder and tokenizer, in float32, with `WIDTH` features."""
+    tokenizer = tiny_t5_tokenizer()
+    return T5TextEncoder(_seeded("t5", lambda: _t5(tokenizer), seed), tokenizer)
+
+
+def tiny_connector(seed: int = 0) -> TimestepAwareSemanticConnector:
+    """A connector from `WIDTH` features to 8 tokens of `WIDTH`, moving with time."""
+    config = ConnectorConfig(
+        time_channel=32,
+        time_embed_dim=32,
+        width=WIDTH,
+        layers=2,
+        heads=4,
+        num_latents=8,
+        input_dim=WIDTH,
+    )
+    return _seeded("connector", lambda: TimestepAwareSemanticConnector(config), seed)
+
+
+def tiny_scheduler() -> DDIMScheduler:
+    """DDIM as Stable Diffusion 1.5 configures it."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def _unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=IMAGE_PX // 8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
+
+
+def _vae() -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=IMAGE_PX,
+    )
+
+
+def _clip(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            projection_dim=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=NUM_CLIP_TOKENS,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def _t5(tokenizer: T5Tokenizer) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(tokenizer),
+            d_model=WIDTH,
+            d_kv=8,
+            d_ff=2 * WIDTH,
+            num_layers=2,
+            num_heads=4,
+            feed_forward_proj="gated-gelu",
+        )
+    )
+
+
+def _seeded(name: str, build: Callable[[], Network], seed: int) -> Network:
+    """What `build` makes, in evaluation mode, its weights drawn from `seed` and their names."""
+    with torch.random.fork_rng(devices=[]):
+        network = build()
+    with torch.no_grad():
+        for key, parameter in network.named_parameters():
+            parameter.copy_(_weight(f"{name}.{key}", tuple(parameter.shape), seed))
+    return network.eval()
+
+
+def _weight(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
+    """A norm's gain near 1, a bias near 0, anything else of variance 1 / (numbers read)."""
+    noise = np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(
+        shape, dtype=np.float32
+    )
+    if len(shape) > 1:
+        return torch.from_numpy(noise / math.sqrt(math.prod(shape[1:])))
+    around = 1.0 if name.endswith("weight") else 0.0
+    return torch.from_numpy(np.asarray(around + 0.1 * noise, dtype=np.float32))
