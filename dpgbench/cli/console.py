@@ -60,7 +60,9 @@ def ending() -> Iterator[Result]:
 def setup(*, quiet: bool) -> None:
     """Send log lines to stderr, and keep libraries from talking."""
     level = logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True
+    )
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
     logging.getLogger("dpgbench").setLevel(level)

@@ -132,7 +132,7 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
     if code := re.search(r"GLOBAL `?([\w.]+)", str(error)):
         return f"holds code ({code[1]}), which was not run; get weights from a source you trust"
     size = f"{path.stat().st_size:,} bytes"
-    return f"no weights, or cut short ({size}); delete it and get it again"
+    return f"no weights, or cut short ({size}); nothing in it was run; delete it, get it again"
 
 
 def _without_numbers(config: MplugConfig) -> Mplug:

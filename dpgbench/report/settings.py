@@ -18,8 +18,6 @@ _SHOWN_SETTINGS = (
     "steps",
     "guidance_scale",
     "scheduler",
-    "width_px",
-    "height_px",
     "negative_prompt",
     "dtype",
     "options",

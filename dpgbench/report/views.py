@@ -101,6 +101,7 @@ class RunView:
     record: RunRecord
     colour: int
     spec: tuple[tuple[str, str], ...]
+    image_size: str
     seed_rule: str
     base_seed: int | None
     truncation: settings.Truncation | None
@@ -181,6 +182,7 @@ def run_view(record: RunRecord, index: int) -> RunView:
         record=record,
         colour=index % NUM_COLOURS,
         spec=tuple(settings.generation_settings(manifest)),
+        image_size=settings.image_size(manifest),
         seed_rule=settings.seed_rule(manifest),
         base_seed=settings.base_seed(manifest),
         truncation=settings.truncation(manifest),

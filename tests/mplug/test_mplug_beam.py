@@ -14,12 +14,10 @@ from dpgbench.mplug.config import SearchRules
 END = 1
 
 
-def table_logits(seed, search, prefix, vocab_size, coarse):
-    """Logits that follow from everything said so far; `coarse` makes ties likely."""
+def table_logits(seed, search, prefix, vocab_size):
+    """Logits that follow from everything said so far."""
     rng = np.random.default_rng([seed, search, *prefix])
     logits = rng.normal(0, 2, vocab_size)
-    if coarse:
-        logits = np.round(logits)
     logits[END] += rng.choice([-2.0, 0.0, 3.0])
     return torch.tensor(logits, dtype=torch.float32)
 
@@ -36,7 +34,7 @@ class TableNetwork:
     def logits(self):
         return torch.stack(
             [
-                torch.stack([table_logits(self.seed, s, p, self.vocab_size, False) for p in said])
+                torch.stack([table_logits(self.seed, s, p, self.vocab_size) for p in said])
                 for s, said in zip(self.searches, self.said, strict=True)
             ]
         )
@@ -60,7 +58,7 @@ def naive_search(seed, search, vocab_size, rules):
         penalty = ((5 + step + 1) / 6) ** 0.6
         candidates = []
         for prefix, running in beams:
-            logits = table_logits(seed, search, prefix, vocab_size, False)
+            logits = table_logits(seed, search, prefix, vocab_size)
             log_probs = torch.log_softmax(logits.double(), -1).tolist()
             for token, log_prob in enumerate(log_probs):
                 forbidden = token == rules.end_id and step < rules.min_length

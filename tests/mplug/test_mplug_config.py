@@ -9,7 +9,8 @@ from dpgbench.mplug import CheckpointError, MplugConfig
 
 
 def change(path, **fields):
-    values = yaml.safe_load(path.read_text()) | fields
+    read = yaml.safe_load if path.suffix == ".yaml" else json.loads
+    values = read(path.read_text()) | fields
     kept = {name: value for name, value in values.items() if value is not None}
     path.write_text(json.dumps(kept))
 

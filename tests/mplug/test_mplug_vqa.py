@@ -71,6 +71,13 @@ def test_the_tiny_judge_is_the_same_in_every_process(tiny, tmp_path):
     assert file_hashes(tmp_path) != file_hashes(tiny)
 
 
+def test_a_tiny_judge_that_is_in_use_can_be_written_anew(tmp_path, judge, pictures):
+    write_tiny_checkpoint(tmp_path)
+    in_use = load_mplug(tmp_path)
+    write_tiny_checkpoint(tmp_path, seed=1)
+    assert in_use.ask(pictures[:1], [QUESTIONS]) == judge.ask(pictures[:1], [QUESTIONS])
+
+
 def test_batches_change_nothing(judge, pictures):
     questions = [QUESTIONS[: k % (len(QUESTIONS) + 1)] for k in range(len(pictures))]
     one_by_one = judge.ask(pictures, questions)
@@ -135,11 +142,9 @@ def test_an_empty_question_is_answered(judge, pictures):
 
 
 def test_answers_read_as_the_published_judge_writes_them(judge):
-    vocabulary = (
-        "no , it is not ##s . ! ? ' do n ##'t dog 's don ##t we 've they 're i 'm n't cat".split()
-    )
+    words = "no , it is not ##s . ! ? ' do n ##'t dog 's don ##t we 've they 're i 'm n't cat"
     special = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    numbers = {word: i for i, word in enumerate(special + vocabulary)}
+    numbers = {word: i for i, word in enumerate([*special, *words.split()])}
     processor = MplugProcessor(numbers, judge.network.config)
 
     def text(words):
@@ -148,9 +153,9 @@ def test_answers_read_as_the_published_judge_writes_them(judge):
     assert text("no , it is not .") == "no, it is not."
     assert text("is it [MASK] no ? !") == "is it no?!"
     assert text("do n't") == "don't"
-    assert text("the".replace("the", "dog") + " 's") == "dog's"
+    assert text("dog 's") == "dog's"
     assert text("we 've they 're i 'm") == "we've they're i'm"
-    assert text("dog ##s do n ##'t") == "dogs do n't".replace(" n't", "n't")
+    assert text("dog ##s do n ##'t") == "dogs don't"
     assert text("do ' n") == "do'n"
     assert processor.text([101, 9999, 102]) == ""
 

@@ -1,0 +1,75 @@
+"""Dirt in question graphs: what is found, and what is left of the graph."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpgbench.domain.census import take_census
+from dpgbench.domain.graph import PromptGraph, count_problems, find_problems, item_source
+from dpgbench.domain.tree import draw_tree
+from tests.domain.test_rules import rows
+
+
+@pytest.mark.parametrize(
+    ("item_id", "source"),
+    [
+        ("COCOval12", "COCOval"),
+        ("stanford_paragraph_54", "stanford_paragraph"),
+        ("123", "web"),
+        ("whoops9", "whoops"),
+        ("localized_narratives_1_2", "localized_narratives"),
+    ],
+)
+def test_item_source(item_id: str, source: str) -> None:
+    assert item_source(item_id) == source
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "problems"),
+    [
+        (["0", "1", "1,2"], {}),
+        (["1"], {"self_parent": 1}),
+        (["0", "7"], {"unknown_parent": 1}),
+        (["0", "1, right"], {"dependency_word": 1}),
+        (["2", "0"], {"forward_parent": 1}),
+        (["2", "1"], {"cycle_edge": 1, "forward_parent": 1}),
+        (["", "0"], {"dependency_word": 1}),
+    ],
+)
+def test_problems(dependencies: list[str], problems: dict[str, int]) -> None:
+    assert count_problems(find_problems([rows("a1", dependencies)])) == problems
+
+
+def test_a_problem_names_row_and_item() -> None:
+    (problem,) = find_problems([rows("a1", ["0", "9"])])
+    assert str(problem) == "row 3 (item a1): parent 9 is not a question of this item"
+
+
+@given(st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=3), min_size=1, max_size=6))
+def test_any_graph_becomes_acyclic_with_parents_first(dependencies: list[list[int]]) -> None:
+    graph = PromptGraph.from_rows(rows("a1", [",".join(map(str, d)) for d in dependencies]))
+    seen: set[int] = set()
+    for question in graph.questions:
+        assert set(question.parents) <= seen
+        seen.add(question.qid)
+    assert seen == set(range(1, len(dependencies) + 1))
+    assert len(draw_tree(graph)) == len(dependencies)
+
+
+def test_tree() -> None:
+    lines = draw_tree(PromptGraph.from_rows(rows("a1", ["0", "1", "2", "1", "0,2,4"])))
+    assert [line.split(".")[0] for line in lines] == ["1", "├── 2", "│   ├── 3", "│   └── 5", "└── 4"]
+    assert lines[3].endswith("(also needs 4)")
+
+
+def test_census() -> None:
+    census = take_census({"a1": "one two", "7": "x " * 25}, [rows("a1", ["0", "1"])])
+    assert census["items"] == 2
+    assert census["questions"] == 2
+    assert census["sources"] == {"a": 1, "web": 1}
+    assert census["l1"] == {"entity": 2}
+    assert census["l2"] == {"entity - whole": 2}
+    assert census["words"] == {"mean": 13.5, "median": 13.5, "min": 2, "max": 25}
+    assert census["lengths"] == {"0-19": 1, "20-39": 1}

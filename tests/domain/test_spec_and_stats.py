@@ -1,0 +1,82 @@
+"""Seeds, grids, identities and intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dpgbench.domain import stats
+from dpgbench.domain.spec import (
+    GenerationSpec,
+    GridSpec,
+    differences,
+    identity_hash,
+    seed_for,
+)
+from dpgbench.errors import UsageError
+
+
+def test_seeds() -> None:
+    assert [seed_for("per-tile", 5, "any", tile) for tile in range(4)] == [5, 6, 7, 8]
+    per_item = {seed_for("per-item", 0, item, tile) for item in "abc" for tile in range(4)}
+    assert len(per_item) == 12
+    assert all(0 <= seed < 2**63 for seed in per_item)
+    assert seed_for("per-item", 0, "a", 0) == seed_for("per-item", 0, "a", 0)
+
+
+@pytest.mark.parametrize(
+    ("num_images", "size", "boxes"),
+    [
+        (1, (8, 6), [(0, 0, 8, 6)]),
+        (2, (16, 6), [(0, 0, 8, 6), (8, 0, 16, 6)]),
+        (4, (16, 12), [(0, 0, 8, 6), (8, 0, 16, 6), (0, 6, 8, 12), (8, 6, 16, 12)]),
+    ],
+)
+def test_grid(num_images: int, size: tuple[int, int], boxes: list[tuple[int, ...]]) -> None:
+    grid = GridSpec(num_images, 8, 6)
+    assert grid.size == size
+    assert grid.boxes() == boxes
+    assert GridSpec.of_image(num_images, size) == grid
+
+
+@pytest.mark.parametrize("num_images", [0, 3, 5])
+def test_grids_hold_1_2_or_4(num_images: int) -> None:
+    with pytest.raises(UsageError, match="1, 2 or 4"):
+        GridSpec(num_images, 8, 8)
+
+
+def test_identity_tells_what_differs() -> None:
+    old = GenerationSpec("m", 64, 64, "float32", steps=20).as_dict()
+    new = GenerationSpec("m", 64, 64, "float32", steps=30).as_dict()
+    assert identity_hash(old) != identity_hash(new)
+    assert identity_hash(old) == identity_hash(dict(reversed(old.items())))
+    assert differences({"generation": old}, {"generation": new}) == ["generation.steps: 20 -> 30"]
+
+
+def test_intervals_are_seeded_and_hold_the_mean() -> None:
+    values = np.random.default_rng(0).random((200, 2))
+    ones = np.ones_like(values)
+    first, second = stats.intervals(values, ones), stats.intervals(values, ones)
+    assert first == second
+    for mean, interval in zip(values.mean(axis=0), first, strict=True):
+        assert interval is not None
+        low, high = interval
+        assert low < mean < high
+        # the normal approximation, which holds for 200 uniform numbers
+        assert high - low == pytest.approx(2 * 1.96 * (1 / 12) ** 0.5 / 200**0.5, rel=0.1)
+
+
+def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
+    generator = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        values = generator.binomial(10, 0.7, size=(100, 1)) / 10
+        interval = stats.intervals(values, np.ones_like(values), num_draws=400)[0]
+        assert interval is not None
+        covered += interval[0] <= 0.7 <= interval[1]
+    assert 180 <= covered <= 199
+
+
+def test_nothing_to_average() -> None:
+    assert stats.intervals(np.zeros((0, 2)), np.zeros((0, 2))) == [None, None]
+    assert stats.intervals(np.zeros((3, 1)), np.zeros((3, 1))) == [None]

@@ -1,0 +1,113 @@
+"""Where the files go, what they are called, what is written when."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from report_runs import RunMaker
+
+from dpgbench.domain.graph import PromptGraph
+from dpgbench.errors import DataError
+from dpgbench.report import build_report, stale_files
+from dpgbench.report.charts import WHOLE, axis_around, mark
+from dpgbench.report.gallery import spread
+from dpgbench.report.graphs import NODE_HEIGHT, NODE_WIDTH, layout
+from dpgbench.store.rundir import RunDir
+
+
+def test_a_folder_gets_files_called_leaderboard(pair: list[RunDir], tmp_path: Path) -> None:
+    paths = build_report(pair, tmp_path / "new" / "report")
+    assert [path.name for path in paths] == [
+        "leaderboard.html",
+        "leaderboard.csv",
+        "leaderboard.md",
+        "leaderboard.tex",
+    ]
+    assert sorted(paths) == sorted((tmp_path / "new" / "report").iterdir())
+
+
+def test_a_named_page_has_the_others_beside_it(pair: list[RunDir], tmp_path: Path) -> None:
+    paths = build_report(pair, tmp_path / "my report.html")
+    assert [path.name for path in paths] == [
+        f"my report.{end}" for end in ("html", "csv", "md", "tex")
+    ]
+    assert '<a href="my%20report.csv">my report.csv</a>' in paths[0].read_text()
+
+
+def test_stale_files_are_those_that_would_change(dpg: RunMaker, tmp_path: Path) -> None:
+    run = dpg.make("run")
+    paths = build_report([run], tmp_path / "out")
+    assert stale_files([run], tmp_path / "out") == []
+    paths[1].unlink()
+    paths[2].write_text("old")
+    assert stale_files([run], tmp_path / "out") == paths[1:3]
+    dpg.make("run", skill=0.9)
+    assert stale_files([run], tmp_path / "out") == paths
+
+
+def test_nothing_is_written_where_a_run_is_damaged(dpg: RunMaker, tmp_path: Path) -> None:
+    run = dpg.make("run")
+    paths = build_report([run], tmp_path / "out")
+    before = [path.read_bytes() for path in paths]
+    run.scores("fake", "corrected-v1").write_text("{")
+    with pytest.raises(DataError):
+        build_report([run], tmp_path / "out")
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_importing_the_report_is_light() -> None:
+    code = "import sys, dpgbench.report; print({'pandas', 'jinja2', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("number", [0, 1, 11, 12, 13, 1065])
+def test_a_sample_is_spread_from_the_first_item_to_the_last(number: int) -> None:
+    items = [str(place) for place in range(number)]
+    sample = spread(items)
+    assert len(sample) == len(set(sample)) == min(number, 12)
+    assert sample[:1] == items[:1]
+    assert sample[-1:] == items[-1:]
+    assert sample == sorted(sample, key=int)
+
+
+@pytest.mark.parametrize(
+    ("scores", "ends"),
+    [
+        ([(50.0, (48.0, 52.0))], (45, 55)),
+        ([(0.0, (0.0, 0.0))], (0, 10)),
+        ([(100.0, (100.0, 100.0))], (90, 100)),
+        ([(3.0, (1.0, 5.0)), (90.0, (88.0, 92.0))], (0, 100)),
+        ([(None, None)], (0, 100)),
+    ],
+)
+def test_an_axis_holds_all_and_has_round_ends(scores: list, ends: tuple[int, int]) -> None:
+    axis = axis_around(scores)
+    assert (axis.low, axis.high) == ends
+    assert 2 <= len(axis.ticks) <= 7
+    for score, interval in scores:
+        place = mark(axis, score, interval)
+        assert score is None or 0 <= (place.low or 0) <= (place.high or 0) <= 100
+
+
+def test_a_mark_without_a_score_draws_nothing() -> None:
+    assert mark(WHOLE, None, None) == (None, None, None, None)
+    assert mark(WHOLE, 25.0, None, 50.0) == (25.0, None, None, 50.0)
+
+
+def test_a_graph_is_drawn_without_overlap_from_left_to_right(shared: RunMaker) -> None:
+    graph = PromptGraph.from_rows(shared.benchmark.items["stanford_0"])
+    drawing = layout(graph.questions)
+    places = {node.qid: node for node in drawing.nodes}
+    assert places.keys() == {1, 2, 3, 4, 5}
+    for edge in drawing.edges:
+        assert places[edge.parent].x + NODE_WIDTH < places[edge.child].x
+    boxes = [(node.x, node.y) for node in drawing.nodes]
+    assert len(set(boxes)) == len(boxes)
+    for a in boxes:
+        assert a[0] + NODE_WIDTH <= drawing.width
+        assert a[1] + NODE_HEIGHT <= drawing.height
+        assert not [b for b in boxes if b != a and b[0] == a[0] and abs(b[1] - a[1]) < NODE_HEIGHT]

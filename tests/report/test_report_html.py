@@ -1,0 +1,281 @@
+"""The page: true, self-contained, safe with anybody's text, the same bytes each time."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from report_runs import RunMaker, maker
+
+from dpgbench.report import build_report
+from dpgbench.report.wording import PUBLISHED_ELSEWHERE, PUBLISHED_WARNING
+from dpgbench.store.rundir import RunDir
+
+VOID = {"meta", "img", "input", "link", "br", "hr"}
+HOSTILE = (
+    "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{ 7*7 }}{% raw %}"
+    "\u202eשלום עולם 🎨👩‍🎨 | " + "very " * 2000
+)
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text of each element that was asked about."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.stack: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        for tag in set(self.stack):
+            self.texts[tag][-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.texts["main"][0].split())
+
+
+@pytest.fixture(scope="module")
+def page(pair: list[RunDir], tmp_path_factory: pytest.TempPathFactory) -> Page:
+    out = pair[0].path.parent.parent / "report"
+    return Page(build_report(pair, out)[0])
+
+
+def test_the_page_is_well_formed(page: Page) -> None:
+    assert page.stack == []
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    links = [attrs["href"] for attrs in page.all("a") if (attrs["href"] or "").startswith("#")]
+    assert {link[1:] for link in links if link} <= set(ids)
+
+
+def test_nothing_is_fetched_from_elsewhere(page: Page) -> None:
+    fetching = {"src", "srcset", "data", "poster", "action", "formaction", "background", "style"}
+    for tag, attrs in page.elements:
+        for name, value in attrs.items():
+            if name in fetching or (name == "href" and tag != "a"):
+                assert tag == "img", f"<{tag} {name}>"
+                assert value is not None
+                assert not re.match(r"[a-z]+:|//", value)
+            assert not name.startswith("on")
+    assert not page.all("link")
+    assert not page.all("iframe")
+    assert all("src" not in attrs for attrs in page.all("script"))
+    assert "url(" not in page.source
+    assert "@import" not in page.source
+
+
+def test_links_out_are_sources_that_a_reader_clicks(page: Page) -> None:
+    out = [attrs for attrs in page.all("a") if re.match(r"[a-z]+:|//", attrs["href"] or "")]
+    assert out
+    for attrs in out:
+        assert (attrs["href"] or "").startswith("https://github.com/")
+        assert attrs["rel"] == "noreferrer noopener"
+
+
+def test_the_policy_allows_this_style_and_these_scripts_only(page: Page) -> None:
+    metas = page.all("meta")
+    policy = next(m["content"] for m in metas if "http-equiv" in m) or ""
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    for text in (*page.texts["style"], *page.texts["script"]):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert len(page.texts["style"]) == 1
+    assert len(page.texts["script"]) == policy.split("script-src")[1].split(";")[0].count("sha256")
+
+
+def test_figures_are_those_of_the_score_files(pair: list[RunDir], page: Page) -> None:
+    values = {attrs.get("data-value") for attrs in page.all("td")}
+    for run in pair:
+        for path in run.score_files():
+            file = json.loads(path.read_text())
+            low, high = file["interval"]
+            assert f"{file['overall']:.2f}[{low:.1f}, {high:.1f}]" in page.text.replace(" [", "[")
+            assert str(file["overall"]) in values
+            for level in ("l1", "l2", "sources"):
+                for entry in file[level].values():
+                    low, high = entry["interval"]
+                    assert f"{entry['score']:.2f} [{low:.1f}, {high:.1f}]" in page.text
+
+
+def test_judge_rule_coverage_and_notes_are_told(page: Page) -> None:
+    assert "what the benchmark means to measure" in page.text
+    assert "the ELLA authors' script" in page.text
+    assert "judge fake" in page.text
+    assert "untrained: scores mean nothing" in page.text
+    assert "⚠ 96.7%29 of 30" in page.text  # the first item is lost under ella-reference
+    assert "100%30 of 30" in page.text
+    assert any(attrs.get("class") == "notice" for attrs in page.all("p"))
+
+
+def test_tables_tell_what_they_are(page: Page) -> None:
+    assert len(page.texts["caption"]) == len(page.all("table"))
+    assert all(text.strip() for text in page.texts["caption"])
+    assert all(attrs.get("scope") in ("row", "col") for attrs in page.all("th"))
+
+
+def test_published_scores_stand_apart_and_unranked(page: Page) -> None:
+    before, _, after = page.source.partition('<section id="published"')
+    published, _, _ = after.partition("</section>")
+    assert "DALL-E 3" in published
+    assert "DALL-E 3" not in before
+    assert PUBLISHED_WARNING in page.text
+    assert PUBLISHED_ELSEWHERE not in page.text
+    assert "Rank" not in published
+    assert published.count("<tr data-text") > 100
+
+
+def test_published_scores_can_be_left_out(pair: list[RunDir], tmp_path: Path) -> None:
+    page = Page(build_report(pair, tmp_path, published=False)[0])
+    assert "DALL-E 3" not in page.source
+
+
+def test_published_scores_are_folded_away_from_other_benchmarks(tmp_path: Path) -> None:
+    runs = [maker(tmp_path, name="shapes").make("run")]
+    page = Page(build_report(runs, tmp_path / "out")[0])
+    assert PUBLISHED_ELSEWHERE in page.text
+    published = page.source.partition('<section id="published"')[2]
+    assert '<details class="more"><summary>' in published
+
+
+def test_pictures_are_linked_relatively_and_lazily(pair: list[RunDir], page: Page) -> None:
+    images = page.all("img")
+    assert len(images) == 24  # 12 items of 2 runs
+    folder = pair[0].path.parent.parent / "report"
+    for attrs in images:
+        assert (folder / unquote(attrs["src"] or "")).is_file()
+        assert (attrs["width"], attrs["height"], attrs["loading"]) == ("16", "16", "lazy")
+        assert attrs["alt"]
+    assert len(page.all("svg")) > 24
+
+
+def test_the_gallery_tells_what_the_judge_saw(page: Page) -> None:
+    assert 'A purple cube, "None" number 0' in page.text
+    assert "Is the cube purple?" in page.text
+    for words in ("tile 1: yes;", "tile 4: no;", "yes, but zeroed: its parent failed;"):
+        assert words in page.text
+
+
+def test_a_report_elsewhere_still_finds_the_pictures(pair: list[RunDir], tmp_path: Path) -> None:
+    page = Page(build_report(pair, tmp_path / "deep" / "er")[0])
+    for attrs in page.all("img"):
+        assert (tmp_path / "deep" / "er" / unquote(attrs["src"] or "")).resolve().is_file()
+
+
+def test_the_same_runs_give_the_same_bytes(pair: list[RunDir], tmp_path: Path) -> None:
+    first = [path.read_bytes() for path in build_report(pair, tmp_path / "one")]
+    second = [path.read_bytes() for path in build_report(pair, tmp_path / "two")]
+    assert first == second
+
+
+def test_hostile_text_is_shown_and_does_nothing(tmp_path: Path) -> None:
+    dpg = maker(tmp_path)
+    rows = dpg.benchmark.path.read_text(encoding="utf-8")
+    quoted = HOSTILE.replace('"', '""')
+    dpg.benchmark.path.write_text(rows.replace('A purple cube, ""None""', quoted), "utf-8")
+    dpg = maker_again(dpg)
+    run = dpg.make(
+        "run",
+        model=HOSTILE,
+        judge="<b>judge</b>",
+        answer="<i>maybe</i>",
+        images=True,
+        notes=[HOSTILE],
+        commands=["dpgbench generate --model '</code><script>alert(3)</script>'"],
+    )
+    paths = build_report([run], tmp_path / "out")
+    page = Page(paths[0])
+    assert page.stack == []
+    assert len(page.all("script")) == 2
+    assert not page.all("i")
+    assert not page.all("b")
+    assert "<script>alert(1)</script>" in page.text
+    assert "{{ 7*7 }}{% raw %}" in page.text
+    assert "very " * 1999 in page.texts["blockquote"][0]
+    assert "neither yes nor no (<i>maybe</i>)" in page.text
+    markdown = paths[2].read_text(encoding="utf-8")
+    assert "<script>" not in markdown
+
+
+def maker_again(made: RunMaker) -> RunMaker:
+    from dpgbench.store.benchmarks import load_csv
+
+    return RunMaker(made.folder, load_csv(made.benchmark.path, made.benchmark.name))
+
+
+def test_half_a_character_stops_nothing(dpg: RunMaker, tmp_path: Path) -> None:
+    run = dpg.make("run")
+    text = run.manifest.read_text().replace('"model": "run"', '"model": "\\ud83c"')
+    run.manifest.write_text(text)
+    assert all(path.stat().st_size for path in build_report([run], tmp_path / "out"))
+
+
+def test_items_whose_names_mean_something_in_addresses(tmp_path: Path) -> None:
+    dpg = maker(tmp_path)
+    rows = dpg.benchmark.path.read_text(encoding="utf-8")
+    dpg.benchmark.path.write_text(rows.replace("stanford_0,", "50% #1&é,"), "utf-8")
+    run = maker_again(dpg).make("run", images=True)
+    page = Page(build_report([run], tmp_path / "out")[0])
+    source = page.all("img")[0]["src"] or ""
+    assert source == "../runs/run/images/50%25%20%231%26%C3%A9.png"
+
+
+def test_a_missing_picture_is_told(dpg: RunMaker, tmp_path: Path) -> None:
+    run = dpg.make("run", images=True)
+    run.image("stanford_0").unlink()
+    run.image("COCOval29").write_bytes(b"no image")
+    page = Page(build_report([run], tmp_path / "out")[0])
+    assert len(page.all("img")) == 10
+    assert page.text.count("no picture") == 2
+
+
+def test_images_of_others_are_shown_from_their_folder(dpg: RunMaker, tmp_path: Path) -> None:
+    source = dpg.make("source", images=True)
+    elsewhere = {"folder": str(source.images)}
+    run = dpg.make("run", kind="images", generation=elsewhere)
+    page = Page(build_report([run], tmp_path / "out")[0])
+    assert len(page.all("img")) == 12
+
+
+def test_a_benchmark_that_changed_hides_its_questions(dpg: RunMaker, tmp_path: Path) -> None:
+    run = dpg.make("run", images=True)
+    text = dpg.benchmark.path.read_text(encoding="utf-8")
+    dpg.benchmark.path.write_text(text.replace("purple", "green"), encoding="utf-8")
+    page = Page(build_report([run], tmp_path / "out")[0])
+    assert "dpg has changed since these runs" in page.text
+    assert "Is the cube" not in page.text
+    assert len(page.all("img")) == 12
+
+
+def test_replayed_answers_are_told_apart_from_a_judge(dpg: RunMaker, tmp_path: Path) -> None:
+    run = dpg.make("run", kind="answers", judge="replay", judge_record={})
+    page = Page(build_report([run], tmp_path / "out")[0])
+    assert "The answers were replayed from a file" in page.text
+    assert "answers were replayed: no picture" in page.text

@@ -1,0 +1,235 @@
+"""Rows: the figures of the score files, ranked among their like only."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from report_runs import RunMaker, maker
+
+from dpgbench.domain.rules import find_rule
+from dpgbench.errors import DataError, UsageError
+from dpgbench.report import group_records, load_records, load_rows
+from dpgbench.report.ranks import Difference, Entry, differences, rank_ranges, ranks
+from dpgbench.report.records import ItemFigure
+from dpgbench.store.rundir import RunDir
+
+
+def score(run: RunDir, rule: str, judge: str = "fake") -> dict:
+    return json.loads(run.scores(judge, rule).read_text())
+
+
+def test_rows_hold_the_figures_of_the_score_files(pair: list[RunDir]) -> None:
+    rows = {(row.run, row.rule): row for row in load_rows(pair)}
+    assert len(rows) == 4
+    for run in pair:
+        for rule in ("ella-reference", "corrected-v1"):
+            row, file = rows[run.name, rule], score(run, rule)
+            assert row.overall == file["overall"]
+            assert row.interval == tuple(file["interval"])
+            assert (row.items_scored, row.items_expected) == (
+                file["items_scored"],
+                file["items_expected"],
+            )
+            for mine, theirs in ((row.l1, file["l1"]), (row.l2, file["l2"])):
+                assert {name: figure.score for name, figure in mine.items()} == {
+                    name: entry["score"] for name, entry in theirs.items()
+                }
+                assert {name: figure.interval for name, figure in mine.items()} == {
+                    name: tuple(entry["interval"]) for name, entry in theirs.items()
+                }
+            assert {name: figure.score for name, figure in row.sources.items()} == {
+                name: entry["score"] for name, entry in file["sources"].items()
+            }
+            assert (row.num_images, row.seed_rule, row.base_seed) == (4, "per-tile", 0)
+            assert row.date == "2026-01-02T04:04:05+00:00"
+
+
+def test_better_runs_rank_first_within_a_rule(pair: list[RunDir]) -> None:
+    rows = load_rows(pair)
+    assert [(row.rule, row.run, row.rank, row.rank_range) for row in rows] == [
+        ("ella-reference", "good", 1, (1, 1)),
+        ("ella-reference", "bad", 2, (2, 2)),
+        ("corrected-v1", "good", 1, (1, 1)),
+        ("corrected-v1", "bad", 2, (2, 2)),
+    ]
+
+
+def test_runs_that_cannot_be_told_apart_share_their_ranks(dpg: RunMaker) -> None:
+    runs = [dpg.make(f"run{seed}", seed=seed) for seed in range(2)]
+    assert {row.rank_range for row in load_rows(runs)} == {(1, 2)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"judge": "another"},
+        {"judge_record": {"weights": {"judge": {"sha256": "c" * 64}}}},
+        {"judge_record": {"weights": {"judge": {"sha256": "a" * 64}}, "decoding": "greedy"}},
+        {"benchmark": {"name": "dpg", "prompts_sha256": "0" * 64}},
+        {"items": ["stanford_0", "COCOval1"]},
+    ],
+    ids=["judge", "weights", "decoding", "benchmark", "items"],
+)
+def test_what_is_not_alike_is_never_ranked_together(dpg: RunMaker, other: dict) -> None:
+    runs = [dpg.make("one"), dpg.make("two", skill=0.9, **other)]
+    groups = group_records(load_records(runs))
+    assert [len(group.rows) for group in groups] == [1, 1, 1, 1]
+    assert {row.rank for group in groups for row in group.rows} == {1}
+
+
+def test_where_weights_lie_does_not_matter_to_the_ranking(dpg: RunMaker) -> None:
+    records = [
+        {"weights": {"path": path, "sha256": "a" * 64}, "truncated_questions": cut}
+        for path, cut in (("/here", 0), ("/there", 7))
+    ]
+    runs = [dpg.make(f"run{i}", judge_record=record) for i, record in enumerate(records)]
+    groups = group_records(load_records(runs))
+    assert [len(group.rows) for group in groups] == [2, 2]
+    assert any("7 question(s) were too long" in text for text in groups[0].rows[1].warnings)
+
+
+def test_a_run_that_lacks_answers_has_no_rank_and_says_why(dpg: RunMaker) -> None:
+    runs = [dpg.make("whole"), dpg.make("part", skill=1.0, unanswered=["COCOval1", "COCOval3"])]
+    rows = [row for row in load_rows(runs) if row.rule == "corrected-v1"]
+    assert [(row.run, row.rank) for row in rows] == [("whole", 1), ("part", None)]
+    assert rows[1].unranked == "not ranked: 2 of 30 items lack answers"
+    assert rows[1].coverage == 28 / 30
+
+
+def test_an_item_lost_by_the_rule_costs_no_rank(pair: list[RunDir]) -> None:
+    reference = load_rows(pair)[0]
+    assert reference.items_scored < reference.items_expected
+    assert reference.rank == 1
+
+
+def test_a_run_where_nothing_was_answered_is_shown_without_a_rank(dpg: RunMaker) -> None:
+    row = load_rows([dpg.make("none", unanswered=list(dpg.benchmark.items))])[-1]
+    assert (row.overall, row.rank, row.unranked) == (None, None, "not ranked: no item has a score")
+
+
+def test_notes_and_warnings_reach_the_row(dpg: RunMaker) -> None:
+    run = dpg.make(
+        "cut",
+        judge_record={"untrained": True},
+        notes=["model cut is untrained: scores mean nothing"],
+        generation={"truncation": {"limit": 77, "truncated": 12, "prompts": 30}},
+    )
+    row = load_rows([run])[-1]
+    assert row.notes == (
+        "model cut is untrained: scores mean nothing",
+        "judge fake is untrained: scores mean nothing",
+    )
+    assert "the text encoder cut 12 of 30 prompts at 77 tokens" in row.warnings
+
+
+def test_a_model_without_a_limit_of_tokens_warns_of_nothing(dpg: RunMaker) -> None:
+    run = dpg.make("t5", generation={"truncation": {"limit": None, "truncated": 0, "prompts": 30}})
+    assert load_rows([run])[-1].warnings == ()
+
+
+def test_a_run_without_scores_says_which_command_scores_it(dpg: RunMaker) -> None:
+    run = dpg.make("empty")
+    for path in run.score_files():
+        path.unlink()
+    with pytest.raises(DataError, match=re.escape(f"dpgbench score {run.path}")):
+        load_rows([run])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"schema": 2}',
+        '{"schema": 1, "rule": "corrected-v1"}',
+        '{"schema": 1, "rule": "r", "judge": "j", "benchmark": "b", "overall": NaN}',
+    ],
+)
+def test_a_damaged_score_file_is_named(dpg: RunMaker, content: str) -> None:
+    run = dpg.make("damaged")
+    path = run.scores("fake", "corrected-v1")
+    path.write_text(content)
+    with pytest.raises(DataError, match=r"corrected-v1\.json"):
+        load_rows([run])
+
+
+@pytest.mark.parametrize("field", ["overall", "items_scored", "l1", "warnings", "interval"])
+def test_a_field_of_another_type_is_data_trouble(dpg: RunMaker, field: str) -> None:
+    run = dpg.make("damaged")
+    path = run.scores("fake", "corrected-v1")
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: "many"}))
+    with pytest.raises(DataError, match="damaged"):
+        load_rows([run])
+
+
+def test_a_damaged_table_of_items_is_named(dpg: RunMaker) -> None:
+    run = dpg.make("damaged")
+    path = run.item_scores("fake", "corrected-v1")
+    path.write_text(path.read_text().replace("stanford_0,stanford,", "stanford_0,stanford,x", 1))
+    with pytest.raises(DataError, match="stanford_0"):
+        load_rows([run])
+
+
+def test_no_run_and_no_manifest_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run"):
+        load_rows([])
+    with pytest.raises(DataError, match="is this a run directory"):
+        load_rows([RunDir(tmp_path)])
+
+
+def test_a_run_named_twice_counts_once(pair: list[RunDir]) -> None:
+    assert len(load_rows([pair[0], pair[0]])) == 2
+
+
+def entry(*scores: float | None) -> Entry:
+    known = [score for score in scores if score is not None]
+    items = {str(i): ItemFigure(score, 4) for i, score in enumerate(scores)}
+    return Entry(sum(known) / len(known), (0.0, 100.0), items)
+
+
+def test_pairing_settles_what_two_intervals_cannot() -> None:
+    base = [float(30 + 7 * i % 60) for i in range(50)]
+    pair = differences([entry(*(b + 2 for b in base)), entry(*base)], find_rule("corrected-v1"))
+    assert len(pair) == 1
+    assert pair[0].points == pytest.approx(2)
+    assert pair[0].interval == pytest.approx((2, 2))
+    assert (pair[0].wins, pair[0].ties, pair[0].losses) == (50, 0, 0)
+    assert pair[0].told_apart
+
+
+def test_a_table_of_items_from_another_day_is_not_believed() -> None:
+    stale = entry(10.0, 20.0)._replace(overall=50.0)
+    assert differences([stale, entry(10.0, 30.0)], find_rule("corrected-v1")) == []
+    assert differences([entry(1.0), entry(1.0, 2.0)], find_rule("corrected-v1")) == []
+    assert differences([entry(1.0), entry(2.0)], None) == []
+
+
+def test_items_without_a_score_count_as_the_rule_says() -> None:
+    zero, half = entry(0.0, 0.0), entry(100.0, None)._replace(overall=50.0)
+    assert differences([half, zero], find_rule("dsg"))[0].points == 50
+    assert differences([half, zero], find_rule("corrected-v1")) == []
+
+
+def test_questions_weigh_items_where_the_rule_averages_questions() -> None:
+    items = {"a": ItemFigure(100.0, 1), "b": ItemFigure(0.0, 3)}
+    entries = [Entry(25.0, None, items), Entry(25.0, None, items)]
+    assert differences(entries, find_rule("ulmeval"))[0].points == 0
+
+
+def test_rank_ranges_follow_pairs_and_fall_back_on_intervals() -> None:
+    high, low = Entry(80.0, (75.0, 85.0), {}), Entry(60.0, (55.0, 65.0), {})
+    middle = Entry(70.0, (64.0, 76.0), {})
+    assert rank_ranges([high, middle, low], []) == [(1, 2), (1, 3), (2, 3)]
+    assert rank_ranges([high, Entry(70.0, None, {})], []) == [None, None]
+    apart = Difference(0, 1, 10.0, (1.0, 19.0), 3, 0, 1)
+    assert rank_ranges([high, middle], [apart]) == [(1, 1), (2, 2)]
+    assert ranks([high, high, low]) == [1, 1, 3]
+
+
+def test_several_benchmarks_stand_in_tables_of_their_own(tmp_path: Path) -> None:
+    runs = [maker(tmp_path / name, name=name).make("run") for name in ("dpg", "shapes")]
+    keys = [group.key for group in group_records(load_records(runs))]
+    assert [key.benchmark for key in keys] == ["dpg", "dpg", "shapes", "shapes"]

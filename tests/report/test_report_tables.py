@@ -1,0 +1,142 @@
+"""CSV, Markdown and LaTeX: the figures of the score files, every cell safe, published apart."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from report_runs import RunMaker, maker
+
+from dpgbench.errors import DataError
+from dpgbench.report import build_report, group_records, load_records
+from dpgbench.report.csvtable import leaderboard_csv
+from dpgbench.report.latex import leaderboard_latex
+from dpgbench.report.markdown import escaped, leaderboard_markdown
+from dpgbench.report.published import read_published
+from dpgbench.store.rundir import RunDir
+
+
+@pytest.fixture(scope="module")
+def table(pair: list[RunDir]) -> list[dict[str, str]]:
+    text = leaderboard_csv(group_records(load_records(pair)), read_published())
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_holds_every_figure_unrounded(pair: list[RunDir], table: list[dict[str, str]]) -> None:
+    measured = {(row["run"], row["rule"]): row for row in table if row["kind"] == "measured"}
+    assert len(measured) == 4
+    for run in pair:
+        for path in run.score_files():
+            file = json.loads(path.read_text())
+            row = measured[run.name, file["rule"]]
+            assert float(row["overall"]) == file["overall"]
+            assert [float(row["overall_lo"]), float(row["overall_hi"])] == file["interval"]
+            assert float(row["coverage"]) == file["coverage"]
+            for level, prefix in (("l1", "l1"), ("l2", "l2"), ("sources", "source")):
+                for name, entry in file[level].items():
+                    cells = [row[f"{prefix}_{name}{end}"] for end in ("", "_lo", "_hi")]
+                    assert [float(cell) for cell in cells] == [entry["score"], *entry["interval"]]
+
+
+def test_csv_has_published_rows_without_rank_judge_or_rule(table: list[dict[str, str]]) -> None:
+    published = [row for row in table if row["kind"] == "published"]
+    assert len(published) == len(read_published()) > 100
+    assert table[-len(published) :] == published
+    for row in published:
+        assert row["published_source"]
+        empty = ("rank", "rank_best", "rank_worst", "run", "judge", "rule", "overall_lo")
+        assert not any(row[name] for name in empty)
+    dalle = next(row for row in published if row["model"] == "DALL-E 3")
+    assert (dalle["overall"], dalle["l1_global"]) == ("83.50", "90.97")
+
+
+def test_published_scores_are_the_facts_with_their_sources() -> None:
+    scores = read_published()
+    assert all(score.source for score in scores)
+    ella = next(score for score in scores if score.model == "ELLA SD1.5")
+    assert (ella.average, ella.l1["entity"]) == ("74.91", "84.61")
+    assert ella.source == "arXiv 2403.05135v1 Table 4"
+    addresses = [score.address for score in scores if score.address]
+    assert addresses
+    assert all(address.startswith("https://github.com/") for address in addresses)
+
+
+@pytest.mark.parametrize("row", ["A,1,,,,,,,", "A,many,,,,,,source,", "A,1,-3,,,,,source,"])
+def test_a_published_row_without_source_or_figure_is_refused(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "published.csv"
+    path.write_text(f"model,average,global,entity,attribute,relation,other,source,note\n{row}\n")
+    with pytest.raises(DataError, match="row 2"):
+        read_published(path)
+
+
+def test_markdown_holds_the_figures(pair: list[RunDir]) -> None:
+    text = leaderboard_markdown(group_records(load_records(pair)), read_published())
+    for run in pair:
+        file = json.loads(run.scores("fake", "corrected-v1").read_text())
+        low, high = file["interval"]
+        assert f"{file['overall']:.2f} [{low:.1f}, {high:.1f}]" in text
+        assert all(f"{entry['score']:.2f}" in text for entry in file["l1"].values())
+    assert "**bad (bad): untrained: scores mean nothing**" in text
+    assert "## Published scores (quoted, not measured here, not ranked)" in text
+    assert "*DALL-E 3*" in text
+
+
+def test_markdown_tables_keep_their_columns(pair: list[RunDir]) -> None:
+    text = leaderboard_markdown(group_records(load_records(pair)), read_published())
+    for block in text.split("\n\n"):
+        if block.startswith("|"):
+            widths = {line.replace(r"\|", "").count("|") for line in block.strip().split("\n")}
+            assert len(widths) == 1
+
+
+def test_markdown_flags_what_is_incomplete(dpg: RunMaker) -> None:
+    run = dpg.make("part", unanswered=["COCOval1"])
+    text = leaderboard_markdown(group_records(load_records([run])))
+    assert "**incomplete** 96.6% (29 of 30)" in text or "**incomplete** 96.7% (29 of 30)" in text
+    assert "not ranked: 1 of 30 items lack answers" in text
+
+
+def test_published_scores_are_left_out_of_other_benchmarks_markdown(tmp_path: Path) -> None:
+    groups = group_records(load_records([maker(tmp_path, name="shapes").make("run")]))
+    text = leaderboard_markdown(groups, read_published())
+    assert "nothing above can be compared with them" in text
+    assert "DALL-E 3" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b\nc", r"a\|b c"),
+        ("<script>x</script>", "&lt;script&gt;x&lt;/script&gt;"),
+        ("[x](y) `z` *w* #1", r"\[x\](y) \`z\` \*w\* \#1"),
+        ("1. first", r"1\. first"),
+        ("- item", r"\- item"),
+        ("x" * 400, "x" * 299 + "…"),
+    ],
+)
+def test_markdown_cells_show_and_do_nothing(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+
+
+def test_latex_is_a_booktabs_table_with_the_surely_best_in_bold(pair: list[RunDir]) -> None:
+    text = leaderboard_latex(group_records(load_records(pair)))
+    good = json.loads(pair[0].scores("fake", "corrected-v1").read_text())["overall"]
+    assert text.count(r"\begin{table}") == text.count(r"\bottomrule") == 2
+    assert rf"\textbf{{{good:.2f}}}" in text
+    assert text.count(r"\textbf") == 2
+
+
+def test_latex_specials_are_escaped(dpg: RunMaker) -> None:
+    run = dpg.make("run", model=r"100%_a & b\input{x}$y$")
+    text = leaderboard_latex(group_records(load_records([run])))
+    assert r"100\%\_a \& b\textbackslash{}input\{x\}\$y\$" in text
+
+
+def test_csv_survives_any_name(dpg: RunMaker, tmp_path: Path) -> None:
+    name = 'a,"b"\n<script>\u202eשלום 🎨' + "x" * 10_000
+    paths = build_report([dpg.make("run", model=name)], tmp_path / "out")
+    with paths[1].open(newline="", encoding="utf-8") as file:
+        assert next(csv.DictReader(file))["model"] == name
