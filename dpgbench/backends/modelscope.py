@@ -9,6 +9,7 @@ there, errors in one line. What was fetched is only written, never opened here.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -28,6 +29,7 @@ MARKER = ".fetched.json"
 
 _CLIENT_LOG = "modelscope_hub"
 _DEFAULT_REVISION = "master"
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _OWN_COPY = "or give a copy of your own with --weights judge=FOLDER"
 
 
@@ -66,7 +68,7 @@ def fetch(
         say: told one line with the size before the first file is asked for.
 
     Raises:
-        SetupError: no network, no such repository or revision, a file missing or with wrong content.
+        SetupError: no network, no such repository or revision, a file missing or not as listed.
         StorageError: the disk is full or `target` cannot be written.
     """
     if _is_complete(target, model_id, revision):
@@ -157,8 +159,12 @@ def _in_plain_words(source: _Source, target: Path) -> Iterator[None]:
             f"set MODELSCOPE_API_TOKEN to a token that may read it, {_OWN_COPY}"
         ) from error
     except (hub.NetworkError, RequestException) as error:
+        cause = _root_cause(error)
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+            with writing(target):
+                raise cause from None
         raise SetupError(
-            f"{source} cannot be fetched from {source.host}: {_root_cause(error)}; check the "
+            f"{source} cannot be fetched from {source.host}: {_reason(cause)}; check the "
             f"network and run the same command again (what arrived is kept in {target}), "
             f"{_OWN_COPY}"
         ) from error
@@ -171,11 +177,21 @@ def _in_plain_words(source: _Source, target: Path) -> Iterator[None]:
             raise
 
 
-def _root_cause(error: BaseException) -> str:
-    """Return what the operating system said, from under the layers of the client."""
+def _root_cause(error: BaseException) -> BaseException:
+    """Return what happened first, from under the layers of the client."""
     while deeper := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = deeper
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return error
+
+
+def _reason(cause: BaseException) -> str:
+    if isinstance(cause, TimeoutError):
+        return "timed out"
+    if isinstance(cause, OSError):
+        return cause.strerror or str(cause)
+    if isinstance(cause, ValueError):
+        return "the answer is not one that ModelScope gives"
+    return "the transfer was cut off"
 
 
 def _list_files(source: _Source) -> list[_File]:

@@ -20,6 +20,7 @@ from dpgbench.cli import (
     score,
 )
 from dpgbench.cli.console import ending, setup, version
+from dpgbench.errors import INTERRUPTED
 
 app = typer.Typer(
     name="dpgbench",
@@ -48,5 +49,8 @@ app.add_typer(prompts.app, name="prompts")
 def main() -> None:
     """Run the command line and leave with its exit code."""
     with ending() as result:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # typer catches the interrupt and returns its code
+            raise KeyboardInterrupt
+        result.exit_code = code if isinstance(code, int) else 0
     sys.exit(result.exit_code)

@@ -66,6 +66,7 @@ def generate(
     from dpgbench.store.benchmarks import load_benchmark
 
     entry = find_model(model)
+    given = parse_weights(weights or [], entry.roles, model)
     benchmark = load_benchmark(bench or entry.benchmark)
     chosen = benchmark.select(limit=limit, items=split_items(items), sources=source or ())
     outcome = run(
@@ -73,7 +74,7 @@ def generate(
             model=model,
             benchmark=benchmark,
             items=chosen,
-            weights=parse_weights(weights or [], entry.roles, model),
+            weights=given,
             settings={
                 "num_images": num_images,
                 "base_seed": seed,

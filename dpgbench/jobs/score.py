@@ -7,6 +7,7 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest
@@ -69,12 +70,11 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
     subject.benchmark.require_graphs()
     refuse_ambiguous_questions(subject.benchmark, subject.items)
     judge_name = request.judge.name if request.judge else REPLAY
+    images, reasons = subject.images(partial=request.partial) if request.judge else ({}, {})
     with subject.run.locked():
         subject.prepare()
         if request.judge:
-            reasons = _ask_open(subject, request.judge, partial=request.partial)
-        else:
-            reasons = {}
+            reasons |= _ask_open(subject, request.judge, images)
         answers = answers_so_far(subject.run, judge_name)
         results: list[Result] = []
         refused: list[DpgBenchError] = []
@@ -121,31 +121,31 @@ def score_recorded(
     )
 
 
-def _ask_open(subject: Subject, request: JudgeRequest, *, partial: bool) -> dict[str, str]:
+def _ask_open(
+    subject: Subject, request: JudgeRequest, images: Mapping[str, Path]
+) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
-    images, reasons = subject.images(partial=partial)
     answers = answers_so_far(subject.run, request.name)
     grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_tiles)
     if not grids and request.name in subject.manifest.judges and not request.weights:
-        return reasons
-    if not grids and not images:
-        return reasons
+        return {}  # everything is answered: the judge need not be loaded
     judge = load_judge(request)
     record = _judge_record(subject, request.name, judge, untrained=entry.untrained)
     subject.manifest.judges[request.name] = record
     if entry.untrained:
         subject.manifest.note(f"judge {request.name} is {UNTRAINED}")
     subject.manifest.write(subject.run)
-    if grids:
-        assert subject.grid is not None
-        asked = ask(subject.run, request.name, judge, grids, subject.grid)
-        reasons |= asked.failures
-        record["truncated_questions"] = (
-            record.get("truncated_questions", 0) + asked.truncated_questions
+    if not grids or subject.grid is None:
+        return {}
+    asked = ask(subject.run, request.name, judge, grids, subject.grid)
+    record["truncated_questions"] += asked.truncated_questions
+    if asked.truncated_questions:
+        log.warning(
+            "%d questions are longer than the judge reads; it never sees their ends",
+            asked.truncated_questions,
         )
-        _warn_truncated(asked.truncated_questions)
-    return reasons
+    return dict(asked.failures)
 
 
 def _judge_record(subject: Subject, name: str, judge: Judge, *, untrained: bool) -> dict[str, Any]:
@@ -160,11 +160,6 @@ def _judge_record(subject: Subject, name: str, judge: Judge, *, untrained: bool)
         old = {key: before.get(key) for key in described}
         check_same(subject.run, old, described, f"answers of judge {name}")
     return {**described, "untrained": untrained, **(before or {"truncated_questions": 0})}
-
-
-def _warn_truncated(count: int) -> None:
-    if count:
-        log.warning("%d questions are longer than the judge reads; it never sees their ends", count)
 
 
 def _warn_dirt(subject: Subject, rule: ScoringRule) -> None:

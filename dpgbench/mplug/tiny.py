@@ -66,13 +66,13 @@ _CONFIGURATION: Final[dict[str, Any]] = {
     "task": "visual-question-answering",
 }
 
-
 _BIAS: Final = "text_decoder.cls.predictions.decoder.bias"
 _SPREAD: Final = 1.5
 _LOUD_TEXT: Final = 8.0
 _QUIET_IMAGE: Final = 0.3
 _ANSWER_BIAS: Final = 8.0
 _END_BIAS: Final = 16.0
+"""Weights and bias for which pictures and questions both matter, and nothing else is said."""
 _COLOURS: Final = ("red", "green", "blue", "white")
 _PROBES: Final = (
     "is there a circle?",

@@ -18,7 +18,7 @@ from dpgbench.mplug.processing import MplugProcessor
 Decode = Literal["beam", "first-token"]
 
 _QUESTIONS_A_PASS = 64
-_QUESTIONS_A_PASS_JOINT = 4
+_QUESTIONS_A_PASS_JOINT = 4  # where each question has image states of its own: 0.1 GB for each
 
 
 class VqaAnswer(NamedTuple):
@@ -116,6 +116,8 @@ class MplugVqa:
             image_index: for each question, which image of `memory` it is about, from 0.
             decode: as for `ask`.
         """
+        if len(questions) != len(image_index):
+            raise ValueError(f"image_index: {len(image_index)} for {len(questions)} questions")
         joint = self.network.config.first_joint_layer is not None
         size = _QUESTIONS_A_PASS_JOINT if joint else _QUESTIONS_A_PASS
         answers: list[VqaAnswer] = []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dpgbench.report.ranks import Difference
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
+from dpgbench.report.settings import UNTRAINED
 from dpgbench.report.wording import shown
 
 REPLAY = "replay"
@@ -27,6 +28,12 @@ def cautions(group: Group) -> list[str]:
             found = list(dict.fromkeys(value(row) for row in group.rows))
             if len(found) > 1:
                 texts.append(f"Not alike in these runs: {what} ({', '.join(found)}).")
+    lacking = max((row.missing for row in group.rows if row.rank is not None), default=0)
+    if lacking:
+        total = group.rows[0].items_expected
+        texts.append(
+            f"Incomplete: {lacking} of {total} items lack answers, the same in each ranked run."
+        )
     if group.key.judge == REPLAY:
         texts.append("The answers were replayed from a file; who gave them is not recorded.")
     elif not group.key.judge_hash:
@@ -37,11 +44,13 @@ def cautions(group: Group) -> list[str]:
 
 
 def finding(group: Group) -> str:
-    """Return in a sentence or two who leads, by how much, and whether that is settled."""
+    """Return who leads, by how much, and whether that is settled; nothing about the untrained."""
     ranked = [row for row in group.rows if row.rank is not None]
     if len(ranked) < 2:
         return ""
     first, second = ranked[:2]
+    if any(UNTRAINED in note for row in (first, second) for note in row.notes):
+        return ""
     leads = f"{label(first, group)} is ahead of {label(second, group)} by"
     pair = next((d for d in group.differences if (d.first, d.second) == (0, 1)), None)
     if pair is None:

@@ -8,8 +8,14 @@ from typing import NamedTuple
 
 from dpgbench.domain.aggregate import Interval
 
+NUM_COLOURS = 8
 _STEPS = (1, 2, 5, 10, 20, 25, 50)
 _MOST_STEPS = 4
+
+
+def colour(index: int) -> int:
+    """Return the colour of the report's `index`-th run, the same in every chart."""
+    return index % NUM_COLOURS
 
 
 class Axis(NamedTuple):

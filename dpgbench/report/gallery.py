@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from dpgbench.domain.graph import PromptGraph, item_source
 from dpgbench.errors import DpgBenchError
+from dpgbench.report.charts import colour
 from dpgbench.report.graphs import Layout, layout
 from dpgbench.report.records import RunRecord
 from dpgbench.report.verdicts import Outcome, Reader
@@ -38,6 +39,7 @@ class Card:
     """One run's picture of an item, and its outcome with each judge."""
 
     index: int
+    colour: int
     model: str
     run: str
     picture: Picture | None
@@ -131,6 +133,7 @@ def _card(
     reason = "answers were replayed: no picture" if record.manifest.kind == "answers" else ""
     return Card(
         index,
+        colour(index),
         record.manifest.model,
         record.run.name,
         found.get(item_id),

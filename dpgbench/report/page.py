@@ -12,6 +12,7 @@ from dpgbench.domain.rules import RULES
 from dpgbench.report import wording
 from dpgbench.report.cautions import difference_text
 from dpgbench.report.gallery import Gallery
+from dpgbench.report.graphs import NODE_HEIGHT, NODE_WIDTH
 from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
 from dpgbench.report.records import RunRecord
 from dpgbench.report.rows import Group
@@ -112,8 +113,9 @@ def _environment(folder: Path) -> Environment:
         "difference": difference_text,
     }
     environment.globals |= {
+        "NODE_WIDTH": NODE_WIDTH,
+        "NODE_HEIGHT": NODE_HEIGHT,
         "coverage_text": wording.coverage_text,
         "rank_text": wording.rank_text,
-        "warning_texts": wording.warning_texts,
     }
     return environment

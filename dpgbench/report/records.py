@@ -18,6 +18,19 @@ from dpgbench.store.manifest import Manifest, read_manifest
 from dpgbench.store.rundir import RunDir
 from dpgbench.store.tables import read_table
 
+_MANIFEST_FIELDS: Mapping[str, type] = {
+    "model": str,
+    "num_images": int,
+    "items": list,
+    "notes": list,
+    "commands": list,
+    "identity": dict,
+    "benchmark": dict,
+    "generation": dict,
+    "judges": dict,
+    "environment": dict,
+}
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -85,6 +98,7 @@ def read_record(run: RunDir) -> RunRecord:
         DataError: it is no run, was not scored yet, or holds a damaged file.
     """
     manifest = read_manifest(run)
+    _check(run, manifest)
     paths = run.score_files()
     if not paths:
         raise DataError(
@@ -92,6 +106,14 @@ def read_record(run: RunDir) -> RunRecord:
             "then report again"
         )
     return RunRecord(run, manifest, tuple(read_score_file(path) for path in paths))
+
+
+def _check(run: RunDir, manifest: Manifest) -> None:
+    for name, kind in _MANIFEST_FIELDS.items():
+        value = getattr(manifest, name)
+        parts = manifest.judges.values() if name == "judges" and isinstance(value, dict) else ()
+        if not isinstance(value, kind) or not all(isinstance(part, dict) for part in parts):
+            raise DataError(f"{run.manifest} is damaged: {name} is {value!r:.60}; restore it")
 
 
 def read_score_file(path: Path) -> ScoreFile:

@@ -33,6 +33,7 @@ class LeaderboardRow:
         index: the run's place among the runs of the report, from 0.
         rank: from 1 within the row's group; None where it would not be fair to give one.
         rank_range: the ranks that the intervals leave possible, best and worst.
+        missing: how many items lack answers.
         unranked: why there is no rank; empty where there is one.
         judge_hash: stands for the judge's weights and decoding; empty where none are recorded.
         date: when the run was completed, or else begun; ISO 8601.
@@ -62,6 +63,7 @@ class LeaderboardRow:
     warnings: tuple[str, ...]
     identity_hash: str
     items: Mapping[str, ItemFigure] = field(repr=False)
+    missing: int
     unranked: str = ""
     rank: int | None = None
     rank_range: tuple[int, int] | None = None
@@ -122,7 +124,7 @@ def row_of(index: int, record: RunRecord, result: ScoreFile) -> LeaderboardRow:
         warnings=tuple(_warnings(record, result)),
         identity_hash=manifest.identity_hash,
         items=result.items,
-        unranked=_why_unranked(result),
+        missing=_missing(result),
     )
 
 
@@ -142,17 +144,12 @@ def _key(record: RunRecord, result: ScoreFile) -> GroupKey:
     )
 
 
-def _why_unranked(result: ScoreFile) -> str:
-    if result.overall is None:
-        return "not ranked: no item has a score"
+def _missing(result: ScoreFile) -> int:
     unscored = result.items_expected - result.items_scored
-    missing = max(
+    return max(
         result.warnings.get("items_without_all_answers", 0),
         unscored - result.warnings.get("items_lost_by_the_rule", 0),
     )
-    if missing > 0:
-        return f"not ranked: {missing} of {result.items_expected} items lack answers"
-    return ""
 
 
 def _warnings(record: RunRecord, result: ScoreFile) -> list[str]:

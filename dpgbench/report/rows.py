@@ -70,8 +70,9 @@ def _group_order(key: GroupKey) -> tuple[str, str, str, int, GroupKey]:
     return key.benchmark, key.benchmark_hash, key.judge, place, key
 
 
-def _ranked(key: GroupKey, rows: Sequence[LeaderboardRow]) -> Group:
-    fair = sorted((row for row in rows if not row.unranked), key=_order)
+def _ranked(key: GroupKey, found: Sequence[LeaderboardRow]) -> Group:
+    rows = [replace(row, unranked=_why_unranked(row, found)) for row in sorted(found, key=_order)]
+    fair = [row for row in rows if not row.unranked]
     entries = [Entry(row.overall or 0.0, row.interval, row.items) for row in fair]
     pairs = differences(entries, RULES.get(key.rule))
     ranges = rank_ranges(entries, pairs)
@@ -79,8 +80,22 @@ def _ranked(key: GroupKey, rows: Sequence[LeaderboardRow]) -> Group:
         replace(row, rank=rank, rank_range=possible)
         for row, rank, possible in zip(fair, ranks(entries), ranges, strict=True)
     ]
-    others = sorted((row for row in rows if row.unranked), key=_order)
-    return Group(key, (*ranked, *others), tuple(pairs))
+    return Group(key, (*ranked, *(row for row in rows if row.unranked)), tuple(pairs))
+
+
+def _why_unranked(row: LeaderboardRow, rows: Sequence[LeaderboardRow]) -> str:
+    """Return why a row has no rank among `rows`.
+
+    Complete rows are ranked; where there are none, those that lack the same items as the one
+    that lacks fewest.
+    """
+    if row.overall is None:
+        return "not ranked: no item has a score"
+    best = min((other for other in rows if other.overall is not None), key=lambda o: o.missing)
+    alike = row.failures.keys() == best.failures.keys()
+    if row.missing and not (best.missing and alike):
+        return f"not ranked: {row.missing} of {row.items_expected} items lack answers"
+    return ""
 
 
 def _order(row: LeaderboardRow) -> tuple[float, str, int]:

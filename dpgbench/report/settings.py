@@ -110,14 +110,17 @@ def truncation(manifest: Manifest) -> Truncation | None:
     record = manifest.generation.get("truncation")
     if not isinstance(record, Mapping) or not isinstance(record.get("limit"), int):
         return None
-    return Truncation(
-        record["limit"], int(record.get("truncated") or 0), int(record.get("prompts") or 0)
-    )
+    return Truncation(record["limit"], _count(record, "truncated"), _count(record, "prompts"))
 
 
 def truncated_questions(manifest: Manifest, judge: str) -> int:
     """Return how many questions were too long for the judge."""
-    return int(manifest.judges.get(judge, {}).get("truncated_questions") or 0)
+    return _count(manifest.judges.get(judge, {}), "truncated_questions")
+
+
+def _count(record: Mapping[str, Any], name: str) -> int:
+    value = record.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def notes_for(manifest: Manifest, judge: str) -> tuple[str, ...]:

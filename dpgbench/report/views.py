@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 from dpgbench.report import settings
 from dpgbench.report.cautions import cautions, finding, label
-from dpgbench.report.charts import WHOLE, Axis, Mark, axis_around, mark
+from dpgbench.report.charts import WHOLE, Axis, Mark, axis_around, colour, mark
 from dpgbench.report.csvtable import category_names
 from dpgbench.report.ranks import Difference
 from dpgbench.report.records import Figure, RunRecord
 from dpgbench.report.row import GroupKey, LeaderboardRow
 from dpgbench.report.rows import Group
 
-NUM_COLOURS = 8
 _MOST_PAIRS_OF = 6
 _NO_FIGURE = Figure(None)
 
@@ -140,7 +139,7 @@ def _line(row: LeaderboardRow, group: Group, axis: Axis, categories: Sequence[st
     return Line(
         row,
         label(row, group),
-        row.index % NUM_COLOURS,
+        colour(row.index),
         mark(axis, row.overall, row.interval),
         tuple(row.l1.get(name, _NO_FIGURE) for name in categories),
     )
@@ -159,7 +158,7 @@ def _panels(
 
 def _bar(row: LeaderboardRow, group: Group, figure: Figure) -> Bar:
     place = mark(WHOLE, figure.score, figure.interval, figure.raw)
-    return Bar(label(row, group), row.index % NUM_COLOURS, figure, place)
+    return Bar(label(row, group), colour(row.index), figure, place)
 
 
 def _pairs(group: Group) -> Iterable[Pair]:
@@ -180,7 +179,7 @@ def run_view(record: RunRecord, index: int) -> RunView:
     return RunView(
         anchor=f"run-{index + 1}",
         record=record,
-        colour=index % NUM_COLOURS,
+        colour=colour(index),
         spec=tuple(settings.generation_settings(manifest)),
         image_size=settings.image_size(manifest),
         seed_rule=settings.seed_rule(manifest),

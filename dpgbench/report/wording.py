@@ -11,8 +11,9 @@ NOTHING = "—"
 PUBLISHED_WARNING = (
     "Figures quoted from papers, model cards and issue threads. They were not measured here: "
     "settings, prompts used, image sizes, seeds and judges differ and are often unknown, and "
-    "several disagree with each other about the same model. They carry no rank, and a difference "
-    "to a run above does not show which model is better."
+    "several disagree with each other about the same model. Most come from the reference script, "
+    "which the rule ella-reference follows. They carry no rank, and a difference to a run above "
+    "does not show which model is better."
 )
 PUBLISHED_ELSEWHERE = (
     "No run in this report is on the benchmark dpg, which these figures are about: "

@@ -97,13 +97,14 @@ class RunDir:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / ".lock")
-        try:
-            with writing(self.path):
+        with writing(self.path):
+            try:
                 lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise UsageError(
-                f"{self.path} is in use by another process; wait for it, or choose another --out"
-            ) from None
+            except filelock.Timeout:  # an OSError too, but not the disk's
+                raise UsageError(
+                    f"{self.path} is in use by another process; "
+                    "wait for it, or choose another --out"
+                ) from None
         try:
             yield
         finally:

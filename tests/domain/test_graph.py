@@ -60,7 +60,13 @@ def test_any_graph_becomes_acyclic_with_parents_first(dependencies: list[list[in
 
 def test_tree() -> None:
     lines = draw_tree(PromptGraph.from_rows(rows("a1", ["0", "1", "2", "1", "0,2,4"])))
-    assert [line.split(".")[0] for line in lines] == ["1", "├── 2", "│   ├── 3", "│   └── 5", "└── 4"]
+    assert [line.split(".")[0] for line in lines] == [
+        "1",
+        "├── 2",
+        "│   ├── 3",
+        "│   └── 5",
+        "└── 4",
+    ]
     assert lines[3].endswith("(also needs 4)")
 
 

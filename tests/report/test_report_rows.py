@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 from report_runs import RunMaker, maker
 
-from dpgbench.domain.rules import find_rule
 from dpgbench.errors import DataError, UsageError
 from dpgbench.report import group_records, load_records, load_rows
-from dpgbench.report.ranks import Difference, Entry, differences, rank_ranges, ranks
-from dpgbench.report.records import ItemFigure
+from dpgbench.report.cautions import cautions
 from dpgbench.store.rundir import RunDir
 
 
@@ -99,6 +97,17 @@ def test_a_run_that_lacks_answers_has_no_rank_and_says_why(dpg: RunMaker) -> Non
     assert rows[1].coverage == 28 / 30
 
 
+def test_runs_that_lack_the_same_items_are_ranked_on_the_rest(dpg: RunMaker) -> None:
+    runs = [
+        dpg.make("good", skill=0.9, unanswered=["COCOval1"]),
+        dpg.make("bad", skill=0.3, unanswered=["COCOval1"]),
+        dpg.make("other", unanswered=["COCOval3"]),
+    ]
+    group = group_records(load_records(runs))[-1]
+    assert [(row.run, row.rank) for row in group.rows] == [("good", 1), ("bad", 2), ("other", None)]
+    assert "Incomplete: 1 of 30 items lack answers, the same in each ranked run." in cautions(group)
+
+
 def test_an_item_lost_by_the_rule_costs_no_rank(pair: list[RunDir]) -> None:
     reference = load_rows(pair)[0]
     assert reference.items_scored < reference.items_expected
@@ -165,6 +174,16 @@ def test_a_field_of_another_type_is_data_trouble(dpg: RunMaker, field: str) -> N
         load_rows([run])
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("benchmark", []), ("judges", {"fake": 1}), ("items", "all"), ("model", 1)]
+)
+def test_a_damaged_manifest_is_named(dpg: RunMaker, field: str, value: object) -> None:
+    run = dpg.make("damaged")
+    run.manifest.write_text(json.dumps({**json.loads(run.manifest.read_text()), field: value}))
+    with pytest.raises(DataError, match=rf"manifest\.json is damaged: {field}"):
+        load_rows([run])
+
+
 def test_a_damaged_table_of_items_is_named(dpg: RunMaker) -> None:
     run = dpg.make("damaged")
     path = run.item_scores("fake", "corrected-v1")
@@ -182,51 +201,6 @@ def test_no_run_and_no_manifest_are_errors(tmp_path: Path) -> None:
 
 def test_a_run_named_twice_counts_once(pair: list[RunDir]) -> None:
     assert len(load_rows([pair[0], pair[0]])) == 2
-
-
-def entry(*scores: float | None) -> Entry:
-    known = [score for score in scores if score is not None]
-    items = {str(i): ItemFigure(score, 4) for i, score in enumerate(scores)}
-    return Entry(sum(known) / len(known), (0.0, 100.0), items)
-
-
-def test_pairing_settles_what_two_intervals_cannot() -> None:
-    base = [float(30 + 7 * i % 60) for i in range(50)]
-    pair = differences([entry(*(b + 2 for b in base)), entry(*base)], find_rule("corrected-v1"))
-    assert len(pair) == 1
-    assert pair[0].points == pytest.approx(2)
-    assert pair[0].interval == pytest.approx((2, 2))
-    assert (pair[0].wins, pair[0].ties, pair[0].losses) == (50, 0, 0)
-    assert pair[0].told_apart
-
-
-def test_a_table_of_items_from_another_day_is_not_believed() -> None:
-    stale = entry(10.0, 20.0)._replace(overall=50.0)
-    assert differences([stale, entry(10.0, 30.0)], find_rule("corrected-v1")) == []
-    assert differences([entry(1.0), entry(1.0, 2.0)], find_rule("corrected-v1")) == []
-    assert differences([entry(1.0), entry(2.0)], None) == []
-
-
-def test_items_without_a_score_count_as_the_rule_says() -> None:
-    zero, half = entry(0.0, 0.0), entry(100.0, None)._replace(overall=50.0)
-    assert differences([half, zero], find_rule("dsg"))[0].points == 50
-    assert differences([half, zero], find_rule("corrected-v1")) == []
-
-
-def test_questions_weigh_items_where_the_rule_averages_questions() -> None:
-    items = {"a": ItemFigure(100.0, 1), "b": ItemFigure(0.0, 3)}
-    entries = [Entry(25.0, None, items), Entry(25.0, None, items)]
-    assert differences(entries, find_rule("ulmeval"))[0].points == 0
-
-
-def test_rank_ranges_follow_pairs_and_fall_back_on_intervals() -> None:
-    high, low = Entry(80.0, (75.0, 85.0), {}), Entry(60.0, (55.0, 65.0), {})
-    middle = Entry(70.0, (64.0, 76.0), {})
-    assert rank_ranges([high, middle, low], []) == [(1, 2), (1, 3), (2, 3)]
-    assert rank_ranges([high, Entry(70.0, None, {})], []) == [None, None]
-    apart = Difference(0, 1, 10.0, (1.0, 19.0), 3, 0, 1)
-    assert rank_ranges([high, middle], [apart]) == [(1, 1), (2, 2)]
-    assert ranks([high, high, low]) == [1, 1, 3]
 
 
 def test_several_benchmarks_stand_in_tables_of_their_own(tmp_path: Path) -> None:
