@@ -15,8 +15,8 @@ from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer, Answers, collect
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
+from dpgbench.jobs.find_subject import find_subject
 from dpgbench.jobs.plan import make_plan
-from dpgbench.jobs.subject import find_subject
 from dpgbench.store.benchmarks import Benchmark, load_benchmark
 from dpgbench.store.rundir import RunDir, find_runs
 

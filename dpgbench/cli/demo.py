@@ -27,9 +27,9 @@ def demo(
 ) -> None:
     """Generate, judge, score and report two small models; the same command again resumes."""
     from dpgbench.backends.base import JudgeRequest
+    from dpgbench.jobs.find_subject import subject_of_run
     from dpgbench.jobs.generate import GenerateRequest, generate
     from dpgbench.jobs.score import ScoreRequest, score
-    from dpgbench.jobs.subject import subject_of_run
     from dpgbench.report import build_report
     from dpgbench.store.benchmarks import load_benchmark
 

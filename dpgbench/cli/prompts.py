@@ -28,7 +28,7 @@ def list_items(
     if bench is None:
         _list_benchmarks(as_json)
         return
-    from dpgbench.domain.graph import item_source
+    from dpgbench.domain.rows import item_source
     from dpgbench.store.benchmarks import load_benchmark
 
     benchmark = load_benchmark(bench)

@@ -83,9 +83,9 @@ def score(
 ) -> None:
     """Ask what was not asked yet, then score; results are written into the run."""
     from dpgbench.domain.rules import DEFAULT_RULES, find_rule
+    from dpgbench.jobs.find_subject import find_subject
     from dpgbench.jobs.score import ScoreRequest
     from dpgbench.jobs.score import score as run
-    from dpgbench.jobs.subject import find_subject
 
     rules = rule or DEFAULT_RULES
     for wanted in rules:
@@ -149,7 +149,7 @@ def _of_answers(
     path: Path, where: list[str], place: dict[str, Any], choice: dict[str, Any]
 ) -> Subject:
     from dpgbench.errors import UsageError
-    from dpgbench.jobs.subject import subject_of_answers
+    from dpgbench.jobs.find_subject import subject_of_answers
     from dpgbench.store.benchmarks import load_benchmark
     from dpgbench.store.replay import parse_where, read_recorded_answers
 

@@ -14,12 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dpgbench.domain import stats
-from dpgbench.domain.graph import (
-    QuestionRow,
-    count_problems,
-    find_problems,
-    item_source,
-)
+from dpgbench.domain.graph import count_problems, find_problems
+from dpgbench.domain.rows import QuestionRow, item_source
 from dpgbench.domain.rules import ScoringRule
 from dpgbench.domain.score import Answers, ItemScore, refuse_bad_dependencies, score_item
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dpgbench.domain.graph import QuestionRow, item_source
+from dpgbench.domain.rows import QuestionRow, item_source
 
 _BIN_WORDS = 20
 

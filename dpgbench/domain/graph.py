@@ -1,18 +1,19 @@
-"""Question graphs: rows as they stand in a file, their problems, and the clean graph of an item.
+"""Question graphs: the problems of rows as written, and the clean graph of an item.
 
-A row is kept as written (`QuestionRow`), because some scoring rules depend on the dirt;
-`PromptGraph` is what the benchmark means: every edge sound, parents before children.
+Rows keep their dirt (`rows.QuestionRow`), because some scoring rules depend on it; `PromptGraph`
+is what the benchmark means: every edge sound, parents before children.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from dpgbench.domain.rows import Category, QuestionRow, parse_dependency
 
 ProblemKind = Literal[
     "dependency_word",
@@ -41,49 +42,6 @@ _PROBLEM_TEXT: dict[ProblemKind, str] = {
     "empty_question": "question {} has no text",
     "empty_category": "tuple {} names no category before '('",
 }
-
-
-class Category(NamedTuple):
-    """A question's category on both levels, for example ``attribute`` and ``attribute - color``."""
-
-    l1: str
-    l2: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionRow:
-    """One row of a benchmark file, as written.
-
-    Attributes:
-        row: the row as a spreadsheet numbers it; the header is row 1.
-        qid: the question's number within its item, from 1.
-        dependency: comma-separated parent numbers; ``0`` means none.
-        tuple: category and content, for example ``attribute - color (cube, purple)``.
-    """
-
-    row: int
-    item_id: str
-    text: str
-    keywords: str
-    qid: int
-    dependency: str
-    category_broad: str
-    category_detailed: str
-    tuple: str
-    question: str
-
-    @property
-    def category(self) -> Category:
-        """Category as the ELLA script reads it: from the part of `tuple` before ``(``."""
-        l2 = self.tuple.split("(")[0].strip()
-        return Category(l2.split("-")[0].strip(), l2)
-
-    @property
-    def column_category(self) -> Category:
-        """Category from the `category_*` columns, named like `category`."""
-        return Category(
-            self.category_broad, f"{self.category_broad} - {self.category_detailed}".strip()
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,31 +102,6 @@ class PromptGraph:
         ordered = tuple(questions[qid] for qid in topological_order(parents))
         problems.sort(key=lambda problem: problem.row)
         return cls(rows[0].item_id, rows[0].text, ordered, tuple(problems))
-
-
-def item_source(item_id: str) -> str:
-    """Return where an item comes from: the letters and underscores that its id starts with.
-
-    ``COCOval12`` -> ``COCOval``, ``stanford_paragraph_54`` -> ``stanford_paragraph``; an id of
-    digits only belongs to ``web``.
-    """
-    match = re.match(r"[A-Za-z_]*", item_id)
-    return (match.group().rstrip("_") if match else "") or "web"
-
-
-def parse_dependency(text: str) -> tuple[list[int], list[str]]:
-    """Return a dependency's parent numbers, zeros left out, and its parts that are no number."""
-    numbers: list[int] = []
-    words: list[str] = []
-    for part in text.split(","):
-        try:
-            number = int(part.strip())
-        except ValueError:
-            words.append(part.strip())
-        else:
-            if number:
-                numbers.append(number)
-    return numbers, words
 
 
 def topological_order(parents: dict[int, list[int]]) -> list[int]:

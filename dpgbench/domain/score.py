@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dpgbench.domain.graph import Category, PromptGraph, QuestionRow, parse_dependency
+from dpgbench.domain.graph import PromptGraph
+from dpgbench.domain.rows import Category, QuestionRow, parse_dependency
 from dpgbench.domain.rules import ScoringRule
 from dpgbench.errors import DataError, shortened
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import Judge, TileQuestions
-from dpgbench.domain.graph import QuestionRow
+from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.score import Answers, collect
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError

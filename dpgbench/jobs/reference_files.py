@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dpgbench.domain.aggregate import Result, score_answers
-from dpgbench.domain.graph import QuestionRow
+from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ELLA_REFERENCE
 from dpgbench.domain.score import Answers
 from dpgbench.domain.spec import GridSpec

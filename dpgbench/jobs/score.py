@@ -13,7 +13,8 @@ from typing import Any
 from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest
 from dpgbench.backends.judges import REPLAY, find_judge, load_judge
 from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
-from dpgbench.domain.graph import find_problems, item_source
+from dpgbench.domain.graph import find_problems
+from dpgbench.domain.rows import item_source
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import Answers
 from dpgbench.errors import DataError, DpgBenchError

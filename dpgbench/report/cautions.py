@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from dpgbench.report.ranks import Difference
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
 from dpgbench.report.settings import UNTRAINED
-from dpgbench.report.wording import shown
+from dpgbench.report.wording import interval_text, shown
 
 REPLAY = "replay"
 _COMPARED: dict[str, Callable[[LeaderboardRow], str]] = {
@@ -43,23 +44,34 @@ def cautions(group: Group) -> list[str]:
     return texts
 
 
-def finding(group: Group) -> str:
-    """Return who leads, by how much, and whether that is settled; nothing about the untrained."""
+class Finding(NamedTuple):
+    """Who leads whom, by how much, and whether that is settled: ``FIRST is ahead of SECOND by``."""
+
+    first: str
+    second: str
+    how_much: str
+
+
+def finding(group: Group) -> Finding | None:
+    """Return what the two best of a group show; None without two, or where one is untrained."""
     ranked = [row for row in group.rows if row.rank is not None]
     if len(ranked) < 2:
-        return ""
+        return None
     first, second = ranked[:2]
     if any(UNTRAINED in note for row in (first, second) for note in row.notes):
-        return ""
-    leads = f"{label(first, group)} is ahead of {label(second, group)} by"
+        return None
     pair = next((d for d in group.differences if (d.first, d.second) == (0, 1)), None)
+    return Finding(label(first, group), label(second, group), _how_much(first, second, pair))
+
+
+def _how_much(first: LeaderboardRow, second: LeaderboardRow, pair: Difference | None) -> str:
+    gap = (first.overall or 0.0) - (second.overall or 0.0)
     if pair is None:
-        gap = (first.overall or 0.0) - (second.overall or 0.0)
-        return f"{leads} {gap:.2f} points; the two could not be compared item by item."
-    interval = f"{pair.points:.2f} points [{pair.interval[0]:.1f}, {pair.interval[1]:.1f}]"
+        return f"{gap:.2f} points; the two could not be compared item by item."
+    points = f"{gap:.2f} points {interval_text(pair.interval)}"
     if pair.told_apart:
-        return f"{leads} {interval}, item by item."
-    return f"{leads} {interval}: on these items the two cannot be told apart."
+        return f"{points}, item by item."
+    return f"{points}: on these items the two cannot be told apart."
 
 
 def difference_text(pair: Difference) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from dpgbench.domain.graph import PromptGraph, item_source
+from dpgbench.domain.graph import PromptGraph
+from dpgbench.domain.rows import item_source
 from dpgbench.errors import DpgBenchError
 from dpgbench.report.charts import colour
 from dpgbench.report.graphs import Layout, layout

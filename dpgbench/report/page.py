@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.domain.rules import RULES
+from dpgbench.domain.stats import CONFIDENCE, NUM_DRAWS
 from dpgbench.report import wording
 from dpgbench.report.cautions import difference_text
 from dpgbench.report.gallery import Gallery
@@ -113,6 +114,8 @@ def _environment(folder: Path) -> Environment:
         "difference": difference_text,
     }
     environment.globals |= {
+        "CONFIDENCE": CONFIDENCE,
+        "NUM_DRAWS": NUM_DRAWS,
         "NODE_WIDTH": NODE_WIDTH,
         "NODE_HEIGHT": NODE_HEIGHT,
         "coverage_text": wording.coverage_text,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dpgbench.report import settings
-from dpgbench.report.cautions import cautions, finding, label
+from dpgbench.report.cautions import Finding, cautions, finding, label
 from dpgbench.report.charts import WHOLE, Axis, Mark, axis_around, colour, mark
 from dpgbench.report.csvtable import category_names
 from dpgbench.report.ranks import Difference
@@ -67,7 +67,7 @@ class GroupView:
     l2: tuple[Panel, ...]
     sources: tuple[Panel, ...]
     pairs: tuple[Pair, ...]
-    finding: str
+    finding: Finding | None
     cautions: tuple[str, ...]
 
     @property

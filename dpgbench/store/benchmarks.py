@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from dpgbench.domain.graph import Problem, PromptGraph, QuestionRow, find_problems, item_source
+from dpgbench.domain.graph import Problem, PromptGraph, find_problems
+from dpgbench.domain.rows import QuestionRow, item_source
 from dpgbench.domain.spec import canonical_json
 from dpgbench.errors import DataError, SetupError, UsageError, shortened, unknown_name
+from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.places import cache_folder, data_folder
 from dpgbench.store.tables import read_table, read_text
 
@@ -32,7 +34,6 @@ COLUMNS = (
 DPG = "dpg"
 QUESTIONS_FILE = "dpg_bench.csv"
 PROMPTS_FOLDER = "prompts"
-_MAX_ID_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -211,26 +212,6 @@ def load_csv(path: Path, name: str) -> Benchmark:
         items.setdefault(row.item_id, []).append(row)
     prompts = {item_id: rows[0].text.strip() for item_id, rows in items.items()}
     return Benchmark(name, path, prompts, {key: tuple(rows) for key, rows in items.items()})
-
-
-def check_item_id(item_id: str, where: str) -> None:
-    """Raise where an id could not be a file's name, or could escape its folder.
-
-    Raises:
-        DataError: names the id and `where` it stands.
-    """
-    bad = (
-        not item_id
-        or item_id != item_id.strip()
-        or item_id.startswith(".")
-        or any(character in '/\\:*?"<>|' or not character.isprintable() for character in item_id)
-        or len(item_id.encode()) > _MAX_ID_BYTES
-    )
-    if bad:
-        raise DataError(
-            f"{where}: item id {item_id[:80]!r} cannot name an image file; use letters, digits, "
-            f"'_', '-' and '.', at most {_MAX_ID_BYTES} bytes, no leading '.'"
-        )
 
 
 def _rows(path: Path) -> Iterator[QuestionRow]:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dpgbench.errors import DataError, shortened
-from dpgbench.store.benchmarks import PROMPTS_FOLDER, QUESTIONS_FILE, check_item_id
+from dpgbench.store.benchmarks import PROMPTS_FOLDER, QUESTIONS_FILE
 from dpgbench.store.download import fetch
 from dpgbench.store.files import git_blob_id, writing
+from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.places import data_folder
 from dpgbench.store.tables import read_table
 

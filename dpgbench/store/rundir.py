@@ -11,8 +11,8 @@ from typing import Any
 
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError
-from dpgbench.store.benchmarks import check_item_id
 from dpgbench.store.files import read_jsonl, writing
+from dpgbench.store.item_ids import check_item_id
 
 RUNS = Path("runs")
 MANIFEST = "manifest.json"

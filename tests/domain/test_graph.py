@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpgbench.domain.census import take_census
-from dpgbench.domain.graph import PromptGraph, count_problems, find_problems, item_source
+from dpgbench.domain.graph import PromptGraph, count_problems, find_problems
+from dpgbench.domain.rows import item_source
 from dpgbench.domain.tree import draw_tree
 from tests.domain.test_rules import rows
 

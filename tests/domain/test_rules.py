@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpgbench.domain.aggregate import Result, score_answers
-from dpgbench.domain.graph import PromptGraph, QuestionRow
+from dpgbench.domain.graph import PromptGraph
+from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import CORRECTED_V1, DSG, ELLA_REFERENCE, RULES, ULMEVAL, ScoringRule
 from dpgbench.errors import DataError, UsageError
 

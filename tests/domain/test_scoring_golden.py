@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dpgbench.domain.aggregate import Result, score_answers
-from dpgbench.domain.graph import QuestionRow
+from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import DSG, ELLA_REFERENCE, ScoringRule
 
 CASES: list[dict[str, Any]] = json.loads(

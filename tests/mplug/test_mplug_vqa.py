@@ -217,3 +217,12 @@ def test_a_vocabulary_of_another_network_is_refused(tiny, tmp_path, change, mess
 def test_a_missing_vocabulary_is_named(tiny, tmp_path):
     with pytest.raises(CheckpointError, match=r"vocab\.txt: not there"):
         MplugProcessor.from_folder(tmp_path, MplugConfig.from_folder(tiny))
+
+
+@pytest.mark.slow
+def test_the_parts_compile_whole(tiny, judge, pictures):
+    compiled = load_mplug(tiny)
+    for part in ("image_encoder", "text_encoder", "fusion", "decoder"):
+        module = getattr(compiled.network, part)
+        setattr(compiled.network, part, torch.compile(module, backend="eager", fullgraph=True))
+    assert compiled.ask(pictures[:2], [QUESTIONS] * 2) == judge.ask(pictures[:2], [QUESTIONS] * 2)

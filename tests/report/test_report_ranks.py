@@ -59,20 +59,22 @@ def test_rank_ranges_follow_pairs_and_fall_back_on_intervals() -> None:
 
 def test_the_finding_says_who_leads_and_whether_it_is_settled(dpg: RunMaker) -> None:
     good, bad = dpg.make("good", skill=0.9), dpg.make("bad", skill=0.3)
-    assert finding(group_records(load_records([good]))[0]) == ""
-    text = finding(group_records(load_records([good, bad]))[-1])
-    assert text.startswith("good is ahead of bad by ")
-    assert text.endswith("], item by item.")
+    assert finding(group_records(load_records([good]))[0]) is None
+    found = finding(group_records(load_records([good, bad]))[-1])
+    assert found is not None
+    assert found[:2] == ("good", "bad")
+    assert found.how_much.endswith("], item by item.")
     twin = dpg.make("twin", skill=0.9, seed=3, model="good")
-    text = finding(group_records(load_records([good, twin]))[-1])
-    assert "(twin)" in text
-    assert text.endswith("on these items the two cannot be told apart.")
+    found = finding(group_records(load_records([good, twin]))[-1])
+    assert found is not None
+    assert {*found[:2]} == {"good (good)", "good (twin)"}
+    assert found.how_much.endswith("on these items the two cannot be told apart.")
 
 
 def test_nothing_is_found_about_the_untrained(dpg: RunMaker) -> None:
     notes = ["model x is untrained: scores mean nothing"]
     runs = [dpg.make("good", skill=0.9), dpg.make("noise", skill=0.3, notes=notes)]
-    assert finding(group_records(load_records(runs))[-1]) == ""
+    assert finding(group_records(load_records(runs))[-1]) is None
 
 
 def test_runs_without_tables_of_items_are_ranked_by_their_intervals(dpg: RunMaker) -> None:
@@ -84,4 +86,6 @@ def test_runs_without_tables_of_items_are_ranked_by_their_intervals(dpg: RunMake
     group = group_records(load_records(runs))[-1]
     assert group.differences == ()
     assert [row.rank_range for row in group.rows] == [(1, 1), (2, 2)]
-    assert "could not be compared item by item" in finding(group)
+    found = finding(group)
+    assert found is not None
+    assert "could not be compared item by item" in found.how_much

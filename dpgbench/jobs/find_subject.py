@@ -1,0 +1,248 @@
+"""Finding what is to be scored: from a run, a folder of images, or a file of answers."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dpgbench.domain.score import Answer
+from dpgbench.domain.spec import GridSpec, check_num_images, identity_hash
+from dpgbench.errors import DataError, ResumeMismatchError, UsageError, shortened
+from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
+from dpgbench.jobs.subject import Subject
+from dpgbench.store.benchmarks import DPG, Benchmark, load_benchmark
+from dpgbench.store.files import JsonLines, json_line, sha256_file, write_atomic
+from dpgbench.store.images import find_images
+from dpgbench.store.manifest import (
+    Manifest,
+    RunKind,
+    check_same,
+    environment,
+    read_manifest,
+)
+from dpgbench.store.rundir import RUNS, RunDir, file_name, is_run, newest_run
+
+log = logging.getLogger(__name__)
+
+
+def choose_items(benchmark: Benchmark, among: Iterable[str] | None, **choice: Any) -> list[str]:
+    """Return chosen item ids; without a choice, `among` (what a run set out to do) or all."""
+    if any(choice.values()):
+        return benchmark.select(**choice)
+    return benchmark.select() if among is None else list(among)
+
+
+def find_subject(
+    target: Path | None,
+    *,
+    bench: str | None = None,
+    num_images: int | None = None,
+    tile_px: int | None = None,
+    out: Path | None = None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return what `target` is: a run, or a folder of images; None is the newest run.
+
+    Args are those of `subject_of_run` and `subject_of_images`.
+    """
+    path = target or newest_run().path
+    if is_run(path):
+        return subject_of_run(path, bench, num_images, **choice)
+    return subject_of_images(
+        path,
+        load_benchmark(bench or DPG),
+        num_images=4 if num_images is None else num_images,
+        tile_px=tile_px,
+        out=out,
+        name=name,
+        **choice,
+    )
+
+
+def subject_of_run(
+    path: Path, benchmark: str | None, num_images: int | None, **choice: Any
+) -> Subject:
+    """Return a run made by `dpgbench generate` or by an earlier `dpgbench score`.
+
+    Raises:
+        ResumeMismatchError: `benchmark` has other prompts than the run.
+    """
+    run = RunDir(path)
+    manifest = read_manifest(run)
+    loaded = load_benchmark(benchmark or _recorded_benchmark(manifest))
+    check_same(
+        run,
+        {"benchmark": {"prompts_sha256": manifest.benchmark["prompts_sha256"]}},
+        {"benchmark": {"prompts_sha256": loaded.prompts_sha256}},
+    )
+    if num_images not in (None, manifest.num_images):
+        raise UsageError(
+            f"--num-images {num_images}: {path} has {manifest.num_images} images an item"
+        )
+    subject = Subject(
+        run,
+        manifest,
+        loaded,
+        choose_items(loaded, manifest.items, **choice),
+        manifest.num_images,
+    )
+    if manifest.kind == "generated":
+        spec = manifest.identity["generation"]
+        subject.folder = run.images
+        subject.grid = GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
+    elif manifest.kind == "images":
+        subject.folder = Path(manifest.generation["folder"])
+        subject.tile_px = manifest.identity["tile_px"]
+        subject.before_work = _log_images
+    return subject
+
+
+def _recorded_benchmark(manifest: Manifest) -> str:
+    name = str(manifest.benchmark["name"])
+    path = Path(str(manifest.benchmark["path"]))
+    return str(path) if path.is_file() else name
+
+
+def subject_of_images(
+    folder: Path,
+    benchmark: Benchmark,
+    *,
+    num_images: int,
+    tile_px: int | None,
+    out: Path | None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return a folder of other people's images, named after the items.
+
+    Args:
+        num_images: tiles in each image, 1, 2 or 4.
+        tile_px: side of a square tile; None finds it from the images.
+        out: run directory; None is one under `runs/`.
+        name: model name for the leaderboard; None is the folder's name.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name a run or a folder of images")
+    identity = _identity(benchmark, num_images=check_num_images(num_images), tile_px=tile_px)
+    label = name or folder.resolve().name
+    subject = _fresh_subject("images", label, identity, benchmark, num_images, out, folder, choice)
+    subject.manifest.generation = {"folder": str(folder.resolve())}
+    subject.folder, subject.tile_px = folder, tile_px
+    subject.before_work = _log_images
+    return subject
+
+
+def subject_of_answers(
+    answers: Sequence[Answer],
+    benchmark: Benchmark,
+    *,
+    source: Path,
+    where: Mapping[str, str],
+    num_images: int | None,
+    out: Path | None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return recorded answers; neither images nor a judge are needed.
+
+    Args:
+        source: the file that they were read from.
+        where: the rows that were chosen.
+        num_images: tiles an item must have; None is what the file has.
+    """
+    num_tiles = num_images or max(answer.tile for answer in answers) + 1
+    if num_tiles == 3:
+        num_tiles = 4
+    lines = "".join(f"{a.item_id}\t{a.tile}\t{a.qid}\t{a.answer}\n" for a in sorted(answers))
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    identity = _identity(benchmark, num_images=check_num_images(num_tiles), answers_sha256=digest)
+    label = name or (", ".join(where.values()) if where else source.stem)
+    subject = _fresh_subject("answers", label, identity, benchmark, num_tiles, out, source, choice)
+    subject.manifest.generation = {"answers": source.name, "where": dict(where)}
+    subject.before_work = lambda current: _store_answers(current, answers)
+    return subject
+
+
+def _identity(benchmark: Benchmark, **values: Any) -> dict[str, Any]:
+    about = {"name": benchmark.name, "prompts_sha256": benchmark.prompts_sha256}
+    return {"benchmark": about, **values}
+
+
+def _fresh_subject(
+    kind: RunKind,
+    label: str,
+    identity: dict[str, Any],
+    benchmark: Benchmark,
+    num_tiles: int,
+    out: Path | None,
+    source: Path,
+    choice: Mapping[str, Any],
+) -> Subject:
+    place = identity_hash({**identity, "source": str(source.resolve())})
+    run = RunDir(out or RUNS / f"{file_name(label)}-{place}")
+    refuse_foreign_folder(run)
+    manifest = Manifest(
+        kind=kind,
+        model=label,
+        identity=identity,
+        items=[],
+        benchmark=describe_benchmark(benchmark),
+        num_images=num_tiles,
+        environment=environment(),
+    )
+    return Subject(run, manifest, benchmark, choose_items(benchmark, None, **choice), num_tiles)
+
+
+def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:
+    unknown = sorted({a.item_id for a in answers} - subject.benchmark.prompts.keys())
+    if unknown:
+        log.warning(
+            "%d items of the answers are not in %s: %s",
+            len(unknown),
+            subject.benchmark.name,
+            shortened(unknown),
+        )
+    lines = [
+        json_line({"item_id": a.item_id, "tile": a.tile, "qid": a.qid, "answer": a.answer})
+        for a in answers
+    ]
+    write_atomic(subject.run.answers("replay"), "".join(lines))
+
+
+def _log_images(subject: Subject) -> None:
+    """Record the hash of each image; refuse one that changed since it was judged.
+
+    Raises:
+        ResumeMismatchError: names the images.
+    """
+    if subject.folder is None or not subject.folder.is_dir():
+        return
+    records = subject.run.image_records()
+    hashes = {
+        item_id: sha256_file(path)
+        for item_id, path in find_images(subject.folder, subject.items).items()
+    }
+    changed = [
+        item for item, sha in hashes.items() if records.get(item, {}).get("sha256", sha) != sha
+    ]
+    if changed:
+        raise ResumeMismatchError(
+            f"{subject.run.path} has answers about other images of {shortened(changed)}; "
+            "score the new images into another --out"
+        )
+    with JsonLines(subject.run.images_log) as lines:
+        for item_id, sha in hashes.items():
+            if item_id not in records:
+                lines.append(
+                    {
+                        "item_id": item_id,
+                        "sha256": sha,
+                        "seeds": None,
+                        "seconds": None,
+                        "error": None,
+                    }
+                )
