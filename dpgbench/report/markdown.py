@@ -75,7 +75,8 @@ def _remarks(group: Group) -> Iterable[str]:
     for caution in cautions(group):
         yield escaped(caution)
     for row in group.rows:
-        name = f"{escaped(row.model)} ({escaped(row.run)})"
+        model, run = escaped(row.model), escaped(row.run)
+        name = model if model == run else f"{model} ({run})"
         yield from (f"**{name}: {escaped(note)}**" for note in row.notes)
         if row.unranked:
             yield f"{name}: {escaped(row.unranked)}"

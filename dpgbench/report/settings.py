@@ -22,6 +22,7 @@ _SHOWN_SETTINGS = (
     "dtype",
     "options",
 )
+_DECODING = ("decode", "decoding")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,7 +58,7 @@ def judge_hash(manifest: Manifest, judge: str) -> str:
 
 
 def _decoding(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield "decoding", record.get("decoding")
+    yield from ((name, record.get(name)) for name in _DECODING)
 
 
 def digests(value: object, name: str = "") -> list[Digest]:

@@ -65,7 +65,7 @@ def test_runs_that_cannot_be_told_apart_share_their_ranks(dpg: RunMaker) -> None
     [
         {"judge": "another"},
         {"judge_record": {"weights": {"judge": {"sha256": "c" * 64}}}},
-        {"judge_record": {"weights": {"judge": {"sha256": "a" * 64}}, "decoding": "greedy"}},
+        {"judge_record": {"weights": {"judge": {"sha256": "a" * 64}}, "decode": "greedy"}},
         {"benchmark": {"name": "dpg", "prompts_sha256": "0" * 64}},
         {"items": ["stanford_0", "COCOval1"]},
     ],

@@ -79,7 +79,7 @@ def test_markdown_holds_the_figures(pair: list[RunDir]) -> None:
         low, high = file["interval"]
         assert f"{file['overall']:.2f} [{low:.1f}, {high:.1f}]" in text
         assert all(f"{entry['score']:.2f}" in text for entry in file["l1"].values())
-    assert "**bad (bad): untrained: scores mean nothing**" in text
+    assert "**bad: untrained: scores mean nothing**" in text
     assert "## Published scores (quoted, not measured here, not ranked)" in text
     assert "*DALL-E 3*" in text
 
