@@ -15,6 +15,8 @@ from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer, Answers, collect
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
+from dpgbench.jobs.ask import replies
+from dpgbench.jobs.failures import Failures
 from dpgbench.jobs.find_subject import find_subject
 from dpgbench.jobs.plan import make_plan
 from dpgbench.store.benchmarks import Benchmark, load_benchmark
@@ -95,7 +97,8 @@ def load_judge(
     dtype: str = "float32",
     revision: str | None = None,
     batch_size: int | None = None,
-) -> base.Judge:
+    **options: Any,
+) -> base.Judge | base.StreamingJudge:
     """Return a judge in memory: `judge.ask(tiles)` answers questions about images.
 
     Args:
@@ -105,6 +108,7 @@ def load_judge(
         dtype: the reference is `float32`.
         revision: of weights that are fetched.
         batch_size: images at once; None leaves it to the judge.
+        options: of one family of judges alone, such as `decode="first-token"`.
     """
     from dpgbench.backends.devices import check_dtype, find_device
 
@@ -116,6 +120,7 @@ def load_judge(
             device=find_device(device),
             dtype=check_dtype(dtype),
             batch_size=batch_size,
+            options=options,
         )
     )
 
@@ -146,7 +151,7 @@ def score_answers(
 def score_images(
     benchmark: Benchmark,
     images: Mapping[str, Sequence[Image]],
-    judge: base.Judge,
+    judge: base.Judge | base.StreamingJudge,
     rule: str = "corrected-v1",
 ) -> Result:
     """Return the result of images in memory: `images[item_id]` are the tiles of one item.
@@ -170,9 +175,9 @@ def score_images(
         for number, image in enumerate(drawn)
     ]
     answers = [
-        Answer(tile.item_id, tile.tile, qid, answer.text, answer.p_yes)
-        for tile, given in zip(tiles, judge.ask(tiles), strict=True)
-        for qid, answer in zip(tile.qids, given, strict=True)
+        Answer(reply.item_id, reply.tile, qid, answer.text, answer.p_yes, answer.invalid)
+        for reply in replies(judge, iter(tiles), Failures())
+        for qid, answer in reply.answers.items()
     ]
     return score_answers(benchmark, answers, rule, items=list(images))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 UNTRAINED = "untrained: scores mean nothing"
+BEAM = "beam"
 
 
 class Truncation(NamedTuple):
@@ -47,12 +48,26 @@ class JudgeAnswer(NamedTuple):
     """A judge's answer to one question.
 
     `text` is raw: only exactly ``yes`` counts. `p_yes` is a probability, None where the judge
-    gives none. `truncated` tells that the judge did not see the question's end.
+    gives none. `truncated` tells that the judge did not see the question's end, `invalid` that it
+    was asked for yes or no and said neither.
     """
 
     text: str
     p_yes: float | None = None
     truncated: bool = False
+    invalid: bool = False
+
+
+class JudgeReply(NamedTuple):
+    """What a `StreamingJudge` has about one tile so far: answers by question number, or an error.
+
+    A tile may be replied to in several parts; questions in none of them stay open.
+    """
+
+    item_id: str
+    tile: int
+    answers: Mapping[int, JudgeAnswer]
+    error: str | None = None
 
 
 class Judge(Protocol):
@@ -66,6 +81,19 @@ class Judge(Protocol):
 
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile, in the order of its questions."""
+
+
+class StreamingJudge(Protocol):
+    """A judge that works on many tiles at a time and replies in whatever order it likes."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the answers, as plain data for the manifest."""
+
+    def stream(self, tiles: Iterator[TileQuestions]) -> Iterator[JudgeReply]:
+        """Yield replies as they come; each is on disk before the next is asked for.
+
+        Takes tiles only as fast as it can work on them: each holds a decoded image.
+        """
 
 
 @dataclass(frozen=True)
@@ -105,13 +133,19 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class JudgeEntry:
-    """A judge that can be named; `target` is ``module:Class``, built with a `JudgeRequest`."""
+    """A judge that can be named.
+
+    Attributes:
+        target: ``module:Class`` of the `Judge` or `StreamingJudge`; built with a `JudgeRequest`.
+        options: settings that it takes, with their defaults; None is the judge's own choice.
+    """
 
     name: str
     summary: str
     target: str
     roles: tuple[Role, ...] = ()
     untrained: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,7 +157,8 @@ class JudgeRequest:
         revision: of weights that are fetched; None is the entry's own.
         device: ``cpu``, ``cuda``, ...
         dtype: ``float32``, ``float16`` or ``bfloat16``.
-        batch_size: questions at once; None leaves it to the judge.
+        batch_size: images at once; None leaves it to the judge.
+        options: settings of one family of judges alone, such as `decode` or `base_url`.
     """
 
     name: str
@@ -132,6 +167,13 @@ class JudgeRequest:
     device: str = "cpu"
     dtype: str = "float32"
     batch_size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The judge's name in every result: another way of decoding is another judge."""
+        decode = self.options.get("decode", BEAM)
+        return self.name if decode == BEAM else f"{self.name}:{decode}"
 
 
 def import_target(target: str, what: str) -> Any:

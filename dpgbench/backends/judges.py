@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dpgbench.backends.base import (
+    BEAM,
     Judge,
     JudgeEntry,
     JudgeRequest,
     Role,
+    StreamingJudge,
     import_target,
     is_own_class,
 )
-from dpgbench.errors import unknown_name
+from dpgbench.errors import UsageError, unknown_name
 
 REPLAY = "replay"
 DEFAULT_JUDGE = "mplug"
 MPLUG_MODEL = "iic/mplug_visual-question-answering_coco_large_en"
+
+_MPLUG_OPTIONS = {"decode": BEAM, "compile": False}
 
 JUDGES: dict[str, JudgeEntry] = {
     entry.name: entry
@@ -25,23 +30,54 @@ JUDGES: dict[str, JudgeEntry] = {
             "mplug",
             "mPLUG-large VQA, the benchmark's own judge, native; beam search",
             "dpgbench.backends.mplug_judge:MplugJudge",
-            (
+            roles=(
                 Role(
                     "judge",
                     f"ModelScope {MPLUG_MODEL}",
                     "a folder in ModelScope's layout (configuration.json, pytorch_model.bin)",
                 ),
             ),
+            options=_MPLUG_OPTIONS,
         ),
         JudgeEntry(
             "tiny-mplug",
             "the same network in miniature with seeded random weights",
             "dpgbench.backends.mplug_judge:TinyMplugJudge",
             untrained=True,
+            options=_MPLUG_OPTIONS,
         ),
     )
 }
-FORMS = {"package.module:Class": "a class of your own; see docs/judges.md"}
+FAMILIES: dict[str, JudgeEntry] = {
+    entry.name: entry
+    for entry in (
+        JudgeEntry(
+            "hf:",
+            "hf:REPO or hf:FOLDER: a vision language model of transformers",
+            "dpgbench.backends.hf_judge:HfJudge",
+        ),
+        JudgeEntry(
+            "openai:",
+            "openai:MODEL: an OpenAI-compatible server",
+            "dpgbench.backends.openai_judge:OpenAiJudge",
+            options={
+                "base_url": None,
+                "max_requests": None,
+                "questions_per_request": 1,
+                "concurrency": 8,
+            },
+        ),
+        JudgeEntry(
+            "ensemble:",
+            "ensemble:A,B,C: the majority of several judges' answers",
+            "dpgbench.backends.ensemble_judge:EnsembleJudge",
+        ),
+    )
+}
+FORMS = {
+    **{entry.summary.partition(":")[0]: entry.summary for entry in FAMILIES.values()},
+    "package.module:Class": "a class of your own; see docs/judges.md",
+}
 
 
 def find_judge(name: str) -> JudgeEntry:
@@ -52,19 +88,27 @@ def find_judge(name: str) -> JudgeEntry:
     """
     if name in JUDGES:
         return JUDGES[name]
+    for prefix, family in FAMILIES.items():
+        if name.startswith(prefix) and name != prefix:
+            return replace(family, name=name)
     if is_own_class(name):
         return JudgeEntry(name, "a class of your own", name)
     raise unknown_name("judge", name, [*JUDGES, *FORMS], listing="dpgbench judges")
 
 
-def load_judge(request: JudgeRequest) -> Judge:
+def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:
     """Return the judge that `request` asks for, ready to answer.
 
     Raises:
-        UsageError: unknown name, or a class that cannot be imported.
+        UsageError: unknown name or option, or a class that cannot be imported.
         SetupError: weights are missing or not what they must be.
     """
     entry = find_judge(request.name)
+    for option in request.options:
+        if option not in entry.options:
+            flag = "--" + option.replace("_", "-")
+            raise UsageError(f"{flag} is not for judge {request.name}; see 'dpgbench judges'")
     judge: Any = import_target(entry.target, "judge")
-    loaded: Judge = judge(request)
+    chosen = replace(request, options={**entry.options, **request.options})
+    loaded: Judge | StreamingJudge = judge(chosen)
     return loaded

@@ -37,7 +37,7 @@ class MplugJudge:
         return {
             "model": self.source,
             "weights": self.hashes,
-            "decode": "beam",
+            "decode": self.request.options["decode"],
             "dtype": self.request.dtype,
         }
 
@@ -47,6 +47,7 @@ class MplugJudge:
             [tile.image for tile in tiles],
             [tile.questions for tile in tiles],
             batch_size=self.num_images_at_once,
+            decode=self.request.options["decode"],
         )
         return [[JudgeAnswer(a.text, a.p_yes, a.truncated) for a in tile] for tile in answers]
 

@@ -69,8 +69,26 @@ def score(
     dtype: Annotated[
         str, typer.Option("--dtype", help="The judge's precision; the reference is float32.")
     ] = "float32",
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Questions at once.")
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images at once.")] = None,
+    decode: Annotated[
+        str | None,
+        typer.Option("--decode", help="mplug: beam (exact) or first-token (another judge)."),
+    ] = None,
+    compile_: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="mplug: torch.compile.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="openai: address of the server.")
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option("--max-requests", help="openai: stop after so many requests.")
+    ] = None,
+    questions_per_request: Annotated[
+        int | None,
+        typer.Option("--questions-per-request", help="openai: questions in one request."),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="openai: requests in flight at most.")
     ] = None,
     limit: Limit = None,
     items: Items = None,
@@ -96,7 +114,15 @@ def score(
         subject = _of_answers(answers, where or [], place, choice)
         request = None
     else:
-        request = _judge(judge, weights or [], revision, device, dtype, batch_size)
+        options = {
+            "decode": decode,
+            "compile": compile_,
+            "base_url": base_url,
+            "max_requests": max_requests,
+            "questions_per_request": questions_per_request,
+            "concurrency": concurrency,
+        }
+        request = _judge(judge, weights or [], revision, device, dtype, batch_size, options)
         subject = find_subject(target, tile_px=tile_px, **place, **choice)
         if subject.manifest.kind == "answers":
             request = None
@@ -129,6 +155,7 @@ def _judge(
     device: str,
     dtype: str,
     batch_size: int | None,
+    options: dict[str, Any],
 ) -> JudgeRequest:
     from dpgbench.backends.base import JudgeRequest, parse_weights
     from dpgbench.backends.devices import check_dtype, find_device
@@ -142,6 +169,7 @@ def _judge(
         device=find_device(device),
         dtype=check_dtype(dtype),
         batch_size=batch_size,
+        options={option: value for option, value in options.items() if value is not None},
     )
 
 

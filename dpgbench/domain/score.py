@@ -20,7 +20,8 @@ YES = "yes"
 class Answer(NamedTuple):
     """A judge's raw answer to one question about one tile.
 
-    `tile` counts from 0, row-major in the grid; `p_yes` is a probability, or None.
+    `tile` counts from 0, row-major in the grid; `p_yes` is a probability, or None; `invalid` tells
+    that the judge was asked for yes or no and said neither.
     """
 
     item_id: str
@@ -28,6 +29,7 @@ class Answer(NamedTuple):
     qid: int
     answer: str
     p_yes: float | None = None
+    invalid: bool = False
 
 
 Answers = Mapping[tuple[str, int], Mapping[int, str]]

@@ -149,7 +149,9 @@ def _ask_open(
     return dict(asked.failures)
 
 
-def _judge_record(subject: Subject, name: str, judge: Judge, *, untrained: bool) -> dict[str, Any]:
+def _judge_record(
+    subject: Subject, name: str, judge: Judge | StreamingJudge, *, untrained: bool
+) -> dict[str, Any]:
     """Return what the manifest says of the judge.
 
     Raises:

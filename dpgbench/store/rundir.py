@@ -126,7 +126,7 @@ def read_answer_lines(path: Path) -> Iterator[Answer]:
             and isinstance(qid, int)
             and isinstance(text, str)
         ):
-            yield Answer(item_id, tile, qid, text, p_yes)
+            yield Answer(item_id, tile, qid, text, p_yes, record.get("invalid") is True)
         else:
             raise DataError(f"{path} line {number} is not an answer (item_id, tile, qid, answer)")
 
