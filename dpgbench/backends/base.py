@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from dpgbench.errors import UsageError
 
@@ -83,6 +83,7 @@ class Judge(Protocol):
         """Return the answers for each tile, in the order of its questions."""
 
 
+@runtime_checkable
 class StreamingJudge(Protocol):
     """A judge that works on many tiles at a time and replies in whatever order it likes."""
 

@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.base import Judge, TileQuestions
+from dpgbench.backends.base import Judge, JudgeReply, StreamingJudge, TileQuestions
 from dpgbench.domain.rows import QuestionRow
-from dpgbench.domain.score import Answers, collect
+from dpgbench.domain.score import Answers
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError
 from dpgbench.jobs.failures import Failures
@@ -39,13 +39,17 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """An item whose image has tiles with open questions."""
+class OpenGrid:
+    """An item whose image has open questions: for each tile, the rows without an answer."""
 
     item_id: str
     path: Path
-    tiles: tuple[int, ...]
-    rows: Sequence[QuestionRow]
+    rows_by_tile: Mapping[int, Sequence[QuestionRow]]
+
+    @property
+    def num_questions(self) -> int:
+        """How many questions are open."""
+        return sum(len(rows) for rows in self.rows_by_tile.values())
 
 
 def open_grids(
@@ -54,19 +58,27 @@ def open_grids(
     images: Mapping[str, Path],
     answers: Answers,
     num_tiles: int,
-) -> list[_Grid]:
-    """Return the items that have an image and a tile without all of its answers."""
+) -> list[OpenGrid]:
+    """Return the items that have an image and a question without an answer."""
     grids = []
     for item_id in items:
-        rows = benchmark.items.get(item_id, ())
-        tiles = tuple(
-            tile
+        if item_id not in images:
+            continue
+        open_rows = {
+            tile: rows
             for tile in range(num_tiles)
-            if not {row.qid for row in rows} <= answers.get((item_id, tile), {}).keys()
-        )
-        if rows and tiles and item_id in images:
-            grids.append(_Grid(item_id, images[item_id], tiles, rows))
+            if (rows := _open_rows(benchmark, answers, item_id, tile))
+        }
+        if open_rows:
+            grids.append(OpenGrid(item_id, images[item_id], open_rows))
     return grids
+
+
+def _open_rows(
+    benchmark: Benchmark, answers: Answers, item_id: str, tile: int
+) -> list[QuestionRow]:
+    given = answers.get((item_id, tile), {})
+    return [row for row in benchmark.items.get(item_id, ()) if row.qid not in given]
 
 
 def refuse_ambiguous_questions(benchmark: Benchmark, items: Sequence[str]) -> None:
@@ -87,33 +99,39 @@ def refuse_ambiguous_questions(benchmark: Benchmark, items: Sequence[str]) -> No
 
 
 def ask(
-    run: RunDir, judge_name: str, judge: Judge, grids: Sequence[_Grid], grid: GridSpec
+    run: RunDir,
+    judge_name: str,
+    judge: Judge | StreamingJudge,
+    grids: Sequence[OpenGrid],
+    grid: GridSpec,
 ) -> Asked:
     """Ask `judge` what is open and append its answers to the run as they come."""
     from tqdm import tqdm
 
     failures = Failures()
     written = truncated = 0
-    total = sum(len(item.tiles) * len(item.rows) for item in grids)
+    total = sum(item.num_questions for item in grids)
     with (
         JsonLines(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
     ):
-        for batch in _batches(_tiles(grids, grid, failures, progress), judge.num_images_at_once):
-            records = _ask_batch(judge, batch, failures)
-            lines.append(*records)
-            written += len(records)
-            truncated += sum(record.get("truncated", False) for record in records)
-            progress.update(sum(len(tile.questions) for tile in batch))
+        for reply in replies(judge, _tiles(grids, grid, failures, progress), failures):
+            if reply.error is not None:
+                failures.reasons[reply.item_id] = reply.error
+                log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
+            lines.append(*(_record(reply, qid) for qid in reply.answers))
+            written += len(reply.answers)
+            truncated += sum(answer.truncated for answer in reply.answers.values())
+            progress.update(len(reply.answers))
     return Asked(written, failures.reasons, truncated)
 
 
 def _tiles(
-    grids: Sequence[_Grid], grid: GridSpec, failures: Failures, progress: Any
+    grids: Sequence[OpenGrid], grid: GridSpec, failures: Failures, progress: Any
 ) -> Iterator[TileQuestions]:
-    """Yield open tiles with their questions; images are decoded ahead, in threads."""
+    """Yield tiles with their open questions; images are decoded ahead, in threads."""
     with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: deque[tuple[_Grid, Future[list[Image]]]] = deque()
+        waiting: deque[tuple[OpenGrid, Future[list[Image]]]] = deque()
         submitted = ((item, pool.submit(open_tiles, item.path, grid)) for item in grids)
         waiting.extend(islice(submitted, _AHEAD))
         while waiting:
@@ -123,51 +141,60 @@ def _tiles(
                 decoded = images.result()
             except DataError as error:
                 log.warning("item %s: %s", item.item_id, failures.record(item.item_id, error))
-                progress.update(len(item.tiles) * len(item.rows))
+                progress.update(item.num_questions)
                 continue
-            for tile in item.tiles:
+            for tile, rows in item.rows_by_tile.items():
                 yield TileQuestions(
                     item.item_id,
                     tile,
                     decoded[tile],
-                    tuple(row.qid for row in item.rows),
-                    tuple(row.question for row in item.rows),
+                    tuple(row.qid for row in rows),
+                    tuple(row.question for row in rows),
                 )
 
 
-def _batches(tiles: Iterator[TileQuestions], size: int) -> Iterator[list[TileQuestions]]:
-    while batch := list(islice(tiles, max(1, size))):
-        yield batch
+def replies(
+    judge: Judge | StreamingJudge, tiles: Iterator[TileQuestions], failures: Failures
+) -> Iterator[JudgeReply]:
+    """Yield what `judge` says of `tiles`, in batches or as a stream, whichever it offers."""
+    if isinstance(judge, StreamingJudge):
+        yield from judge.stream(tiles)
+        return
+    while batch := list(islice(tiles, max(1, judge.num_images_at_once))):
+        yield from _ask_batch(judge, batch, failures)
 
 
 def _ask_batch(
     judge: Judge, batch: Sequence[TileQuestions], failures: Failures
-) -> list[dict[str, Any]]:
+) -> Iterator[JudgeReply]:
     try:
         answers = judge.ask(batch)
     except Exception as error:
         if len(batch) > 1:  # find out whose fault it is
-            return [line for tile in batch for line in _ask_batch(judge, [tile], failures)]
+            for tile in batch:
+                yield from _ask_batch(judge, [tile], failures)
+            return
         reason = failures.record(batch[0].item_id, error)
-        log.warning("item %s tile %d: %s", batch[0].item_id, batch[0].tile, reason)
-        return []
+        yield JudgeReply(batch[0].item_id, batch[0].tile, {}, reason)
+        return
     failures.success()
-    return [
-        _record(tile, qid, answer._asdict())
-        for tile, given in zip(batch, answers, strict=True)
-        for qid, answer in zip(tile.qids, given, strict=True)
-    ]
+    for tile, given in zip(batch, answers, strict=True):
+        by_qid = dict(zip(tile.qids, given, strict=True))
+        yield JudgeReply(tile.item_id, tile.tile, by_qid)
 
 
-def _record(tile: TileQuestions, qid: int, answer: dict[str, Any]) -> dict[str, Any]:
-    record = {"item_id": tile.item_id, "tile": tile.tile, "qid": qid, "answer": answer["text"]}
-    if answer["p_yes"] is not None:
-        record["p_yes"] = round(answer["p_yes"], 6)
-    if answer["truncated"]:
+def _record(reply: JudgeReply, qid: int) -> dict[str, Any]:
+    answer = reply.answers[qid]
+    record: dict[str, Any] = {
+        "item_id": reply.item_id,
+        "tile": reply.tile,
+        "qid": qid,
+        "answer": answer.text,
+    }
+    if answer.p_yes is not None:
+        record["p_yes"] = round(answer.p_yes, 6)
+    if answer.truncated:
         record["truncated"] = True
+    if answer.invalid:
+        record["invalid"] = True
     return record
-
-
-def answers_so_far(run: RunDir, judge_name: str) -> dict[tuple[str, int], dict[int, str]]:
-    """Return a judge's answers in a run, by (item_id, tile) and question number."""
-    return collect(run.read_answers(judge_name))

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest
+from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest, StreamingJudge
 from dpgbench.backends.judges import REPLAY, find_judge, load_judge
 from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
 from dpgbench.domain.graph import find_problems
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
-from dpgbench.domain.score import Answers
+from dpgbench.domain.score import Answers, collect
 from dpgbench.errors import DataError, DpgBenchError
-from dpgbench.jobs.ask import answers_so_far, ask, open_grids, refuse_ambiguous_questions
+from dpgbench.jobs.ask import ask, open_grids, refuse_ambiguous_questions
 from dpgbench.jobs.reference_files import write_reference_files
 from dpgbench.jobs.subject import Subject
 from dpgbench.store.benchmarks import Benchmark
@@ -70,13 +70,14 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
     rules = [find_rule(name) for name in request.rules]
     subject.benchmark.require_graphs()
     refuse_ambiguous_questions(subject.benchmark, subject.items)
-    judge_name = request.judge.name if request.judge else REPLAY
+    judge_name = request.judge.label if request.judge else REPLAY
     images, reasons = subject.images(partial=request.partial) if request.judge else ({}, {})
     with subject.run.locked():
         subject.prepare()
         if request.judge:
             reasons |= _ask_open(subject, request.judge, images)
-        answers = answers_so_far(subject.run, judge_name)
+        given = subject.run.read_answers(judge_name)
+        answers = collect(given)
         results: list[Result] = []
         refused: list[DpgBenchError] = []
         for rule in rules:
@@ -87,6 +88,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
                 refused.append(error)
         if not results:
             raise refused[0]
+        _note_invalid(results, sum(answer.invalid for answer in given))
         bodies = [_write(subject, judge_name, result) for result in results]
         if request.reference_files:
             write_reference_files(subject, judge_name, answers)
@@ -127,19 +129,19 @@ def _ask_open(
 ) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
-    answers = answers_so_far(subject.run, request.name)
+    answers = collect(subject.run.read_answers(request.label))
     grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_tiles)
-    if not grids and request.name in subject.manifest.judges and not request.weights:
+    if not grids and request.label in subject.manifest.judges and not request.weights:
         return {}  # everything is answered: the judge need not be loaded
     judge = load_judge(request)
-    record = _judge_record(subject, request.name, judge, untrained=entry.untrained)
-    subject.manifest.judges[request.name] = record
+    record = _judge_record(subject, request.label, judge, untrained=entry.untrained)
+    subject.manifest.judges[request.label] = record
     if entry.untrained:
-        subject.manifest.note(f"judge {request.name} is {UNTRAINED}")
+        subject.manifest.note(f"judge {request.label} is {UNTRAINED}")
     subject.manifest.write(subject.run)
     if not grids or subject.grid is None:
         return {}
-    asked = ask(subject.run, request.name, judge, grids, subject.grid)
+    asked = ask(subject.run, request.label, judge, grids, subject.grid)
     record["truncated_questions"] += asked.truncated_questions
     if asked.truncated_questions:
         log.warning(
@@ -147,6 +149,13 @@ def _ask_open(
             asked.truncated_questions,
         )
     return dict(asked.failures)
+
+
+def _note_invalid(results: Sequence[Result], count: int) -> None:
+    """Put the number of answers that are neither yes nor no into each result."""
+    for result in results:
+        if count:
+            result.body["warnings"]["invalid_answers"] = count
 
 
 def _judge_record(
