@@ -17,11 +17,13 @@ BEAM = "beam"
 
 
 class Truncation(NamedTuple):
-    """How many prompts a text encoder cut: more tokens than its `limit`, specials included."""
+    """Which prompts a text encoder cuts: those with more tokens than `limit`, specials included.
+
+    `cut` has their positions among the prompts that were asked about; `limit` None means no limit.
+    """
 
     limit: int | None
-    truncated: int
-    prompts: int
+    cut: tuple[int, ...] = ()
 
 
 class Generator(Protocol):
@@ -31,7 +33,7 @@ class Generator(Protocol):
         """Return one RGB image a seed; the same prompt and seed give the same image."""
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
-        """Return how many of `prompts` are too long for the text encoder."""
+        """Return which of `prompts` are too long for the text encoder."""
 
 
 class TileQuestions(NamedTuple):

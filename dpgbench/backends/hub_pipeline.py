@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
-from dpgbench.backends.pipelines import build_scheduler, count_cut, generators, loading
+from dpgbench.backends.pipelines import build_scheduler, find_cut, generators, loading
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import SetupError, UsageError
@@ -85,14 +85,14 @@ class HubPipeline:
         return images
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
-        """Return how many prompts the shortest-sighted of the pipeline's tokenizers cuts."""
+        """Return which prompts the shortest-sighted of the pipeline's tokenizers cuts."""
         found = [
-            count_cut(tokenizer, tokenizer.model_max_length, prompts)
+            find_cut(tokenizer, tokenizer.model_max_length, prompts)
             for name in ("tokenizer", "tokenizer_2", "tokenizer_3")
             if (tokenizer := getattr(self.pipeline, name, None)) is not None
             and tokenizer.model_max_length < 100_000
         ]
-        return min(found, key=lambda cut: cut.limit or 0, default=Truncation(None, 0, len(prompts)))
+        return min(found, key=lambda cut: cut.limit or 0, default=Truncation(None))
 
 
 def _call_parameters(entry: ModelEntry, folder: Path) -> Mapping[str, inspect.Parameter]:

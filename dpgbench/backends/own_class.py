@@ -52,12 +52,12 @@ class OwnClass:
         return [image.convert("RGB") for image in images]
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
-        """Return how many prompts are longer than the class's `token_limit`, if it has one."""
+        """Return which prompts are longer than the class's `token_limit`, if it has one."""
         limit = getattr(self.model, "token_limit", None)
         if limit is None:
-            return Truncation(None, 0, len(prompts))
-        cut = sum(self.model.count_tokens(prompt) > limit for prompt in prompts)
-        return Truncation(limit, cut, len(prompts))
+            return Truncation(None)
+        counts = [self.model.count_tokens(prompt) for prompt in prompts]
+        return Truncation(limit, tuple(i for i, count in enumerate(counts) if count > limit))
 
 
 def _import(name: str) -> Any:

@@ -32,10 +32,10 @@ def generators(seeds: Sequence[int]) -> list[Any]:
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
 
-def count_cut(tokenizer: Any, limit: int, prompts: Sequence[str]) -> Truncation:
-    """Return how many prompts have more than `limit` tokens, special ones included."""
+def find_cut(tokenizer: Any, limit: int, prompts: Sequence[str]) -> Truncation:
+    """Return which prompts have more than `limit` tokens, special ones included."""
     lengths = [len(ids) for ids in tokenizer(list(prompts), verbose=False).input_ids]
-    return Truncation(limit, sum(length > limit for length in lengths), len(prompts))
+    return Truncation(limit, tuple(i for i, length in enumerate(lengths) if length > limit))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dpgbench.backends.base import ModelEntry, Truncation
 from dpgbench.backends.pipelines import (
     build_scheduler,
-    count_cut,
+    find_cut,
     generators,
     loading,
     single_thread,
@@ -41,9 +41,9 @@ class StableDiffusion:
         return images
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
-        """Return how many prompts CLIP cuts."""
+        """Return which prompts CLIP cuts."""
         tokenizer = self.pipeline.tokenizer
-        return count_cut(tokenizer, tokenizer.model_max_length, prompts)
+        return find_cut(tokenizer, tokenizer.model_max_length, prompts)
 
     def _arguments(self, seeds: Sequence[int]) -> dict[str, Any]:
         return {
@@ -95,11 +95,11 @@ class EllaStableDiffusion(StableDiffusion):
         return images
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
-        """Return how many prompts the language model cuts: none at flexible length."""
+        """Return which prompts the language model cuts: none at flexible length."""
         if self.spec.options["text_length"] == "flexible":
-            return Truncation(None, 0, len(prompts))
+            return Truncation(None)
         encoder = self.ella.text_encoder
-        return count_cut(encoder.tokenizer, encoder.fixed_length, prompts)
+        return find_cut(encoder.tokenizer, encoder.fixed_length, prompts)
 
     def _load_ella(self, weights: Mapping[str, Weights], device: str) -> Any:
         import torch

@@ -223,13 +223,19 @@ def _draw_one(
 
 
 def _note_truncation(generator: Generator, manifest: Manifest, prompts: Mapping[str, str]) -> None:
-    cut = generator.truncation([prompts[item_id] for item_id in manifest.items])
-    manifest.generation["truncation"] = cut._asdict()
-    if cut.truncated:
+    found = generator.truncation([prompts[item_id] for item_id in manifest.items])
+    cut = [manifest.items[position] for position in found.cut]
+    manifest.generation["truncation"] = {
+        "limit": found.limit,
+        "truncated": len(cut),
+        "prompts": len(manifest.items),
+        "items": cut,
+    }
+    if cut:
         log.warning(
             "%d of %d prompts are longer than the text encoder's %s tokens and are cut; "
             "the model never sees their ends",
-            cut.truncated,
-            cut.prompts,
-            cut.limit,
+            len(cut),
+            len(manifest.items),
+            found.limit,
         )

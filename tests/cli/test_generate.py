@@ -61,11 +61,11 @@ def test_clip_baseline_counts_the_prompts_that_it_cuts(
     ended = run("generate", "--model", "tiny-sd15", "--bench", bench, "--out", "r")
     assert ended.code == 0, ended.err
     cut = json.loads((tmp_path / "r/manifest.json").read_text())["generation"]["truncation"]
-    assert cut == {"limit": 77, "truncated": 1, "prompts": 3}
+    assert cut == {"limit": 77, "truncated": 1, "prompts": 3, "items": ["item_1"]}
     assert ended.err.count("1 of 3 prompts are longer than the text encoder's 77 tokens") == 1
     run(*TINY, "--bench", bench, "--out", "e")
     cut = json.loads((tmp_path / "e/manifest.json").read_text())["generation"]["truncation"]
-    assert cut == {"limit": None, "truncated": 0, "prompts": 3}
+    assert cut == {"limit": None, "truncated": 0, "prompts": 3, "items": []}
 
 
 def test_the_pair_differs_in_its_text_encoder_alone(run: Run, tmp_path: Path, bench: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_class_of_the_users_own(run: Run, tmp_path: Path) -> None:
     assert records["b"]["error"] == "RuntimeError: cannot draw this"
     manifest = json.loads((tmp_path / "r/manifest.json").read_text())
     assert manifest["identity"]["generation"]["options"] == {"shade": 3}
-    assert manifest["generation"]["truncation"] == {"limit": 3, "truncated": 2, "prompts": 3}
+    assert manifest["generation"]["truncation"]["items"] == ["b", "c"]
     assert "has no Flatt" in run(*[str(w).replace(":Flat", ":Flatt") for w in words]).error
 
 

@@ -1,0 +1,93 @@
+"""The Python surface: listed in one place, documented, and working without the command line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import dpgbench
+from dpgbench import Answer
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_all_names_exist_and_are_documented() -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    for name in dpgbench.__all__:
+        value = getattr(dpgbench, name)
+        assert f"`{name}" in page, f"{name} is not in docs/python.md"
+        if callable(value):
+            assert inspect.getdoc(value), name
+    with pytest.raises(AttributeError):
+        _ = dpgbench.nothing
+
+
+def test_the_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    benchmark = dpgbench.load_benchmark("shapes")
+    items = list(benchmark.prompts)[:2]
+    done = dpgbench.generate("tiny-ella-sd15", benchmark, items=items, num_images=1, steps=2)
+    assert done.drawn == 2
+    scored = dpgbench.score(done.run.path, judge="tiny-mplug", rules=["corrected-v1"])
+    assert scored.results[0]["items_scored"] == 2
+    paths = dpgbench.build_report([done.run.path], tmp_path / "report")
+    assert {path.suffix for path in paths} >= {".html", ".csv", ".md"}
+
+
+def test_scores_in_memory() -> None:
+    benchmark = dpgbench.load_benchmark("shapes")
+    item = next(iter(benchmark.prompts))
+    answers = [
+        Answer(item, tile, row.qid, "yes") for tile in (0, 1) for row in benchmark.items[item]
+    ]
+    assert dpgbench.score_answers(benchmark, answers, items=[item]).overall == 100.0
+    judge = dpgbench.load_judge("tiny-mplug", device="cpu")
+    generator = dpgbench.load_generator("tiny-sd15", device="cpu", steps=2)
+    images = generator.draw(benchmark.prompts[item], [0, 1])
+    assert all(isinstance(image, Image.Image) for image in images)
+    result = dpgbench.score_images(benchmark, {item: images}, judge)
+    assert result.overall is not None
+    assert len(result.items[0].tiles) == 2
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(dpgbench.DpgBenchError, match="unknown setting 'stpes'"):
+        dpgbench.load_generator("tiny-sd15", stpes=3)
+    with pytest.raises(dpgbench.DpgBenchError, match="--decode is not for judge"):
+        dpgbench.load_judge("openai:m", decode="beam")
+
+
+def test_docs_name_every_command_and_option() -> None:
+    import typer
+
+    from dpgbench.cli import app
+
+    page = (ROOT / "docs" / "commands.md").read_text()
+    group = typer.main.get_command(app)
+    missing = []
+
+    def visit(command: object, words: list[str]) -> None:
+        for name, inner in getattr(command, "commands", {}).items():
+            if f"`dpgbench {' '.join([*words, name])}" not in page:
+                missing.append(" ".join([*words, name]))
+            visit(inner, [*words, name])
+        for parameter in command.params:  # type: ignore[attr-defined]
+            for option in getattr(parameter, "opts", []):
+                shown = option.startswith("--") and option not in ("--help",)
+                if shown and "completion" not in option and f"`{option}" not in page:
+                    missing.append(f"{' '.join(words)} {option}")
+
+    visit(group, [])
+    assert missing == []
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            if not target.startswith(("http://", "https://")):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

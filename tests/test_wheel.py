@@ -1,0 +1,51 @@
+"""What is installed from a wheel: both packages and their data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_wheel_has_packages_and_data_and_works(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="hatchling (dev group) is not installed")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "site")
+    assert "dpgbench/_data/prompts/index.csv" in names
+    assert "dpgbench/_data/prompts/shapes.csv" in names
+    assert "dpgbench/_data/reports/published.csv" in names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
+        "dpgbench", "ella",
+    }  # fmt: skip
+    ended = subprocess.run(
+        [sys.executable, "-m", "dpgbench", "prompts", "check", "shapes"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    where = subprocess.run(
+        [sys.executable, "-c", "import dpgbench; print(dpgbench.__file__)"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(tmp_path) in where.stdout
