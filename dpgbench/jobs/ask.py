@@ -103,7 +103,7 @@ def ask(
     judge_name: str,
     judge: Judge | StreamingJudge,
     grids: Sequence[OpenGrid],
-    grid: GridSpec,
+    grid: GridSpec | None,
 ) -> Asked:
     """Ask `judge` what is open and append its answers to the run as they come."""
     from tqdm import tqdm
@@ -127,7 +127,7 @@ def ask(
 
 
 def _tiles(
-    grids: Sequence[OpenGrid], grid: GridSpec, failures: Failures, progress: Any
+    grids: Sequence[OpenGrid], grid: GridSpec | None, failures: Failures, progress: Any
 ) -> Iterator[TileQuestions]:
     """Yield tiles with their open questions; images are decoded ahead, in threads."""
     with ThreadPoolExecutor(max_workers=2) as pool:

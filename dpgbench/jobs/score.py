@@ -139,7 +139,7 @@ def _ask_open(
     if entry.untrained:
         subject.manifest.note(f"judge {request.label} is {UNTRAINED}")
     subject.manifest.write(subject.run)
-    if not grids or subject.grid is None:
+    if not grids:
         return {}
     asked = ask(subject.run, request.label, judge, grids, subject.grid)
     record["truncated_questions"] += asked.truncated_questions

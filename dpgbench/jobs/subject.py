@@ -74,7 +74,7 @@ class Subject:
         for item_id, path in list(found.items()):
             try:
                 size = read_size(path)
-                if size is not None:  # an unreadable file fails alone, when it is opened
+                if size and self.grid:  # an unreadable file fails alone, when it is opened
                     check_size(path, size, self.grid)
             except DataError as error:
                 if not partial:

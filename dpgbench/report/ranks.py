@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dpgbench.domain import paired
 from dpgbench.domain.aggregate import Interval
 from dpgbench.domain.rules import ScoringRule
-from dpgbench.domain.stats import CONFIDENCE, Matrix, ratio_draws
+from dpgbench.domain.stats import Matrix
 from dpgbench.report.records import ItemFigure
 
 _SAME = 1e-6
@@ -35,6 +36,7 @@ class Difference(NamedTuple):
         interval: 95% of bootstrap draws of the items lie in it.
         wins: items on which `first` scores higher; only items that both have count.
         losses: items on which `second` does.
+        p_value: two-sided, of no difference.
     """
 
     first: int
@@ -44,6 +46,7 @@ class Difference(NamedTuple):
     wins: int
     ties: int
     losses: int
+    p_value: float = 1.0
 
     @property
     def told_apart(self) -> bool:
@@ -53,7 +56,7 @@ class Difference(NamedTuple):
 
 def ranks(entries: Sequence[Entry]) -> list[int]:
     """Return each entry's rank from 1; equals share the better one (1, 1, 3)."""
-    return [1 + sum(other.overall > entry.overall for other in entries) for entry in entries]
+    return paired.ranks([entry.overall for entry in entries])
 
 
 def rank_ranges(
@@ -67,12 +70,7 @@ def rank_ranges(
     """
     if not pairs and any(entry.interval is None for entry in entries):
         return [None] * len(entries)
-    above = _told_apart(entries, pairs)
-    size = len(entries)
-    return [
-        (1 + sum(above[j][i] for j in range(size)), size - sum(above[i][j] for j in range(size)))
-        for i in range(size)
-    ]
+    return [*paired.rank_ranges(_told_apart(entries, pairs))]
 
 
 def _told_apart(entries: Sequence[Entry], pairs: Sequence[Difference]) -> list[list[bool]]:
@@ -103,19 +101,23 @@ def differences(entries: Sequence[Entry], rule: ScoringRule | None) -> list[Diff
     if any(sorted(entry.items) != names for entry in entries):
         return []
     parts = np.array(
-        [[_part(entry.items[name], rule) for name in names] for entry in entries],
+        [[part(entry.items[name], rule) for name in names] for entry in entries],
         dtype=np.float64,
     ).reshape(len(entries), len(names), 2)
     sums, counts = parts[:, :, 0].T, parts[:, :, 1].T
     if not _make_up(sums, counts, entries):
         return []
-    draws = ratio_draws(sums, counts)
     scores = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    pairs = combinations(range(len(entries)), 2)
-    return [_difference(pair, entries, draws, scores) for pair in pairs]
+    pairs = list(combinations(range(len(entries)), 2))
+    found = paired.paired_differences(sums, counts, pairs)
+    return [
+        _difference(pair, entries, difference, scores)
+        for pair, difference in zip(pairs, found, strict=True)
+        if difference is not None
+    ]
 
 
-def _part(item: ItemFigure, rule: ScoringRule) -> tuple[float, int]:
+def part(item: ItemFigure, rule: ScoringRule) -> tuple[float, int]:
     """Return what an item adds to the overall's sum and count."""
     weight = item.questions if rule.overall == "questions" else 1
     if item.score is None:
@@ -132,20 +134,17 @@ def _make_up(sums: Matrix, counts: Matrix, entries: Sequence[Entry]) -> bool:
 
 
 def _difference(
-    pair: tuple[int, int], entries: Sequence[Entry], draws: Matrix, scores: Matrix
+    pair: tuple[int, int],
+    entries: Sequence[Entry],
+    difference: paired.PairedDifference,
+    scores: Matrix,
 ) -> Difference:
     first, second = pair
-    drawn = draws[:, first] - draws[:, second]
-    valid = drawn[~np.isnan(drawn)]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(valid, [tail, 1 - tail])
-    gaps = np.round(scores[:, first] - scores[:, second], 9)
     return Difference(
         first,
         second,
         entries[first].overall - entries[second].overall,
-        (float(low), float(high)),
-        wins=int((gaps > 0).sum()),
-        ties=int((gaps == 0).sum()),
-        losses=int((gaps < 0).sum()),
+        difference.interval,
+        *paired.outcomes(scores[:, first], scores[:, second]),
+        p_value=difference.p_value,
     )

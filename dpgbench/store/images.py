@@ -57,8 +57,8 @@ def write_image(path: Path, data: bytes) -> None:
     write_atomic(path, data)
 
 
-def open_tiles(path: Path, grid: GridSpec) -> list[Image]:
-    """Return the tiles of a grid, decoded, in RGB.
+def open_tiles(path: Path, grid: GridSpec | None) -> list[Image]:
+    """Return the tiles of a grid, decoded, in RGB; without a grid the whole image is the tile.
 
     Raises:
         DataError: the file is missing, cut off, no image, or of another size than `grid`.
@@ -67,13 +67,14 @@ def open_tiles(path: Path, grid: GridSpec) -> list[Image]:
 
     try:
         with Image.open(path) as image:
-            check_size(path, image.size, grid)
+            if grid is not None:
+                check_size(path, image.size, grid)
             whole = image.convert("RGB")
     except FileNotFoundError:
         raise DataError(f"image {path.name} is missing") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"image {path.name} cannot be read: {error}") from None
-    return [whole.crop(box) for box in grid.boxes()]
+    return [whole] if grid is None else [whole.crop(box) for box in grid.boxes()]
 
 
 def check_size(path: Path, size: tuple[int, int], grid: GridSpec) -> None:
@@ -129,14 +130,18 @@ def find_images(folder: Path, item_ids: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def infer_grid(paths: Sequence[Path], num_images: int, tile_px: int | None) -> GridSpec:
+def infer_grid(paths: Sequence[Path], num_images: int, tile_px: int | None) -> GridSpec | None:
     """Return the grid that images hold: of `tile_px`, or of the most common size that fits.
+
+    None where each image is one tile and nothing was said of its size: any will do.
 
     Raises:
         DataError: no image has a size that splits into `num_images` tiles.
     """
     if tile_px is not None:
         return GridSpec(num_images, tile_px, tile_px)
+    if num_images == 1:
+        return None
     sizes = Counter(size for path in paths if (size := read_size(path)))
     for size, _ in sizes.most_common():
         grid = GridSpec.of_image(num_images, size)
