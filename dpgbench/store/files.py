@@ -9,9 +9,10 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from dpgbench.errors import DataError, StorageError
 
@@ -93,7 +94,7 @@ class JsonLines:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             _cut_torn_tail(path)
-            self._file: BinaryIO = path.open("ab")
+            self._file: RawIOBase = path.open("ab", buffering=0)
 
     def __enter__(self) -> JsonLines:
         return self
@@ -113,9 +114,10 @@ class JsonLines:
             StorageError: they could not be written.
         """
         text = "".join(json_line(record) for record in records)
+        data = text.encode()
         with writing(self.path):
-            self._file.write(text.encode())
-            self._file.flush()
+            if self._file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, "only a part was written")
 
 
 def json_line(record: Mapping[str, Any]) -> str:
