@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends import base, judges
+from dpgbench.backends.tensors import as_image
 from dpgbench.domain.aggregate import Result
 from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer, Answers, collect
@@ -24,6 +25,7 @@ from dpgbench.store.rundir import RunDir, find_runs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 __all__ = [
     "build_report",
@@ -150,7 +152,7 @@ def score_answers(
 
 def score_images(
     benchmark: Benchmark,
-    images: Mapping[str, Sequence[Image]],
+    images: Mapping[str, Sequence[Image | Tensor]],
     judge: base.Judge | base.StreamingJudge,
     rule: str = "corrected-v1",
 ) -> Result:
@@ -158,7 +160,8 @@ def score_images(
 
     Args:
         benchmark: with question graphs.
-        images: as many tiles for each item; RGB Pillow images of any size.
+        images: as many tiles for each item: Pillow images of any size, or tensors [3, H, W],
+            bytes from 0 to 255 or floating point from 0 to 1.
         judge: from `load_judge`.
         rule: name, as `dpgbench score --rule` takes it.
     """
@@ -167,7 +170,7 @@ def score_images(
         base.TileQuestions(
             item_id,
             number,
-            image,
+            as_image(image),
             tuple(row.qid for row in benchmark.items[item_id]),
             tuple(row.question for row in benchmark.items[item_id]),
         )

@@ -6,7 +6,9 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import dpgbench
@@ -52,6 +54,12 @@ def test_scores_in_memory() -> None:
     result = dpgbench.score_images(benchmark, {item: images}, judge)
     assert result.overall is not None
     assert len(result.items[0].tiles) == 2
+    as_bytes = [torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in images]
+    as_floats = [pixels / 255 for pixels in as_bytes]
+    for tensors in (as_bytes, as_floats):
+        assert dpgbench.score_images(benchmark, {item: tensors}, judge) == result
+    with pytest.raises(dpgbench.DpgBenchError, match=r"\[3, H, W\]"):
+        dpgbench.score_images(benchmark, {item: [as_bytes[0][0]]}, judge)
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 UNTRAINED = "untrained: scores mean nothing"
 BEAM = "beam"
+REFERENCE_DTYPE = "float32"
 
 
 class Truncation(NamedTuple):
@@ -37,13 +38,17 @@ class Generator(Protocol):
 
 
 class TileQuestions(NamedTuple):
-    """One image and everything that is asked about it; `qids` go with `questions`."""
+    """One image and everything that is asked about it; `qids` go with `questions`.
+
+    `prepared` is what the judge's own `prepare` made of the image, None where it has none.
+    """
 
     item_id: str
     tile: int
     image: Image
     qids: tuple[int, ...]
     questions: tuple[str, ...]
+    prepared: Any = None
 
 
 class JudgeAnswer(NamedTuple):
@@ -73,7 +78,11 @@ class JudgeReply(NamedTuple):
 
 
 class Judge(Protocol):
-    """Answers questions about images."""
+    """Answers questions about images.
+
+    A judge may also have ``prepare(image)``: it is called in worker threads, ahead of `ask`, and
+    its result comes back as `TileQuestions.prepared`.
+    """
 
     num_images_at_once: int
     """How many images the judge likes to be given together."""
@@ -168,15 +177,16 @@ class JudgeRequest:
     weights: Mapping[str, str] = field(default_factory=dict)
     revision: str | None = None
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: str = REFERENCE_DTYPE
     batch_size: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """The judge's name in every result: another way of decoding is another judge."""
+        """The judge's name in every result: another decoding or precision is another judge."""
         decode = self.options.get("decode", BEAM)
-        return self.name if decode == BEAM else f"{self.name}:{decode}"
+        other = [decode] * (decode != BEAM) + [self.dtype] * (self.dtype != REFERENCE_DTYPE)
+        return ":".join([self.name, *other])
 
 
 def import_target(target: str, what: str) -> Any:

@@ -21,6 +21,7 @@ REPLAY = "replay"
 DEFAULT_JUDGE = "mplug"
 MPLUG_MODEL = "iic/mplug_visual-question-answering_coco_large_en"
 
+DECODINGS = (BEAM, "first-token")
 _MPLUG_OPTIONS = {"decode": BEAM, "compile": False}
 
 JUDGES: dict[str, JudgeEntry] = {
@@ -96,6 +97,23 @@ def find_judge(name: str) -> JudgeEntry:
     raise unknown_name("judge", name, [*JUDGES, *FORMS], listing="dpgbench judges")
 
 
+def check_request(request: JudgeRequest) -> JudgeEntry:
+    """Return the entry of the judge that is asked for.
+
+    Raises:
+        UsageError: unknown name, option or decoding.
+    """
+    entry = find_judge(request.name)
+    for option in request.options:
+        if option not in entry.options:
+            flag = "--" + option.replace("_", "-")
+            raise UsageError(f"{flag} is not for judge {request.name}; see 'dpgbench judges'")
+    decode = request.options.get("decode", BEAM)
+    if decode not in DECODINGS:
+        raise UsageError(f"--decode {decode}: choose one of {', '.join(DECODINGS)}")
+    return entry
+
+
 def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:
     """Return the judge that `request` asks for, ready to answer.
 
@@ -103,11 +121,7 @@ def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:
         UsageError: unknown name or option, or a class that cannot be imported.
         SetupError: weights are missing or not what they must be.
     """
-    entry = find_judge(request.name)
-    for option in request.options:
-        if option not in entry.options:
-            flag = "--" + option.replace("_", "-")
-            raise UsageError(f"{flag} is not for judge {request.name}; see 'dpgbench judges'")
+    entry = check_request(request)
     judge: Any = import_target(entry.target, "judge")
     chosen = replace(request, options={**entry.options, **request.options})
     loaded: Judge | StreamingJudge = judge(chosen)

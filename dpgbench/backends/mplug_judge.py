@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.backends.judges import MPLUG_MODEL
+from dpgbench.backends.memory import ask_within_memory
 from dpgbench.errors import SetupError
+from dpgbench.store.hashes import hash_files
 from dpgbench.store.places import cache_folder
 from dpgbench.store.rundir import file_name
 
 if TYPE_CHECKING:
-    from dpgbench.mplug import MplugVqa
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from dpgbench.mplug import MplugVqa, VqaAnswer
 
 log = logging.getLogger(__name__)
 _IMAGES_ON_GPU = 8
+_WEIGHTS = ("pytorch_model.bin", "model.safetensors")
 _NEEDED = ("configuration.json", "config.yaml", "config_bert.json", "vocab.txt")
 
 
@@ -31,6 +37,8 @@ class MplugJudge:
         self.vqa, self.hashes = _load(self.folder, request)
         default = 1 if request.device == "cpu" else _IMAGES_ON_GPU
         self.num_images_at_once = request.batch_size or default
+        if request.options["compile"]:
+            self.vqa.compile()
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the answers: the files' hashes, decoding, precision."""
@@ -43,13 +51,20 @@ class MplugJudge:
 
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile; each image is encoded once."""
-        answers = self.vqa.ask(
-            [tile.image for tile in tiles],
+        answers = ask_within_memory(self._ask, tiles)
+        return [[JudgeAnswer(a.text, a.p_yes, a.truncated) for a in tile] for tile in answers]
+
+    def prepare(self, image: Image) -> Tensor:
+        """Return an image as the network reads it; called in worker threads."""
+        return self.vqa.prepare(image)
+
+    def _ask(self, tiles: Sequence[TileQuestions]) -> list[list[VqaAnswer]]:
+        return self.vqa.ask(
+            [tile.image if tile.prepared is None else tile.prepared for tile in tiles],
             [tile.questions for tile in tiles],
-            batch_size=self.num_images_at_once,
+            batch_size=len(tiles),
             decode=self.request.options["decode"],
         )
-        return [[JudgeAnswer(a.text, a.p_yes, a.truncated) for a in tile] for tile in answers]
 
     def _find(self, request: JudgeRequest) -> tuple[Path, str]:
         """Return the folder of weights, and what a manifest calls it."""
@@ -88,16 +103,19 @@ def _fetch(revision: str | None) -> Path:
 def _load(folder: Path, request: JudgeRequest) -> tuple[MplugVqa, dict[str, str]]:
     import torch
 
-    from dpgbench.mplug import CheckpointError, file_hashes, load_mplug
+    from dpgbench.mplug import CheckpointError, load_mplug
 
     try:
+        files = [path for name in (*_NEEDED, *_WEIGHTS) if (path := folder / name).is_file()]
+        hashes = hash_files(files, folder)
         vqa = load_mplug(
             folder,
             cache_dir=cache_folder() / "judges" / "converted",
             device=request.device,
             dtype=getattr(torch, request.dtype),
+            weights_sha256=hashes.get(_WEIGHTS[0]),
         )
-        return vqa, file_hashes(folder)
+        return vqa, hashes
     except CheckpointError as error:
         raise SetupError(
             f"{error}; fetch the judge again or check --weights judge=FOLDER"

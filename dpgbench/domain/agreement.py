@@ -114,18 +114,6 @@ def overall_part(item: ItemScore, rule: ScoringRule) -> tuple[float, int]:
     return (float(sum(verdicts)), len(verdicts))
 
 
-def mean_draws(sums: Matrix, counts: Matrix) -> Matrix:
-    """Return [1 + num_draws, S]: S ratios of per-item sums, of the items first, then as drawn.
-
-    Args:
-        sums: [N, S] per item, the sum of what is averaged.
-        counts: [N, S] per item, how many things that sum is over.
-    """
-    stacked = np.concatenate([sums, counts], axis=1)
-    drawn = np.concatenate([weights @ stacked for weights in resamplings(len(sums))])
-    return _divide(*np.split(drawn, 2, axis=1))
-
-
 def _agreement(cells: Matrix) -> Agreement:
     """Return the agreement of [1 + num_draws, 4] counts."""
     both, first, second, neither = cells.T

@@ -4,6 +4,7 @@ Samples come in clusters (the images of one item); a bootstrap draw takes whole 
 function here gives a statistic for the samples as they are and for each draw at once, so that
 differences of statistics are paired. What a sample is stands elsewhere.
 """
+# ruff: noqa: N803, N806
 
 from __future__ import annotations
 

@@ -64,12 +64,13 @@ def paired_differences(
     totals = counts.sum(axis=0)
     means = np.divide(sums.sum(axis=0), totals, out=np.full(len(totals), np.nan), where=totals > 0)
     return [
-        _difference(means[first] - means[second], draws[:, first] - draws[:, second])
+        difference_of(means[first] - means[second], draws[:, first] - draws[:, second])
         for first, second in pairs
     ]
 
 
-def _difference(observed: float, drawn: Matrix) -> PairedDifference | None:
+def difference_of(observed: float, drawn: Matrix) -> PairedDifference | None:
+    """Return a difference with what its bootstrap draws say; None where there is nothing."""
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn) or np.isnan(observed):
         return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -115,7 +116,8 @@ def ask(
         JsonLines(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
     ):
-        for reply in replies(judge, _tiles(grids, grid, failures, progress), failures):
+        tiles = _tiles(grids, grid, getattr(judge, "prepare", None), failures, progress)
+        for reply in replies(judge, tiles, failures):
             if reply.error is not None:
                 failures.reasons[reply.item_id] = reply.error
                 log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
@@ -127,12 +129,24 @@ def ask(
 
 
 def _tiles(
-    grids: Sequence[OpenGrid], grid: GridSpec | None, failures: Failures, progress: Any
+    grids: Sequence[OpenGrid],
+    grid: GridSpec | None,
+    prepare: Callable[[Image], Any] | None,
+    failures: Failures,
+    progress: Any,
 ) -> Iterator[TileQuestions]:
-    """Yield tiles with their open questions; images are decoded ahead, in threads."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: deque[tuple[OpenGrid, Future[list[Image]]]] = deque()
-        submitted = ((item, pool.submit(open_tiles, item.path, grid)) for item in grids)
+    """Yield tiles with their open questions; images are decoded and prepared ahead, in threads."""
+
+    def load(item: OpenGrid) -> list[tuple[Image, Any]]:
+        tiles = open_tiles(item.path, grid)
+        return [
+            (tile, prepare(tile) if prepare and number in item.rows_by_tile else None)
+            for number, tile in enumerate(tiles)
+        ]
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        waiting: deque[tuple[OpenGrid, Future[list[tuple[Image, Any]]]]] = deque()
+        submitted = ((item, pool.submit(load, item)) for item in grids)
         waiting.extend(islice(submitted, _AHEAD))
         while waiting:
             item, images = waiting.popleft()
@@ -147,9 +161,10 @@ def _tiles(
                 yield TileQuestions(
                     item.item_id,
                     tile,
-                    decoded[tile],
+                    decoded[tile][0],
                     tuple(row.qid for row in rows),
                     tuple(row.question for row in rows),
+                    decoded[tile][1],
                 )
 
 

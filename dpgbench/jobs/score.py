@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest, StreamingJudge
-from dpgbench.backends.judges import REPLAY, find_judge, load_judge
+from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_judge
 from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
 from dpgbench.domain.graph import find_problems
 from dpgbench.domain.rows import item_source
@@ -70,6 +70,8 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
     rules = [find_rule(name) for name in request.rules]
     subject.benchmark.require_graphs()
     refuse_ambiguous_questions(subject.benchmark, subject.items)
+    if request.judge:
+        check_request(request.judge)
     judge_name = request.judge.label if request.judge else REPLAY
     images, reasons = subject.images(partial=request.partial) if request.judge else ({}, {})
     with subject.run.locked():

@@ -56,11 +56,13 @@ def load_network(
     cache_dir: str | Path | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    weights_sha256: str | None = None,
 ) -> Mplug:
     """The network with the weights in `folder`.
 
     Takes model.safetensors if the folder has one; else pytorch_model.bin, or its converted copy in
-    `cache_dir`, which is made on first use: smaller, and mapped into memory.
+    `cache_dir`, which is made on first use: smaller, and mapped into memory. `weights_sha256`
+    spares the hashing of pytorch_model.bin where it is known.
 
     Raises:
         CheckpointError: a file is missing, damaged or of another network.
@@ -69,7 +71,7 @@ def load_network(
     if not path.exists():
         path = Path(folder) / WEIGHTS_FILE
         if cache_dir is not None and path.exists():
-            path = _converted(path, config, Path(cache_dir))
+            path = _converted(path, config, Path(cache_dir), weights_sha256 or _sha256(path))
     return build_network(config, read_tensors(path), path, device=device, dtype=dtype)
 
 
@@ -176,10 +178,9 @@ def _shown(names: list[str]) -> str:
     return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
-def _converted(path: Path, config: MplugConfig, cache_dir: Path) -> Path:
+def _converted(path: Path, config: MplugConfig, cache_dir: Path, origin_hash: str) -> Path:
     """The safetensors copy of a pickle in the cache, holding the needed tensors only."""
     network = _without_numbers(config)
-    origin_hash = _sha256(path)
     needed = sorted(published_name(name, config) for name in network.state_dict())
     needed_hash = hashlib.sha256(json.dumps(needed).encode()).hexdigest()
     target = cache_dir / f"mplug-{origin_hash[:16]}-{needed_hash[:8]}.safetensors"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dpgbench.report.csvtable import leaderboard_csv
+from dpgbench.report.evidence import item_sets
 from dpgbench.report.gallery import galleries
 from dpgbench.report.latex import leaderboard_latex
 from dpgbench.report.markdown import leaderboard_markdown
@@ -67,7 +68,7 @@ def render_report(
     html = leaderboard_html(
         records,
         groups,
-        galleries(records, page.parent),
+        galleries(item_sets(records), page.parent),
         quoted,
         downloads=[path.name for path in beside],
     )

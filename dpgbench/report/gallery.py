@@ -15,12 +15,11 @@ from urllib.parse import quote
 
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rows import item_source
-from dpgbench.errors import DpgBenchError
 from dpgbench.report.charts import colour
+from dpgbench.report.evidence import ItemSet, RunEvidence
 from dpgbench.report.graphs import Layout, layout
 from dpgbench.report.records import RunRecord
-from dpgbench.report.verdicts import Outcome, Reader
-from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.report.verdicts import Outcome, outcomes
 from dpgbench.store.images import find_images, read_size
 
 NUM_ITEMS = 12
@@ -79,14 +78,9 @@ class Gallery:
     missing: str
 
 
-def galleries(records: Sequence[RunRecord], folder: Path) -> list[Gallery]:
-    """Return a gallery for each benchmark of `records`, for a report in `folder`."""
-    named: dict[tuple[str, str], list[tuple[int, RunRecord]]] = {}
-    for index, record in enumerate(records):
-        about = record.manifest.benchmark
-        key = (str(about.get("name", "")), str(about.get("prompts_sha256", "")))
-        named.setdefault(key, []).append((index, record))
-    return [_gallery(key[0], named[key], folder) for key in sorted(named)]
+def galleries(sets: Sequence[ItemSet], folder: Path) -> list[Gallery]:
+    """Return a gallery for each of `sets`, for a report in `folder`."""
+    return [_gallery(items, folder) for items in sets]
 
 
 def spread(items: Sequence[str], number: int = NUM_ITEMS) -> list[str]:
@@ -97,72 +91,54 @@ def spread(items: Sequence[str], number: int = NUM_ITEMS) -> list[str]:
     return [items[round(place * last / (number - 1))] for place in range(number)]
 
 
-def _gallery(name: str, runs: Sequence[tuple[int, RunRecord]], folder: Path) -> Gallery:
-    benchmark, missing = _benchmark_of(runs[0][1])
-    shared = _shared_items([record for _, record in runs])
-    chosen = spread(shared)
-    readers = [Reader(record, benchmark, set(chosen)) for _, record in runs]
-    pictures = [_pictures(record, chosen, folder) for _, record in runs]
-    items = []
+def _gallery(items: ItemSet, folder: Path) -> Gallery:
+    shared = _shared_items([run.record for run in items.runs])
+    places = {item: place for place, item in enumerate(items.items)}
+    chosen = spread(sorted(shared, key=lambda item: places[item]))
+    pictures = [_pictures(run.record, chosen, folder) for run in items.runs]
+    shown = []
     for item_id in chosen:
         cards = tuple(
-            _card(index, record, item_id, found, reader)
-            for (index, record), found, reader in zip(runs, pictures, readers, strict=True)
-            if item_id in record.manifest.items
+            _card(items, run, places[item_id], found)
+            for run, found in zip(items.runs, pictures, strict=True)
+            if item_id in run.record.manifest.items
         )
-        items.append(_item(item_id, benchmark, cards))
-    return Gallery(name, tuple(items), len(shared), missing)
+        shown.append(_item(item_id, items, cards))
+    return Gallery(items.name, tuple(shown), len(shared), items.missing)
 
 
-def _item(item_id: str, benchmark: Benchmark | None, cards: tuple[Card, ...]) -> GalleryItem:
-    graph = None
-    if benchmark is not None and item_id in benchmark.items:
-        graph = PromptGraph.from_rows(benchmark.items[item_id])
+def _item(item_id: str, items: ItemSet, cards: tuple[Card, ...]) -> GalleryItem:
+    graph = items.graphs.get(item_id)
+    prompts = items.benchmark.prompts if items.benchmark is not None else {}
     return GalleryItem(
         item_id,
         item_source(item_id),
-        benchmark.prompts.get(item_id, "") if benchmark is not None else "",
+        prompts.get(item_id, ""),
         graph,
         layout(graph.questions) if graph else None,
         cards,
     )
 
 
-def _card(
-    index: int, record: RunRecord, item_id: str, found: Mapping[str, Picture], reader: Reader
-) -> Card:
+def _card(items: ItemSet, run: RunEvidence, place: int, found: Mapping[str, Picture]) -> Card:
+    record = run.record
     reason = "answers were replayed: no picture" if record.manifest.kind == "answers" else ""
     return Card(
-        index,
-        colour(index),
+        run.index,
+        colour(run.index),
         record.manifest.model,
         record.run.name,
-        found.get(item_id),
+        found.get(items.items[place]),
         reason or "no picture",
-        tuple(reader.outcomes(item_id)),
+        tuple(outcomes(items, run, place)),
     )
 
 
 def _shared_items(records: Sequence[RunRecord]) -> list[str]:
-    """Return the items that most runs have, in the benchmark's order."""
+    """Return the items that most runs have."""
     counts = Counter(item for record in records for item in dict.fromkeys(record.manifest.items))
     most = max(counts.values(), default=0)
     return [item for item, count in counts.items() if count == most]
-
-
-def _benchmark_of(record: RunRecord) -> tuple[Benchmark | None, str]:
-    """Return the benchmark as the run saw it, or why it cannot be shown."""
-    about = record.manifest.benchmark
-    path = Path(str(about.get("path", "")))
-    try:
-        benchmark = load_benchmark(path if path.is_file() else str(about.get("name", "")))
-    except DpgBenchError as error:
-        return None, f"Prompts and questions are not shown: {error}"
-    if benchmark.prompts_sha256 != about.get("prompts_sha256"):
-        return None, (
-            f"Prompts and questions are not shown: {benchmark.name} has changed since these runs."
-        )
-    return benchmark, ""
 
 
 def _pictures(record: RunRecord, items: Sequence[str], folder: Path) -> dict[str, Picture]:

@@ -6,14 +6,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from dpgbench.domain.rules import CORRECTED_V1, RULES, ScoringRule
-from dpgbench.domain.score import YES, ItemScore, collect, score_item
-from dpgbench.report.records import RunRecord
-from dpgbench.store.benchmarks import Benchmark
+from dpgbench.domain.rules import CORRECTED_V1, RULES
+from dpgbench.report.evidence import (
+    FAILS,
+    HOLDS,
+    NONE,
+    OTHER,
+    UNSEEN,
+    ZEROED,
+    ItemSet,
+    JudgeEvidence,
+    RunEvidence,
+    qids_of,
+)
 
 State = Literal["yes", "no", "zeroed", "other", "none"]
 Summary = Literal["all", "some", "zeroed", "no", "none"]
-NO = "no"
+_STATES: Mapping[str, State] = {
+    HOLDS: "yes",
+    FAILS: "no",
+    ZEROED: "zeroed",
+    OTHER: "other",
+    NONE: "none",
+    UNSEEN: "none",
+}
 
 
 class Mark(NamedTuple):
@@ -61,67 +77,37 @@ class Outcome:
         return "zeroed" if "zeroed" in states else "no"
 
 
-class Reader:
-    """Reads a run's answers about a few items, judge by judge."""
-
-    def __init__(self, record: RunRecord, benchmark: Benchmark | None, items: set[str]) -> None:
-        self._record = record
-        self._benchmark = benchmark
-        judges = sorted({result.judge for result in record.results})
-        self._answers = {judge: _answers(record, judge, items) for judge in judges}
-
-    def outcomes(self, item_id: str) -> Iterator[Outcome]:
-        """Yield the outcome with each judge, sorted by its name."""
-        if self._benchmark is None or item_id not in self._benchmark.items:
-            return
-        for judge, answers in self._answers.items():
-            rule = _shown_rule(self._record, judge)
-            if rule is not None:
-                yield self._outcome(item_id, judge, rule, answers)
-
-    def _outcome(
-        self,
-        item_id: str,
-        judge: str,
-        rule: ScoringRule,
-        answers: Mapping[tuple[str, int], Mapping[int, str]],
-    ) -> Outcome:
-        assert self._benchmark is not None
-        rows = self._benchmark.items[item_id]
-        tiles = self._record.manifest.num_images
-        first_row = min(item[0].row for item in self._benchmark.items.values())
-        scored = score_item(item_id, rows, answers, rule=rule, num_tiles=tiles, first_row=first_row)
-        given = [answers.get((item_id, tile), {}) for tile in range(tiles)]
-        marks = {
-            row.qid: tuple(
-                _mark(answer.get(row.qid), row.qid, scored, tile)
-                for tile, answer in enumerate(given)
-            )
-            for row in rows
-        }
-        scores = () if scored.failure else tuple(100 * score for score in scored.tile_scores)
-        return Outcome(judge, rule.name, marks, scores, scored.failure or "")
+def outcomes(items: ItemSet, run: RunEvidence, place: int) -> Iterator[Outcome]:
+    """Yield the outcome of a run's `place`-th item with each judge, sorted by its name."""
+    graph = items.graphs.get(items.items[place])
+    for judge in run.judges:
+        rule = shown_rule(judge)
+        if graph is not None and rule is not None and judge.answers[place]:
+            yield _outcome(judge, rule, place, qids_of(graph))
 
 
-def _answers(
-    record: RunRecord, judge: str, items: set[str]
-) -> dict[tuple[str, int], dict[int, str]]:
-    return collect(answer for answer in record.run.read_answers(judge) if answer.item_id in items)
-
-
-def _shown_rule(record: RunRecord, judge: str) -> ScoringRule | None:
+def shown_rule(judge: JudgeEvidence) -> str | None:
     """Return the rule whose zeroing is shown: corrected-v1 where the run was scored under it."""
-    scored = {result.rule for result in record.results if result.judge == judge}
-    known = [rule for name, rule in RULES.items() if name in scored]
-    return CORRECTED_V1 if CORRECTED_V1 in known else next(iter(known), None)
+    known = [name for name in RULES if name in judge.sheets]
+    return CORRECTED_V1.name if CORRECTED_V1.name in known else next(iter(known), None)
 
 
-def _mark(answer: str | None, qid: int, scored: ItemScore, tile: int) -> Mark:
-    if answer is None:
-        return Mark("none", "")
-    if answer == NO:
-        return Mark("no", answer)
-    if answer != YES:
-        return Mark("other", answer)
-    verdict = scored.tiles[tile].get(qid) if scored.tiles else None
-    return Mark("zeroed" if verdict is not None and not verdict.gated else "yes", answer)
+def _outcome(judge: JudgeEvidence, rule: str, place: int, qids: list[int]) -> Outcome:
+    sheet = judge.sheets[rule]
+    others = judge.others.get(place, {})
+    states, size = sheet.states[place], len(qids)
+    marks = {
+        qid: tuple(
+            Mark(_STATES[states[at]], others.get(at, "")) for at in range(column, len(states), size)
+        )
+        for column, qid in enumerate(qids)
+    }
+    failure = sheet.failures.get(place, "")
+    tiles = [states[at : at + size] for at in range(0, len(states), size)]
+    scores = () if failure else tuple(map(_share, tiles))
+    return Outcome(judge.judge, rule, marks, scores, failure)
+
+
+def _share(tile: str) -> float:
+    """Return the share of questions that hold, 0 to 100."""
+    return 100 * tile.count(HOLDS) / (len(tile) - tile.count(UNSEEN))

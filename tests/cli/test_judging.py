@@ -214,3 +214,33 @@ def test_a_kill_while_judging_loses_nothing(tmp_path: Path) -> None:
     killed, whole = answers(tmp_path / "killed"), answers(tmp_path / "whole")
     assert len(killed) == len({tuple(a[k] for k in key) for a in killed}) == 480
     assert [a["answer"] for a in killed] == [a["answer"] for a in whole]
+
+
+def test_first_token_and_precision_are_judges_of_their_own(
+    run: Run, tmp_path: Path, bench: Path, folder: Path
+) -> None:
+    words = ("score", folder, "--bench", bench, "--num-images", 1, *JUDGE, "--out", "r", "--json")
+    names = []
+    for more in ((), ("--decode", "first-token"), ("--dtype", "bfloat16")):
+        ended = run(*words, *more)
+        assert ended.code == 0, ended.err
+        names.append(json.loads(ended.out)["results"][0]["judge"])
+    assert names == ["tiny-mplug", "tiny-mplug:first-token", "tiny-mplug:bfloat16"]
+    first = answers(tmp_path / "r", "tiny-mplug-first-token")
+    assert [a["p_yes"] for a in first] == [a["p_yes"] for a in answers(tmp_path / "r")]
+    assert all((a["answer"] == "yes") == (a["p_yes"] > 0.5) for a in first)
+    manifest = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert manifest["judges"]["tiny-mplug:first-token"]["decode"] == "first-token"
+    assert run(*words, "--decode", "greedy").code == 2
+    assert "--base-url is not for judge" in run(*words, "--base-url", "http://x").error
+
+
+def test_batch_size_changes_no_answer(run: Run, tmp_path: Path, bench: Path, folder: Path) -> None:
+    words = ("score", folder, "--bench", bench, *JUDGE)
+    for size in (1, 3, 32):
+        assert run(*words, "--batch-size", size, "--out", f"r{size}").code == 0
+    told = [
+        {(a["item_id"], a["tile"], a["qid"]): a["answer"] for a in answers(tmp_path / f"r{size}")}
+        for size in (1, 3, 32)
+    ]
+    assert told[0] == told[1] == told[2]

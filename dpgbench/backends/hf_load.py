@@ -1,0 +1,134 @@
+"""Loading a Hugging Face judge: which family it is, its model, its processor.
+
+Only classes of the installed transformers are built, only from safetensors, and every weight of
+the network must be in them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from dpgbench.backends.base import JudgeRequest
+from dpgbench.backends.hf_files import ModelFiles, loading
+from dpgbench.errors import SetupError, UsageError, shortened
+
+Family = Literal["image-text-to-text", "blip-vqa"]
+_BLIP_VQA = "BlipForQuestionAnswering"
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
+
+def find_family(files: ModelFiles) -> Family:
+    """Return how the model is asked.
+
+    Raises:
+        SetupError: it needs code of its own, or a newer transformers.
+        UsageError: it does not answer questions about images.
+    """
+    import transformers
+
+    config = files.config()
+    kind = config.get("model_type")
+    named = config.get("architectures") or [kind]
+    if kind not in transformers.CONFIG_MAPPING:
+        raise SetupError(_unknown(files.judge, kind, needs_code="auto_map" in config))
+    if kind == "blip" and named[0] == _BLIP_VQA:
+        return "blip-vqa"
+    known = transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    if kind == "blip" or transformers.CONFIG_MAPPING[kind] not in known:
+        raise UsageError(
+            f"judge {files.judge}: {named[0]} does not answer questions about images; name an "
+            "image-text-to-text model (Qwen-VL, InternVL, LLaVA, SmolVLM, PaliGemma, ...) or a "
+            f"{_BLIP_VQA}"
+        )
+    return "image-text-to-text"
+
+
+def _unknown(judge: str, kind: Any, *, needs_code: bool) -> str:
+    import transformers
+
+    if needs_code:
+        return (
+            f"judge {judge} needs code from its repository (auto_map in config.json), which is "
+            "never run; take a repository that transformers itself supports (often named ...-hf)"
+        )
+    return (
+        f"judge {judge}: transformers {transformers.__version__} does not know model type "
+        f"'{kind}'; run: pip install -U transformers"
+    )
+
+
+def load_model(files: ModelFiles, family: Family, request: JudgeRequest) -> Any:
+    """Return the network on its device, ready to answer.
+
+    Raises:
+        SetupError: weights are missing, damaged, or not this network's.
+    """
+    import torch
+    import transformers
+
+    files.require_safetensors()
+    place = {} if request.device == "cpu" else {"device_map": {"": request.device}}
+    auto = {
+        "image-text-to-text": transformers.AutoModelForImageTextToText,
+        "blip-vqa": transformers.AutoModelForVisualQuestionAnswering,
+    }[family]
+    with loading(files.judge):
+        model, report = auto.from_pretrained(
+            files.folder,
+            dtype=getattr(torch, request.dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            **place,
+            **_LOCAL,
+        )
+    lacking = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
+    if lacking:
+        raise SetupError(
+            f"judge {files.judge}: its safetensors lack {len(lacking)} of the network's weights "
+            f"({shortened(lacking, 3)}); fetch it again, or upgrade transformers"
+        )
+    return model.eval()
+
+
+def load_processor(files: ModelFiles, model: Any) -> Any:
+    """Return the model's processor: images and text to tensors.
+
+    Processors of many families hold one for videos too, which cannot be built without
+    torchvision. No judge needs it: without torchvision an empty one takes its place.
+
+    Raises:
+        SetupError: its files are missing, or a package that it needs.
+    """
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+    from transformers.utils import is_torchvision_available
+
+    config = model.config
+    known = PROCESSOR_MAPPING[type(config)] if type(config) in PROCESSOR_MAPPING else None
+    with loading(files.judge):
+        if known and "video_processor" in known.get_attributes() and not is_torchvision_available():
+            processor = _without_videos(files, known)
+        else:
+            processor = transformers.AutoProcessor.from_pretrained(files.folder, **_LOCAL)
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
+        raise SetupError(
+            f"judge {files.judge}: {files.folder} lacks the files of its processor "
+            "(processor_config.json or preprocessor_config.json); fetch the whole repository"
+        )
+    return processor
+
+
+def _without_videos(files: ModelFiles, known: Any) -> Any:
+    import transformers
+
+    parts = {
+        "image_processor": transformers.AutoImageProcessor,
+        "tokenizer": transformers.AutoTokenizer,
+    }
+    videos = object.__new__(transformers.BaseVideoProcessor)
+    arguments = [
+        videos if name == "video_processor" else parts[name].from_pretrained(files.folder, **_LOCAL)
+        for name in known.get_attributes()
+    ]
+    settings, _ = known.get_processor_dict(files.folder, local_files_only=True)
+    return known.from_args_and_dict(arguments, settings)
