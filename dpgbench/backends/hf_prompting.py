@@ -16,18 +16,25 @@ _OF_TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"
 _LEFT_OUT = ("labels",)
 
 
+Row = Mapping[str, "Tensor"]
+"""One question's tensors with an entry per token, by name; each of shape (1, length)."""
+
+
 class Prompted(NamedTuple):
     """One image's questions as the model takes them.
 
     Attributes:
-        rows: for each question, what has an entry per token, by name; each of shape (1, length).
-        image: what describes the image, by name; None where it differs between questions.
-        rest: for each question, all other tensors.
+        rows: one for each question.
+        images: what describes the image, by name: once, or for each question where it differs.
     """
 
-    rows: list[dict[str, Tensor]]
-    image: dict[str, Tensor] | None
-    rest: list[dict[str, Tensor]]
+    rows: list[Row]
+    images: list[dict[str, Tensor]]
+
+    @property
+    def one_image(self) -> bool:
+        """Whether the image's tensors are the same for every question."""
+        return len(self.images) == 1
 
 
 class Prompter:
@@ -44,12 +51,14 @@ class Prompter:
 
     def rows(self, image: Image, questions: Sequence[str]) -> Prompted:
         """Return the tensors that stand for each question about `image`."""
-        texts, rests = [], []
+        rows, images = [], []
         for question in questions:
             inputs = self._inputs(image, self.prompt.put(question))
-            texts.append({name: inputs.pop(name) for name in _OF_TEXT if name in inputs})
-            rests.append(inputs)
-        return Prompted(texts, rests[0] if _all_equal(rests) else None, rests)
+            rows.append(self._moved({n: inputs.pop(n) for n in _OF_TEXT if n in inputs}))
+            images.append(inputs)
+        if _all_equal(images):
+            images = images[:1]
+        return Prompted(rows, [self._moved(tensors) for tensors in images])
 
     def _inputs(self, image: Image, text: str) -> dict[str, Tensor]:
         if self.template:
@@ -66,8 +75,14 @@ class Prompter:
             )
         else:
             inputs = self.processor(images=image, text=text, return_tensors="pt")
-        inputs = inputs.to(self.device, self.dtype)
         return {name: inputs[name] for name in inputs if name not in _LEFT_OUT}
+
+    def _moved(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors on the model's device, numbers with a fraction in its precision."""
+        return {
+            name: value.to(self.device, self.dtype if value.is_floating_point() else None)
+            for name, value in tensors.items()
+        }
 
 
 class OncePerImage:
@@ -96,7 +111,7 @@ class OncePerImage:
         return getattr(self._wrapped, name)
 
 
-def left_padded(rows: Sequence[Mapping[str, Tensor]], pad_id: int) -> dict[str, Tensor]:
+def left_padded(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
     """Return rows (1, length) as tensors (rows, longest), padded on the left and masked there."""
     import torch
 
@@ -138,14 +153,12 @@ def _prompt(judge: str, kind: str, *, chats: bool) -> Prompt:
     return WITHOUT_CHAT[kind]
 
 
-def _all_equal(rests: Sequence[Mapping[str, Tensor]]) -> bool:
+def _all_equal(tensors: Sequence[Mapping[str, Tensor]]) -> bool:
     import torch
 
+    first = tensors[0]
     return all(
-        rest.keys() == rests[0].keys()
-        and all(
-            value is rests[0][name] or torch.equal(value, rests[0][name])
-            for name, value in rest.items()
-        )
-        for rest in rests[1:]
+        other.keys() == first.keys()
+        and all(other[name] is first[name] or torch.equal(other[name], first[name]) for name in first)
+        for other in tensors[1:]
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpgbench.backends.base import JudgeAnswer
 
@@ -63,6 +63,18 @@ def word_ids(tokenizer: Any, word: str) -> list[int]:
     return sorted(vocabulary[form] for form in forms if form in vocabulary)
 
 
+class Spoken(NamedTuple):
+    """What a model said, a row a question.
+
+    Attributes:
+        first_logits: for its first token; (rows, vocabulary).
+        token_ids: greedy, padded after the end; (rows, length).
+    """
+
+    first_logits: Tensor
+    token_ids: Tensor
+
+
 class Speech:
     """A tokenizer's side of an answer: which tokens mean yes, no and the end."""
 
@@ -99,10 +111,10 @@ class Speech:
         stands = torch.tensor(whole, device=token_ids.device)
         return torch.isin(token_ids, ends).any(-1) | stands
 
-    def answers(self, first_logits: Tensor, token_ids: Tensor) -> list[JudgeAnswer]:
+    def answers(self, spoken: Spoken) -> list[JudgeAnswer]:
         """Return an answer for each row: its words, and the probability of its first token."""
-        texts = self.texts(token_ids)
-        p_yes = self.p_yes(first_logits) or [None] * len(texts)
+        texts = self.texts(spoken.token_ids)
+        p_yes = self.p_yes(spoken.first_logits) or [None] * len(texts)
         return [_answer(text, p) for text, p in zip(texts, p_yes, strict=True)]
 
 

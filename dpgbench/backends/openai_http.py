@@ -25,7 +25,7 @@ from dpgbench.errors import SetupError, UsageError
 
 _CONNECT_SECONDS = 10.0
 _LARGEST_REPLY = 1 << 24
-_LONGEST_REASON = 200
+_LONGEST_REASON = 300
 _MASKED = re.compile(r"\S*\*{3,}\S*")  # as OpenAI shows a refused key: its ends are still there
 
 
@@ -34,7 +34,7 @@ class HungUpError(Exception):
 
 
 class Reply(NamedTuple):
-    """What the server said."""
+    """What the server said; names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -73,13 +73,14 @@ class Client:
     """
 
     def __init__(self, base_url: str, key: str | None, *, timeout_seconds: float) -> None:
-        self._url: SplitResult = urlsplit(base_url + "/chat/completions")
+        self.base_url = base_url
+        self._url = urlsplit(base_url + "/chat/completions")
         self._key = key
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
         self._busy: set[http.client.HTTPConnection] = set()
-        self._closed = False
+        self._closed = threading.Event()
         self._route = _Route(self._url)
         self._headers = {
             "Content-Type": "application/json",
@@ -104,23 +105,23 @@ class Client:
                 f"the certificate of {self._url.netloc} is not trusted: {error.verify_message}; "
                 "check --base-url, or name your own authority's file in SSL_CERT_FILE"
             ) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise HungUpError(self.scrub(str(error) or type(error).__name__)) from None
 
     def close(self) -> None:
         """Cut off every request in flight and refuse new ones."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             for connection in self._idle:
                 connection.close()
-            for connection in self._busy:
-                if connection.sock is not None:
-                    with contextlib.suppress(OSError):
-                        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+            for sock in [connection.sock for connection in self._busy]:
+                with contextlib.suppress(OSError):
+                    if sock is not None:
+                        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # wakes its reader
 
     def reason(self, reply: Reply) -> str:
         """Return what an error reply says, in one short line without the key."""
-        text = reply.body.decode(errors="replace")
+        text = self.text(reply)
         try:
             value = json.loads(text)
             error = value.get("error", value) if isinstance(value, dict) else value
@@ -128,6 +129,10 @@ class Client:
         except (ValueError, RecursionError):
             pass
         return self.scrub(text)[:_LONGEST_REASON] or "(no words)"
+
+    def text(self, reply: Reply) -> str:
+        """Return a reply's body as it is: not for people's eyes."""
+        return reply.body.decode(errors="replace")
 
     def scrub(self, text: str) -> str:
         """Return `text` as one line in which the key, whole or masked, is not to be seen."""
@@ -138,7 +143,7 @@ class Client:
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[http.client.HTTPConnection]:
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 raise ConnectionAbortedError("closed")
             connection = self._idle.pop() if self._idle else self._route.connection()
             self._busy.add(connection)
@@ -150,7 +155,7 @@ class Client:
         finally:
             with self._lock:
                 self._busy.discard(connection)
-                if self._closed:
+                if self._closed.is_set():
                     connection.close()
                 else:
                     self._idle.append(connection)  # a closed one connects again when used
@@ -170,7 +175,8 @@ class Client:
         content = response.read(_LARGEST_REPLY)
         if response.length or (response.chunked and not response.isclosed()):
             raise http.client.IncompleteRead(content, response.length)
-        return Reply(response.status, response.headers, content)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status, headers, content)
 
 
 class _Route:

@@ -1,4 +1,4 @@
-"""Two results on the same items: differences with intervals and p-values, and what ranks they allow.
+"""Two results on the same items: differences with intervals and p-values, and possible ranks.
 
 The same bootstrap draws of the items serve both results, so that what makes an item hard for both
 cancels. Pure; which results may be compared at all is not decided here.

@@ -6,6 +6,8 @@ with what the choice of the judge does to the score.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -76,6 +78,20 @@ def compare_judges(
         "human": None if human is None else correlate_with_people(judged, scores, rule, human),
         "differences": differences(table),
     }
+
+
+def differences_csv(found: Mapping[str, Any]) -> str:
+    """Return the differences of a comparison as a table with a column for each judge."""
+    judges = [judge["name"] for judge in found["judges"]]
+    about = ("model", "item_id", "tile", "qid", "l1", "l2", "question")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*about, *judges, *(f"p_yes {judge}" for judge in judges)])
+    for entry in found["differences"]:
+        said = [entry["answers"].get(judge, "") for judge in judges]
+        p_yes = [entry["p_yes"].get(judge) for judge in judges]
+        writer.writerow([*(entry[name] for name in about), *said, *p_yes])
+    return buffer.getvalue()
 
 
 def _score_all(judged: JudgedSet, rule: ScoringRule) -> dict[str, dict[Image, ItemScore]]:

@@ -169,7 +169,7 @@ def _judge_record(
         ResumeMismatchError: the run has answers of a judge of this name that is another one.
     """
     described = {**judge.describe(), "questions_sha256": subject.benchmark.questions_sha256}
-    before = subject.manifest.judges.get(name)
+    before = subject.manifest.judges.get(name) if subject.run.answers(name).exists() else None
     if before:
         old = {key: before.get(key) for key in described}
         check_same(subject.run, old, described, f"answers of judge {name}")

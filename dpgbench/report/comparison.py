@@ -14,12 +14,14 @@ from dpgbench.domain.paired import Outcomes, PairedDifference, difference_of, ho
 from dpgbench.domain.rules import RULES, ScoringRule
 from dpgbench.domain.stats import Matrix, ratio_draws
 from dpgbench.report.comparable import Reason, reasons
-from dpgbench.report.evidence import ItemSet, Sheet
+from dpgbench.report.evidence import ItemSet
 from dpgbench.report.ranks import part
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
+from dpgbench.report.sheets import Sheet
 
 _SAME = 1e-6
+_NO_OUTCOMES = Outcomes(0, 0, 0)
 
 
 class CategoryDifference(NamedTuple):
@@ -49,7 +51,7 @@ class Comparison:
     items: int = 0
     scores: tuple[float, float] | None = None
     overall: PairedDifference | None = None
-    outcomes: Outcomes = Outcomes(0, 0, 0)
+    outcomes: Outcomes = _NO_OUTCOMES
     l1: tuple[CategoryDifference, ...] = ()
     l2: tuple[CategoryDifference, ...] = ()
 
@@ -169,7 +171,8 @@ def _make_up(sheet: Sheet, row: LeaderboardRow) -> bool:
     """Return whether the answers at hand are those that the scores came from."""
     levels = ((sheet.l1, row.l1), (sheet.l2, row.l2))
     for sums, figures in levels:
-        totals = dict(zip(sums.names, zip(sums.sums.sum(0), sums.counts.sum(0)), strict=True))
+        parts = zip(sums.sums.sum(axis=0), sums.counts.sum(axis=0), strict=True)
+        totals = dict(zip(sums.names, parts, strict=True))
         if totals.keys() != figures.keys():
             return False
         for name, (total, number) in totals.items():

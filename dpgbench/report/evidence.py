@@ -6,51 +6,19 @@ Verdicts come from `domain.score`; nothing is averaged here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dpgbench.domain.graph import PromptGraph
-from dpgbench.domain.rows import Category, QuestionRow
-from dpgbench.domain.rules import RULES, ScoringRule
-from dpgbench.domain.score import YES, Answers, ItemScore, Verdict, collect, score_item
-from dpgbench.domain.stats import Matrix
+from dpgbench.domain.rules import RULES
+from dpgbench.domain.score import YES, Answers, collect
 from dpgbench.errors import DpgBenchError
 from dpgbench.report.records import RunRecord
+from dpgbench.report.sheets import FAILS, HOLDS, NONE, OTHER, Sheet, make_sheet, qids_of
 from dpgbench.store.benchmarks import Benchmark, load_benchmark
 
 NO = "no"
-_WIDE = 1 << 16  # more than there are categories
-HOLDS, FAILS, ZEROED, OTHER, NONE, UNSEEN = "ynz?.-"
-
-
-@dataclass(frozen=True)
-class CategorySums:
-    """Per item and category, what a rule averages: `sums` over `counts`, both [N, C]."""
-
-    names: tuple[str, ...]
-    sums: Matrix
-    counts: Matrix
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One judge's answers about one run under one rule, by place of the item in its set.
-
-    Attributes:
-        states: a letter for each tile and question: ``y`` holds, ``n`` no, ``z`` yes but zeroed by
-            a parent, ``?`` neither yes nor no, ``.`` not answered, ``-`` not seen by the rule.
-        scores: 0 to 100; None where the rule gives none.
-        failures: why it gives none.
-    """
-
-    states: tuple[str, ...]
-    scores: tuple[float | None, ...]
-    failures: Mapping[int, str]
-    l1: CategorySums
-    l2: CategorySums
 
 
 @dataclass(frozen=True)
@@ -186,92 +154,15 @@ def _judge(
     rules = [RULES[r.rule] for r in record.results if r.judge == judge and r.rule in RULES]
     first_row = min(rows[0].row for rows in benchmark.items.values())
     sheets = {
-        rule.name: _sheet(rule, answers, tiles, first_row, items, letters, benchmark.items, graphs)
+        rule.name: make_sheet(
+            rule, answers, tiles, first_row, items, letters, benchmark.items, graphs
+        )
         for rule in rules
     }
     return JudgeEvidence(judge, tuple(letters), others, sheets)
-
-
-def qids_of(graph: PromptGraph) -> list[int]:
-    """Return an item's question numbers in the order in which its strings have them."""
-    return sorted(graph.by_id)
 
 
 def _letters(answers: Answers, item: str, qids: Sequence[int], tiles: int) -> str:
     kinds = {None: NONE, YES: HOLDS, NO: FAILS}
     given = [answers.get((item, tile), {}) for tile in range(tiles)]
     return "".join(kinds.get(tile.get(qid), OTHER) for tile in given for qid in qids)
-
-
-def _sheet(
-    rule: ScoringRule,
-    answers: Answers,
-    tiles: int,
-    first_row: int,
-    items: Sequence[str],
-    letters: Sequence[str],
-    rows: Mapping[str, tuple[QuestionRow, ...]],
-    graphs: Mapping[str, PromptGraph],
-) -> Sheet:
-    states: list[str] = []
-    scored: list[ItemScore | None] = []
-    for item, text in zip(items, letters, strict=True):
-        score = None
-        if text:
-            score = score_item(
-                item, rows[item], answers, rule=rule, num_tiles=tiles, first_row=first_row
-            )
-        scored.append(score)
-        states.append(_states(text, score, qids_of(graphs[item])) if score else "")
-    return Sheet(
-        states=tuple(states),
-        scores=tuple(100 * s.score if s and s.tiles else None for s in scored),
-        failures={n: s.failure for n, s in enumerate(scored) if s and s.failure is not None},
-        l1=_sums(scored, rule, lambda category: category.l1),
-        l2=_sums(scored, rule, lambda category: category.l2),
-    )
-
-
-def _states(letters: str, score: ItemScore, qids: Sequence[int]) -> str:
-    """Return `letters` with what the rule zeroed or did not see."""
-    seen = {question.qid for question in score.plan}
-    verdicts: list[Verdict | None] = [tile.get(qid) for tile in score.tiles for qid in qids]
-    if not verdicts:
-        verdicts = [None] * len(letters)
-    marked = []
-    for at, letter in enumerate(letters):
-        verdict = verdicts[at]
-        if qids[at % len(qids)] not in seen:
-            marked.append(UNSEEN)
-        elif verdict is not None and verdict.raw and not verdict.gated:
-            marked.append(ZEROED)
-        else:
-            marked.append(letter)
-    return "".join(marked)
-
-
-def _sums(
-    scored: Sequence[ItemScore | None], rule: ScoringRule, name: Callable[[Category], str]
-) -> CategorySums:
-    """Return the sums that category averages are made of, as the rule takes them."""
-    columns: dict[str, int] = {}
-    cells: list[int] = []
-    values: list[bool] = []
-    gated = rule.category_stage == "gated"
-    for number, item in enumerate(scored):
-        if item is None or not item.tiles:
-            continue
-        places = [columns.setdefault(name(q.category), len(columns)) for q in item.plan]
-        qids = [question.qid for question in item.plan]
-        for tile in item.tiles[-1:] if rule.category_tiles == "last" else item.tiles:
-            cells += [number * _WIDE + place for place in places]
-            values += [tile[qid].gated if gated else tile[qid].raw for qid in qids]
-    names = sorted(columns)
-    flat = np.array(cells, dtype=np.int64)
-    column = np.array([names.index(known) for known in columns], dtype=np.int64)
-    shape = (len(scored), len(names))
-    index = flat // _WIDE * len(names) + (column[flat % _WIDE] if len(names) else 0)
-    size = shape[0] * shape[1]
-    sums = np.bincount(index, weights=np.array(values, dtype=np.float64), minlength=size)
-    counts = np.bincount(index, minlength=size).astype(np.float64)
-    return CategorySums(tuple(names), sums.reshape(shape), counts.reshape(shape))

@@ -6,32 +6,20 @@ a selection.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
 
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rows import item_source
 from dpgbench.report.charts import colour
 from dpgbench.report.evidence import ItemSet, RunEvidence
 from dpgbench.report.graphs import Layout, layout
+from dpgbench.report.pictures import Picture, Pictures
 from dpgbench.report.records import RunRecord
 from dpgbench.report.verdicts import Outcome, outcomes
-from dpgbench.store.images import find_images, read_size
 
 NUM_ITEMS = 12
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A grid by its address relative to the report, and its size in pixels."""
-
-    address: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -78,9 +66,9 @@ class Gallery:
     missing: str
 
 
-def galleries(sets: Sequence[ItemSet], folder: Path) -> list[Gallery]:
-    """Return a gallery for each of `sets`, for a report in `folder`."""
-    return [_gallery(items, folder) for items in sets]
+def galleries(sets: Sequence[ItemSet], pictures: Pictures) -> list[Gallery]:
+    """Return a gallery for each of `sets`."""
+    return [_gallery(items, pictures) for items in sets]
 
 
 def spread(items: Sequence[str], number: int = NUM_ITEMS) -> list[str]:
@@ -91,16 +79,16 @@ def spread(items: Sequence[str], number: int = NUM_ITEMS) -> list[str]:
     return [items[round(place * last / (number - 1))] for place in range(number)]
 
 
-def _gallery(items: ItemSet, folder: Path) -> Gallery:
+def _gallery(items: ItemSet, pictures: Pictures) -> Gallery:
     shared = _shared_items([run.record for run in items.runs])
     places = {item: place for place, item in enumerate(items.items)}
     chosen = spread(sorted(shared, key=lambda item: places[item]))
-    pictures = [_pictures(run.record, chosen, folder) for run in items.runs]
+    drawn = [pictures.some(run.record, chosen) for run in items.runs]
     shown = []
     for item_id in chosen:
         cards = tuple(
             _card(items, run, places[item_id], found)
-            for run, found in zip(items.runs, pictures, strict=True)
+            for run, found in zip(items.runs, drawn, strict=True)
             if item_id in run.record.manifest.items
         )
         shown.append(_item(item_id, items, cards))
@@ -139,24 +127,3 @@ def _shared_items(records: Sequence[RunRecord]) -> list[str]:
     counts = Counter(item for record in records for item in dict.fromkeys(record.manifest.items))
     most = max(counts.values(), default=0)
     return [item for item, count in counts.items() if count == most]
-
-
-def _pictures(record: RunRecord, items: Sequence[str], folder: Path) -> dict[str, Picture]:
-    images = record.run.images
-    elsewhere = record.manifest.generation.get("folder")
-    if not images.is_dir() and record.manifest.kind == "images" and isinstance(elsewhere, str):
-        images = Path(elsewhere)
-    if not images.is_dir():
-        return {}
-    found: dict[str, Picture] = {}
-    for item_id, path in find_images(images, items).items():
-        size = read_size(path)
-        if size is not None:
-            found[item_id] = Picture(_address(path, folder), *size)
-    return found
-
-
-def _address(path: Path, folder: Path) -> str:
-    """Return the path of an image as a page in `folder` names it, safe in an address."""
-    relative = os.path.relpath(path.resolve(), folder.resolve())
-    return quote(Path(relative).as_posix())

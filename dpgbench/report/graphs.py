@@ -44,15 +44,13 @@ class Layout(NamedTuple):
 
 def layout(questions: Sequence[Question]) -> Layout:
     """Return the drawing of a clean graph; parents must stand before their children."""
-    columns = _columns(questions)
-    rows = _rows(questions, columns)
     places = {
         qid: Node(
             qid,
             _MARGIN + column * (NODE_WIDTH + _GAP_X),
-            round(_MARGIN + rows[qid] * (NODE_HEIGHT + _GAP_Y)),
+            round(_MARGIN + row * (NODE_HEIGHT + _GAP_Y)),
         )
-        for qid, column in columns.items()
+        for qid, (column, row) in cells(questions).items()
     }
     edges = tuple(
         Edge(parent, question.qid, _curve(places[parent], places[question.qid]))
@@ -64,30 +62,43 @@ def layout(questions: Sequence[Question]) -> Layout:
     return Layout(tuple(places.values()), edges, width, height)
 
 
+def cells(questions: Sequence[Question]) -> dict[int, tuple[int, float]]:
+    """Return the column and the row of each question.
+
+    The column is the longest way from a root. A question hangs under its deepest parent, the
+    first of such; those without children take a row each, and a parent stands in the middle of
+    its own.
+    """
+    columns = _columns(questions)
+    children: dict[int, list[int]] = {question.qid: [] for question in questions}
+    roots: list[int] = []
+    for question in sorted(questions, key=lambda question: question.qid):
+        if question.parents:
+            deepest = max(question.parents, key=lambda parent: columns[parent])
+            children[deepest].append(question.qid)
+        else:
+            roots.append(question.qid)
+    rows: dict[int, float] = {}
+    free = 0
+    stack = [(root, False) for root in reversed(roots)]
+    while stack:
+        qid, done = stack.pop()
+        if not children[qid]:
+            rows[qid], free = float(free), free + 1
+        elif done:
+            rows[qid] = (rows[children[qid][0]] + rows[children[qid][-1]]) / 2
+        else:
+            stack.append((qid, True))
+            stack += [(child, False) for child in reversed(children[qid])]
+    return {question.qid: (columns[question.qid], rows[question.qid]) for question in questions}
+
+
 def _columns(questions: Sequence[Question]) -> dict[int, int]:
     """Return for each question how many edges the longest way from a root has."""
     depth: dict[int, int] = {}
     for question in questions:
         depth[question.qid] = 1 + max((depth[parent] for parent in question.parents), default=-1)
     return depth
-
-
-def _rows(questions: Sequence[Question], columns: dict[int, int]) -> dict[int, float]:
-    """Return each question's row: within a column by where its parents stand, none twice."""
-    rows: dict[int, float] = {}
-    parents = {question.qid: question.parents for question in questions}
-    tallest = max((list(columns.values()).count(c) for c in columns.values()), default=0)
-    for column in range(max(columns.values(), default=-1) + 1):
-        members = [qid for qid, place in columns.items() if place == column]
-        wished = {qid: _mean([rows[p] for p in parents[qid]]) for qid in members}
-        members.sort(key=lambda qid: wished[qid])
-        shift = (tallest - len(members)) / 2
-        rows |= {qid: shift + place for place, qid in enumerate(members)}
-    return rows
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
 
 
 def _curve(parent: Node, child: Node) -> str:

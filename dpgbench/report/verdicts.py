@@ -7,18 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from dpgbench.domain.rules import CORRECTED_V1, RULES
-from dpgbench.report.evidence import (
-    FAILS,
-    HOLDS,
-    NONE,
-    OTHER,
-    UNSEEN,
-    ZEROED,
-    ItemSet,
-    JudgeEvidence,
-    RunEvidence,
-    qids_of,
-)
+from dpgbench.report.evidence import ItemSet, JudgeEvidence, RunEvidence
+from dpgbench.report.sheets import FAILS, HOLDS, NONE, OTHER, UNSEEN, ZEROED, qids_of
 
 State = Literal["yes", "no", "zeroed", "other", "none"]
 Summary = Literal["all", "some", "zeroed", "no", "none"]

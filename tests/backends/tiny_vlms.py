@@ -88,17 +88,23 @@ def _draw(model: Any, seed: int) -> None:
                 weight.normal_(0, 0.1, generator=generator)
 
 
-def _lean(head: Any, tokenizer: Any, strength: float = 2.0) -> None:
-    """Let the output layer prefer yes, no and the end."""
+def _lean(model: Any, tokenizer: Any, head: Any) -> None:
+    """Let the output layer prefer yes and no, and after them the end."""
     vocab = tokenizer.get_vocab()
-    words = [w for w in ("yes", "Yes", "no", "No", "Ġyes", "Ġno", "</s>", "[SEP]") if w in vocab]
+    words = [w for w in ("yes", "Yes", "no", "No", "\u0120yes", "\u0120no") if w in vocab]
+    ids = [vocab[word] for word in words]
+    ends = [vocab[end] for end in ("</s>", "[SEP]", "<|im_end|>") if end in vocab]
+    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        head.weight[[vocab[word] for word in words]] *= strength
+        said = model.get_input_embeddings().weight[ids].sum(0)
+        head.weight *= 0.4
+        head.weight[ends] = 6 * said / said.norm()
+        head.weight[ids] = torch.empty(len(ids), len(said)).normal_(0, 1, generator=generator)
 
 
 def _save(folder: Path, model: Any, processor: Any, head: Any, seed: int) -> Path:
     _draw(model, seed)
-    _lean(head, processor.tokenizer)
+    _lean(model, processor.tokenizer, head)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -161,10 +167,13 @@ def write_paligemma(folder: Path, seed: int = 0) -> Path:
     processor = transformers.PaliGemmaProcessor(image_processor, tokenizer)
     config = transformers.PaliGemmaConfig(
         vision_config=dict(VISION_SIZE, model_type="siglip_vision_model", projection_dim=32),
-        text_config=transformers.GemmaConfig(vocab_size=len(tokenizer), **TEXT_SIZE),
+        text_config=transformers.GemmaConfig(
+            vocab_size=len(tokenizer), tie_word_embeddings=False, **TEXT_SIZE
+        ),
         image_token_index=tokenizer.image_token_id,
         projection_dim=32,
         hidden_size=32,
+        tie_word_embeddings=False,
     )
     model = transformers.PaliGemmaForConditionalGeneration(config)
     return _save(folder, model, processor, model.lm_head, seed)
@@ -199,7 +208,7 @@ def _write_qwen(folder: Path, seed: int, family: str, vision: dict[str, Any]) ->
     )
     model = getattr(transformers, f"{family}ForConditionalGeneration")(config)
     _draw(model, seed)
-    _lean(model.lm_head, tokenizer)
+    _lean(model, tokenizer, model.lm_head)
     model.generation_config.eos_token_id = [2, ids("<|im_end|>")]
     model.generation_config.do_sample = True
     model.generation_config.temperature = 0.01
@@ -227,14 +236,16 @@ def write_blip(folder: Path, seed: int = 0) -> Path:
     special = {"pad_token_id": 0, "bos_token_id": 5, "eos_token_id": 3, "sep_token_id": 3}
     config = transformers.BlipConfig(
         vision_config=dict(VISION_SIZE),
-        text_config={**size, **special, "vocab_size": len(vocab), "encoder_hidden_size": 32},
+        text_config={**size, **special, "vocab_size": len(vocab), "encoder_hidden_size": 32,
+            "tie_word_embeddings": False},
+        tie_word_embeddings=False,
     )
     model = transformers.BlipForQuestionAnswering(config)
     processor = transformers.BlipProcessor(
         transformers.BlipImageProcessorPil(size={"height": 28, "width": 28}), tokenizer
     )
     _draw(model, seed)
-    _lean(model.text_decoder.cls.predictions.decoder, tokenizer)
+    _lean(model.text_decoder, tokenizer, model.text_decoder.cls.predictions.decoder)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder

@@ -178,10 +178,13 @@ def test_mplug_from_a_folder_in_modelscopes_layout(
     assert given == answers(tmp_path / "tiny")
     # another judge of the same name may not add to these answers
     write_tiny_checkpoint(tmp_path / "judge2", seed=1)
-    (tmp_path / "r/answers/mplug.jsonl").write_text("")
+    log = tmp_path / "r/answers/mplug.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:7]))
     ended = run(*words, "--weights", "judge=judge2", "--out", "r")
     assert ended.code == 5
     assert "weights.pytorch_model.bin" in ended.error
+    log.unlink()  # without answers there is nothing to mix
+    assert run(*words, "--weights", "judge=judge2", "--out", "r").code == 0
     ended = run(*words, "--weights", "judge=nowhere", "--out", "r3")
     assert ended.code == 4
     assert "modelscope download --model" in ended.error
