@@ -1,6 +1,8 @@
 """How long scoring takes: 1,065 made-up items x 4 tiles x 13 questions, all rules.
 
     python benchmarks/scoring.py
+
+Answers are random; only the time counts.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""`dpgbench doctor`: what this machine can run, what is missing, and the command that gets it."""
+"""`dpgbench doctor`: what this machine can run and what is missing; is a judge sound."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from dpgbench.cli.console import print_json, print_table
-from dpgbench.cli.options import AsJson
+from dpgbench.cli.options import AsJson, Device, Weights
 
 
 def register(app: typer.Typer) -> None:
@@ -13,18 +16,44 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Tell versions, device and memory, which weights are here, and how to get the rest."""
+def doctor(
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Test this judge; 'dpgbench judges' lists them.")
+    ] = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", help="The judge's precision.")] = "float32",
+    decode: Annotated[
+        str | None, typer.Option("--decode", help="mplug: beam (exact) or first-token.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="openai: address of the server.")
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option("--max-requests", help="openai: stop after so many requests.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell versions, device and memory, which weights are here, and how to get the rest.
+
+    With --judge: ask it about pictures with known answers, within about a minute; exit code 4 if
+    it is not sound.
+    """
+    if judge is None:
+        _examine_machine(as_json=as_json)
+        return
+    options = {"decode": decode, "base_url": base_url, "max_requests": max_requests}
+    _examine_judge(judge, weights or [], device, dtype, options, as_json=as_json)
+
+
+def _examine_machine(*, as_json: bool) -> None:
     from dpgbench.backends.checkup import examine
 
     findings = examine()
     if as_json:
         print_json(findings)
         return
-    machine = findings["machine"]
-    typer.echo(f"dpgbench {machine['dpgbench']}, Python {machine['python']}, {machine['platform']}")
-    for name, number in machine["packages"].items():
-        typer.echo(f"  {name} {number}")
+    _print_machine(findings["machine"])
     for device in findings["devices"]:
         memory = f", {device['memory_gib']} GiB" if device["memory_gib"] else ""
         typer.echo(f"device {device['name']}: {device['what']}{memory}")
@@ -34,3 +63,80 @@ def doctor(as_json: AsJson = False) -> None:
         for w in findings["weights"]
     ]
     print_table(["used by", "role", "state", "path, or the command that gets it"], rows)
+
+
+def _examine_judge(
+    name: str,
+    weights: list[str],
+    device: str,
+    dtype: str,
+    options: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    from dpgbench.backends.base import JudgeRequest, parse_weights
+    from dpgbench.backends.devices import check_dtype, find_device
+    from dpgbench.backends.judges import find_judge
+    from dpgbench.errors import SetupError
+    from dpgbench.jobs.self_test import CANNOT_RUN, examine_judge
+
+    entry = find_judge(name)
+    request = JudgeRequest(
+        name=entry.name,
+        weights=parse_weights(weights, entry.roles, entry.name),
+        device=find_device(device),
+        dtype=check_dtype(dtype),
+        options={option: value for option, value in options.items() if value is not None},
+    )
+    found = examine_judge(request)
+    if as_json:
+        print_json(found)
+    else:
+        _print_judge(found)
+    if not found["sound"]:
+        what = "cannot be tested here" if found["verdict"] == CANNOT_RUN else "is not sound"
+        raise SetupError(f"judge {found['judge']} {what}: {'; '.join(found['reasons'])}")
+
+
+def _print_judge(found: Mapping[str, Any]) -> None:
+    _print_machine(found["machine"])
+    typer.echo(f"\njudge {found['judge']} on {found['device']}, {found['dtype']}")
+    network = found["network"]
+    if network:
+        state = "as the reference" if network["sound"] else "NOT as the reference"
+        typer.echo(f"network: {state}, {network['questions']} golden questions")
+    if found["pictures"]:
+        _print_pictures(found["pictures"])
+    for warning in found["warnings"]:
+        typer.echo(f"note: {warning}")
+    typer.echo(f"verdict: {found['verdict']} ({found['seconds']:.0f} s)")
+
+
+def _print_pictures(pictures: Mapping[str, Any]) -> None:
+    low, high = pictures["interval"]
+    typer.echo(
+        f"{pictures['pictures']} pictures with known answers, half of the questions true; right: "
+        f"{_percent(pictures['accuracy'])} ({_percent(low)} to {_percent(high)})"
+    )
+    rows = [
+        [
+            name,
+            share["questions"],
+            _percent(share["accuracy"]),
+            _percent(share["accuracy_of_true"]),
+            _percent(share["accuracy_of_false"]),
+            _percent(share["yes_rate"]),
+        ]
+        for name, share in [("all", pictures), *pictures["l1"].items()]
+    ]
+    print_table(["", "questions", "right", "right of true", "right of false", "said yes"], rows)
+
+
+def _print_machine(machine: Mapping[str, Any]) -> None:
+    typer.echo(f"dpgbench {machine['dpgbench']}, Python {machine['python']}, {machine['platform']}")
+    for name, number in machine["packages"].items():
+        typer.echo(f"  {name} {number}")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}%"

@@ -55,9 +55,10 @@ def _print_pair(pair: Mapping[str, Any], rule: str) -> None:
         f"{pair['only_first_answered']} more, only {second} {pair['only_second_answered']} more"
     )
     rows = [_row("all", pair)]
-    for level in ("l1", "l2"):
-        indent = "  " if level == "l1" else "    "
-        rows += [_row(indent + name, entry) for name, entry in pair[level].items()]
+    for name, entry in pair["l1"].items():
+        rows.append(_row(f"  {name}", entry))
+        below = {l2: found for l2, found in pair["l2"].items() if l2.split("-")[0].strip() == name}
+        rows += [_row(f"    {l2}", found) for l2, found in below.items()]
     print_table(
         ["", "questions", "agreement", "kappa", "both yes", "only first", "only second", "neither"],
         rows,

@@ -163,6 +163,7 @@ def subject_of_answers(
     label = name or (", ".join(where.values()) if where else source.stem)
     subject = _fresh_subject("answers", label, identity, benchmark, num_tiles, out, source, choice)
     subject.manifest.generation = {"answers": source.name, "where": dict(where)}
+    subject.manifest.judges["replay"] = {"model": f"recorded answers ({source.name})"}
     subject.before_work = lambda current: _store_answers(current, answers)
     return subject
 

@@ -1,7 +1,6 @@
-"""Is a judge sound? Pictures of the embedded world with known answers, and mPLUG's golden values.
+"""Is a judge sound? Asked about pictures with known answers, and for mPLUG its golden values.
 
-Half of the questions are true of their picture and half are not, in each category, and the false
-ones are true of a picture that differs in one respect: reading the question alone gets half right.
+What a sound judge is, is decided here: a few numbers, with names. Nothing is written.
 """
 
 from __future__ import annotations
@@ -9,139 +8,118 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dpgbench.backends.base import UNTRAINED, Judge, JudgeAnswer, StreamingJudge, TileQuestions
+from dpgbench.backends.base import (
+    UNTRAINED,
+    Judge,
+    JudgeAnswer,
+    JudgeEntry,
+    JudgeRequest,
+    StreamingJudge,
+    TileQuestions,
+)
+from dpgbench.backends.checkup import weights
+from dpgbench.backends.judges import find_judge, load_judge
+from dpgbench.backends.mplug_golden import GoldenReport, check_golden
 from dpgbench.domain.score import verdict
 from dpgbench.domain.stats import intervals
+from dpgbench.errors import SetupError
 from dpgbench.jobs.ask import replies
+from dpgbench.jobs.exams import Probe, exams
 from dpgbench.jobs.failures import Failures
-from dpgbench.world import answer, hard_negative, questions, render, sample_scenes
-from dpgbench.world.scene import KINDS, Scene
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from dpgbench.store.manifest import environment
 
 log = logging.getLogger(__name__)
 
-NUM_SCENES: Final = 12
-SEED: Final = 20240308
-PICTURE_PX: Final = 512
-SECONDS: Final = 40.0
-"""After so long no further picture is begun: a judge that needs long is asked about fewer."""
+SECONDS: Final = 45.0
+"""So long after the start no further picture is begun: a slow judge is asked about fewer."""
 LEAST_ACCURACY: Final = 0.6
 """A judge below cannot be trusted with a score; guessing gives 0.5."""
 ALWAYS: Final = 0.98
 """A judge with this share of one answer gives no other."""
 MOST_INVALID: Final = 0.1
-
-
-class Probe(NamedTuple):
-    """A question with its true answer and its L1 category."""
-
-    text: str
-    truth: bool
-    category: str
-
-
-@dataclass(frozen=True)
-class Exam:
-    """One picture and its questions, as many true as false ones."""
-
-    name: str
-    scene: Scene
-    probes: tuple[Probe, ...]
-
-    def tile(self) -> TileQuestions:
-        """Return the picture, drawn, with the questions numbered from 1."""
-        image: Image = render(self.scene, PICTURE_PX)
-        qids = tuple(range(1, len(self.probes) + 1))
-        return TileQuestions(self.name, 0, image, qids, tuple(p.text for p in self.probes))
-
-
-@dataclass(frozen=True)
-class Tested:
-    """How a judge did.
-
-    Attributes:
-        sound: whether scores by this judge can mean something.
-        verdict: in a few words.
-        reasons: why it is not sound, a sentence each.
-        warnings: what to know although it is sound, a sentence each.
-    """
-
-    sound: bool
-    verdict: str
-    reasons: tuple[str, ...]
-    warnings: tuple[str, ...]
-    pictures: dict[str, Any]
-
-
-@cache
-def exams() -> tuple[Exam, ...]:
-    """Return the pictures, the same everywhere; kinds of scenes take turns."""
-    number = NUM_SCENES // len(KINDS)
-    by_kind = [list(islice(sample_scenes("heldout", SEED, kind), number)) for kind in KINDS]
-    scenes = [scene for group in zip(*by_kind, strict=True) for scene in group]
-    return tuple(Exam(f"scene_{n:02d}", scene, _probes(scene)) for n, scene in enumerate(scenes))
-
-
-def _probes(scene: Scene) -> tuple[Probe, ...]:
-    """Return a scene's own questions, each with one of its category that is false of it.
-
-    The false one is asked about a scene that was changed so that the true one fails there; a
-    question without such a partner is left out.
-    """
-    graph = questions(scene)
-    asked = {question.text for question in graph}
-    probes: list[Probe] = []
-    for question in graph:
-        category = question.category[0]
-        changed = (hard_negative(scene, question, graph, seed) for seed in range(4))
-        false = (
-            other.text
-            for near in changed
-            if near is not None
-            for other in questions(near)
-            if other.category[0] == category
-            and answer(other, scene) == "no"
-            and other.text not in asked
-        )
-        if partner := next(false, None):
-            asked.add(partner)
-            probes += [Probe(question.text, True, category), Probe(partner, False, category)]
-    return tuple(probes)
-
-
-def self_test(
-    judge: Judge | StreamingJudge, *, untrained: bool = False, seconds: float = SECONDS
-) -> Tested:
-    """Return how a judge does on the embedded world's pictures; says so on stderr as it goes.
-
-    Args:
-        judge: ready to answer.
-        untrained: the judge is known to have learnt nothing.
-        seconds: when to begin no further picture; the first is always asked.
-    """
-    start = time.monotonic()
-    failures = Failures()
-    given = _ask(judge, start + seconds, failures)
-    if not given:
-        reason = next(iter(failures.reasons.values()), "it gave no answer at all")
-        return Tested(False, "no answers", (f"nothing was answered: {reason}",), (), {})
-    pictures = _figures(given)
-    pictures["failures"] = dict(failures.reasons)
-    pictures["seconds"] = round(time.monotonic() - start, 1)
-    return _judge(pictures, untrained=untrained)
-
+CANNOT_RUN: Final = "cannot run"
+_MPLUG: Final = "dpgbench.backends.mplug_judge:"
 
 Given = Mapping[str, Mapping[int, JudgeAnswer]]
 """Answers by picture and question number."""
+Pairs = Sequence[tuple[Probe, JudgeAnswer]]
+
+
+class Finding(NamedTuple):
+    """Something wrong with a judge: in a word or two, and in a sentence."""
+
+    name: str
+    sentence: str
+
+
+def examine_judge(request: JudgeRequest) -> dict[str, Any]:
+    """Return whether the judge is sound, and why not: what `dpgbench doctor --judge --json` prints.
+
+    Raises:
+        UsageError: there is no such judge, or it has no such option.
+    """
+    start = time.monotonic()
+    entry = find_judge(request.name)
+    network = check_golden(request.device) if entry.target.startswith(_MPLUG) else None
+    found = _network_findings(network) if network else []
+    pictures: dict[str, Any] | None = None
+    described: dict[str, Any] = {}
+    try:
+        _refuse_to_fetch(entry, request)
+        judge = load_judge(request)
+        described = judge.describe()
+        pictures = ask_about_pictures(judge, start + SECONDS)
+        found += judge_pictures(pictures, untrained=entry.untrained)
+    except SetupError as error:
+        found.append(Finding(CANNOT_RUN, str(error)))
+    return {
+        "judge": request.label,
+        "device": request.device,
+        "dtype": request.dtype,
+        "untrained": entry.untrained,
+        "describe": described,
+        "sound": not found,
+        "verdict": found[0].name if found else "sound",
+        "reasons": [finding.sentence for finding in found],
+        "warnings": _warnings(pictures) if pictures else [],
+        "pictures": pictures,
+        "network": network._asdict() | {"sound": network.sound} if network else None,
+        "machine": environment(),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+
+
+def _refuse_to_fetch(entry: JudgeEntry, request: JudgeRequest) -> None:
+    """Raise where weights would be fetched: gigabytes that nobody asked this command for."""
+    for finding in weights():
+        needed = finding["used_by"] == entry.name and finding["role"] not in request.weights
+        if needed and not finding["present"]:
+            raise SetupError(
+                f"its weights are not on this machine; get them with '{finding['command']}', "
+                f"then say --weights {finding['role']}=FOLDER"
+            )
+
+
+def ask_about_pictures(judge: Judge | StreamingJudge, deadline: float) -> dict[str, Any]:
+    """Return how often the judge is right, over all and by category; progress on stderr.
+
+    Args:
+        judge: ready to answer.
+        deadline: `time.monotonic()` after which no further picture is begun; the first always is.
+
+    Raises:
+        SetupError: it answered nothing.
+    """
+    failures = Failures()
+    given = _ask(judge, deadline, failures)
+    if not given:
+        reason = next(iter(failures.reasons.values()), "it gave no answer at all")
+        raise SetupError(f"it answered no question: {reason}")
+    return {**_figures(given), "failures": dict(failures.reasons)}
 
 
 def _ask(judge: Judge | StreamingJudge, deadline: float, failures: Failures) -> Given:
@@ -159,7 +137,7 @@ def _ask(judge: Judge | StreamingJudge, deadline: float, failures: Failures) -> 
         for reply in replies(judge, tiles(), failures):
             if reply.error is not None:
                 failures.reasons[reply.item_id] = reply.error
-                log.warning("picture %s: %s", reply.item_id, reply.error)
+                log.warning("%s: %s", reply.item_id, reply.error)
             if reply.answers:
                 given.setdefault(reply.item_id, {}).update(reply.answers)
             progress.update(len(reply.answers))
@@ -167,74 +145,96 @@ def _ask(judge: Judge | StreamingJudge, deadline: float, failures: Failures) -> 
 
 
 def _figures(given: Given) -> dict[str, Any]:
-    """Return accuracy and share of yes, over all and by L1 category; intervals over pictures."""
-    asked = [exam for exam in exams() if exam.name in given]
-    pairs = [
-        (number, probe, given[exam.name][qid])
-        for number, exam in enumerate(asked)
-        for qid, probe in enumerate(exam.probes, 1)
-        if qid in given[exam.name]
+    """Return accuracy and share of yes; the interval is over pictures."""
+    pairs_by_picture: list[Pairs] = [
+        [
+            (probe, given[exam.name][qid])
+            for qid, probe in enumerate(exam.probes, 1)
+            if qid in given[exam.name]
+        ]
+        for exam in exams()
+        if exam.name in given
     ]
-    sums = np.zeros((2, len(asked), 1))
-    for number, probe, said in pairs:
-        sums[:, number, 0] += (verdict(said.text) == probe.truth, 1)
-    categories = sorted({probe.category for _, probe, _ in pairs})
+    right = np.array([[sum(_is_right(p, said) for p, said in x)] for x in pairs_by_picture])
+    asked = np.array([[len(pairs)] for pairs in pairs_by_picture])
+    pairs = [pair for of_picture in pairs_by_picture for pair in of_picture]
     return {
-        "pictures": len(asked),
+        "pictures": len(pairs_by_picture),
         "pictures_expected": len(exams()),
-        **_share([(probe, said) for _, probe, said in pairs]),
-        "interval": intervals(sums[0], sums[1])[0],
-        "right_of_true": _right([(p, s) for _, p, s in pairs if p.truth]),
-        "right_of_false": _right([(p, s) for _, p, s in pairs if not p.truth]),
-        "invalid": sum(said.invalid for _, _, said in pairs),
+        **_shares(pairs),
+        "interval": intervals(right.astype(np.float64), asked.astype(np.float64))[0],
+        "invalid": sum(said.invalid for _, said in pairs),
         "l1": {
-            category: _share([(p, s) for _, p, s in pairs if p.category == category])
-            for category in categories
+            category: _shares([pair for pair in pairs if pair[0].category == category])
+            for category in sorted({probe.category for probe, _ in pairs})
         },
     }
 
 
-def _share(pairs: Sequence[tuple[Probe, JudgeAnswer]]) -> dict[str, Any]:
-    yes = sum(verdict(said.text) for _, said in pairs)
-    return {"questions": len(pairs), "accuracy": _right(pairs), "yes_rate": yes / len(pairs)}
+def _shares(pairs: Pairs) -> dict[str, Any]:
+    """Return the share of right answers: of all questions, and of those with either truth."""
+    return {
+        "questions": len(pairs),
+        "accuracy": _accuracy(pairs),
+        "accuracy_of_true": _accuracy([pair for pair in pairs if pair[0].truth]),
+        "accuracy_of_false": _accuracy([pair for pair in pairs if not pair[0].truth]),
+        "yes_rate": sum(verdict(said.text) for _, said in pairs) / len(pairs),
+    }
 
 
-def _right(pairs: Sequence[tuple[Probe, JudgeAnswer]]) -> float | None:
-    right = sum(verdict(said.text) == probe.truth for probe, said in pairs)
-    return right / len(pairs) if pairs else None
+def _accuracy(pairs: Pairs) -> float | None:
+    return sum(_is_right(*pair) for pair in pairs) / len(pairs) if pairs else None
 
 
-def _judge(pictures: dict[str, Any], *, untrained: bool) -> Tested:
-    """Return the verdict on the judge."""
-    accuracy, yes_rate = pictures["accuracy"], pictures["yes_rate"]
-    found: dict[str, str] = {}
-    if untrained:
-        found["untrained"] = UNTRAINED
-    if not ALWAYS > yes_rate > 1 - ALWAYS:
-        word = "yes" if yes_rate > 0.5 else "anything but yes"
-        found[f"always {word}"] = f"it says {word} to {_percent(max(yes_rate, 1 - yes_rate))}"
+def _is_right(probe: Probe, said: JudgeAnswer) -> bool:
+    return verdict(said.text) == probe.truth
+
+
+def judge_pictures(pictures: Mapping[str, Any], *, untrained: bool) -> list[Finding]:
+    """Return what is wrong with a judge that did so; the gravest first."""
+    found = [Finding("untrained", UNTRAINED)] if untrained else []
+    yes_rate = pictures["yes_rate"]
+    if yes_rate >= ALWAYS:
+        found.append(Finding("always yes", f"it says yes to {_percent(yes_rate)}; half are true"))
+    if yes_rate <= 1 - ALWAYS:
+        found.append(Finding("never yes", f"it says yes to {_percent(yes_rate)}; half are true"))
     if pictures["invalid"] > MOST_INVALID * pictures["questions"]:
-        found["invalid"] = f"{pictures['invalid']} answers are neither yes nor no"
-    if accuracy < LEAST_ACCURACY or pictures["interval"][0] <= 0.5:
+        sentence = f"{pictures['invalid']} answers are neither yes nor no"
+        found.append(Finding("invalid answers", sentence))
+    if pictures["accuracy"] < LEAST_ACCURACY or pictures["interval"][0] <= 0.5:
         low, high = map(_percent, pictures["interval"])
-        found["guessing"] = f"{_percent(accuracy)} are right ({low} to {high}); guessing gives 50%"
-    warnings = [
+        right = f"{_percent(pictures['accuracy'])} are right ({low} to {high})"
+        found.append(Finding("guessing", f"{right}; guessing gives 50%"))
+    return found
+
+
+def _network_findings(network: GoldenReport) -> list[Finding]:
+    if network.sound:
+        return []
+    if network.error:
+        what = f"mPLUG's network cannot be run here: {network.error}"
+    else:
+        what = (
+            f"mPLUG's network computes something else here than its reference: of "
+            f"{network.questions} golden questions {network.other_tokens} have other tokens, "
+            f"{network.other_answers} other answers, {network.other_scores} other scores"
+        )
+    advice = "install the versions of constraints.txt (torch, transformers)"
+    return [Finding("broken installation", f"{what}; {advice}")]
+
+
+def _warnings(pictures: Mapping[str, Any]) -> list[str]:
+    """Return what to know of a judge although it may be sound, a sentence each."""
+    found = [
         f"no better than guessing on {name}: {_percent(share['accuracy'])} of {share['questions']}"
         for name, share in pictures["l1"].items()
         if share["accuracy"] < LEAST_ACCURACY
     ]
-    if pictures["pictures"] < pictures["pictures_expected"]:
-        warnings.append(
-            f"asked about {pictures['pictures']} of {pictures['pictures_expected']} pictures only"
-        )
-    verdict_ = next(iter(found), "sound")
-    return Tested(not found, verdict_, tuple(found.values()), tuple(warnings), pictures)
+    missing = pictures["pictures_expected"] - pictures["pictures"]
+    return found + [f"{missing} of {pictures['pictures_expected']} pictures not asked"] * (
+        missing > 0
+    )
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}%"
-
-
-def as_dict(tested: Tested) -> dict[str, Any]:
-    """Return the outcome as plain data."""
-    return asdict(tested)

@@ -1,0 +1,229 @@
+// Two models side by side: paired differences, and the items on which they differ.
+"use strict";
+var Dpg = globalThis.Dpg || {};
+(function () {
+  const { el, svg, points, signed } = Dpg;
+  const SIZE = 10;
+  let page = 0;
+
+  function sides(data, state) {
+    const view = Dpg.model.view(data.sets, state);
+    const rows = data.rows.map((row, place) => ({ ...row, place }))
+      .filter((row) => row.rule === view.rule && (!state.judge || row.judge === view.judge));
+    if (rows.length < 2) return { rows };
+    const named = (name) => rows.find((row) => row.name === name);
+    const first = named(state.first) || rows.find((row) => row.name !== state.second);
+    const second = named(state.second) || rows.find((row) => row !== first);
+    return { rows, first, second };
+  }
+
+  const reasons = (data, first, second) => data.facts
+    .map((fact, n) => ({ ...fact, one: first.facts[n], two: second.facts[n] }))
+    .filter(({ one, two }) => one[0] !== two[0]);
+
+  // A comparison is kept once, the better first: turned round where it is asked for the other way.
+  function find(data, first, second) {
+    const wanted = data.comparisons.find(({ rows }) => rows[0] === first.place && rows[1] === second.place);
+    if (wanted) return wanted.overall ? wanted : null;
+    const other = data.comparisons.find(({ rows }) => rows[1] === first.place && rows[0] === second.place);
+    return other && other.overall ? turned(other) : null;
+  }
+
+  const turn = ([a, b, gap, low, high, ...rest]) => [b, a, -gap, -high, -low, ...rest];
+
+  function turned({ items, overall, outcomes, l1, l2 }) {
+    const all = (level) => level.map(([name, ...rest]) => [name, ...turn(rest)]);
+    return { items, overall: turn(overall), outcomes: [...outcomes].reverse(), l1: all(l1), l2: all(l2) };
+  }
+  Dpg.turned = turned;
+
+  // An interval of a difference on a line from -reach to +reach.
+  function whisker([, , gap, low, high], reach) {
+    const x = (points) => 50 + Math.max(-48, Math.min(48, (48 * points) / reach));
+    return svg("svg", { class: "dot", viewBox: "0 0 100 16", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("path", { class: "grid zero", d: "M50 0V16" }),
+      svg("path", { class: "whisker", d: `M${x(low)} 8H${x(high)}M${x(low)} 4V12M${x(high)} 4V12` }),
+      svg("path", { class: "point", d: `M${x(gap)} 8h.01` }));
+  }
+
+  const range = ([, , , low, high]) => `[${signed(low, 1)}, ${signed(high, 1)}]`;
+
+  function line(name, cells, reach, adjusted) {
+    const [a, b, gap, low, high, p] = cells;
+    const sure = (adjusted ?? p) < 0.05;
+    return el("tr", { class: sure ? "sure" : null }, el("th", { scope: "row", dir: "auto" }, name),
+      el("td", { class: "num" }, points(a)), el("td", { class: "num" }, points(b)),
+      el("td", { class: "num" }, el("strong", {}, signed(gap)), el("span", { class: "ends" }, range(cells))),
+      el("td", { class: "plot" }, whisker(cells, reach)),
+      el("td", { class: "num" }, Dpg.chance(p)),
+      el("td", { class: "num" }, adjusted === undefined ? "—" : Dpg.chance(adjusted)),
+      el("td", {}, low <= 0 && high >= 0 && !sure ? "no" : sure ? "yes" : "not after Holm"));
+  }
+
+  function table(found, first, second) {
+    const every = [found.overall, ...found.l1.map((c) => c.slice(1)), ...found.l2.map((c) => c.slice(1))];
+    const reach = Math.max(1, ...every.map((c) => Math.max(Math.abs(c[3]), Math.abs(c[4]))));
+    const heads = ["Part", Dpg.short(first.name, 30), Dpg.short(second.name, 30), "Difference",
+      `${signed(-reach, 0)} to ${signed(reach, 0)}`, "p", "p, Holm", "Told apart"];
+    const body = (name, rows) => el("tbody", {}, el("tr", { class: "level" },
+      el("th", { colspan: 8, scope: "rowgroup" }, name)), rows);
+    const level = (categories) => categories.map(([name, a, b, gap, low, high, p, adjusted]) =>
+      line(name, [a, b, gap, low, high, p], reach, adjusted));
+    return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Paired differences" },
+      el("table", { class: "pairs differences" },
+        el("caption", {}, `${Dpg.short(first.name, 40)} less ${Dpg.short(second.name, 40)}, in points, on `
+          + `${found.items} items that both have`),
+        el("thead", {}, el("tr", {}, heads.map((head, n) => el("th", { scope: "col", dir: "auto",
+          class: [1, 2, 3, 5, 6].includes(n) ? "num" : n === 4 ? "plot" : null }, head)))),
+        el("tbody", {}, line("overall", found.overall, reach)),
+        found.l1.length ? body("Categories (L1)", level(found.l1)) : null,
+        found.l2.length ? body("Finer categories (L2)", level(found.l2)) : null));
+  }
+
+  function verdict(found, first, second) {
+    const [, , gap, low, high, p] = found.overall;
+    const [wins, ties, losses] = found.outcomes;
+    const apart = low > 0 || high < 0;
+    const [ahead, behind] = gap >= 0 ? [first, second] : [second, first];
+    const says = apart
+      ? [el("bdi", {}, Dpg.short(ahead.name, 60)), " is ahead of ", el("bdi", {}, Dpg.short(behind.name, 60)),
+        ` by ${Math.abs(gap).toFixed(2)} points ${range(found.overall)}, ${Dpg.chance(p)}.`]
+      : [`These items cannot tell the two apart: ${signed(gap)} points ${range(found.overall)}, ${Dpg.chance(p)}.`];
+    return [el("p", { class: "finding", role: "status" }, says),
+      el("p", { class: "hint" }, `Item by item, ${Dpg.short(first.name, 60)} is better on ${wins}, `
+        + `the two are equal on ${ties}, ${Dpg.short(second.name, 60)} is better on ${losses}.`)];
+  }
+
+  function warning(told) {
+    if (!told.length) return el("p", { class: "hint" },
+      "Comparable: benchmark, items, judge, rule, seeds, size and coverage are alike.");
+    const decides = told.some((reason) => reason.decides);
+    return el("div", { class: "notice" },
+      el("p", {}, el("strong", {}, decides ? "These two cannot be compared." : "Not strictly comparable.")),
+      el("ul", {}, told.map(({ label, one, two }) => el("li", {}, `${label}: ${one[1]} / ${two[1]}`))));
+  }
+
+  // Items that both have, by how much the first is ahead.
+  function gaps(data, first, second) {
+    const set = data.sets.find((s) => [first, second].every((row) => s.runs.some((r) => r.index === row.run)));
+    if (!set) return null;
+    const runs = [first, second].map((row) => set.runs.find((r) => r.index === row.run));
+    const both = runs.map((run, n) => Dpg.model.scores(set, run, [first, second][n].judge, first.rule));
+    const known = set.ids.map((_, item) => item).filter((item) => both[0][item] !== null && both[1][item] !== null);
+    const list = known.map((item) => ({ item, a: both[0][item], b: both[1][item], gap: both[0][item] - both[1][item] }));
+    return { set, runs, list };
+  }
+
+  const ORDERS = { first: (x) => -x.gap, second: (x) => x.gap, most: (x) => -Math.abs(x.gap) };
+
+  function card(found, n, item, row, tiles) {
+    const { set, runs } = found;
+    const run = runs[n];
+    const scores = tiles.map(Dpg.model.tileScore);
+    return el("figure", { class: "card side" },
+      el("figcaption", {}, el("span", { class: `swatch c${run.colour}`, "aria-hidden": "true" }),
+        el("bdi", {}, Dpg.short(run.name, 60)), " ",
+        el("strong", {}, points(Dpg.model.scores(set, run, row.judge, row.rule)[item]))),
+      Dpg.tiles(set, run, item, scores, 0, (tile) => {
+        Dpg.address.set({ item: set.ids[item], model: run.name, tile }, true);
+        Dpg.showItem(true);
+      }));
+  }
+
+  function together(found, item, rows) {
+    const { set, runs } = found;
+    const questions = set.questions[item].map(Dpg.model.question);
+    const tiles = runs.map((run, n) => {
+      const text = Dpg.model.states(run, rows[n].judge, rows[n].rule, item);
+      return text ? Dpg.model.tilesOf(text, run.tiles) : [];
+    });
+    const fate = (n, place) => {
+      const told = Dpg.fate(tiles[n].map((tile) => tile[place]).join(""));
+      return el("td", {}, el("span", { class: `m ${told.name}` }, `${told.sign} ${told.word}`));
+    };
+    const both = tiles.every((list) => list.length);
+    return el("article", { class: "pair", id: "pair" },
+      el("h4", {}, el("bdi", {}, set.ids[item])),
+      el("blockquote", { class: "prompt", dir: "auto", tabindex: 0, "aria-label": "Prompt" }, set.prompts[item]),
+      el("div", { class: "beside" }, rows.map((row, n) => card(found, n, item, row, tiles[n]))),
+      both && questions.length ? el("div", { class: "scroll", role: "region", tabindex: 0,
+        "aria-label": "Questions, both models" }, el("table", { class: "answers" },
+        el("caption", { class: "sr" }, "Questions with the answers about both models’ tiles"),
+        el("thead", {}, el("tr", {}, ["No.", "Question", ...runs.map((run) => Dpg.short(run.name, 30))]
+          .map((head) => el("th", { scope: "col", dir: "auto" }, head)))),
+        el("tbody", {}, questions.map((q, place) => el("tr", {}, el("td", {}, String(q.qid)),
+          el("th", { scope: "row", dir: "auto" }, q.text), fate(0, place), fate(1, place)))))) : null);
+  }
+
+  function itemList(data, first, second, state, again) {
+    const found = gaps(data, first, second);
+    if (!found || !found.list.length) return [];
+    const key = ORDERS[state.lead] ? state.lead : "most";
+    const list = found.list.sort((x, y) => ORDERS[key](x) - ORDERS[key](y) || x.item - y.item);
+    page = Math.min(page, Math.ceil(list.length / SIZE) - 1);
+    const some = list.slice(page * SIZE, (page + 1) * SIZE);
+    const at = found.set.ids.indexOf(state.pair);
+    const chosen = list.some((entry) => entry.item === at) ? at : some[0].item;
+    const pick = (value, text) => el("button", { type: "button", class: "chip", "aria-pressed": String(key === value),
+      click: () => { page = 0; Dpg.address.set({ lead: value === "most" ? "" : value, pair: "" }); } }, text);
+    return [el("h3", {}, "Items by difference"),
+      el("div", { class: "chips", role: "group", "aria-label": "Order" }, pick("most", "largest difference"),
+        pick("first", `${Dpg.short(first.name, 30)} ahead`), pick("second", `${Dpg.short(second.name, 30)} ahead`)),
+      el("div", { class: "two" },
+        el("div", {}, el("ol", { class: "entries" }, some.map(({ item, a, b, gap }) => {
+          const id = found.set.ids[item];
+          return el("li", {}, el("a", { href: Dpg.address.link({ pair: id }),
+            "aria-current": item === chosen ? "true" : null, click: (event) => {
+              if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+              event.preventDefault();
+              Dpg.address.set({ first: first.name, second: second.name, pair: id });
+            } }, el("span", { class: "id" }, el("bdi", {}, Dpg.short(id, 60))),
+          el("span", { class: "value" }, signed(gap, 1)),
+          el("span", { class: "snippet" }, `${points(a, 1)} and ${points(b, 1)}`)));
+        })), list.length > SIZE ? Dpg.pager(list.length, SIZE, page, (to) => { page = to; again(); }, "differences") : null),
+        together(found, chosen, [first, second]))];
+  }
+
+  const WATCHED = ["first", "second", "pair", "lead", "rule", "judge", "benchmark"];
+
+  Dpg.compare = function (data) {
+    const section = document.getElementById("compare");
+    if (!section || data.rows.length < 2) return;
+    const place = section.querySelector("[data-compare]");
+    let drawn = false;
+    function draw() {
+      const state = Dpg.address.get();
+      const { rows, first, second } = sides(data, state);
+      section.hidden = !first || !second;
+      if (section.hidden) return;
+      const names = [...new Set(rows.map((row) => row.name))].map((name) => [name, name]);
+      const focused = section.contains(document.activeElement) ? document.activeElement : null;
+      const mark = focused && (focused.name ? `[name="${focused.name}"]`
+        : focused.getAttribute("aria-label") ? `[aria-label="${focused.getAttribute("aria-label")}"]`
+          : focused.matches("a") ? "a[aria-current]" : ".chip[aria-pressed=true]");
+      const change = (key) => (value) => { page = 0; Dpg.address.set({ [key]: value, pair: "" }); };
+      const told = reasons(data, first, second);
+      const found = find(data, first, second);
+      place.replaceChildren(
+        el("div", { class: "filters" }, Dpg.select("first", "First", names, first.name, change("first")),
+          Dpg.select("second", "Second", names, second.name, change("second")),
+          el("button", { type: "button", class: "plain", click: () => {
+            page = 0;
+            Dpg.address.set({ first: second.name, second: first.name });
+          } }, "Swap")),
+        el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}`), warning(told),
+        ...(found ? [...verdict(found, first, second), table(found, first, second)] : []),
+        ...(found ? itemList(data, first, second, state, draw) : []));
+      const again = mark && place.querySelector(mark);
+      if (again) again.focus({ preventScroll: true });
+    }
+    Dpg.address.listen((state, changed) => {
+      if (drawn && !WATCHED.some((key) => changed.has(key))) return;
+      drawn = true;
+      draw();
+      if (changed.has("pair") && state.pair && changed.size > 2) {
+        section.scrollIntoView({ block: "start" });
+      }
+    });
+  };
+})();

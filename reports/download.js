@@ -1,0 +1,50 @@
+// Tables to take along, made from what the page holds: works from a file, asks nobody.
+"use strict";
+var Dpg = globalThis.Dpg || {};
+(function () {
+  function cell(value) {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+  }
+
+  Dpg.csv = (rows) => rows.map((row) => row.map(cell).join(",")).join("\n") + "\n";
+
+  // Every result of every item: a row for each run, judge and rule.
+  Dpg.itemTable = function (data) {
+    const rows = [["item_id", "source", "run", "model", "judge", "rule", "score", "tile_scores"]];
+    for (const set of data.sets) {
+      for (const run of set.runs) {
+        for (const [judge, known] of Object.entries(run.judges)) {
+          for (const rule of Object.keys(known.rules)) {
+            const scores = Dpg.model.scores(set, run, judge, rule);
+            set.ids.forEach((id, item) => {
+              const text = Dpg.model.states(run, judge, rule, item);
+              if (!text) return;
+              const tiles = scores[item] === null ? [] : Dpg.model.tilesOf(text, run.tiles).map(Dpg.model.tileScore);
+              rows.push([id, set.sources[set.source[item]], run.run, run.name, judge, rule, scores[item], tiles.join(" ")]);
+            });
+          }
+        }
+      }
+    }
+    return rows;
+  };
+
+  function save(name, type, text) {
+    const address = URL.createObjectURL(new Blob([text], { type }));
+    const link = Dpg.el("a", { href: address, download: name });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(address), 10000);
+  }
+
+  Dpg.downloads = function (data) {
+    const place = document.querySelector("[data-downloads]");
+    if (!place) return;
+    const button = (text, act) => Dpg.el("button", { type: "button", class: "plain", click: act }, text);
+    place.append(
+      button("items.csv", () => save("items.csv", "text/csv", Dpg.csv(Dpg.itemTable(data)))),
+      button("answers.json", () => save("answers.json", "application/json", JSON.stringify(data))));
+  };
+})();

@@ -1,0 +1,11 @@
+// Starts the page's parts on its data, the address last, so that each hears what is chosen.
+"use strict";
+(function () {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  Dpg.data = data;
+  Dpg.boards();
+  Dpg.items(data);
+  Dpg.compare(data);
+  Dpg.downloads(data);
+  Dpg.address.start();
+})();
