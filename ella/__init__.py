@@ -34,20 +34,32 @@ if TYPE_CHECKING:
         TextEncoder,
         TransformersTextEncoder,
     )
+    from ella.training.config import TrainConfig
+    from ella.training.data import FolderPairs, ImagePairs
+    from ella.training.errors import ResumeError, TrainingDataError, TrainingError
+    from ella.training.run import new_connector, train_connector
 
 _MODULE_OF = {
     "ConnectorConfig": "ella.config",
     "ConnectorFileError": "ella.errors",
     "Ella": "ella.pipeline",
     "EllaError": "ella.errors",
+    "FolderPairs": "ella.training.data",
+    "ImagePairs": "ella.training.data",
     "Length": "ella.text_encoder",
     "PrecisionWarning": "ella.text_encoder",
+    "ResumeError": "ella.training.errors",
     "T5TextEncoder": "ella.text_encoder",
     "TextEncoder": "ella.text_encoder",
     "TextEncoderError": "ella.errors",
     "TimestepAwareSemanticConnector": "ella.connector",
+    "TrainConfig": "ella.training.config",
+    "TrainingDataError": "ella.training.errors",
+    "TrainingError": "ella.training.errors",
     "TransformersTextEncoder": "ella.text_encoder",
     "UnsupportedPipelineError": "ella.errors",
+    "new_connector": "ella.training.run",
+    "train_connector": "ella.training.run",
 }
 
 __all__ = [
@@ -55,14 +67,22 @@ __all__ = [
     "ConnectorFileError",
     "Ella",
     "EllaError",
+    "FolderPairs",
+    "ImagePairs",
     "Length",
     "PrecisionWarning",
+    "ResumeError",
     "T5TextEncoder",
     "TextEncoder",
     "TextEncoderError",
     "TimestepAwareSemanticConnector",
+    "TrainConfig",
+    "TrainingDataError",
+    "TrainingError",
     "TransformersTextEncoder",
     "UnsupportedPipelineError",
+    "new_connector",
+    "train_connector",
 ]
 
 

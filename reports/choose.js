@@ -8,12 +8,16 @@ Dpg.boards = function () {
   const none = document.querySelector("[data-none]");
   const parts = ["benchmark", "judge", "rule"];
 
+  const fits = (board, state) =>
+    parts.every((part) => !state[part] || board.dataset[part] === state[part]);
+
   function apply(state) {
     let shown = 0;
     for (const board of boards) {
-      board.hidden = parts.some((part) => state[part] && board.dataset[part] !== state[part]);
+      board.hidden = !fits(board, state);
       shown += !board.hidden;
     }
+    for (const other of document.querySelectorAll("div.lengths")) other.hidden = !fits(other, state);
     none.hidden = shown > 0;
     const words = (state.find || "").toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of document.querySelectorAll("table[data-filterable] tr[data-text]")) {

@@ -85,9 +85,10 @@ var Dpg = globalThis.Dpg || {};
     const [wins, ties, losses] = found.outcomes;
     const apart = low > 0 || high < 0;
     const [ahead, behind] = gap >= 0 ? [first, second] : [second, first];
+    const lead = gap >= 0 ? found.overall : turn(found.overall);
     const says = apart
       ? [el("bdi", {}, Dpg.short(ahead.name, 60)), " is ahead of ", el("bdi", {}, Dpg.short(behind.name, 60)),
-        ` by ${Math.abs(gap).toFixed(2)} points ${range(found.overall)}, ${Dpg.chance(p)}.`]
+        ` by ${lead[2].toFixed(2)} points ${range(lead)}, ${Dpg.chance(p)}.`]
       : [`These items cannot tell the two apart: ${signed(gap)} points ${range(found.overall)}, ${Dpg.chance(p)}.`];
     return [el("p", { class: "finding", role: "status" }, says),
       el("p", { class: "hint" }, `Item by item, ${Dpg.short(first.name, 60)} is better on ${wins}, `

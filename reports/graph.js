@@ -2,7 +2,7 @@
 "use strict";
 var Dpg = globalThis.Dpg || {};
 (function () {
-  const WIDTH = 184, HEIGHT = 42, GAP_X = 38, GAP_Y = 10, MARGIN = 3;
+  const WIDTH = 190, HEIGHT = 42, GAP_X = 38, GAP_Y = 10, MARGIN = 3;
 
   const left = (q) => MARGIN + q.column * (WIDTH + GAP_X);
   const top = (q) => MARGIN + q.row * (HEIGHT + GAP_Y);
@@ -39,9 +39,9 @@ var Dpg = globalThis.Dpg || {};
     return Dpg.svg("g", { class: `node ${fate.name}`, "data-qid": q.qid, ...over(q) },
       Dpg.svg("title", {}, `${q.qid}. ${q.text} ${fate.word}`),
       Dpg.svg("rect", { x, y, width: WIDTH, height: HEIGHT, rx: 6 }),
-      Dpg.svg("text", { x: x + 9, y: y + 17, class: "fate" },
-        Dpg.svg("tspan", { class: "qid" }, `${q.qid} `), `${fate.sign} ${fate.word}`),
-      Dpg.svg("text", { x: x + 9, y: y + 33, class: "subject" }, Dpg.short(q.subject || q.text, 27)));
+      Dpg.svg("text", { x: x + 9, y: y + 17, class: "subject" },
+        Dpg.svg("tspan", { class: "qid" }, `${q.qid}`), ` ${Dpg.short(q.subject || q.text, 26)}`),
+      Dpg.svg("text", { x: x + 9, y: y + 34, class: "fate" }, `${fate.sign} ${fate.word}`));
   }
 
   // `letters(q)` gives the letters of question number `place`; `over(q)` listeners of its box.

@@ -3,7 +3,7 @@
 var Dpg = globalThis.Dpg || {};
 (function () {
   const { el, points } = Dpg;
-  const GRIDS = { 1: "one", 2: "two", 4: "four" };
+  const GRIDS = { 1: "one", 2: "pairwise", 4: "four" };
 
   // The prompt with the words marked that its questions ask about.
   function prompt(text, questions) {

@@ -8,4 +8,9 @@
   Dpg.compare(data);
   Dpg.downloads(data);
   Dpg.address.start();
+  for (const link of document.querySelectorAll("nav a[data-script]")) {
+    link.hidden = document.querySelector(link.hash).hidden;
+  }
+  const sample = document.querySelector("nav a[data-sample]");
+  if (sample) sample.hidden = document.getElementById("gallery").hidden;
 })();

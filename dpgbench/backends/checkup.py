@@ -57,7 +57,12 @@ def weights() -> list[dict[str, Any]]:
             _in_hub_cache(ELLA_REPOSITORY, f"{T5_FOLDER}/config.json"),
             f"hf download {ELLA_REPOSITORY} --include '{T5_FOLDER}/*'",
         ),
-        _finding("mplug", "judge", _mplug(), f"modelscope download --model {MPLUG_MODEL}"),
+        _finding(
+            "mplug",
+            "judge",
+            _mplug(),
+            f"modelscope download --model {MPLUG_MODEL} --local_dir FOLDER",
+        ),
     ]
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
-from dpgbench.backends.base import JudgeAnswer
+from dpgbench.backends.base import JudgeAnswer, TileQuestions
 from dpgbench.backends.hf_files import loading, one_line
 from dpgbench.backends.hf_prefix import ImagePrefix
 from dpgbench.backends.hf_prompting import Prompted, Prompter
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 WayName = Literal["keys", "features", "plain"]
 
+_WAYS: tuple[WayName, ...] = ("keys", "features", "plain")
 _QUESTIONS_AT_ONCE = 32
 _TRIED = ("Is there a cat?", "Are the two large dogs on the left of the red house brown?")
 _COMPARED = 10  # of the likeliest first tokens
@@ -54,20 +56,19 @@ class ImageTextAnswerer:
         """How questions are put."""
         return self.prompter.prompt
 
-    def answer(
-        self, images: Sequence[Image], questions: Sequence[Sequence[str]]
-    ) -> list[list[JudgeAnswer]]:
-        """Return the answers to each image's questions."""
-        return [
-            self._about_one(image, asked) if asked else []
-            for image, asked in zip(images, questions, strict=True)
-        ]
+    def prepare(self, image: Image) -> Any:
+        """Return an image as the network reads it; called in worker threads."""
+        return self.prompter.images.prepare(image)
 
-    def _about_one(self, image: Image, questions: Sequence[str]) -> list[JudgeAnswer]:
+    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
+        """Return the answers for each tile, in the order of its questions."""
+        return [self._about(tile) if tile.questions else [] for tile in tiles]
+
+    def _about(self, tile: TileQuestions) -> list[JudgeAnswer]:
         import torch
 
         with torch.inference_mode():
-            prompted = self.prompter.rows(image, questions)
+            prompted = self.prompter.rows(tile.image, tile.questions, tile.prepared)
             said = list(self._speak(prompted, self.way))
             return [answer for spoken in said for answer in self.speech.answers(spoken)]
 
@@ -101,6 +102,7 @@ class ImageTextAnswerer:
         return (OnceSeen if name == "features" else Plain)(self.model, self.speech, image)
 
     def _find_way(self, judge: str) -> WayName:
+        """Return the first way that says about a picture what `Plain` says, asked singly."""
         import torch
 
         with torch.inference_mode():
@@ -108,37 +110,40 @@ class ImageTextAnswerer:
             _require_image(judge, prompted, self.prompter.image_ids)
             wanted = [
                 spoken
-                for row in prompted.rows
-                for spoken in self._speak(Prompted([row], prompted.images[:1]), "plain")
+                for row, image in zip(prompted.rows, cycle(prompted.images), strict=False)
+                for spoken in self._speak(Prompted([row], [image]), "plain")
             ]
-            if not prompted.one_image:
-                return "plain"
-            ways: tuple[WayName, ...] = ("keys", "features")
-            for name in ways:
+            for name in _WAYS:
                 try:
                     said = list(self._speak(prompted, name))
-                except Exception as error:  # another library's model: whatever it is, not this way
+                except Exception as error:  # a model nobody has run: whatever it is, not this way
                     log.debug("judge %s: not by %s: %s", judge, name, one_line(error))
                     continue
                 if self._alike(said, wanted):
-                    log.debug("judge %s: images are read once (%s)", judge, name)
+                    log.debug("judge %s: asked by %s", judge, name)
                     return name
-                log.debug("judge %s: not by %s: it says something else", judge, name)
-        log.info("judge %s: an image is read anew for each question", judge)
+                log.debug("judge %s: by %s it says something else", judge, name)
+        log.info("judge %s: its answers depend on the batch; it is asked singly", judge)
+        self.at_once = 1
         return "plain"
 
     def _alike(self, said: Sequence[Spoken], wanted: Sequence[Spoken]) -> bool:
-        """Return whether the same words were said, with about the same probabilities."""
+        """Return whether the likeliest first tokens are about as likely, and the words the same.
+
+        Words are compared in float32 only: in less, a close call may fall either way.
+        """
         import torch
 
-        words = [answer.text for spoken in said for answer in self.speech.answers(spoken)]
-        wanted_words = [answer.text for spoken in wanted for answer in self.speech.answers(spoken)]
         ours = torch.cat([spoken.first_logits for spoken in said]).float().log_softmax(-1)
         theirs = torch.cat([spoken.first_logits for spoken in wanted]).float().log_softmax(-1)
         likely = theirs.topk(_COMPARED).indices
-        furthest = (ours - theirs).gather(-1, likely).abs().max()
+        furthest = float((ours - theirs).gather(-1, likely).abs().max())
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return words == wanted_words and bool(furthest < _TOLERANCE[dtype])
+        words, wanted_words = (
+            [text for spoken in by for text in self.speech.texts(spoken.token_ids)]
+            for by in (said, wanted)
+        )
+        return furthest < _TOLERANCE[dtype] and (dtype != "float32" or words == wanted_words)
 
 
 def _speech(model: Any, tokenizer: Any) -> Speech:

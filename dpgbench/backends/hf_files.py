@@ -136,13 +136,14 @@ def _fetch(repository: str, revision: str | None) -> Path:
 
 @contextlib.contextmanager
 def loading(judge: str) -> Iterator[None]:
-    """Turn what a library raises about a model's files into one line.
+    """Turn what a library raises about a model's files into one line, and keep its warnings back.
 
     Raises:
         SetupError: names the judge, the reason and a remedy.
     """
     try:
-        yield
+        with _quiet():
+            yield
     except DpgBenchError:
         raise
     except ImportError as error:
@@ -161,6 +162,19 @@ def loading(judge: str) -> Iterator[None]:
             f"judge {judge} cannot be loaded: a safetensors file is cut off or damaged "
             f"({one_line(error)}); fetch it again"
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' log: a table of weights, advice about packages."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def one_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.backends.hf_blip import BlipAnswerer
@@ -11,6 +11,9 @@ from dpgbench.backends.hf_chat import ImageTextAnswerer
 from dpgbench.backends.hf_files import find_files
 from dpgbench.backends.hf_load import find_family, load_model, load_processor
 from dpgbench.backends.hf_speech import DECODE, P_YES
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class HfJudge:
@@ -43,8 +46,10 @@ class HfJudge:
             "dtype": self.request.dtype,
         }
 
+    def prepare(self, image: Image) -> Any:
+        """Return an image as the network reads it; called in worker threads."""
+        return self.answerer.prepare(image)
+
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile, in the order of its questions."""
-        return self.answerer.answer(
-            [tile.image for tile in tiles], [tile.questions for tile in tiles]
-        )
+        return self.answerer.ask(tiles)

@@ -77,15 +77,18 @@ def load_model(files: ModelFiles, family: Family, request: JudgeRequest) -> Any:
             files.folder,
             dtype=getattr(torch, request.dtype),
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told of, and refused below
             output_loading_info=True,
             **place,
             **_LOCAL,
         )
-    lacking = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
+    mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
+    lacking = sorted({*report["missing_keys"], *mismatched})
     if lacking:
         raise SetupError(
-            f"judge {files.judge}: its safetensors lack {len(lacking)} of the network's weights "
-            f"({shortened(lacking, 3)}); fetch it again, or upgrade transformers"
+            f"judge {files.judge}: its safetensors lack {len(lacking)} of the network's weights, "
+            f"or have them in another size ({shortened(lacking, 3)}); fetch it again, or upgrade "
+            "transformers (pip install -U transformers)"
         )
     return model.eval()
 
@@ -104,7 +107,7 @@ def load_processor(files: ModelFiles, model: Any) -> Any:
     from transformers.utils import is_torchvision_available
 
     config = model.config
-    known = PROCESSOR_MAPPING[type(config)] if type(config) in PROCESSOR_MAPPING else None
+    known = PROCESSOR_MAPPING.get(type(config), None)
     with loading(files.judge):
         if known and "video_processor" in known.get_attributes() and not is_torchvision_available():
             processor = _without_videos(files, known)
@@ -119,13 +122,13 @@ def load_processor(files: ModelFiles, model: Any) -> Any:
 
 
 def _without_videos(files: ModelFiles, known: Any) -> Any:
-    """Return a processor whose video processor is None."""
+    """Return a processor with `_NoVideos` for a video processor."""
     import transformers
 
     def unchecked(self: Any, name: str, value: Any) -> None:
         """Let None pass."""
 
-    own = type(known.__name__, (known,), {"check_argument_for_proper_class": unchecked})
+    own: Any = type(known.__name__, (known,), {"check_argument_for_proper_class": unchecked})
     parts = {
         "image_processor": transformers.AutoImageProcessor,
         "tokenizer": transformers.AutoTokenizer,
@@ -135,4 +138,17 @@ def _without_videos(files: ModelFiles, known: Any) -> Any:
         for name in known.get_attributes()
     ]
     settings, _ = known.get_processor_dict(files.folder, local_files_only=True)
-    return own.from_args_and_dict(arguments, settings)
+    processor = own.from_args_and_dict(arguments, settings)
+    processor.video_processor = _NoVideos()
+    return processor
+
+
+class _NoVideos:
+    """Has no frames and no settings."""
+
+    model_input_names: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> None:
+        """Return None: chat templates are told of settings that no image needs."""
+        if name.startswith("__"):
+            raise AttributeError(name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.hf_prompting import Row, left_padded
 from dpgbench.backends.hf_speech import MAX_NEW_TOKENS, Speech, Spoken
-from dpgbench.backends.hf_ways import NotShareable
+from dpgbench.backends.hf_ways import NotShareableError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ class ImagePrefix:
         self.model, self.speech = model, speech
         self.length = _length(rows, image_ids)
         if "token_type_ids" in rows[0]:  # a prefix that sees the question: PaliGemma, Gemma 3
-            raise NotShareable("its image tokens attend to what follows")
+            raise NotShareableError("its image tokens attend to what follows")
         beginning = {name: value[:, : self.length] for name, value in rows[0].items()}
         parameters = inspect.signature(model.forward).parameters
         self.options = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
@@ -101,14 +101,14 @@ def _length(rows: Sequence[Row], image_ids: set[int]) -> int:
     wanted = torch.tensor(sorted(image_ids), device=rows[0]["input_ids"].device)
     where = torch.isin(rows[0]["input_ids"][0], wanted).nonzero()
     if not len(where):
-        raise NotShareable("no token stands for the image")
+        raise NotShareableError("no token stands for the image")
     length = int(where[-1]) + 1
     beginning = rows[0]["input_ids"][:, :length]
     for row in rows:
         ids = row["input_ids"]
         same = ids.shape[1] > length and torch.equal(ids[:, :length], beginning)
         if not same or torch.isin(ids[:, length:], wanted).any():
-            raise NotShareable("the image does not come first")
+            raise NotShareableError("the image does not come first")
     return length
 
 
@@ -121,10 +121,10 @@ def _plain_layers(cache: Any) -> list[tuple[Tensor, Tensor]]:
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     if not isinstance(cache, DynamicCache):
-        raise NotShareable(f"it remembers in a {type(cache).__name__}")
+        raise NotShareableError(f"it remembers in a {type(cache).__name__}")
     odd = {type(layer).__name__ for layer in cache.layers if type(layer) is not DynamicLayer}
     if odd:
-        raise NotShareable(f"it has {', '.join(sorted(odd))}")
+        raise NotShareableError(f"it has {', '.join(sorted(odd))}")
     if not cache.layers or any(layer.keys is None for layer in cache.layers):
-        raise NotShareable("not every layer remembers")
+        raise NotShareableError("not every layer remembers")
     return [(layer.keys, layer.values) for layer in cache.layers]

@@ -28,8 +28,8 @@ class Prompted(NamedTuple):
         images: what describes the image, by name: once, or for each question where it differs.
     """
 
-    rows: list[Row]
-    images: list[dict[str, Tensor]]
+    rows: Sequence[Row]
+    images: Sequence[Mapping[str, Tensor]]
 
     @property
     def one_image(self) -> bool:
@@ -45,12 +45,13 @@ class Prompter:
         self.device = model.device
         self.dtype = model.dtype
         self.image_ids = _image_ids(processor, model.config)
-        self.template = processor.chat_template or processor.tokenizer.chat_template
+        self.template = _template(processor)
         self.prompt = _prompt(judge, model.config.model_type, chats=bool(self.template))
-        self.processor.image_processor = OncePerImage(processor.image_processor)
+        self.images = processor.image_processor = OncePerImage(processor.image_processor)
 
-    def rows(self, image: Image, questions: Sequence[str]) -> Prompted:
+    def rows(self, image: Image, questions: Sequence[str], prepared: Any = None) -> Prompted:
         """Return the tensors that stand for each question about `image`."""
+        self.images.remember(image, prepared)
         rows, images = [], []
         for question in questions:
             inputs = self._inputs(image, self.prompt.put(question))
@@ -86,25 +87,44 @@ class Prompter:
 
 
 class OncePerImage:
-    """An image processor that prepares an image once while it is asked for again and again."""
+    """An image processor that prepares an image once while it is asked for again and again.
+
+    A processor always gives the same settings and nests the image alike. So from its second image
+    on, an image can be prepared ahead, in another thread, and handed in with `remember`.
+    """
 
     def __init__(self, image_processor: Any) -> None:
         self._wrapped = image_processor
+        self._call: tuple[int, dict[str, Any]] | None = None
         self._image: Any = None
-        self._settings: Mapping[str, Any] = {}
         self._prepared: Any = None
 
     def __call__(self, images: Any, **settings: Any) -> Any:
         """Return what the image processor makes of `images`."""
-        image = images
+        image, depth = images, 0
         while isinstance(image, list | tuple) and len(image) == 1:
-            image = image[0]
+            image, depth = image[0], depth + 1
         if isinstance(image, list | tuple):
             return self._wrapped(images, **settings)
-        if image is not self._image or settings != self._settings:
+        if image is not self._image or self._call != (depth, settings):
             self._prepared = self._wrapped(images, **settings)
-            self._image, self._settings = image, settings
+            self._image, self._call = image, (depth, settings)
         return type(self._prepared)(dict(self._prepared))
+
+    def prepare(self, image: Any) -> Any:
+        """Return what a call with `image` is going to need; None before the first call."""
+        if self._call is None:
+            return None
+        depth, settings = self._call
+        nested = image
+        for _ in range(depth):
+            nested = [nested]
+        return self._wrapped(nested, **settings)
+
+    def remember(self, image: Any, prepared: Any) -> None:
+        """Take what `prepare` returned for `image`."""
+        if prepared is not None:
+            self._image, self._prepared = image, prepared
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the image processor."""
@@ -142,6 +162,13 @@ def _image_ids(processor: Any, config: Any) -> set[int]:
     return {number for number in found if isinstance(number, int)}
 
 
+def _template(processor: Any) -> str | None:
+    """Return the chat template; that for images before that for text alone."""
+    found = processor.chat_template or processor.tokenizer.chat_template
+    template: str | None = found.get("default") if isinstance(found, Mapping) else found
+    return template
+
+
 def _prompt(judge: str, kind: str, *, chats: bool) -> Prompt:
     if chats:
         return CHAT
@@ -159,6 +186,8 @@ def _all_equal(tensors: Sequence[Mapping[str, Tensor]]) -> bool:
     first = tensors[0]
     return all(
         other.keys() == first.keys()
-        and all(other[name] is first[name] or torch.equal(other[name], first[name]) for name in first)
+        and all(
+            other[name] is first[name] or torch.equal(other[name], first[name]) for name in first
+        )
         for other in tensors[1:]
     )

@@ -85,13 +85,13 @@ class Speech:
         self.yes_ids = word_ids(tokenizer, "yes")
         self.no_ids = word_ids(tokenizer, "no")
 
-    def p_yes(self, logits: Tensor) -> list[float] | None:
+    def p_yes(self, logits: Tensor) -> Sequence[float | None]:
         """Return yes / (yes + no) for each row of first-token `logits` (rows, vocabulary).
 
         None where the vocabulary has no token for one of the two words.
         """
         if not self.yes_ids or not self.no_ids:
-            return None
+            return [None] * len(logits)
         yes = logits[:, self.yes_ids].float().logsumexp(-1)
         no = logits[:, self.no_ids].float().logsumexp(-1)
         return [float(value) for value in (yes - no).sigmoid()]
@@ -114,7 +114,7 @@ class Speech:
     def answers(self, spoken: Spoken) -> list[JudgeAnswer]:
         """Return an answer for each row: its words, and the probability of its first token."""
         texts = self.texts(spoken.token_ids)
-        p_yes = self.p_yes(spoken.first_logits) or [None] * len(texts)
+        p_yes = self.p_yes(spoken.first_logits)
         return [_answer(text, p) for text, p in zip(texts, p_yes, strict=True)]
 
 

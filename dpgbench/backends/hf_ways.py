@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PIXELS = ("pixel_values", "pixel_values_images", "image_patches")
 
 
-class NotShareable(Exception):
+class NotShareableError(Exception):
     """This way does not fit the model."""
 
 
@@ -50,18 +50,18 @@ class OnceSeen:
     """As `Plain`, but the image trunk runs once: its features are copied, not the image.
 
     Raises:
-        NotShareable: this model, or this transformers, takes no features.
+        NotShareableError: this model, or this transformers, takes no features.
     """
 
     def __init__(self, model: Any, speech: Speech, image: Mapping[str, Tensor]) -> None:
         see = getattr(model.base_model, "get_image_features", None)
         if see is None or "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
-            raise NotShareable("it takes no image features")
+            raise NotShareableError("it takes no image features")
         wanted = inspect.signature(see).parameters
         self.model, self.speech = model, speech
         self.seen = see(**{name: image[name] for name in image if name in wanted}, return_dict=True)
         if getattr(self.seen, "deepstack_features", None) is not None:
-            raise NotShareable("its features are of several layers")
+            raise NotShareableError("its features are of several layers")
         self.rest = {name: value for name, value in image.items() if name not in _PIXELS}
 
     def speak(self, rows: Sequence[Row]) -> Spoken:

@@ -7,12 +7,13 @@ recorded values ship in `dpgbench/_golden`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import tempfile
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +22,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
 
 SCORE_TOLERANCE = 5e-3
 """How far a log-probability may be off: rounding is far below, another computation far above."""
@@ -72,7 +72,7 @@ def check_golden(device: str = "cpu") -> GoldenReport:
     pictures = _pictures(record)
     found: list[_Outcome] = []
     try:
-        with tempfile.TemporaryDirectory(prefix="dpgbench-golden-") as home:
+        with tempfile.TemporaryDirectory(prefix="dpgbench-golden-") as home, _one_thread():
             _write_weights(Path(home), record)
             for recorded in record["sets"]:
                 found += _check_set(Path(home), record, recorded, pictures, device)
@@ -87,6 +87,19 @@ def check_golden(device: str = "cpu") -> GoldenReport:
         max((outcome.gap for outcome in found if math.isfinite(outcome.gap)), default=None),
         time.monotonic() - start,
     )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small networks lose more by waiting for a second thread than they gain."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _record() -> dict[str, Any]:

@@ -18,7 +18,6 @@ from dpgbench.backends.openai_account import Account, CapReachedError
 from dpgbench.backends.openai_parsing import kept, read, yes_no
 from dpgbench.backends.openai_prompts import data_url, first_prompt
 from dpgbench.backends.openai_session import RequestFailedError, Session
-from dpgbench.backends.openai_throttle import StoppedError
 from dpgbench.errors import IncompleteError
 
 _FAILED_ITEMS_ON_END = 10
@@ -87,7 +86,10 @@ class Crew:
         self._pending = 0
         self._left = False
         self._failed_items: set[str] = set()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(size)]
+        self._threads = [
+            threading.Thread(target=self._work, name=f"dpgbench-openai-{n}", daemon=True)
+            for n in range(size)
+        ]
 
     def replies(self, tiles: Iterator[TileQuestions]) -> Iterator[JudgeReply]:
         """Yield replies as they arrive.
@@ -189,7 +191,8 @@ class Crew:
             except BaseException as error:  # whose it is decides the thread that hands out
                 trouble = error
             self._events.put(_Done(job.tile, trouble))
-            if isinstance(trouble, StoppedError):
+            if not isinstance(trouble, CapReachedError | RequestFailedError | None):
+                self._stop()  # nothing is sent any more, even before the other thread knows
                 return
 
     def _ask(self, job: _Job) -> Iterator[JudgeReply]:
@@ -225,5 +228,5 @@ def _plain(said: Mapping[int, str]) -> dict[int, str]:
 
 def _reply(job: _Job, answers: Mapping[int, JudgeAnswer]) -> JudgeReply:
     """Return answers by their number in the request as answers by question number."""
-    by_qid = {job.qids[number - 1]: answer for number, answer in answers.items()}
+    by_qid = {job.qids[number - 1]: answer for number, answer in sorted(answers.items())}
     return JudgeReply(job.tile.item_id, job.tile.tile, by_qid)

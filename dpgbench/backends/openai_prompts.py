@@ -120,9 +120,13 @@ def data_url(image: Image) -> str:
 
 
 def _filled(template: str, questions: Mapping[int, str], asked: Sequence[int]) -> str:
-    """Return the template with its questions; a question may hold braces of its own."""
+    """Return the template with its questions, one a line; they may hold braces of their own."""
     if len(questions) == 1:
-        lines = questions[asked[0]]
+        lines = _line(questions[asked[0]])
     else:
-        lines = "\n".join(f"{number}. {questions[number]}" for number in asked)
+        lines = "\n".join(f"{number}. {_line(questions[number])}" for number in asked)
     return template.replace("{count}", str(len(asked))).replace("{questions}", lines)
+
+
+def _line(question: str) -> str:
+    return " ".join(question.split())

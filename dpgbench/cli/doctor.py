@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dpgbench.cli.console import print_json, print_table
-from dpgbench.cli.options import AsJson, Device, Weights
+from dpgbench.cli.options import (
+    AsJson,
+    BaseUrl,
+    Decode,
+    Device,
+    Dtype,
+    MaxRequests,
+    Revision,
+    Weights,
+    judge_request,
+)
+
+if TYPE_CHECKING:
+    from dpgbench.backends.base import JudgeRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -22,16 +35,11 @@ def doctor(
     ] = None,
     weights: Weights = None,
     device: Device = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="The judge's precision.")] = "float32",
-    decode: Annotated[
-        str | None, typer.Option("--decode", help="mplug: beam (exact) or first-token.")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option("--base-url", help="openai: address of the server.")
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option("--max-requests", help="openai: stop after so many requests.")
-    ] = None,
+    dtype: Dtype = "float32",
+    decode: Decode = None,
+    revision: Revision = None,
+    base_url: BaseUrl = None,
+    max_requests: MaxRequests = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell versions, device and memory, which weights are here, and how to get the rest.
@@ -42,8 +50,17 @@ def doctor(
     if judge is None:
         _examine_machine(as_json=as_json)
         return
-    options = {"decode": decode, "base_url": base_url, "max_requests": max_requests}
-    _examine_judge(judge, weights or [], device, dtype, options, as_json=as_json)
+    request = judge_request(
+        judge,
+        weights=weights,
+        revision=revision,
+        device=device,
+        dtype=dtype,
+        decode=decode,
+        base_url=base_url,
+        max_requests=max_requests,
+    )
+    _examine_judge(request, as_json=as_json)
 
 
 def _examine_machine(*, as_json: bool) -> None:
@@ -65,29 +82,10 @@ def _examine_machine(*, as_json: bool) -> None:
     print_table(["used by", "role", "state", "path, or the command that gets it"], rows)
 
 
-def _examine_judge(
-    name: str,
-    weights: list[str],
-    device: str,
-    dtype: str,
-    options: Mapping[str, Any],
-    *,
-    as_json: bool,
-) -> None:
-    from dpgbench.backends.base import JudgeRequest, parse_weights
-    from dpgbench.backends.devices import check_dtype, find_device
-    from dpgbench.backends.judges import find_judge
+def _examine_judge(request: JudgeRequest, *, as_json: bool) -> None:
     from dpgbench.errors import SetupError
     from dpgbench.jobs.self_test import CANNOT_RUN, examine_judge
 
-    entry = find_judge(name)
-    request = JudgeRequest(
-        name=entry.name,
-        weights=parse_weights(weights, entry.roles, entry.name),
-        device=find_device(device),
-        dtype=check_dtype(dtype),
-        options={option: value for option, value in options.items() if value is not None},
-    )
     found = examine_judge(request)
     if as_json:
         print_json(found)

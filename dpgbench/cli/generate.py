@@ -20,7 +20,7 @@ def generate(
     model: Annotated[str, typer.Option("--model", help="Name; 'dpgbench models' lists them.")],
     bench: Bench = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Run directory [runs/MODEL-IDENTITY].")
+        Path | None, typer.Option("--out", help="Run directory (default: runs/MODEL-IDENTITY).")
     ] = None,
     num_images: Annotated[
         int, typer.Option("--num-images", help="Images a prompt: 1, 2 or 4.")

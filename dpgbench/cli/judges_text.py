@@ -40,11 +40,11 @@ def _print_judges(judges: Sequence[Mapping[str, Any]]) -> None:
             judge["invalid"],
             judge["not_in_benchmark"],
             _score(judge["overall"], judge["interval"]),
-            f"{judge['items_scored']}/{judge['items_expected']}",
+            f"{judge['grids_scored']}/{judge['grids_expected']}",
         ]
         for judge in judges
     ]
-    header = ["judge", "answers", "yes", "invalid", "not in benchmark", "overall", "items"]
+    header = ["judge", "answers", "yes", "invalid", "not in benchmark", "overall", "grids"]
     print_table(header, rows)
 
 
@@ -71,7 +71,7 @@ def _print_pair(pair: Mapping[str, Any], rule: str) -> None:
     score = pair["score"]
     if score["difference"] is not None:
         typer.echo(
-            f"{rule} on {score['items']} images: {first} {score['first']:.2f}, {second} "
+            f"{rule} on {score['grids']} grids: {first} {score['first']:.2f}, {second} "
             f"{score['second']:.2f}, difference {_score(score['difference'], score['interval'])}"
         )
 
@@ -86,7 +86,7 @@ def _print_human(human: Mapping[str, Any]) -> None:
     left = {name.replace("_", " "): n for name, n in human["left_out"].items() if n}
     note = "".join(f"; {number} left out ({why})" for why, number in left.items())
     typer.echo(
-        f"\npeople ({human['file']}): {human['samples']} images of {human['items']} items{note}"
+        f"\npeople ({human['file']}): {human['samples']} grids of {human['items']} items{note}"
     )
     rows = [
         [judge, _estimate(entry["spearman"]), _estimate(entry["kendall"])]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from dpgbench.backends.base import JudgeRequest
 
 Bench = Annotated[
     str | None,
@@ -24,9 +27,52 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, cuda:1 ...")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Dtype = Annotated[
+    str, typer.Option("--dtype", help="The judge's precision; the reference is float32.")
+]
+Decode = Annotated[
+    str | None,
+    typer.Option("--decode", help="mplug: beam (exact) or first-token (another judge)."),
+]
+Revision = Annotated[
+    str | None, typer.Option("--revision", help="Revision of the judge's weights to fetch.")
+]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="openai: address of the server.")]
+MaxRequests = Annotated[
+    int | None, typer.Option("--max-requests", help="openai: stop after so many requests.")
+]
 Partial = Annotated[
     bool, typer.Option("--partial", help="Missing images or answers are expected: exit with 0.")
 ]
+
+
+def judge_request(
+    name: str | None,
+    *,
+    weights: list[str] | None = None,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    batch_size: int | None = None,
+    **options: Any,
+) -> JudgeRequest:
+    """Return the request that a command's words make; options left out are the judge's own."""
+    from dpgbench.backends.base import JudgeRequest, parse_weights
+    from dpgbench.backends.devices import check_dtype, find_device
+    from dpgbench.backends.judges import DEFAULT_JUDGE, check_request, find_judge
+
+    entry = find_judge(name or DEFAULT_JUDGE)
+    request = JudgeRequest(
+        name=entry.name,
+        weights=parse_weights(weights or [], entry.roles, entry.name),
+        revision=revision,
+        device=find_device(device),
+        dtype=check_dtype(dtype),
+        batch_size=batch_size,
+        options={option: value for option, value in options.items() if value is not None},
+    )
+    check_request(request)
+    return request
 
 
 def split_items(text: str | None) -> list[str]:

@@ -1,11 +1,19 @@
-"""`dpgbench report`: the leaderboard as CSV, Markdown and HTML."""
+"""`dpgbench report`: the leaderboard as CSV, Markdown, LaTeX and HTML, and its plots."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Embedded(StrEnum):
+    """What of the pictures goes into the page."""
+
+    none = "none"
+    thumbs = "thumbs"
 
 
 def register(app: typer.Typer) -> None:
@@ -23,11 +31,32 @@ def report(
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="Show published scores, apart.")
     ] = True,
+    embed: Annotated[
+        Embedded,
+        typer.Option("--embed", help="thumbs: small copies of all pictures inside the page."),
+    ] = Embedded.none,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="FOLDER", help="Plots for papers as SVG and PNG, too."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail where a file is not up to date.")
+    ] = False,
 ) -> None:
-    """Write leaderboard.csv, leaderboard.md and leaderboard.html."""
-    from dpgbench.report import build_report
+    """Write leaderboard.html, .csv, .md and .tex, or tell which of them are stale."""
+    from dpgbench.errors import DataError, shortened
+    from dpgbench.report import build_report, stale_files
     from dpgbench.store.rundir import find_runs
 
-    paths = build_report(find_runs(runs or []), out, published=published)
-    for path in paths:
+    found = find_runs(runs or [])
+    if check:
+        stale = stale_files(found, out, published=published, embed=embed.value, figures=figures)
+        if stale:
+            raise DataError(
+                f"stale or absent: {shortened(stale, 20)}; "
+                "the same command without --check writes them anew"
+            )
+        typer.echo(f"up to date: {out}")
+        return
+    for path in build_report(found, out, published=published, embed=embed.value, figures=figures):
         typer.echo(str(path))

@@ -10,18 +10,23 @@ import typer
 from dpgbench.cli.console import command_line, print_json, print_table, raise_incomplete, say
 from dpgbench.cli.options import (
     AsJson,
+    BaseUrl,
     Bench,
+    Decode,
     Device,
+    Dtype,
     Items,
     Limit,
+    MaxRequests,
     Partial,
+    Revision,
     Source,
     Weights,
+    judge_request,
     split_items,
 )
 
 if TYPE_CHECKING:
-    from dpgbench.backends.base import JudgeRequest
     from dpgbench.jobs.subject import Subject
 
 
@@ -33,14 +38,17 @@ def register(app: typer.Typer) -> None:
 def score(
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN|FOLDER]", help="A run, or a folder of images [newest run]."),
+        typer.Argument(
+            metavar="[RUN|FOLDER]", help="A run or a folder of images (default: newest run)."
+        ),
     ] = None,
     rule: Annotated[
         list[str] | None,
-        typer.Option("--rule", help="Scoring rule, repeatable [ella-reference, corrected-v1]."),
+        typer.Option("--rule", help="Rule, repeatable (default: ella-reference, corrected-v1)."),
     ] = None,
     judge: Annotated[
-        str | None, typer.Option("--judge", help="Name; 'dpgbench judges' lists them [mplug].")
+        str | None,
+        typer.Option("--judge", help="See 'dpgbench judges' (default: mplug)."),
     ] = None,
     answers: Annotated[
         Path | None,
@@ -52,37 +60,28 @@ def score(
     ] = None,
     bench: Bench = None,
     num_images: Annotated[
-        int | None, typer.Option("--num-images", help="Tiles in each image: 1, 2 or 4 [4].")
+        int | None,
+        typer.Option("--num-images", help="Tiles an image: 1, 2 or 4 (default: 4)."),
     ] = None,
     tile_px: Annotated[
-        int | None, typer.Option("--tile-px", help="Side of a tile in pixels [from the images].")
+        int | None,
+        typer.Option("--tile-px", help="Pixels of a tile (default: from the images)."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Model name for the leaderboard.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run directory.")] = None,
     weights: Weights = None,
-    revision: Annotated[
-        str | None, typer.Option("--revision", help="Revision of the judge's weights to fetch.")
-    ] = None,
+    revision: Revision = None,
     device: Device = "auto",
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="The judge's precision; the reference is float32.")
-    ] = "float32",
+    dtype: Dtype = "float32",
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images at once.")] = None,
-    decode: Annotated[
-        str | None,
-        typer.Option("--decode", help="mplug: beam (exact) or first-token (another judge)."),
-    ] = None,
+    decode: Decode = None,
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="mplug: torch.compile.")
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option("--base-url", help="openai: address of the server.")
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option("--max-requests", help="openai: stop after so many requests.")
-    ] = None,
+    base_url: BaseUrl = None,
+    max_requests: MaxRequests = None,
     questions_per_request: Annotated[
         int | None,
         typer.Option("--questions-per-request", help="openai: questions in one request."),
@@ -114,15 +113,20 @@ def score(
         subject = _of_answers(answers, where or [], place, choice)
         request = None
     else:
-        options = {
-            "decode": decode,
-            "compile": compile_,
-            "base_url": base_url,
-            "max_requests": max_requests,
-            "questions_per_request": questions_per_request,
-            "concurrency": concurrency,
-        }
-        request = _judge(judge, weights or [], revision, device, dtype, batch_size, options)
+        request = judge_request(
+            judge,
+            weights=weights,
+            revision=revision,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            decode=decode,
+            compile=compile_,
+            base_url=base_url,
+            max_requests=max_requests,
+            questions_per_request=questions_per_request,
+            concurrency=concurrency,
+        )
         subject = find_subject(target, tile_px=tile_px, **place, **choice)
         if subject.manifest.kind == "answers":
             request = None
@@ -146,31 +150,6 @@ def score(
     if outcome.refused:
         raise outcome.refused[0]
     raise_incomplete(outcome.incomplete, "not scored", partial=partial)
-
-
-def _judge(
-    name: str | None,
-    weights: list[str],
-    revision: str | None,
-    device: str,
-    dtype: str,
-    batch_size: int | None,
-    options: dict[str, Any],
-) -> JudgeRequest:
-    from dpgbench.backends.base import JudgeRequest, parse_weights
-    from dpgbench.backends.devices import check_dtype, find_device
-    from dpgbench.backends.judges import DEFAULT_JUDGE, find_judge
-
-    entry = find_judge(name or DEFAULT_JUDGE)
-    return JudgeRequest(
-        name=entry.name,
-        weights=parse_weights(weights, entry.roles, entry.name),
-        revision=revision,
-        device=find_device(device),
-        dtype=check_dtype(dtype),
-        batch_size=batch_size,
-        options={option: value for option, value in options.items() if value is not None},
-    )
 
 
 def _of_answers(

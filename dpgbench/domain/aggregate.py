@@ -144,6 +144,14 @@ def _warnings(
     return counts
 
 
+def overall_part(item: ItemScore, rule: ScoringRule) -> tuple[float, int]:
+    """Return what an item adds to the overall mean of `rule`: a sum, and over how many."""
+    if rule.overall == "items":
+        return (item.score if item.tiles else 0.0, 1)
+    verdicts = [verdict.gated for tile in item.tiles for verdict in tile.values()]
+    return (float(sum(verdicts)), len(verdicts))
+
+
 class _Averages:
     """Every average of a result as a ratio of per-item sums, so that one bootstrap serves all."""
 
@@ -153,7 +161,7 @@ class _Averages:
 
     def overall(self) -> tuple[Mean, Interval]:
         """Return the overall mean and its interval."""
-        parts = [self._overall_part(item) for item in self.items]
+        parts = [overall_part(item, self.rule) for item in self.items]
         return self._means({"overall": parts})["overall"]
 
     def sources(self) -> dict[str, dict[str, Any]]:
@@ -161,7 +169,7 @@ class _Averages:
         names = sorted({item_source(item.item_id) for item in self.items})
         columns = {
             name: [
-                self._overall_part(item) if item_source(item.item_id) == name else (0.0, 0)
+                overall_part(item, self.rule) if item_source(item.item_id) == name else (0.0, 0)
                 for item in self.items
             ]
             for name in names
@@ -215,12 +223,6 @@ class _Averages:
             for name, column in columns.items():
                 column.append((float(sums[name]), counts[name]))
         return columns
-
-    def _overall_part(self, item: ItemScore) -> tuple[float, int]:
-        if self.rule.overall == "items":
-            return (item.score if item.tiles else 0.0, 1)
-        verdicts = [verdict.gated for tile in item.tiles for verdict in tile.values()]
-        return (float(sum(verdicts)), len(verdicts))
 
     def _means(
         self, columns: dict[str, list[tuple[float, int]]]

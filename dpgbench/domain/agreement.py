@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpgbench.domain.correlation import Estimate, Indices, Matrix, Vector, estimate, resamplings
-from dpgbench.domain.rules import ScoringRule
-from dpgbench.domain.score import ItemScore
 
 Booleans = NDArray[np.bool_]
 Group = TypeVar("Group", bound=Hashable)
@@ -104,14 +102,6 @@ def fleiss(num_yes: Indices, num_judges: int, items: Indices) -> GroupAgreement:
         estimate(_divide(all_same, total)),
         estimate(_beyond_chance(_divide(agreeing, total), share_yes**2 + (1 - share_yes) ** 2)),
     )
-
-
-def overall_part(item: ItemScore, rule: ScoringRule) -> tuple[float, int]:
-    """Return what an item adds to the overall mean of `rule`: a sum, and over how many."""
-    if rule.overall == "items":
-        return (item.score if item.tiles else 0.0, 1)
-    verdicts = [verdict.gated for tile in item.tiles for verdict in tile.values()]
-    return (float(sum(verdicts)), len(verdicts))
 
 
 def _agreement(cells: Matrix) -> Agreement:

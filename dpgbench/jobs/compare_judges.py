@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dpgbench.domain.agreement import overall_part
+from dpgbench.domain.aggregate import overall_part
 from dpgbench.domain.correlation import Estimate
 from dpgbench.domain.paired import paired_differences
 from dpgbench.domain.rules import ScoringRule, find_rule
@@ -138,8 +138,8 @@ def _judge(
         "not_in_benchmark": judged.strangers[name],
         "overall": overall.value,
         "interval": overall.interval,
-        "items_scored": sum(score.failure is None for score in scores.values()),
-        "items_expected": len(scores),
+        "grids_scored": sum(score.failure is None for score in scores.values()),
+        "grids_expected": len(scores),
     }
 
 
@@ -152,7 +152,7 @@ def _effect(
     one, other = _overalls(sums, counts)
     found = paired_differences(sums, counts, [(0, 1)])[0]
     return {
-        "items": len(shared),
+        "grids": len(shared),
         "first": one.value,
         "second": other.value,
         "difference": found.difference if found else None,

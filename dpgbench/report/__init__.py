@@ -6,12 +6,15 @@ Reads run directories, computes no score. pandas and Jinja2 are imported when a 
 from dpgbench.report.build import build_report, stale_files
 from dpgbench.report.row import GroupKey, LeaderboardRow
 from dpgbench.report.rows import Group, group_records, load_records, load_rows
+from dpgbench.report.versus import Versus, compare_runs
 
 __all__ = [
     "Group",
     "GroupKey",
     "LeaderboardRow",
+    "Versus",
     "build_report",
+    "compare_runs",
     "group_records",
     "load_records",
     "load_rows",

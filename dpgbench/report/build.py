@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dpgbench.report.best import surely_best
+from dpgbench.report.comparison import all_rows, comparisons
 from dpgbench.report.csvtable import leaderboard_csv
 from dpgbench.report.evidence import item_sets
+from dpgbench.report.figures import figures as plots
 from dpgbench.report.gallery import galleries
+from dpgbench.report.jsontable import leaderboard_json
 from dpgbench.report.latex import leaderboard_latex
+from dpgbench.report.lengths import length_views
 from dpgbench.report.markdown import leaderboard_markdown
 from dpgbench.report.page import leaderboard_html
+from dpgbench.report.payload import payload
+from dpgbench.report.pictures import Embed, Pictures
 from dpgbench.report.published import read_published
 from dpgbench.report.rows import group_records, load_records
 from dpgbench.store.files import write_atomic
@@ -20,7 +27,14 @@ NAME = "leaderboard"
 _PAGES = (".html", ".htm")
 
 
-def build_report(runs: Sequence[RunDir], out: Path, *, published: bool = True) -> list[Path]:
+def build_report(
+    runs: Sequence[RunDir],
+    out: Path,
+    *,
+    published: bool = True,
+    embed: Embed = "none",
+    figures: Path | None = None,
+) -> list[Path]:
     """Write the leaderboard of `runs` as CSV, HTML, Markdown and LaTeX, and return the paths.
 
     The same runs give the same bytes, wherever and whenever the report is made from them.
@@ -28,29 +42,43 @@ def build_report(runs: Sequence[RunDir], out: Path, *, published: bool = True) -
     Args:
         out: a folder, or the name that the HTML file is to have; the others lie beside it.
         published: show published scores too, apart.
+        embed: ``thumbs`` puts small copies of the pictures into the page.
+        figures: folder for plots as SVG and PNG; None makes none.
 
     Raises:
         UsageError: no run was given.
         DataError: a run has no scores, or a damaged file.
         StorageError: a file could not be written.
     """
-    files = render_report(runs, out, published=published)
+    files = render_report(runs, out, published=published, embed=embed, figures=figures)
     for path, content in files.items():
         write_atomic(path, content)
     return list(files)
 
 
-def stale_files(runs: Sequence[RunDir], out: Path, *, published: bool = True) -> list[Path]:
+def stale_files(
+    runs: Sequence[RunDir],
+    out: Path,
+    *,
+    published: bool = True,
+    embed: Embed = "none",
+    figures: Path | None = None,
+) -> list[Path]:
     """Return which files of a report are absent or not what `runs` give now.
 
     Args and errors are those of `build_report`.
     """
-    files = render_report(runs, out, published=published)
+    files = render_report(runs, out, published=published, embed=embed, figures=figures)
     return [path for path, content in files.items() if not _holds(path, content)]
 
 
 def render_report(
-    runs: Sequence[RunDir], out: Path, *, published: bool = True
+    runs: Sequence[RunDir],
+    out: Path,
+    *,
+    published: bool = True,
+    embed: Embed = "none",
+    figures: Path | None = None,
 ) -> dict[Path, bytes]:
     """Return the content of each file of the report, by path; the HTML file is the first.
 
@@ -60,19 +88,33 @@ def render_report(
     records = load_records(runs)
     groups = group_records(records)
     quoted = read_published() if published else []
+    sets = item_sets(records)
+    found = comparisons(all_rows(groups), sets)
+    lengths = length_views(groups, sets, records)
+    best = surely_best(groups, found)
     beside = {
         page.with_suffix(".csv"): leaderboard_csv(groups, quoted),
-        page.with_suffix(".md"): leaderboard_markdown(groups, quoted),
-        page.with_suffix(".tex"): leaderboard_latex(groups),
+        page.with_suffix(".md"): leaderboard_markdown(groups, quoted, best),
+        page.with_suffix(".tex"): leaderboard_latex(groups, best),
     }
+    pictures = Pictures(page.parent, embed)
     html = leaderboard_html(
         records,
         groups,
-        galleries(item_sets(records), page.parent),
+        galleries(sets, pictures),
+        lengths,
+        payload(groups, sets, found, pictures),
         quoted,
         downloads=[path.name for path in beside],
+        inside={
+            f"{NAME}.csv": beside[page.with_suffix(".csv")],
+            f"{NAME}.json": leaderboard_json(groups, found, quoted),
+        },
     )
-    return {path: _encoded(text) for path, text in {page: html, **beside}.items()}
+    files = {path: _encoded(text) for path, text in {page: html, **beside}.items()}
+    if figures is not None:
+        files |= {figures / name: data for name, data in plots(groups, lengths).items()}
+    return files
 
 
 def _encoded(text: str) -> bytes:

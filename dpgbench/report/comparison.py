@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dpgbench.domain.paired import Outcomes, PairedDifference, difference_of, holm, outcomes
+from dpgbench.domain.paired import LEVEL, Outcomes, PairedDifference, difference_of, holm, outcomes
 from dpgbench.domain.rules import RULES, ScoringRule
 from dpgbench.domain.stats import Matrix, ratio_draws
 from dpgbench.report.comparable import Reason, reasons
@@ -32,6 +32,11 @@ class CategoryDifference(NamedTuple):
     second: float
     difference: PairedDifference
     adjusted: float
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the two are told apart although several categories were looked at."""
+        return self.adjusted < LEVEL
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rules import RULES
-from dpgbench.domain.score import YES, Answers, collect
+from dpgbench.domain.score import YES, Answers
 from dpgbench.errors import DpgBenchError
+from dpgbench.report.answers import read_answers
 from dpgbench.report.records import RunRecord
 from dpgbench.report.sheets import FAILS, HOLDS, NONE, OTHER, Sheet, make_sheet, qids_of
 from dpgbench.store.benchmarks import Benchmark, load_benchmark
@@ -136,7 +137,7 @@ def _judge(
     items: Sequence[str],
     graphs: Mapping[str, PromptGraph],
 ) -> JudgeEvidence:
-    answers = collect(record.run.read_answers(judge))
+    answers = read_answers(record.run, judge)
     tiles = record.manifest.num_images
     mine = set(record.manifest.items)
     letters: list[str] = []

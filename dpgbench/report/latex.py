@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dpgbench.report import wording
+from dpgbench.report.best import OVERALL, Best
 from dpgbench.report.cautions import label
 from dpgbench.report.csvtable import category_names
+from dpgbench.report.records import Figure
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
 
@@ -22,9 +24,21 @@ _SPECIAL = {
 }
 
 
-def leaderboard_latex(groups: Sequence[Group]) -> str:
-    """Return a table for each group; needs the package booktabs."""
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_table, groups))
+def leaderboard_latex(groups: Sequence[Group], best: Best = frozenset()) -> str:
+    """Return a table for each group; needs the package booktabs.
+
+    Args:
+        best: what may be set in bold (`surely_best`).
+    """
+    tables, start = [], 0
+    for group in groups:
+        bold = [
+            frozenset(name for at, name in best if at == start + place)
+            for place in range(len(group.rows))
+        ]
+        tables.append(_table(group, bold))
+        start += len(group.rows)
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
 
 
 def escaped(text: str) -> str:
@@ -32,7 +46,7 @@ def escaped(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in wording.shown(text))
 
 
-def _table(group: Group) -> str:
+def _table(group: Group, best: Sequence[frozenset[str]]) -> str:
     key = group.key
     names = category_names(row.l1 for row in group.rows)
     notes = dict.fromkeys(note for row in group.rows for note in row.notes)
@@ -40,7 +54,7 @@ def _table(group: Group) -> str:
         [
             f"{key.benchmark}, judge {key.judge}, rule {key.rule}",
             "Mean times 100 with 95% bootstrap interval over prompts",
-            "bold: above every other row of the table by a paired interval",
+            "Bold: above every other row by paired differences, after Holm in categories",
             *notes,
         ]
     )
@@ -52,7 +66,10 @@ def _table(group: Group) -> str:
         r"\toprule",
         _line(["Model", "Overall", *map(escaped, names), "Coverage"]),
         r"\midrule",
-        *(_line(_cells(row, names, group)) for row in group.rows),
+        *(
+            _line(_cells(row, names, group, bold))
+            for row, bold in zip(group.rows, best, strict=True)
+        ),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -64,15 +81,21 @@ def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cells(row: LeaderboardRow, names: Sequence[str], group: Group) -> list[str]:
-    overall = wording.score_text(row.overall).replace(wording.NOTHING, "--")
-    best = row.rank_range == (1, 1) and sum(r.rank is not None for r in group.rows) > 1
-    figures = [row.l1.get(name) for name in names]
-    scores = [wording.score_text(figure.score if figure else None) for figure in figures]
+def _cells(
+    row: LeaderboardRow, names: Sequence[str], group: Group, best: frozenset[str]
+) -> list[str]:
+    figures = [row.l1.get(name, Figure(None)) for name in names]
     return [
         escaped(label(row, group)),
-        (rf"\textbf{{{overall}}}" if best else overall)
-        + (f" {{\\scriptsize {wording.interval_text(row.interval)}}}" if row.interval else ""),
-        *(score.replace(wording.NOTHING, "--") for score in scores),
+        _figure(Figure(row.overall, row.interval), OVERALL in best),
+        *(_figure(figure, name in best) for name, figure in zip(names, figures, strict=True)),
         escaped(wording.coverage_text(row.items_scored, row.items_expected)),
     ]
+
+
+def _figure(figure: Figure, best: bool) -> str:
+    score = wording.score_text(figure.score).replace(wording.NOTHING, "--")
+    shown = rf"\textbf{{{score}}}" if best else score
+    if figure.interval is None:
+        return shown
+    return rf"{shown} {{\scriptsize {wording.interval_text(figure.interval)}}}"

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from dpgbench.report import wording
+from dpgbench.report.best import OVERALL, Best
 from dpgbench.report.cautions import cautions
 from dpgbench.report.csvtable import category_names
 from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
+from dpgbench.report.records import Figure
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
 
@@ -17,11 +19,17 @@ _NUMBERED = re.compile(r"^(\d+)([.)])")
 _CELL_LIMIT = 300
 
 
-def leaderboard_markdown(groups: Sequence[Group], published: Sequence[PublishedScore] = ()) -> str:
-    """Return a table for each group, then published scores apart."""
+def leaderboard_markdown(
+    groups: Sequence[Group],
+    published: Sequence[PublishedScore] = (),
+    best: Best = frozenset(),
+) -> str:
+    """Return a table for each group, then published scores apart; `best` is set in bold."""
     parts = ["# DPG-Bench leaderboard", _INTRODUCTION]
+    start = 0
     for group in groups:
-        parts += _group(group)
+        parts += _group(group, start, best)
+        start += len(group.rows)
     parts += _published_part(published, any(group.key.benchmark == BENCHMARK for group in groups))
     return "\n\n".join(parts) + "\n"
 
@@ -29,7 +37,8 @@ def leaderboard_markdown(groups: Sequence[Group], published: Sequence[PublishedS
 _INTRODUCTION = (
     "Scores are times 100, with 95% bootstrap intervals over prompts. Only rows of one table are "
     "ranked against each other: they share benchmark, items, judge and rule. A rank such as 1-2 "
-    "says that the order of these models is not settled."
+    "says that the order of these models is not settled. Bold: above every other row of its "
+    "table by paired differences (after Holm's correction in categories)."
 )
 
 
@@ -46,29 +55,35 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _group(group: Group) -> list[str]:
+def _group(group: Group, start: int, best: Best) -> list[str]:
     key = group.key
     title = f"## {escaped(key.benchmark)}, judge {escaped(key.judge)}, rule {escaped(key.rule)}"
     names = category_names(row.l1 for row in group.rows)
     header = ["rank", "model", "overall", *map(escaped, names), "coverage", "run"]
-    rows = [_cells(row, names) for row in group.rows]
+    rows = [_cells(row, names, start + n, best) for n, row in enumerate(group.rows)]
     remarks = [*dict.fromkeys(_remarks(group))]
     parts = [title, f"Rule: {escaped(wording.rule_summary(key.rule))}", table(header, rows)]
     return [*parts, "\n".join(f"- {remark}" for remark in remarks)] if remarks else parts
 
 
-def _cells(row: LeaderboardRow, names: Sequence[str]) -> list[str]:
+def _cells(row: LeaderboardRow, names: Sequence[str], place: int, best: Best) -> list[str]:
     scored = wording.coverage_text(row.items_scored, row.items_expected)
     flag = "" if row.items_scored == row.items_expected else "**incomplete** "
-    figures = [row.l1.get(name) for name in names]
+    figures = [(name, row.l1.get(name, Figure(None))) for name in names]
     return [
         wording.rank_text(row.rank, row.rank_range),
         escaped(row.model),
-        wording.with_interval(row.overall, row.interval),
-        *(wording.score_text(figure.score if figure else None) for figure in figures),
+        _figure(Figure(row.overall, row.interval), (place, OVERALL) in best),
+        *(_figure(Figure(figure.score), (place, name) in best) for name, figure in figures),
         f"{flag}{scored} ({row.items_scored} of {row.items_expected})",
         escaped(row.run),
     ]
+
+
+def _figure(figure: Figure, best: bool) -> str:
+    score = wording.score_text(figure.score)
+    ends = wording.interval_text(figure.interval)
+    return f"{f'**{score}**' if best else score} {ends}".rstrip()
 
 
 def _remarks(group: Group) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,58 +12,85 @@ from dpgbench.domain.rules import RULES
 from dpgbench.domain.stats import CONFIDENCE, NUM_DRAWS
 from dpgbench.report import wording
 from dpgbench.report.cautions import difference_text
+from dpgbench.report.drawing import page_svg
+from dpgbench.report.figures import length_drawing
 from dpgbench.report.gallery import Gallery
 from dpgbench.report.graphs import NODE_HEIGHT, NODE_WIDTH
+from dpgbench.report.lengths import LengthView
+from dpgbench.report.payload import script_json
 from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
 from dpgbench.report.records import RunRecord
 from dpgbench.report.rows import Group
-from dpgbench.report.views import group_view, notices, run_view
+from dpgbench.report.views import group_view, notices, rule_lines, run_view
 from dpgbench.store.places import data_folder
 from dpgbench.store.tables import read_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+_NOTHING: Mapping[str, str] = {}
 TEMPLATE = "leaderboard.html"
 STYLE = "style.css"
-SCRIPTS = ("sort.js", "choose.js")
+SCRIPTS = (
+    "dom.js",
+    "address.js",
+    "model.js",
+    "spans.js",
+    "graph.js",
+    "sort.js",
+    "choose.js",
+    "items.js",
+    "item.js",
+    "compare.js",
+    "download.js",
+    "start.js",
+)
 
 
 def leaderboard_html(
     records: Sequence[RunRecord],
     groups: Sequence[Group],
     galleries: Sequence[Gallery],
+    lengths: Sequence[LengthView],
+    data: Mapping[str, Any],
     published: Sequence[PublishedScore] = (),
     *,
     downloads: Sequence[str] = (),
+    inside: Mapping[str, str] = _NOTHING,
 ) -> str:
     """Return the page.
 
     Args:
         galleries: with image addresses relative to where the page will lie.
+        data: what the scripts read (`payload`), its addresses alike.
         downloads: names of files beside the page that hold the same in other forms.
+        inside: tables to be put into the page, by the name that they are saved under.
     """
     folder = data_folder("reports")
     style = read_text(folder / STYLE)
-    scripts = [read_text(folder / name) for name in SCRIPTS]
+    script = "\n".join(read_text(folder / name) for name in SCRIPTS)
     on_dpg = any(group.key.benchmark == BENCHMARK for group in groups)
     return (
         _environment(folder)
         .get_template(TEMPLATE)
         .render(
-            policy=content_policy(style, scripts),
+            policy=content_policy(style, [script]),
             style=_trusted(style),
-            scripts=[_trusted(script) for script in scripts],
+            script=_trusted(script),
+            data=_trusted(script_json(data)),
             groups=[group_view(group, index) for index, group in enumerate(groups)],
             runs=[run_view(record, index) for index, record in enumerate(records)],
             notices=notices(groups),
             galleries=galleries,
+            lengths=lengths,
             published=published,
             published_categories=CATEGORIES,
             published_warning=wording.PUBLISHED_WARNING,
             published_elsewhere="" if on_dpg else wording.PUBLISHED_ELSEWHERE,
             rules=[RULES[name] for name in RULES if any(g.key.rule == name for g in groups)],
             downloads=downloads,
+            inside=[(name, _data_address(name, text)) for name, text in inside.items()],
+            differences=rule_lines(groups),
         )
     )
 
@@ -81,6 +108,12 @@ def content_policy(style: str, scripts: Sequence[str]) -> str:
             "form-action 'none'",
         ]
     )
+
+
+def _data_address(name: str, text: str) -> str:
+    kind = "application/json" if name.endswith(".json") else "text/csv"
+    content = base64.b64encode(text.encode(errors="replace")).decode()
+    return f"data:{kind};charset=utf-8;base64,{content}"
 
 
 def _source_hash(text: str) -> str:
@@ -112,6 +145,7 @@ def _environment(folder: Path) -> Environment:
         "shown": wording.shown,
         "rule_summary": wording.rule_summary,
         "difference": difference_text,
+        "length_chart": lambda chart, *size: _trusted(page_svg(length_drawing(chart, *size))),
     }
     environment.globals |= {
         "CONFIDENCE": CONFIDENCE,

@@ -186,7 +186,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
         told["outcomes"] = list(found.outcomes)
         told["l1"] = [_category(category) for category in found.l1]
         told["l2"] = [_category(category) for category in found.l2]
-    return _rounded(told)
+    return {key: _rounded(value) for key, value in told.items()}
 
 
 def _category(found: CategoryDifference) -> list[Any]:

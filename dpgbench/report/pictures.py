@@ -51,9 +51,8 @@ class Pictures:
         if first is not None:
             told["base"] = self._address(first.parent) + "/"
         for place, item in enumerate(items):
-            plain = told["base"] + quote(item) + ".png"
-            if item in found and self._address(found[item]) != plain:
-                told["other"][str(place)] = self._address(found[item])
+            if item in found and found[item].name != f"{item}.png":
+                told["other"][str(place)] = told["base"] + quote(found[item].name)
         return told
 
     def some(self, record: RunRecord, items: Sequence[str]) -> dict[str, Picture]:

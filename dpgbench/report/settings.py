@@ -27,11 +27,16 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Truncation(NamedTuple):
-    """How many of a run's prompts were longer than the text encoder's `limit` of tokens."""
+    """How many of a run's prompts were longer than the text encoder's `limit` of tokens.
+
+    Attributes:
+        items: which; empty where the run did not record them.
+    """
 
     limit: int
     truncated: int
     prompts: int
+    items: tuple[str, ...] = ()
 
 
 class Digest(NamedTuple):
@@ -111,7 +116,15 @@ def truncation(manifest: Manifest) -> Truncation | None:
     record = manifest.generation.get("truncation")
     if not isinstance(record, Mapping) or not isinstance(record.get("limit"), int):
         return None
-    return Truncation(record["limit"], _count(record, "truncated"), _count(record, "prompts"))
+    items = record.get("items")
+    cut = tuple(map(str, items)) if isinstance(items, list) else ()
+    return Truncation(record["limit"], _count(record, "truncated"), _count(record, "prompts"), cut)
+
+
+def reads_all(manifest: Manifest) -> bool | None:
+    """Return whether the text encoder saw every prompt whole; None where it is not recorded."""
+    record = manifest.generation.get("truncation")
+    return not _count(record, "truncated") if isinstance(record, Mapping) else None
 
 
 def truncated_questions(manifest: Manifest, judge: str) -> int:

@@ -127,6 +127,7 @@ def _sums(
     shape = (len(scored), len(names))
     index = flat // _WIDE * len(names) + (column[flat % _WIDE] if len(names) else 0)
     size = shape[0] * shape[1]
-    sums = np.bincount(index, weights=np.array(values, dtype=np.float64), minlength=size)
-    counts = np.bincount(index, weights=np.ones(len(index)), minlength=size)
+    weights = np.array(values, dtype=np.float64)
+    sums = np.bincount(index, weights=weights, minlength=size).astype(np.float64)
+    counts = np.bincount(index, minlength=size).astype(np.float64)
     return CategorySums(tuple(names), sums.reshape(shape), counts.reshape(shape))

@@ -214,3 +214,26 @@ def notices(groups: Sequence[Group]) -> list[Notice]:
             for note in row.notes:
                 about.setdefault(note, {})[row.run] = None
     return [Notice(note, tuple(runs)) for note, runs in about.items()]
+
+
+class RuleLine(NamedTuple):
+    """One run's overall with one judge under each rule."""
+
+    label: str
+    judge: str
+    scores: Mapping[str, float | None]
+
+
+def rule_lines(groups: Sequence[Group]) -> list[RuleLine]:
+    """Return what the same answers score under each rule, where a run has several."""
+    found: dict[tuple[int, str], dict[str, float | None]] = {}
+    names: dict[int, str] = {}
+    for group in groups:
+        for row in group.rows:
+            names[row.index] = label(row, group)
+            found.setdefault((row.index, row.judge), {})[row.rule] = row.overall
+    return [
+        RuleLine(names[index], judge, scores)
+        for (index, judge), scores in sorted(found.items())
+        if len(scores) > 1
+    ]

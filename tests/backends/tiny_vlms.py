@@ -2,11 +2,12 @@
 
 Each `write_*` saves a folder as the hub has it: configuration, safetensors, processor, tokenizer.
 Weights are drawn large enough that attention, positions and images matter, and the output layer
-leans to yes, no and the end, so that most answers are valid and some are not.
+leans to yes and no, and then to the end, so that most answers are valid and some are not.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 TEXT = (
     "yes no Yes No YES NO Is there a red circle in the picture ? Answer with one word only : yes or"
     " no . USER ASSISTANT user assistant Question blue square left of large two dogs beside tree"
@@ -31,36 +31,26 @@ CHATML = (
     "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-TEXT_SIZE: dict[str, Any] = {
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+SIZE: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 512,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
 }
-VISION_SIZE: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "image_size": 28,
-    "patch_size": 7,
-}
+TEXT_SIZE = {**SIZE, **SPECIAL, "num_key_value_heads": 2, "head_dim": 8}
+VISION_SIZE = {**SIZE, "image_size": 28, "patch_size": 7}
+SIDE = {"height": 28, "width": 28}
 
 
-def make_tokenizer(*more: str, side: str = "left", **named: str) -> Any:
+def make_tokenizer(*more: str, **named: str) -> Any:
     """Return a byte-level BPE tokenizer trained on the spot; `named` are image tokens by name."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=600,
-        special_tokens=[*SPECIAL, *more, *named.values()],
+        special_tokens=["<pad>", "<s>", "</s>", "<unk>", *more, *named.values()],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -71,21 +61,25 @@ def make_tokenizer(*more: str, side: str = "left", **named: str) -> Any:
         bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
-        padding_side=side,
         extra_special_tokens=named,
     )
 
 
-def _draw(model: Any, seed: int) -> None:
-    """Fill `model` with seeded weights, each layer's output about as large as its input."""
+def save(folder: Path, seed: int, model: Any, tokenizer: Any, head: Any, *parts: Any) -> Path:
+    """Fill `model` with seeded weights and write it, with `parts`, into `folder`."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
             if weight.ndim > 1:
-                fan_in = weight[0].numel() if "embed" not in name else 1
+                fan_in = 1 if "embed" in name else weight[0].numel()
                 weight.normal_(0, 1.3 * fan_in**-0.5, generator=generator)
             elif name.endswith("bias"):
                 weight.normal_(0, 0.1, generator=generator)
+    _lean(model, tokenizer, head)
+    model.save_pretrained(folder)
+    for part in parts:
+        part.save_pretrained(folder)
+    return folder
 
 
 def _lean(model: Any, tokenizer: Any, head: Any) -> None:
@@ -95,19 +89,12 @@ def _lean(model: Any, tokenizer: Any, head: Any) -> None:
     ids = [vocab[word] for word in words]
     ends = [vocab[end] for end in ("</s>", "[SEP]", "<|im_end|>") if end in vocab]
     generator = torch.Generator().manual_seed(1)
+    embeddings = getattr(model, "text_decoder", model).get_input_embeddings().weight
     with torch.no_grad():
-        said = model.get_input_embeddings().weight[ids].sum(0)
+        said = embeddings[ids].sum(0)
         head.weight *= 0.4
         head.weight[ends] = 6 * said / said.norm()
         head.weight[ids] = torch.empty(len(ids), len(said)).normal_(0, 1, generator=generator)
-
-
-def _save(folder: Path, model: Any, processor: Any, head: Any, seed: int) -> Path:
-    _draw(model, seed)
-    _lean(model, processor.tokenizer, head)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
 
 
 def write_llava(folder: Path, seed: int = 0) -> Path:
@@ -121,24 +108,22 @@ def write_llava(folder: Path, seed: int = 0) -> Path:
         tie_word_embeddings=False,
     )
     model = transformers.LlavaForConditionalGeneration(config)
-    side = {"height": 28, "width": 28}
     processor = transformers.LlavaProcessor(
-        transformers.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=side),
+        transformers.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SIDE),
         tokenizer,
         patch_size=7,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=VICUNA,
     )
-    return _save(folder, model, processor, model.lm_head, seed)
+    return save(folder, seed, model, tokenizer, model.lm_head, processor)
 
 
 def write_idefics3(folder: Path, seed: int = 0) -> Path:
     """Idefics3, the class of SmolVLM: an image is cut into parts, and the whole."""
     rows = [f"<row_{r}_col_{c}>" for r in (1, 2) for c in (1, 2)]
-    tokenizer = make_tokenizer(
-        *rows, "<global-img>", "<end_of_utterance>", "<fake_token_around_image>", "<image>"
-    )
+    more = ("<global-img>", "<end_of_utterance>", "<fake_token_around_image>", "<image>")
+    tokenizer = make_tokenizer(*rows, *more)
     config = transformers.Idefics3Config(
         vision_config=dict(VISION_SIZE),
         text_config=transformers.LlamaConfig(vocab_size=len(tokenizer), **TEXT_SIZE),
@@ -148,107 +133,97 @@ def write_idefics3(folder: Path, seed: int = 0) -> Path:
         pad_token_id=0,
     )
     model = transformers.Idefics3ForConditionalGeneration(config)
+    edges = {"size": {"longest_edge": 56}, "max_image_size": {"longest_edge": 28}}
+    images = transformers.Idefics3ImageProcessorPil(**edges)
     processor = transformers.Idefics3Processor(
-        transformers.Idefics3ImageProcessorPil(
-            size={"longest_edge": 56}, max_image_size={"longest_edge": 28}
-        ),
-        tokenizer,
-        image_seq_len=4,
-        chat_template=VICUNA,
+        images, tokenizer, image_seq_len=4, chat_template=VICUNA
     )
-    return _save(folder, model, processor, model.lm_head, seed)
+    return save(folder, seed, model, tokenizer, model.lm_head, processor)
 
 
 def write_paligemma(folder: Path, seed: int = 0) -> Path:
     """PaliGemma: no chat template; the image attends to the question."""
     tokenizer = make_tokenizer(image_token="<image>")
-    image_processor = transformers.SiglipImageProcessorPil(size={"height": 28, "width": 28})
-    image_processor.image_seq_length = 16
-    processor = transformers.PaliGemmaProcessor(image_processor, tokenizer)
+    images = transformers.SiglipImageProcessorPil(size=SIDE)
+    images.image_seq_length = 16
+    processor = transformers.PaliGemmaProcessor(images, tokenizer)
+    untied = {"vocab_size": len(tokenizer), "tie_word_embeddings": False}
     config = transformers.PaliGemmaConfig(
-        vision_config=dict(VISION_SIZE, model_type="siglip_vision_model", projection_dim=32),
-        text_config=transformers.GemmaConfig(
-            vocab_size=len(tokenizer), tie_word_embeddings=False, **TEXT_SIZE
-        ),
+        vision_config={**VISION_SIZE, "model_type": "siglip_vision_model", "projection_dim": 32},
+        text_config=transformers.GemmaConfig(**untied, **TEXT_SIZE),
         image_token_index=tokenizer.image_token_id,
         projection_dim=32,
-        hidden_size=32,
         tie_word_embeddings=False,
     )
     model = transformers.PaliGemmaForConditionalGeneration(config)
-    return _save(folder, model, processor, model.lm_head, seed)
+    return save(folder, seed, model, tokenizer, model.lm_head, processor)
 
 
 def write_qwen2_vl(folder: Path, seed: int = 0) -> Path:
-    """Qwen2-VL: rotary positions of three axes, images of any size, a video processor."""
-    return _write_qwen(folder, seed, "Qwen2VL", {"embed_dim": 32, "hidden_size": 32, "mlp_ratio": 2})
-
-
-def write_qwen2_5_vl(folder: Path, seed: int = 0) -> Path:
-    """Qwen2.5-VL: as Qwen2-VL, with windows in the image trunk."""
-    vision = {"hidden_size": 32, "out_hidden_size": 32, "intermediate_size": 64}
-    more = {"fullatt_block_indexes": [1], "window_size": 28}
-    return _write_qwen(folder, seed, "Qwen2_5_VL", {**vision, **more})
-
-
-def _write_qwen(folder: Path, seed: int, family: str, vision: dict[str, Any]) -> Path:
+    """Qwen2-VL: rotary positions of three axes, images of any size, a processor of videos."""
     tokens = ("<|vision_start|>", "<|vision_end|>", "<|im_start|>", "<|im_end|>", "<|video_pad|>")
     tokenizer = make_tokenizer(*tokens, image_token="<|image_pad|>")
-    text = {**TEXT_SIZE, "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]}}
-    text["rope_parameters"]["rope_theta"] = 10_000.0
-    ids = tokenizer.convert_tokens_to_ids
-    config = getattr(transformers, f"{family}Config")(
-        text_config={**text, "vocab_size": len(tokenizer), "tie_word_embeddings": False},
-        vision_config={"depth": 2, "num_heads": 4, "patch_size": 7, "in_channels": 3, **vision},
+    tokenizer.chat_template = CHATML.replace("IMAGE", f"{tokens[0]}<|image_pad|>{tokens[1]}")
+    start, end, _, im_end, video = tokenizer.convert_tokens_to_ids(list(tokens))
+    rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [1, 1, 2]}
+    size = {"depth": 2, "num_heads": 4, "embed_dim": 32, "hidden_size": 32, "mlp_ratio": 2}
+    config = transformers.Qwen2VLConfig(
+        text_config={**TEXT_SIZE, "rope_parameters": rope, "vocab_size": len(tokenizer)},
+        vision_config={**size, "patch_size": 7},
         image_token_id=tokenizer.image_token_id,
-        video_token_id=ids("<|video_pad|>"),
-        vision_start_token_id=ids("<|vision_start|>"),
-        vision_end_token_id=ids("<|vision_end|>"),
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
         tie_word_embeddings=False,
     )
-    model = getattr(transformers, f"{family}ForConditionalGeneration")(config)
-    _draw(model, seed)
-    _lean(model, tokenizer, model.lm_head)
-    model.generation_config.eos_token_id = [2, ids("<|im_end|>")]
-    model.generation_config.do_sample = True
-    model.generation_config.temperature = 0.01
-    model.generation_config.repetition_penalty = 1.05
-    model.save_pretrained(folder)
-    image_processor = transformers.Qwen2VLImageProcessorPil(
-        patch_size=7, size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
+    model = transformers.Qwen2VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = [2, im_end]
+    model.generation_config.update(do_sample=True, temperature=9.0, repetition_penalty=5.0)
+    size_px = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
+    images = transformers.Qwen2VLImageProcessorPil(patch_size=7, size=size_px)
+    return save(folder, seed, model, tokenizer, model.lm_head, images, tokenizer)
+
+
+def write_internvl(folder: Path, seed: int = 0) -> Path:
+    """InternVL: an image is cut into parts; a processor of videos."""
+    named = {"start": "<img>", "end": "</img>", "context": "<IMG_CONTEXT>"}
+    tokens = {f"{name}_image_token": token for name, token in named.items()}
+    tokenizer = make_tokenizer("<|im_start|>", "<|im_end|>", video_token="<video>", **tokens)
+    tokenizer.chat_template = CHATML.replace("IMAGE", "<IMG_CONTEXT>\n")
+    config = transformers.InternVLConfig(
+        vision_config={**VISION_SIZE, "image_size": [28, 28], "patch_size": [7, 7]},
+        text_config=transformers.Qwen2Config(vocab_size=len(tokenizer), **TEXT_SIZE),
+        image_token_id=tokenizer.context_image_token_id,
+        image_seq_length=4,
+        tie_word_embeddings=False,
     )
-    image_processor.save_pretrained(folder)
-    image = "<|vision_start|><|image_pad|><|vision_end|>"
-    tokenizer.chat_template = CHATML.replace("IMAGE", image)
-    tokenizer.save_pretrained(folder)
+    model = transformers.InternVLForConditionalGeneration(config)
+    images = transformers.GotOcr2ImageProcessorPil(size=SIDE, crop_to_patches=True, max_patches=4)
+    save(folder, seed, model, tokenizer, model.lm_head, images, tokenizer)
+    settings = {"image_seq_length": 4, "processor_class": "InternVLProcessor"}
+    (folder / "processor_config.json").write_text(json.dumps(settings))
     return folder
 
 
 def write_blip(folder: Path, seed: int = 0) -> Path:
-    """BLIP for visual question answering: an encoder, a cross-attending decoder, BERT's words."""
-    words = sorted({word.lower() for word in TEXT.split()} | set("abcdefghijklmnopqrstuvwxyz0123456789"))
-    pieces = [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz0123456789"]
-    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", *words, *pieces]
-    tokenizer = transformers.BertTokenizer(
-        vocab={word: number for number, word in enumerate(vocab)}, do_lower_case=True
-    )
-    size = {key: value for key, value in TEXT_SIZE.items() if key not in ("num_key_value_heads", "head_dim")}
+    """BLIP for visual question answering: an encoder, a decoder, BERT's words."""
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    words = sorted({word.lower() for word in TEXT.split()} | set(letters))
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", *words]
+    vocab += [f"##{letter}" for letter in letters]
+    numbered = {word: number for number, word in enumerate(vocab)}
+    tokenizer = transformers.BertTokenizer(vocab=numbered, do_lower_case=True)
     special = {"pad_token_id": 0, "bos_token_id": 5, "eos_token_id": 3, "sep_token_id": 3}
+    text = {**SIZE, **special, "vocab_size": len(vocab), "encoder_hidden_size": 32}
     config = transformers.BlipConfig(
         vision_config=dict(VISION_SIZE),
-        text_config={**size, **special, "vocab_size": len(vocab), "encoder_hidden_size": 32,
-            "tie_word_embeddings": False},
+        text_config={**text, "max_position_embeddings": 24, "tie_word_embeddings": False},
         tie_word_embeddings=False,
     )
     model = transformers.BlipForQuestionAnswering(config)
-    processor = transformers.BlipProcessor(
-        transformers.BlipImageProcessorPil(size={"height": 28, "width": 28}), tokenizer
-    )
-    _draw(model, seed)
-    _lean(model.text_decoder, tokenizer, model.text_decoder.cls.predictions.decoder)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    processor = transformers.BlipProcessor(transformers.BlipImageProcessorPil(size=SIDE), tokenizer)
+    head = model.text_decoder.cls.predictions.decoder
+    return save(folder, seed, model, tokenizer, head, processor)
 
 
 WRITERS: dict[str, Callable[..., Path]] = {
@@ -256,6 +231,6 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "idefics3": write_idefics3,
     "paligemma": write_paligemma,
     "qwen2_vl": write_qwen2_vl,
-    "qwen2_5_vl": write_qwen2_5_vl,
+    "internvl": write_internvl,
     "blip": write_blip,
 }

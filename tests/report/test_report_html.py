@@ -49,14 +49,20 @@ def test_nothing_is_fetched_from_elsewhere(page: Page) -> None:
 
 
 def test_everything_can_be_read_without_scripts(page: Page) -> None:
-    hidden = [attrs.get("class") for _, attrs in page.elements if "hidden" in attrs]
-    assert hidden == ["none"]  # what is said where a choice leaves nothing
+    hidden = [attrs for _, attrs in page.elements if "hidden" in attrs]
+    scripted = [attrs.get("id") or attrs.get("href") for attrs in hidden if "class" not in attrs]
+    assert scripted == ["#compare", "#items", "compare", "items"]  # shown by the scripts
+    assert [attrs["class"] for attrs in hidden if "class" in attrs] == ["none"]
     assert not page.all("button")
     assert not page.all("input")
 
 
 def test_links_out_are_sources_that_a_reader_clicks(page: Page) -> None:
-    out = [attrs for attrs in page.all("a") if re.match(r"[a-z]+:|//", attrs["href"] or "")]
+    inside = [attrs for attrs in page.all("a") if "download" in attrs]
+    assert [attrs["download"] for attrs in inside] == ["leaderboard.csv", "leaderboard.json"]
+    assert all((attrs["href"] or "").startswith("data:") for attrs in inside)
+    found = [attrs for attrs in page.all("a") if "download" not in attrs]
+    out = [attrs for attrs in found if re.match(r"[a-z]+:|//", attrs["href"] or "")]
     assert out
     for attrs in out:
         assert (attrs["href"] or "").startswith("https://github.com/")
@@ -69,11 +75,14 @@ def test_the_policy_allows_this_style_and_these_scripts_only(page: Page) -> None
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
     assert "http" not in policy
-    for text in (*page.texts["style"], *page.texts["script"]):
+    scripts = page.texts["script"]
+    data, script = scripts
+    assert json.loads(data)["sets"]
+    for text in (*page.texts["style"], script):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in policy
     assert len(page.texts["style"]) == 1
-    assert len(page.texts["script"]) == policy.split("script-src")[1].split(";")[0].count("sha256")
+    assert policy.split("script-src")[1].split(";")[0].count("sha256") == 1
 
 
 def test_figures_are_those_of_the_score_files(pair: list[RunDir], page: Page) -> None:

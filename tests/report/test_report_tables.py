@@ -12,7 +12,10 @@ from report_runs import RunMaker, maker
 
 from dpgbench.errors import DataError
 from dpgbench.report import build_report, group_records, load_records
+from dpgbench.report.best import surely_best
+from dpgbench.report.comparison import all_rows, comparisons
 from dpgbench.report.csvtable import leaderboard_csv
+from dpgbench.report.evidence import item_sets
 from dpgbench.report.latex import leaderboard_latex
 from dpgbench.report.markdown import escaped, leaderboard_markdown
 from dpgbench.report.published import read_published
@@ -122,11 +125,25 @@ def test_markdown_cells_show_and_do_nothing(text: str, shown: str) -> None:
 
 
 def test_latex_is_a_booktabs_table_with_the_surely_best_in_bold(pair: list[RunDir]) -> None:
-    text = leaderboard_latex(group_records(load_records(pair)))
-    good = json.loads(pair[0].scores("fake", "corrected-v1").read_text())["overall"]
+    records = load_records(pair)
+    groups = group_records(records)
+    best = surely_best(groups, comparisons(all_rows(groups), item_sets(records)))
+    text = leaderboard_latex(groups, best)
+    good = json.loads(pair[0].scores("fake", "corrected-v1").read_text())
+    low, high = good["interval"]
     assert text.count(r"\begin{table}") == text.count(r"\bottomrule") == 2
-    assert rf"\textbf{{{good:.2f}}}" in text
-    assert text.count(r"\textbf") == 2
+    assert rf"\textbf{{{good['overall']:.2f}}} {{\scriptsize [{low:.1f}, {high:.1f}]}}" in text
+    bold = {name for _, name in best}
+    assert {"", "entity", "attribute"} <= bold
+    assert text.count(r"\textbf") == len(best)
+    assert f"**{good['overall']:.2f}** [{low:.1f}" in leaderboard_markdown(groups, best=best)
+
+
+def test_nothing_is_bold_where_two_cannot_be_told_apart(dpg: RunMaker) -> None:
+    records = load_records([dpg.make("one", seed=1), dpg.make("other", seed=2)])
+    groups = group_records(records)
+    assert not surely_best(groups, comparisons(all_rows(groups), item_sets(records)))
+    assert r"\textbf" not in leaderboard_latex(groups)
 
 
 def test_latex_specials_are_escaped(dpg: RunMaker) -> None:

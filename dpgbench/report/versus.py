@@ -1,0 +1,146 @@
+"""Two runs against each other, in the order in which they were named: for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from dpgbench.domain.paired import Outcomes, PairedDifference
+from dpgbench.errors import DataError, UsageError
+from dpgbench.report.comparison import CategoryDifference, Comparison, all_rows, comparisons
+from dpgbench.report.evidence import item_sets
+from dpgbench.report.jsontable import comparison_json
+from dpgbench.report.row import LeaderboardRow
+from dpgbench.report.rows import group_records, load_records
+from dpgbench.report.wording import shown
+from dpgbench.store.rundir import RunDir
+
+
+class Versus(NamedTuple):
+    """Two results under one judge and one rule; the comparison is first less second."""
+
+    first: LeaderboardRow
+    second: LeaderboardRow
+    comparison: Comparison
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        told = replace(self.comparison, first=0, second=1)
+        return comparison_json(told, (self.first, self.second))
+
+
+def compare_runs(first: RunDir, second: RunDir, rule: str | None = None) -> list[Versus]:
+    """Return the two runs side by side for each judge and rule that both have.
+
+    Args:
+        rule: this rule only.
+
+    Raises:
+        UsageError: it is the same run twice.
+        DataError: a run has no scores, or the two share no judge and rule.
+    """
+    records = load_records([first, second])
+    if len(records) < 2:
+        raise UsageError(f"{first.path} and {second.path} are the same run; name two")
+    rows = all_rows(group_records(records))
+    found = []
+    for comparison in comparisons(rows, item_sets(records)):
+        one, other = rows[comparison.first], rows[comparison.second]
+        if rule in (None, one.rule):
+            told = (one, other, comparison)
+            found.append(
+                Versus(*told) if one.index == 0 else Versus(other, one, turned(comparison))
+            )
+    if not found:
+        raise DataError(
+            f"{first.path} and {second.path} have no judge and rule in common"
+            f"{f' (--rule {rule})' if rule else ''}: {_has(rows, 0)} against {_has(rows, 1)}; "
+            "score both with the same --judge and --rule"
+        )
+    return found
+
+
+def _has(rows: list[LeaderboardRow], index: int) -> str:
+    return ", ".join(f"{row.judge}/{row.rule}" for row in rows if row.index == index)
+
+
+def turned(found: Comparison) -> Comparison:
+    """Return a comparison with its two sides exchanged."""
+    wins, ties, losses = found.outcomes
+    return replace(
+        found,
+        first=found.second,
+        second=found.first,
+        reasons=tuple(r._replace(first=r.second, second=r.first) for r in found.reasons),
+        scores=None if found.scores is None else (found.scores[1], found.scores[0]),
+        overall=None if found.overall is None else _turned(found.overall),
+        outcomes=Outcomes(losses, ties, wins),
+        l1=tuple(map(_turned_category, found.l1)),
+        l2=tuple(map(_turned_category, found.l2)),
+    )
+
+
+def _turned(found: PairedDifference) -> PairedDifference:
+    low, high = found.interval
+    return PairedDifference(-found.difference, (-high, -low), found.p_value)
+
+
+def _turned_category(found: CategoryDifference) -> CategoryDifference:
+    return found._replace(
+        first=found.second, second=found.first, difference=_turned(found.difference)
+    )
+
+
+def table(found: Versus) -> list[list[str]]:
+    """Return overall and categories as rows of text, a header first."""
+    names = [shown(row.run, 24) for row in (found.first, found.second)]
+    lines = [["", *names, "difference", "95% interval", "p", "p (Holm)", "told apart"]]
+    comparison = found.comparison
+    if comparison.overall is not None and comparison.scores is not None:
+        verdict = "yes" if comparison.overall.told_apart else "no"
+        lines.append(_line("overall", comparison.scores, comparison.overall, "", verdict))
+    for category in (*comparison.l1, *comparison.l2):
+        scores = (category.first, category.second)
+        verdict = "yes" if category.told_apart else "no"
+        adjusted = _chance(category.adjusted)
+        lines.append(_line(category.name, scores, category.difference, adjusted, verdict))
+    return lines
+
+
+def _line(
+    name: str, scores: tuple[float, float], found: PairedDifference, adjusted: str, verdict: str
+) -> list[str]:
+    low, high = found.interval
+    return [
+        shown(name, 40),
+        *(f"{score:.2f}" for score in scores),
+        f"{found.difference:+.2f}",
+        f"[{low:+.2f}, {high:+.2f}]",
+        _chance(found.p_value),
+        adjusted,
+        verdict,
+    ]
+
+
+def _chance(p_value: float) -> str:
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def sentences(found: Versus) -> Iterator[str]:
+    """Yield what is not alike, and what the comparison shows."""
+    comparison = found.comparison
+    yield f"judge {shown(found.first.judge)}, rule {found.first.rule}"
+    if any(reason.decides for reason in comparison.reasons):
+        yield "not comparable, so no difference is computed:"
+    elif comparison.reasons:
+        yield "not strictly comparable:"
+    yield from (f"  {shown(str(reason), 200)}" for reason in comparison.reasons)
+    if comparison.overall is not None:
+        wins, ties, losses = comparison.outcomes
+        yield (
+            f"{comparison.items} items that both have: {shown(found.first.run, 40)} is better on "
+            f"{wins}, equal on {ties}, worse on {losses}"
+        )
+    for row in (found.first, found.second):
+        yield from (f"note: {shown(row.run, 40)}: {shown(note, 200)}" for note in row.notes)

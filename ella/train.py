@@ -1,0 +1,163 @@
+"""`python -m ella.train`: a connector from a folder of pictures and captions.
+
+Settings come from flags, or from a TOML file of the same names (with `_` for `-`); flags win.
+Errors are one line on standard error; the same command resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from ella.errors import EllaError
+from ella.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from ella.training.trainer import Trainer
+
+REQUIRED = {
+    "base": "folder of the diffusers model: unet, vae, scheduler",
+    "text_encoder": "folder of the language model and its tokenizer",
+    "data": "folder with captions.csv or captions.jsonl (file, text) and the pictures",
+    "out": "folder for checkpoints, metrics and the finished connector",
+}
+OPTIONAL = {
+    "init": "connector file to begin with; by default a new connector",
+    "cache_folder": "where caches on disk are; by default OUT/cache",
+}
+SIZES = {
+    "connector_layers": "resampler blocks of a new connector (default 6)",
+    "connector_heads": "attention heads of a new connector (default 8)",
+    "connector_num_latents": "tokens that a new connector gives (default 64)",
+    "connector_time_channel": "channels of its sinusoidal timestep (default 320)",
+    "connector_time_embed_dim": "width of its embedded timestep (default 768)",
+}
+TRAINED_LENGTH = 128
+TEXT_TOKENS = {"text_tokens": "tokens under --length fixed (default 128, as `ella` draws with)"}
+PATHS = REQUIRED | OPTIONAL
+NUMBERS = SIZES | TEXT_TOKENS
+CONFIG = get_type_hints(TrainConfig)
+
+
+class CommandError(EllaError):
+    """The command line, or the file of settings, cannot be used."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the command line says; 0, 1 for an error, 130 where interrupted."""
+    options = build_parser().parse_args(arguments)
+    try:
+        file = _train(_settings(vars(options)))
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command resumes from the last checkpoint", 130)
+    except (EllaError, OSError) as error:
+        return _fail(" ".join(str(error).split()), 1)
+    print(file)
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags: paths, sizes, and every field of `TrainConfig`."""
+    parser = argparse.ArgumentParser(
+        "python -m ella.train", description=__doc__, argument_default=argparse.SUPPRESS
+    )
+    parser.add_argument("--config", type=Path, help="TOML file of settings")
+    for name, about in PATHS.items():
+        parser.add_argument(_flag(name), help=about)
+    for name, about in NUMBERS.items():
+        parser.add_argument(_flag(name), type=int, help=about)
+    for name, kind in CONFIG.items():
+        choices = get_args(kind) or None
+        how: dict[str, Any] = {"type": kind}
+        if kind is bool:
+            how = {"action": argparse.BooleanOptionalAction}
+        elif choices:
+            how = {"choices": choices}
+        parser.add_argument(_flag(name), help=TrainConfig.about(name), **how)
+    return parser
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _settings(flags: dict[str, Any]) -> dict[str, Any]:
+    """The file's settings under the flags'."""
+    path = flags.pop("config", None)
+    settings: dict[str, Any] = _read_toml(path) if path else {}
+    settings |= flags
+    missing = [_flag(name) for name in REQUIRED if name not in settings]
+    if missing:
+        raise CommandError(f"{', '.join(missing)}: missing; give it as a flag or in --config")
+    for name in REQUIRED.keys() - {"out"}:
+        if not Path(settings[name]).is_dir():
+            raise CommandError(f"{_flag(name)} {settings[name]}: no such folder")
+    return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: is not TOML ({error})") from error
+    known = [*PATHS, *NUMBERS, *CONFIG]
+    for name, value in settings.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}" if near else ""
+            raise CommandError(f"{path}: no setting is called {name!r}{hint}")
+        wanted = str if name in PATHS else int if name in NUMBERS else type(value)
+        if type(value) is not wanted:
+            raise CommandError(f"{path}: {name} must be of type {wanted.__name__}, got {value!r}")
+    return settings
+
+
+def _train(settings: dict[str, Any]) -> Path:
+    """Load what the settings name, and train."""
+    try:
+        config = TrainConfig(**{name: settings[name] for name in CONFIG.keys() & settings.keys()})
+        sizes = {
+            name.removeprefix("connector_"): settings[name]
+            for name in SIZES.keys() & settings.keys()
+        }
+        trainer = _trainer(settings, config, sizes)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    trainer.prepare(Path(settings.get("cache_folder", Path(settings["out"]) / "cache")))
+    return trainer.run()
+
+
+def _trainer(settings: dict[str, Any], config: TrainConfig, sizes: dict[str, int]) -> Trainer:
+    """Everything loaded and checked against each other; nothing written yet."""
+    from ella.connector import TimestepAwareSemanticConnector
+    from ella.training.data import FolderPairs
+    from ella.training.load import load_base, load_text_encoder
+    from ella.training.run import build_trainer
+
+    if "init" in settings and sizes:
+        raise CommandError("--init: the file has the connector's sizes; leave out --connector-...")
+    pairs = FolderPairs(settings["data"])
+    base = load_base(Path(settings["base"]))
+    encoder = load_text_encoder(
+        Path(settings["text_encoder"]), config.device, settings.get("text_tokens", TRAINED_LENGTH)
+    )
+    connector = None
+    if "init" in settings:
+        connector = TimestepAwareSemanticConnector.from_safetensors(settings["init"])
+    return build_trainer(
+        base, encoder, pairs, settings["out"], config, connector=connector, sizes=sizes
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

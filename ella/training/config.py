@@ -1,0 +1,107 @@
+"""What can be set in training. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+Keep = Literal["none", "memory", "disk"]
+"""Where what is computed once stays: nowhere (computed at every step), in memory, or on disk."""
+
+
+def _setting(default: Any, about: str, *, free: bool = False, least: float = 0) -> Any:
+    """A field: what `--help` says of it, whether a resumed run may change it, its lower bound."""
+    return field(default=default, metadata={"about": about, "free": free, "least": least})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a connector is trained. The defaults are the paper's wherever the paper states one.
+
+    Source: arXiv 2403.05135: AdamW with weight decay 0.01, constant learning rate 1e-4 (SD 1.5),
+    280,000 steps, captions of fixed length. It states neither batch size nor caption dropout,
+    clipping, EMA or precision: those are this project's choice. Each field says what it means
+    (`TrainConfig.about("batch_size")`, and `python -m ella.train --help`). A value of 0 switches
+    off what it governs. A resumed run may change only the fields that `is_free` names.
+
+    Raises:
+        ValueError: If a value is of another type or out of range.
+    """
+
+    seed: int = _setting(0, "all randomness follows from it and a sample's number")
+    steps: int = _setting(280_000, "optimizer steps in all; may grow later", free=True, least=1)
+    batch_size: int = _setting(16, "pairs per process and micro-step", least=1)
+    accumulation: int = _setting(1, "micro-steps per optimizer step", least=1)
+    learning_rate: float = _setting(1e-4, "after warm-up, constant")
+    warmup_steps: int = _setting(0, "steps over which the learning rate rises linearly")
+    weight_decay: float = _setting(0.01, "AdamW's")
+    max_grad_norm: float = _setting(1.0, "longer gradients are shortened to it; 0: never")
+    caption_dropout: float = _setting(
+        0.1, "share of captions replaced by the empty text, for classifier-free guidance"
+    )
+    min_snr_gamma: float = _setting(0.0, "min-SNR loss weights (arXiv 2303.09556, 5); 0: none")
+    ema_decay: float = _setting(0.9999, "of the running mean of the weights; 0: no mean is kept")
+    mixed_precision: Literal["no", "fp16", "bf16"] = _setting(
+        "no", "the frozen networks' precision and the connector's arithmetic; its weights: float32"
+    )
+    length: Literal["fixed", "flexible"] = _setting(
+        "fixed", "captions padded and cut to one number of tokens, or each at its own length"
+    )
+    image_px: int = _setting(0, "side of the square that pictures are cut to; 0: the model's own")
+    text_cache: Keep = _setting("none", "where captions' features stay")  # noqa: RUF009
+    latent_cache: Keep = _setting("none", "where pictures' latents stay")  # noqa: RUF009
+    gradient_checkpointing: bool = _setting(
+        False, "the U-Net's activations computed twice, to need less memory", free=True
+    )
+    device: Literal["auto", "cpu"] = _setting("auto", "cpu: also where there is an accelerator")
+    workers: int = _setting(0, "processes that read pictures ahead; 0: read in between", free=True)
+    save_every: int = _setting(1000, "steps between checkpoints", free=True, least=1)
+    keep_last: int = _setting(2, "checkpoints that stay", free=True, least=1)
+    log_every: int = _setting(10, "steps between lines of metrics.jsonl", free=True, least=1)
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            _check(name, getattr(self, name), kind, self._field(name).metadata["least"])
+        for name in ("caption_dropout", "ema_decay"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"`{name}` must be at most 1, got {getattr(self, name)}")
+
+    @classmethod
+    def _field(cls, name: str) -> Field[Any]:
+        return next(one for one in fields(cls) if one.name == name)
+
+    @classmethod
+    def about(cls, name: str) -> str:
+        """What the setting `name` means, with its default."""
+        one = cls._field(name)
+        assert one.default is not MISSING
+        return f"{one.metadata['about']} (default {one.default})"
+
+    @classmethod
+    def is_free(cls, name: str) -> bool:
+        """Whether a resumed run may change the setting `name`: it leaves each step as it is."""
+        return bool(cls._field(name).metadata["free"])
+
+    def binding(self) -> dict[str, Any]:
+        """The settings that a resumed run must repeat."""
+        names = [one.name for one in fields(self) if not self.is_free(one.name)]
+        return {name: getattr(self, name) for name in names}
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        if step >= self.warmup_steps:
+            return self.learning_rate
+        return self.learning_rate * (step + 1) / self.warmup_steps
+
+
+def _check(name: str, value: Any, kind: Any, least: float) -> None:
+    choices = get_args(kind)
+    if choices:
+        if value not in choices:
+            raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}")
+        return
+    allowed = (int, float) if kind is float else (kind,)
+    if type(value) not in allowed:
+        raise ValueError(f"`{name}` must be of type {kind.__name__}, got {value!r}")
+    if not least <= value < float("inf"):
+        raise ValueError(f"`{name}` must be finite and at least {least:g}, got {value}")

@@ -1,0 +1,81 @@
+"""All randomness of training: what sample number n is, and what is drawn for it.
+
+Sample n is the n-th picture-caption pair that training looks at, whoever looks at it: batches,
+micro-steps and processes only share the numbers out. So nothing depends on a generator's past:
+a resumed run draws what an uninterrupted one draws, and two processes, or two micro-steps, what
+one with twice the batch draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ella.training.config import TrainConfig
+
+_ORDER, _SAMPLE = 1, 2  # apart, so that an epoch and a sample of one number share nothing
+
+
+class Draw(NamedTuple):
+    """What is random about a sample.
+
+    Attributes:
+        timestep: Of the noise, from 0.
+        dropped: Whether the empty text stands for the caption.
+        noise: Of the latents' shape, standard normal: what the U-Net is to find.
+        latent_noise: The same, for drawing the latents from the VAE's distribution.
+    """
+
+    timestep: int
+    dropped: bool
+    noise: Tensor
+    latent_noise: Tensor
+
+
+def draw_sample(
+    seed: int, number: int, *, latent_shape: tuple[int, ...], num_timesteps: int, dropout: float
+) -> Draw:
+    """What is drawn for sample `number`; it follows from the arguments alone."""
+    generator = np.random.default_rng([_SAMPLE, seed, number])
+    timestep = int(generator.integers(num_timesteps))
+    dropped = bool(generator.random() < dropout)
+    noise = torch.from_numpy(generator.standard_normal((2, *latent_shape), dtype=np.float32))
+    return Draw(timestep, dropped, noise[0], noise[1])
+
+
+class EpochOrder:
+    """Which pair sample n is: every pair once an epoch, in another order each epoch.
+
+    Args:
+        seed: The order's.
+        num_pairs: Pairs in all.
+    """
+
+    def __init__(self, seed: int, num_pairs: int) -> None:
+        self.seed = seed
+        self.num_pairs = num_pairs
+        self._epoch = -1
+        self._order = np.empty(0, dtype=np.int64)
+
+    def pair_of(self, number: int) -> int:
+        """The pair's index."""
+        epoch, place = divmod(number, self.num_pairs)
+        if epoch != self._epoch:
+            generator = np.random.default_rng([_ORDER, self.seed, epoch])
+            self._order, self._epoch = generator.permutation(self.num_pairs), epoch
+        return int(self._order[place])
+
+
+def micro_batches(
+    config: TrainConfig, num_pairs: int, *, first_step: int, process: int, num_processes: int
+) -> Iterator[list[tuple[int, int]]]:
+    """For each micro-step from `first_step` on: (sample number, pair) of one process's batch."""
+    order = EpochOrder(config.seed, num_pairs)
+    first = first_step * config.accumulation
+    for micro_step in range(first, config.steps * config.accumulation):
+        start = (micro_step * num_processes + process) * config.batch_size
+        yield [(n, order.pair_of(n)) for n in range(start, start + config.batch_size)]

@@ -1,0 +1,65 @@
+"""Files that are whole or not there, and hashes that name what made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn, uint8
+
+NUM_HASH_CHARACTERS = 32
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Put `tensors` at `path`, on disk before the name is: a kill leaves the old or the new file.
+
+    Args:
+        path: A safetensors file; its folder is made.
+        tensors: From any device.
+        about: What goes with them, as JSON under the metadata's only key `ella`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ready = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        part = Path(folder) / path.name
+        try:
+            save_file(ready, part, metadata={"ella": json.dumps(about, sort_keys=True)})
+        except SafetensorError as error:
+            raise OSError(f"cannot write {path}: {' '.join(str(error).split())}") from error
+        _flush(part)
+        part.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    """Have what was written to a file or folder on disk, not in the system's memory."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def text_hash(text: str) -> str:
+    """The name under which what belongs to `text` is kept."""
+    return hashlib.sha256(text.encode()).hexdigest()[:NUM_HASH_CHARACTERS]
+
+
+def module_hash(module: nn.Module) -> str:
+    """A hash of a network's weights: names, dtypes, shapes and values, wherever they are."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(memoryview(flat.view(uint8).numpy()))
+    return digest.hexdigest()[:NUM_HASH_CHARACTERS]

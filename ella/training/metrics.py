@@ -1,0 +1,32 @@
+"""`metrics.jsonl`: a line now and then, each step at most once, however often a run resumes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+Number = float | int
+
+
+class MetricsLog:
+    """Lines for steps up to `last_step` stay; later ones, and a torn last one, are dropped."""
+
+    def __init__(self, path: Path, last_step: int) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if _step(line) <= last_step]
+        part = path.with_name(f".{path.name}.part")
+        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        part.replace(path)
+
+    def append(self, **values: Number) -> None:
+        """Add a line, at once on its way to the disk."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+
+def _step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

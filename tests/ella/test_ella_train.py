@@ -1,0 +1,313 @@
+"""The trainer on tiny networks: what learns, what stays, and that it learns what it should."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers import DDIMScheduler
+from PIL import Image
+from safetensors.torch import load_file
+
+import ella.tiny as tiny
+from ella import TimestepAwareSemanticConnector, TrainConfig, TrainingError, train_connector
+from ella.training.batches import Samples
+from ella.training.draws import draw_sample, micro_batches
+from ella.training.files import module_hash
+from ella.training.loss import Denoising, TokensOfTexts
+from ella.training.run import build_trainer
+
+QUICK = TrainConfig(steps=4, batch_size=2, learning_rate=1e-3, device="cpu", log_every=1)
+TEXTS = ("a red circle", "a blue square", "two dogs beside a tree", "a house")
+
+
+class TinyPairs:
+    """Pictures of coloured blocks in memory; `broken` names one that cannot be read."""
+
+    def __init__(self, num_pairs: int = 4, broken: int | None = None) -> None:
+        self.num_pairs, self.broken = num_pairs, broken
+        self.num_read = 0
+
+    def __len__(self) -> int:
+        return self.num_pairs
+
+    def text(self, index: int) -> str:
+        return f"{TEXTS[index % 4]}{' again' * (index // 4)}"
+
+    def image(self, index: int) -> Image.Image:
+        self.num_read += 1
+        if self.num_read == self.broken:
+            raise OSError("the disk is gone")
+        blocks = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        return Image.fromarray(blocks).resize((80, 64), Image.Resampling.NEAREST)
+
+    def image_key(self, index: int) -> str:
+        return str(index)
+
+
+def run_tiny(out, config=QUICK, pairs=None, **others):
+    """Train the tiny connector on the tiny model; the finished weights."""
+    arguments = {"connector": tiny.tiny_connector(), "progress": False} | others
+    base, encoder = tiny.tiny_pipeline(), tiny.tiny_text_encoder()
+    return load_file(train_connector(base, encoder, pairs or TinyPairs(), out, config, **arguments))
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def far(one, other):
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def test_only_the_connector_learns(tmp_path, pipeline):
+    encoder, connector = tiny.tiny_text_encoder(), tiny.tiny_connector()
+    frozen = [pipeline.unet, pipeline.vae, encoder.model, pipeline.text_encoder]
+    before = [module_hash(network) for network in (*frozen, connector)]
+    file = train_connector(
+        pipeline, encoder, TinyPairs(), tmp_path, QUICK, connector=connector, progress=False
+    )
+    after = [module_hash(network) for network in (*frozen, connector)]
+    assert after[:-1] == before[:-1]
+    assert after[-1] != before[-1]
+    assert all(p.grad is None for network in frozen for p in network.parameters())
+    changed = load_file(file)
+    start = tiny.tiny_connector().state_dict()
+    assert [name for name in start if torch.equal(start[name], changed[name])] == []
+    assert equal(TimestepAwareSemanticConnector.from_safetensors(file).state_dict(), changed)
+
+
+def test_the_callers_random_state_stays(tmp_path):
+    torch.manual_seed(3)
+    np.random.seed(3)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    run_tiny(tmp_path, replace(QUICK, steps=1), connector=None)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()
+
+
+def test_four_pictures_are_learnt(tmp_path):
+    config = replace(QUICK, steps=50, batch_size=4, latent_cache="memory", text_cache="memory")
+    trainer = build_trainer(
+        tiny.tiny_pipeline(),
+        tiny.tiny_text_encoder(),
+        TinyPairs(),
+        tmp_path,
+        config,
+        connector=tiny.tiny_connector(),
+        progress=False,
+    )
+    trainer.prepare(tmp_path)
+
+    @torch.no_grad()
+    def loss():  # on noise that training never drew
+        probe = replace(config, seed=99, steps=16, caption_dropout=0.0)
+        samples = Samples(TinyPairs(), probe, trainer.latents.shape, 1000, None)
+        return np.mean([float(trainer._loss(batch)) for batch in samples.batches(0, 0, 1)])
+
+    before = loss()
+    trainer.run()
+    assert before > 1.3
+    assert loss() < before - 0.2
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert [line["step"] for line in lines] == list(range(1, 51))
+    assert all(line["samples_per_second"] > 0 for line in lines)
+
+
+@torch.no_grad()
+def check_learnt_alike(one, other):
+    """Tokens of two files are equal but for rounding, and far from those of the start.
+
+    Not weights: keys' biases have no gradient but rounding, which Adam enlarges.
+    """
+    features = torch.stack(tiny.tiny_text_encoder().encode(TEXTS, "fixed"))
+    connectors = (
+        tiny.tiny_connector(),
+        *(TimestepAwareSemanticConnector.from_safetensors(file) for file in (one, other)),
+    )
+    start, *ends = [network(features, torch.tensor([1, 300, 600, 999])) for network in connectors]
+    learnt = float((ends[0] - start).abs().max())
+    assert learnt > 0.005
+    assert float((ends[0] - ends[1]).abs().max()) < 1e-3 * learnt
+
+
+def test_accumulation_is_a_bigger_batch(tmp_path):
+    config = replace(QUICK, batch_size=4)
+    run_tiny(tmp_path / "big", config)
+    run_tiny(tmp_path / "small", replace(config, batch_size=2, accumulation=2))
+    check_learnt_alike(*tmp_path.glob("*/connector.safetensors"))
+
+
+def test_the_mean_is_the_mean(tmp_path):
+    config = replace(QUICK, ema_decay=0.3)
+    expected = dict(tiny.tiny_connector().state_dict())
+    for step in range(3):
+        weights = run_tiny(tmp_path, replace(config, steps=step + 1))
+        decay = min(0.3, (1 + step) / (10 + step))
+        for name, mean in expected.items():
+            expected[name] = decay * mean + (1 - decay) * weights[name]
+    file = tmp_path / "connector-ema.safetensors"
+    assert far(load_file(file), expected) < 1e-6
+    assert far(load_file(file), weights) > 1e-4
+    TimestepAwareSemanticConnector.from_safetensors(file)
+    run_tiny(tmp_path / "none", replace(QUICK, steps=1, ema_decay=0.0))
+    assert not (tmp_path / "none/connector-ema.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"gradient_checkpointing": True}, {"workers": 1}, {"save_every": 1, "log_every": 3}]
+)
+def test_what_must_not_matter(tmp_path, change):
+    plain = run_tiny(tmp_path / "plain", replace(QUICK, steps=2))
+    assert equal(plain, run_tiny(tmp_path / "other", replace(QUICK, steps=2, **change)))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"caption_dropout": 1.0}, {"min_snr_gamma": 5.0}])
+def test_what_must_matter(tmp_path, change):
+    plain = run_tiny(tmp_path / "plain", replace(QUICK, steps=2))
+    assert not equal(plain, run_tiny(tmp_path / "other", replace(QUICK, steps=2, **change)))
+
+
+def test_half_precision_trains_float32_weights(tmp_path):
+    AcceleratorState._reset_state(True)
+    weights = run_tiny(tmp_path / "half", replace(QUICK, mixed_precision="bf16"))
+    AcceleratorState._reset_state(True)
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    assert 0 < far(weights, run_tiny(tmp_path / "full")) < 1e-2
+
+
+def test_a_loss_that_is_no_number_stops_before_it_does_harm(tmp_path):
+    run_tiny(tmp_path, replace(QUICK, steps=1))
+    base = tiny.tiny_pipeline()
+    step = tmp_path / "checkpoints/step-00000001.safetensors"
+    before = step.read_bytes()
+    trainer = build_trainer(
+        base, tiny.tiny_text_encoder(), TinyPairs(), tmp_path, QUICK,
+        connector=tiny.tiny_connector(), progress=False,
+    )  # fmt: skip
+    trainer.prepare(tmp_path / "cache")
+    with torch.no_grad():
+        base.unet.conv_in.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="the loss of step 2 is nan"):
+        trainer.run()
+    assert step.read_bytes() == before
+    assert [path.name for path in step.parent.iterdir()] == [step.name]
+
+
+def test_draws_are_what_they_should_be():
+    draws = [
+        draw_sample(5, n, latent_shape=(4, 2, 2), num_timesteps=1000, dropout=0.1)
+        for n in range(4000)
+    ]
+    timesteps = np.array([draw.timestep for draw in draws])
+    assert timesteps.min() < 5
+    assert timesteps.max() > 994
+    assert abs(timesteps.mean() - 499.5) < 15
+    assert abs(timesteps.std() - 1000 / 12**0.5) < 10
+    assert 0.08 < np.mean([draw.dropped for draw in draws]) < 0.12
+    for noise in (
+        torch.stack([d.noise for d in draws]),
+        torch.stack([d.latent_noise for d in draws]),
+    ):
+        assert abs(float(noise.mean())) < 0.02
+        assert abs(float(noise.std()) - 1) < 0.02
+    again = draw_sample(5, 17, latent_shape=(4, 2, 2), num_timesteps=1000, dropout=0.1)
+    assert torch.equal(again.noise, draws[17].noise)
+
+
+def test_every_pair_once_an_epoch_whoever_looks():
+    config = TrainConfig(steps=6, batch_size=4, accumulation=1)
+
+    def seen(config, process=0, num_processes=1, first_step=0):
+        where = {"first_step": first_step, "process": process, "num_processes": num_processes}
+        return list(micro_batches(config, 7, **where))
+
+    alone = seen(config)
+    numbers = [pair for batch in alone for _, pair in batch]
+    assert len(numbers) == 24
+    assert set(Counter(numbers[:7]).values()) == set(Counter(numbers[7:14]).values()) == {1}
+    assert numbers[:7] != numbers[7:14]
+    assert seen(config, first_step=4) == alone[4:]
+    half = replace(config, batch_size=2)
+    pairs = zip(seen(half, 0, 2), seen(half, 1, 2), strict=True)
+    assert [first + second for first, second in pairs] == alone
+    micro = seen(replace(half, accumulation=2))
+    assert [a + b for a, b in zip(micro[::2], micro[1::2], strict=True)] == alone
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_the_objective(prediction):
+    scheduler = DDIMScheduler.from_config(tiny.tiny_scheduler().config, prediction_type=prediction)
+    generator = torch.Generator().manual_seed(1)
+    latents, noise = torch.randn(2, 3, 4, 2, 2, generator=generator)
+    timesteps = torch.tensor([0, 500, 999])
+    alpha = scheduler.alphas_cumprod[timesteps].view(3, 1, 1, 1)
+    target = noise
+    if prediction == "v_prediction":
+        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+    plain, weighted = Denoising(scheduler, 0.0), Denoising(scheduler, 5.0)
+    expected = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+    torch.testing.assert_close(plain.noisy(latents, noise, timesteps), expected)
+    assert float(plain.error(target, latents, noise, timesteps).max()) < 1e-9
+    error = plain.error(target + 2, latents, noise, timesteps)
+    torch.testing.assert_close(error, torch.full((3,), 4.0))
+    snr = (alpha / (1 - alpha)).flatten()
+    weights = snr.clamp(max=5) / (snr if prediction == "epsilon" else snr + 1)
+    torch.testing.assert_close(weighted.error(target + 2, latents, noise, timesteps), 4 * weights)
+
+
+def test_captions_of_any_lengths(connector, text_encoder, tmp_path):
+    features = text_encoder.encode([*TEXTS, "", TEXTS[0]], "flexible")
+    assert len({len(feature) for feature in features}) > 2
+    timesteps = torch.tensor([1, 200, 400, 600, 800, 999])
+    with torch.no_grad():
+        tokens = TokensOfTexts(connector)(features, timesteps)
+        alone = [connector(f[None], t) for f, t in zip(features, timesteps, strict=True)]
+    torch.testing.assert_close(tokens, torch.cat(alone))
+    run_tiny(tmp_path, replace(QUICK, steps=1, length="flexible", caption_dropout=0.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"steps": 0}, "`steps` must be finite and at least 1, got 0"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be finite"),
+        ({"caption_dropout": 1.5}, "`caption_dropout` must be at most 1"),
+        ({"seed": True}, "`seed` must be of type int, got True"),
+        ({"mixed_precision": "int8"}, "`mixed_precision` must be one of no, fp16, bf16"),
+    ],
+)
+def test_settings_out_of_range(change, says):
+    with pytest.raises(ValueError, match=says):
+        TrainConfig(**change)
+
+
+def test_warm_up_and_the_papers_values():
+    config = TrainConfig()
+    assert (config.learning_rate, config.weight_decay, config.steps) == (1e-4, 0.01, 280_000)
+    assert config.learning_rate_at(0) == config.learning_rate_at(279_999) == 1e-4
+    warm = TrainConfig(warmup_steps=4, learning_rate=1.0)
+    assert [warm.learning_rate_at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("addition_embed_type", "text_time", "addition_embed_type: 'text_time'"),
+        ("in_channels", 9, "takes 9 channels, but the VAE gives 4"),
+        ("cross_attention_dim", 48, "from width 32 to 32, but the text encoder gives 32 and the"),
+        ("sample_size", (8, 8), "`image_px` must be given"),
+    ],
+)
+def test_models_that_do_not_fit(tmp_path, pipeline, text_encoder, name, value, says):
+    pipeline.unet.register_to_config(**{name: value})
+    connector = tiny.tiny_connector()
+    with pytest.raises(ValueError, match=says):
+        train_connector(pipeline, text_encoder, TinyPairs(), tmp_path / "out", connector=connector)
+    assert not Path(tmp_path / "out").exists()

@@ -1,0 +1,202 @@
+"""Items and comparisons in Chromium: links, tiles, filters, two models, keyboard, downloads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from chromium import CHROMIUM, Browser, Page
+from test_report_browser import browser, go, page, report
+
+from dpgbench.report import compare_runs
+from dpgbench.store.rundir import RunDir
+
+__all__ = ["browser", "page", "report"]  # fixtures
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+GRAPH = "Array.from(document.querySelectorAll('.detail .node .fate'), (n) => n.textContent)"
+ENTRIES = "Array.from(document.querySelectorAll('[data-list] .id'), (n) => n.textContent)"
+FOUND = "document.querySelector('[data-list] .found').textContent"
+SET = """
+const field = document.querySelector('[data-filters] [name="{name}"]');
+field.value = '{value}';
+field.dispatchEvent(new Event(field.matches('select') ? 'change' : 'input', {{ bubbles: true }}));
+"""
+
+
+def answers(report: Path, run: str, item: str) -> dict[tuple[int, int], str]:
+    lines = (
+        (report.parent.parent / "runs" / run / "answers" / "fake.jsonl").read_text().splitlines()
+    )
+    told = [json.loads(line) for line in lines]
+    return {(a["tile"], a["qid"]): a["answer"] for a in told if a["item_id"] == item}
+
+
+def test_a_link_opens_an_item_and_a_tile_changes_the_graph(page: Page, report: Path) -> None:
+    go(page, report, "#item=COCOval3&model=middle&tile=2&judge=fake")
+    assert page.value("document.querySelector('#item-title').textContent").startswith("COCOval3")
+    top = page.value("document.querySelector('[data-item]').getBoundingClientRect().top")
+    assert -5 <= top <= 600
+    given = answers(report, "middle", "COCOval3")
+    for tile in (2, 3):
+        page.run(
+            "Array.from(document.querySelectorAll('.graph-part .chip'))"
+            f".find((chip) => chip.textContent === 'tile {tile}').click()"
+        )
+        shown = page.value(GRAPH)
+        for qid in (1, 3, 5):  # the roots: nothing zeroes them
+            word = {"yes": "✓ yes", "no": "✗ no"}[given[tile - 1, qid]]
+            assert shown[qid - 1] == word
+        assert f"tile={tile}" in page.value("location.hash")
+        pressed = "document.querySelector('.tiles [aria-pressed=true] .under').textContent"
+        assert page.value(pressed).startswith(f"tile {tile}")
+    page.run("document.querySelector('.graph-part .chip').click()")
+    holds = sum(given[tile, 1] == "yes" for tile in range(4))
+    assert page.value(GRAPH)[0].startswith(("✓", "✗"))
+    assert (f"{holds} yes" in page.value(GRAPH)[0]) or holds in (0, 4)
+
+
+def test_an_item_tells_its_figures_words_and_answers(page: Page, report: Path) -> None:
+    go(page, report, "#item=stanford_2&model=part")
+    text = page.value("document.querySelector('[data-item]').textContent")
+    given = answers(report, "part", "stanford_2")
+    assert "? invalid “cannot say”" in text
+    assert text.count("“cannot say”") == sum(a == "cannot say" for a in given.values())
+    assert page.value("document.querySelectorAll('.account tbody tr').length") == 5
+    marks = page.value(
+        "Array.from(document.querySelectorAll('.detail mark'), (m) => m.textContent)"
+    )
+    assert marks == ["purple", "cube"]
+    scores = page.value(
+        "Array.from(document.querySelectorAll('.account tbody tr'), (r) => r.lastChild.textContent)"
+    )
+    tiles = [float(cell.split("= ")[1]) for cell in scores[:4]]
+    assert float(scores[4].split("= ")[1]) == pytest.approx(sum(tiles) / 4, abs=0.01)
+
+
+def test_an_item_that_is_not_there_is_told(page: Page, report: Path) -> None:
+    go(page, report, "#item=nowhere")
+    assert "has no item “nowhere”" in page.value(
+        "document.querySelector('[data-item]').textContent"
+    )
+
+
+def test_filters_leave_what_they_say(page: Page) -> None:
+    def choose(name: str, value: str) -> str:
+        page.run(SET.format(name=name, value=value))
+        told: str = page.value(FOUND)
+        return told
+
+    assert page.value(FOUND) == "30 items"
+    assert choose("source", "COCOval") == "15 items"
+    assert all(item.startswith("COCOval") for item in page.value(ENTRIES))
+    assert choose("source", "") == "30 items"
+    assert choose("text", "number 7") == "3 items"
+    assert page.value(ENTRIES) == ["COCOval7", "COCOval17", "COCOval27"]
+    assert choose("text", "") == "30 items"
+    assert choose("model", "best") == "30 items"
+    assert choose("min", "101") == "0 items"
+    assert choose("min", "") == "30 items"
+    failed = int(choose("failed", "entity").split()[0])
+    assert 0 < failed < 30
+    assert choose("failed", "") == "30 items"
+    page.run("document.querySelector('[data-filters]').querySelector('button').click()")
+    choose("model", "middle")
+    assert int(choose("show", "disagree").split()[0]) > 0
+    choose("show", "differ")
+    spreads = page.run(
+        "const view = Dpg.model.view(Dpg.data.sets, Dpg.address.get());"
+        f"return {ENTRIES}.map((id) => Dpg.model.spread(view, view.set.ids.indexOf(id)));"
+    )
+    assert spreads == sorted(spreads, reverse=True)
+    choose("show", "")
+    choose("sort", "low")
+    values = "Array.from(document.querySelectorAll('[data-list] .value'), (n) => n.textContent)"
+    shown = [float(value) for value in page.value(values)]
+    assert shown == sorted(shown)
+
+
+def test_two_models_are_compared_as_the_command_does(page: Page, report: Path) -> None:
+    go(page, report, "#first=middle&second=best&rule=corrected-v1&judge=fake")
+    runs = report.parent.parent / "runs"
+    told = compare_runs(RunDir(runs / "middle"), RunDir(runs / "best"), "corrected-v1")
+    found = next(v for v in told if v.first.judge == "fake").comparison
+    assert found.overall is not None
+    row = page.value(
+        "Array.from(document.querySelectorAll('.differences tbody tr'))"
+        ".find((r) => r.textContent.startsWith('overall')).textContent"
+    )
+    assert f"−{-found.overall.difference:.2f}" in row
+    said = page.value("document.querySelector('#compare .finding').textContent")
+    assert said.startswith("best is ahead of middle by ")
+    hint = page.value("document.querySelector('#compare').textContent")
+    wins, ties, losses = found.outcomes
+    assert (
+        f"middle is better on {wins}, the two are equal on {ties}, best is better on {losses}"
+        in hint
+    )
+    assert page.value("document.querySelectorAll('#pair .tiles').length") == 2
+    gaps = page.value(
+        "Array.from(document.querySelectorAll('#compare .entries .value'), (n) => n.textContent)"
+    )
+    sizes = [abs(float(gap.replace("−", "-"))) for gap in gaps]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_what_is_not_comparable_is_said(page: Page, report: Path) -> None:
+    go(page, report, "#first=best&second=part&rule=corrected-v1&judge=fake")
+    text = page.value("document.querySelector('#compare .notice').textContent")
+    assert "Not strictly comparable." in text
+    assert "items with a score: 30 / 29" in text
+
+
+def test_the_keyboard_alone_is_enough(page: Page, report: Path) -> None:
+    page.run("document.querySelector('[data-filters] [name=text]').focus()")
+    for _ in range(40):
+        page.press("Tab")
+        if page.value("document.activeElement.matches('[data-list] a')"):
+            break
+    else:
+        pytest.fail("no way to the list by Tab")
+    wanted = page.value("document.activeElement.querySelector('.id').textContent")
+    page.press("Enter")
+    assert page.value("document.activeElement.id") == "item-title"
+    assert page.value("document.activeElement.textContent").startswith(wanted)
+    for _ in range(40):
+        page.press("Tab")
+        if page.value("document.activeElement.matches('.tile')"):
+            break
+    else:
+        pytest.fail("no way to the tiles by Tab")
+    page.press(" ")
+    assert page.value("document.activeElement.getAttribute('aria-pressed')") == "true"
+    assert "tile=1" in page.value("location.hash")
+    outline = page.value("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_back_leads_to_the_item_before(page: Page) -> None:
+    page.run("document.querySelectorAll('[data-list] a')[2].click()")
+    page.run("document.querySelectorAll('[data-list] a')[4].click()")
+    page.run("history.back(); await new Promise((done) => setTimeout(done, 200))")
+    shown = page.value("document.querySelector('#item-title').textContent")
+    assert shown.startswith(page.value(ENTRIES)[2])
+
+
+def test_downloads_come_out_of_the_page(browser: Browser, page: Page, tmp_path: Path) -> None:
+    browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    names = ("leaderboard.csv", "leaderboard.json", "items.csv", "answers.json")
+    for name in names:
+        page.run(
+            "Array.from(document.querySelectorAll('[data-downloads] > *'))"
+            f".find((link) => link.textContent === '{name}').click();"
+            "await new Promise((done) => setTimeout(done, 300))"
+        )
+    found = {path.name: path for path in tmp_path.iterdir()}
+    assert set(names) <= found.keys()
+    items = found["items.csv"].read_text().splitlines()
+    assert items[0].startswith("item_id,source,run,model,judge,rule,score")
+    assert len(items) > 200
+    assert json.loads(found["leaderboard.json"].read_text())["rows"]
+    assert found["leaderboard.csv"].read_text().startswith("kind,rank")

@@ -1,0 +1,122 @@
+"""Plots, thumbnails, prompt length, and whether a report is up to date."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import typer
+from PIL import Image
+from report_page import Page
+from report_runs import RunMaker
+from typer.testing import CliRunner
+
+from dpgbench.cli import report as command
+from dpgbench.errors import DataError
+from dpgbench.report import build_report, group_records, load_records, stale_files
+from dpgbench.report.drawing import Dot, Drawing, Text, figure_png, figure_svg, page_svg
+from dpgbench.report.evidence import item_sets
+from dpgbench.report.lengths import bins, length_views
+from dpgbench.store.rundir import RunDir
+
+
+def test_figures_are_svg_and_png_of_one_size(pair: list[RunDir], tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    paths = build_report(pair, tmp_path / "out", figures=folder)[4:]
+    names = {path.name for path in paths}
+    assert names == {
+        f"{what}-dpg-fake-{rule}.{end}"
+        for what in ("overall", "categories", "length")
+        for rule in ("ella-reference", "corrected-v1")
+        for end in ("svg", "png")
+    }
+    for path in folder.glob("*.svg"):
+        root = ElementTree.fromstring(path.read_text())
+        with Image.open(path.with_suffix(".png")) as image:
+            assert image.size == tuple(
+                round(float(root.attrib[s]) * 3) for s in ("width", "height")
+            )
+            assert image.getextrema() != ((255, 255),) * 3
+    text = (folder / "overall-dpg-fake-corrected-v1.svg").read_text()
+    overall = json.loads(pair[0].scores("fake", "corrected-v1").read_text())["overall"]
+    assert f"{overall:.2f} [" in text
+    assert build_report(pair, tmp_path / "out", figures=folder)[4:] == paths
+    assert stale_files(pair, tmp_path / "out", figures=folder) == []
+
+
+def test_hostile_names_do_nothing_in_a_figure() -> None:
+    name = "<script>alert(1)</script>\"'&🎨שלום"
+    drawing = Drawing(200, 40, name, (Text(5, 20, name), Dot(100, 20, 4, "c0")))
+    root = ElementTree.fromstring(figure_svg(drawing))
+    assert name in "".join(root.itertext())
+    assert "<script" not in figure_svg(drawing) + page_svg(drawing)
+    with Image.open(io.BytesIO(figure_png(drawing, 2))) as image:
+        assert image.size == (400, 80)
+
+
+def test_thumbs_stand_in_the_page(pair: list[RunDir], tmp_path: Path) -> None:
+    page = Page(build_report(pair, tmp_path / "out", embed="thumbs")[0])
+    sources = [attrs["src"] or "" for attrs in page.all("img")]
+    assert sources
+    assert all(source.startswith("data:image/webp;base64,") for source in sources)
+    data = json.loads(page.texts["script"][0])
+    assert len(data["sets"][0]["runs"][0]["pictures"]["other"]) == 30
+
+
+@pytest.mark.parametrize(
+    ("words", "ranges"),
+    [
+        ([], []),
+        ([5], [(0, 19)]),
+        ([5] * 8 + [25] * 8, [(0, 19), (20, 39)]),
+        ([5] * 3 + [25] * 5 + [90], [(0, 99)]),
+        ([25] * 9 + [60] * 2, [(20, 79)]),
+    ],
+)
+def test_lengths_are_binned_so_that_no_bin_is_thin(words: list, ranges: list) -> None:
+    assert bins(words) == ranges
+
+
+def test_what_cutting_did_is_told_by_item(dpg: RunMaker, tmp_path: Path) -> None:
+    cut = [f"COCOval{n}" for n in range(1, 30, 2)]
+    told = {"limit": 77, "truncated": 15, "prompts": 30, "items": cut}
+    runs = [
+        dpg.make("clip", generation={"truncation": told}),
+        dpg.make("t5", seed=2, generation={"truncation": {"limit": None, "truncated": 0}}),
+        dpg.make("old", seed=3, generation={"truncation": {**told, "truncated": 4, "items": None}}),
+    ]
+    records = load_records(runs)
+    view = length_views(group_records(records), item_sets(records), records)[-1]
+    assert view.whole.items == (30,)
+    assert {chart.name for chart in view.sources} == {"COCOval", "stanford"}
+    views = {cut.label: cut for cut in view.cuts}
+    assert views["old"].rows == ()
+    rows = {row.label: row for row in views["clip"].rows}
+    assert [rows[name].reads_all for name in ("clip", "t5")] == [False, True]
+    scores = {i: f.score or 0 for i, f in records[0].results[0].items.items()}
+    assert records[0].results[0].rule == "corrected-v1"
+    assert rows["clip"].cut == pytest.approx(sum(scores[item] for item in cut) / 15)
+    low, high = rows["clip"].gap.interval or (0, 0)
+    assert low <= rows["clip"].cut - rows["clip"].whole <= high
+    text = Page(build_report(runs, tmp_path / "out")[0]).text
+    assert "Cut at 77 tokens: clip" in text
+    assert "Which ones is not recorded in this run" in text
+
+
+def test_check_tells_what_is_stale(dpg: RunMaker, tmp_path: Path) -> None:
+    app = typer.Typer()
+    command.register(app)
+    run = dpg.make("run")
+    words = [str(run.path), "--out", str(tmp_path / "out"), "--figures", str(tmp_path / "plots")]
+    made = CliRunner().invoke(app, words)
+    assert made.exit_code == 0
+    assert len(made.output.splitlines()) == 4 + 12
+    assert CliRunner().invoke(app, [*words, "--check"]).exit_code == 0
+    (tmp_path / "out" / "leaderboard.md").write_text("old")
+    told = CliRunner().invoke(app, [*words, "--check"])
+    assert isinstance(told.exception, DataError)
+    assert "leaderboard.md" in str(told.exception)
+    assert (tmp_path / "out" / "leaderboard.md").read_text() == "old"
