@@ -85,7 +85,7 @@ def coverage(items: int, runs: int, seed: int = 1) -> dict[str, float]:
         truth = 100 * world.skill
         for place, found in enumerate((overall, category)):
             held[place] += sum(e is not None and e[0] <= truth <= e[1] for e in found)
-    return {"overall": held[0] / runs, "category": held[1] / runs}
+    return {"overall": float(held[0]) / runs, "category": float(held[1]) / runs}
 
 
 def paired(items: int, runs: int, points: float, seed: int = 2) -> dict[str, float]:
@@ -142,14 +142,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=NUM_ITEMS)
     parser.add_argument("--runs", type=int, default=NUM_RUNS)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    size = (options.items, options.runs)
-    print(json.dumps({"coverage": coverage(*size)}), flush=True)
+    items, runs, seed = options.items, options.runs, options.seed
+
+    def show(what: str, found: dict[str, float]) -> None:
+        print(json.dumps({what: found}), flush=True)
+
+    show("coverage", coverage(items, runs, seed))
     for few in (20, 40, 100):
-        print(json.dumps({f"coverage, {few} items": coverage(few, options.runs)}), flush=True)
+        show(f"coverage, {few} items", coverage(few, runs, seed))
     for points in (0.0, 0.5, 1.0, 1.5, 2.0):
-        print(json.dumps({f"paired, {points} points": paired(*size, points)}), flush=True)
-    print(json.dumps({"families of 10": families(*size)}), flush=True)
+        show(f"paired, {points} points", paired(items, runs, points, seed + 1))
+    show("families of 10", families(items, runs, seed=seed + 2))
 
 
 if __name__ == "__main__":

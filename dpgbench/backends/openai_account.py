@@ -45,15 +45,13 @@ class Account:
             self._counts["retries"] += again
             self._dates = [*self._dates[:1], now()]
 
-    def served(self, completion: Mapping[str, Any]) -> None:
+    def served(self, usage: Any, model: str) -> None:
         """Count what a reply says of its tokens, and note the model that it says it is of."""
-        usage = completion.get("usage")
         with self._lock:
             for name in ("prompt_tokens", "completion_tokens"):
                 tokens = usage.get(name) if isinstance(usage, Mapping) else None
                 self._counts[name] += tokens if isinstance(tokens, int) else 0
-            if isinstance(completion.get("model"), str):
-                self._served.add(completion["model"])
+            self._served |= {model} - {""}
 
     def answered(self, *, repaired: int, invalid: int) -> None:
         """Count answers that took a second request, or were still neither yes nor no after it."""

@@ -23,6 +23,8 @@ from dpgbench.backends.openai_replies import (
 from dpgbench.backends.openai_throttle import Throttle
 from dpgbench.errors import IncompleteError, SetupError
 
+_LONGEST_NAME = 200
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -111,7 +113,8 @@ class Session:
                 raise PassingError(f"no answer: {error}") from None
         self._reached = True
         completion = completion_of(reply, self._client, self._model)
-        self._account.served(completion)
+        served = self._client.scrub(str(completion.get("model") or ""))[:_LONGEST_NAME]
+        self._account.served(completion.get("usage"), served)
         self._throttle.success()
         self.dialects.worked(dialect)
         return words_of(completion)

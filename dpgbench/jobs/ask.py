@@ -16,7 +16,7 @@ from dpgbench.backends.base import Judge, JudgeReply, StreamingJudge, TileQuesti
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.score import Answers
 from dpgbench.domain.spec import GridSpec
-from dpgbench.errors import DataError
+from dpgbench.errors import DataError, IncompleteError
 from dpgbench.jobs.failures import Failures
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import JsonLines
@@ -117,14 +117,18 @@ def ask(
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
     ):
         tiles = _tiles(grids, grid, getattr(judge, "prepare", None), failures, progress)
-        for reply in replies(judge, tiles, failures):
-            if reply.error is not None:
-                failures.reasons[reply.item_id] = reply.error
-                log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
-            lines.append(*(_record(reply, qid) for qid in reply.answers))
-            written += len(reply.answers)
-            truncated += sum(answer.truncated for answer in reply.answers.values())
-            progress.update(len(reply.answers))
+        try:
+            for reply in replies(judge, tiles, failures):
+                if reply.error is not None:
+                    failures.reasons[reply.item_id] = reply.error
+                    log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
+                lines.append(*(_record(reply, qid) for qid in reply.answers))
+                written += len(reply.answers)
+                truncated += sum(answer.truncated for answer in reply.answers.values())
+                progress.update(len(reply.answers))
+        except IncompleteError as error:
+            left = f"{total - written} of {total} questions are left"
+            raise type(error)(f"{error} ({left})") from error
     return Asked(written, failures.reasons, truncated)
 
 

@@ -143,7 +143,10 @@ def _ask_open(
     subject.manifest.write(subject.run)
     if not grids:
         return {}
-    asked = ask(subject.run, request.label, judge, grids, subject.grid)
+    try:
+        asked = ask(subject.run, request.label, judge, grids, subject.grid)
+    finally:
+        _keep_account(subject, record, judge)
     record["truncated_questions"] += asked.truncated_questions
     if asked.truncated_questions:
         log.warning(
@@ -151,6 +154,16 @@ def _ask_open(
             asked.truncated_questions,
         )
     return dict(asked.failures)
+
+
+def _keep_account(
+    subject: Subject, record: dict[str, Any], judge: Judge | StreamingJudge
+) -> None:
+    """Add what asking cost to what it cost earlier commands, however this one ended."""
+    account = getattr(judge, "account", None)
+    if account is not None:
+        record["account"] = add_accounts(record.get("account", {}), account())
+        subject.manifest.write(subject.run)
 
 
 def _note_invalid(results: Sequence[Result], count: int) -> None:
@@ -169,7 +182,9 @@ def _judge_record(
         ResumeMismatchError: the run has answers of a judge of this name that is another one.
     """
     described = {**judge.describe(), "questions_sha256": subject.benchmark.questions_sha256}
-    before = subject.manifest.judges.get(name) if subject.run.answers(name).exists() else None
+    path = subject.run.answers(name)
+    has_answers = path.exists() and path.stat().st_size > 0
+    before = subject.manifest.judges.get(name) if has_answers else None
     if before:
         old = {key: before.get(key) for key in described}
         check_same(subject.run, old, described, f"answers of judge {name}")

@@ -31,10 +31,11 @@ def load_base(folder: Path) -> Base:
     Raises:
         TrainingError: If one of them is not there.
     """
+    safe = {"local_files_only": True, "use_safetensors": True}
     try:
         return Base(
-            UNet2DConditionModel.from_pretrained(folder / "unet", local_files_only=True),
-            AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
+            UNet2DConditionModel.from_pretrained(folder / "unet", **safe),
+            AutoencoderKL.from_pretrained(folder / "vae", **safe),
             DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
         )
     except (OSError, ValueError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-Number = float | int
+Number = float | int | None
 
 
 class MetricsLog:

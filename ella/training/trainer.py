@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -124,7 +125,8 @@ class Trainer:
         if self.accelerator.is_main_process:
             metrics = MetricsLog(self.out / "metrics.jsonl", self.step)
         batches = self._batches()
-        since, logged = time.perf_counter(), self.step
+        done = logged = self.step
+        since = time.perf_counter()
         with tqdm(total=self.config.steps, initial=self.step, disable=not self.progress) as bar:
             while self.step < self.config.steps:
                 loss, norm = self._train_step(batches)
@@ -136,7 +138,10 @@ class Trainer:
                     since, logged = time.perf_counter(), self.step
                 if self._is_due(self.config.save_every):
                     self._save()
-        return self._export()
+        if self.accelerator.is_main_process and self.step == done:  # nothing was left to do
+            self._export()
+        self.accelerator.wait_for_everyone()
+        return self.out / CONNECTOR_FILE
 
     def _batches(self) -> Iterator[Batch]:
         samples = Samples(
@@ -165,13 +170,13 @@ class Trainer:
                 self.accelerator.backward(loss / self.config.accumulation)
             losses.append(loss.detach())
         mean_loss = float(self.accelerator.reduce(torch.stack(losses).mean(), "mean"))
-        if not mean_loss < float("inf"):
+        if not math.isfinite(mean_loss):
             raise TrainingError(
                 f"{self.out}: the loss of step {self.step + 1} is {mean_loss}; go on from an older"
                 " checkpoint in another folder with a lower learning rate or higher precision"
             )
         norm = self.accelerator.clip_grad_norm_(
-            self.model.parameters(), self.config.max_grad_norm or float("inf")
+            self.model.parameters(), self.config.max_grad_norm or math.inf
         )
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -198,7 +203,7 @@ class Trainer:
             step=self.step,
             loss=loss,
             learning_rate=config.learning_rate_at(self.step - 1),
-            gradient_norm=norm,
+            gradient_norm=norm if math.isfinite(norm) else None,
             seconds=round(seconds, 4),
             samples_per_second=round(samples / seconds, 2),
         )
@@ -214,13 +219,10 @@ class Trainer:
         tensors = {f"{kind}/{n}": t for kind, named in kinds.items() for n, t in named.items()}
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else {}
         self.checkpoints.save(state.Checkpoint(self.step, self.settings, scaler, tensors))
+        self._export()
 
-    def _export(self) -> Path:
-        """Write the connector's files; all processes return once they are there."""
-        if self.accelerator.is_main_process:
-            self.connector.save_safetensors(self.out / CONNECTOR_FILE)
-            if self.mean:
-                config = self.connector.config
-                write_connector_file(self.out / MEAN_FILE, config, self.mean.tensors)
-        self.accelerator.wait_for_everyone()
-        return self.out / CONNECTOR_FILE
+    def _export(self) -> None:
+        """Write the connector as it is now, and its mean."""
+        self.connector.save_safetensors(self.out / CONNECTOR_FILE)
+        if self.mean:
+            write_connector_file(self.out / MEAN_FILE, self.connector.config, self.mean.tensors)

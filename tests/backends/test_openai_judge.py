@@ -107,6 +107,44 @@ def test_a_proxy_of_the_environment_is_used(server, monkeypatch):
     assert server.asked[0].headers["proxy-authorization"] == "Basic bWU6d29yZA=="
 
 
+@pytest.mark.parametrize(
+    ("refuses", "refusal", "left"),
+    [
+        (["json_schema"], Act(400, "'{}' is not known"), {"response_format": "json_object"}),
+        (["json_schema"], Act(500, "no {} here"), {"response_format": "json_object"}),
+        (["response_format"], Act(422, "extra input: {}"), {"response_format": None}),
+        (["response_format"], Act(400, "Bad"), {"response_format": None, "logprobs": False}),
+        (["top_logprobs"], Act(400, "{}?"), {"logprobs": False}),
+        (["max_tokens"], Act(400, "{}?"), {"limit": "max_completion_tokens"}),
+        (["temperature"], Act(400, "'{}' does not support 0"), {"temperature": False}),
+        (["response_format", "logprobs", "temperature", "max_tokens"], Act(400, "no {}"),
+         {"response_format": None, "logprobs": False, "temperature": False,
+          "limit": "max_completion_tokens"}),
+    ],
+)  # fmt: skip
+def test_parameters_that_the_server_refuses_are_left_out(server, refuses, refusal, left):
+    server.refuses, server.refusal = tuple(refuses), refusal
+    judge = judge_of(server)
+    answers, errors = collected(judge.stream(tiles(6)))
+    assert (texts(answers), errors) == (truths(6), {})
+    usual = {
+        "response_format": "json_schema",
+        "logprobs": True,
+        "temperature": True,
+        "limit": "max_tokens",
+    }
+    assert judge.account()["parameters"] == {**usual, **left}
+    assert len(server.asked) <= 18 + 3 * 5  # found out once, not for every question
+
+
+def test_once_taken_the_parameters_stay(server):
+    server.script.extend([HONEST, Act(400, "temperature?")])
+    judge = judge_of(server, concurrency=1)
+    _, errors = collected(judge.stream(tiles(2)))
+    assert errors == {"it0": "the server answered 400: temperature?"}
+    assert judge.account()["parameters"]["temperature"] is True
+
+
 def test_an_answer_that_is_neither_is_asked_for_once_more(server):
     server.rule = lambda asked: HONEST if asked.is_repair else Act(text="Well, maybe.")
     judge = judge_of(server)

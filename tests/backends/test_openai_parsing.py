@@ -5,7 +5,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpgbench.backends.openai_parsing import kept, p_yes, read, yes_no
@@ -85,6 +85,7 @@ RENDERINGS = (
 )
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(2, 20),
     numbers=st.lists(st.integers(0, 21), unique=True, min_size=1),
@@ -103,6 +104,7 @@ def test_answers_are_never_shifted(count, numbers, answers, rendering, data):
         assert read_back == {}
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='{}[]":,.0123yesno \n`answer', max_size=80), st.integers(2, 5))
 def test_no_text_breaks_the_parser_and_none_that_is_kept_counts(text, count):
     assert set(read(text, range(1, count), count)) <= set(range(1, count))

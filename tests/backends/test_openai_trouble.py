@@ -169,44 +169,6 @@ def test_no_server_at_all(server):
         collected(judge.stream(tiles(40)))
 
 
-@pytest.mark.parametrize(
-    ("refuses", "refusal", "left"),
-    [
-        (["json_schema"], Act(400, "'{}' is not known"), {"response_format": "json_object"}),
-        (["json_schema"], Act(500, "no {} here"), {"response_format": "json_object"}),
-        (["response_format"], Act(422, "extra input: {}"), {"response_format": None}),
-        (["response_format"], Act(400, "Bad"), {"response_format": None, "logprobs": False}),
-        (["top_logprobs"], Act(400, "{}?"), {"logprobs": False}),
-        (["max_tokens"], Act(400, "{}?"), {"limit": "max_completion_tokens"}),
-        (["temperature"], Act(400, "'{}' does not support 0"), {"temperature": False}),
-        (["response_format", "logprobs", "temperature", "max_tokens"], Act(400, "no {}"),
-         {"response_format": None, "logprobs": False, "temperature": False,
-          "limit": "max_completion_tokens"}),
-    ],
-)  # fmt: skip
-def test_parameters_that_the_server_refuses_are_left_out(server, refuses, refusal, left):
-    server.refuses, server.refusal = tuple(refuses), refusal
-    judge = judge_of(server)
-    answers, errors = collected(judge.stream(tiles(6)))
-    assert (texts(answers), errors) == (truths(6), {})
-    usual = {
-        "response_format": "json_schema",
-        "logprobs": True,
-        "temperature": True,
-        "limit": "max_tokens",
-    }
-    assert judge.account()["parameters"] == {**usual, **left}
-    assert len(server.asked) <= 18 + 3 * 5  # found out once, not for every question
-
-
-def test_once_taken_the_parameters_stay(server):
-    server.script.extend([HONEST, Act(400, "temperature?")])
-    judge = judge_of(server, concurrency=1)
-    _, errors = collected(judge.stream(tiles(2)))
-    assert errors == {"it0": "the server answered 400: temperature?"}
-    assert judge.account()["parameters"]["temperature"] is True
-
-
 def test_the_cap_counts_every_request(server):
     server.script.extend([Act(500), Act(text="maybe")])
     judge = judge_of(server, max_requests=10, concurrency=4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +10,13 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from diffusers import DDIMScheduler
 from PIL import Image
 from safetensors.torch import load_file
 
 import ella.tiny as tiny
 from ella import TimestepAwareSemanticConnector, TrainConfig, TrainingError, train_connector
 from ella.training.batches import Samples
-from ella.training.draws import draw_sample, micro_batches
 from ella.training.files import module_hash
-from ella.training.loss import Denoising, TokensOfTexts
 from ella.training.run import build_trainer
 
 QUICK = TrainConfig(steps=4, batch_size=2, learning_rate=1e-3, device="cpu", log_every=1)
@@ -198,102 +194,6 @@ def test_a_loss_that_is_no_number_stops_before_it_does_harm(tmp_path):
         trainer.run()
     assert step.read_bytes() == before
     assert [path.name for path in step.parent.iterdir()] == [step.name]
-
-
-def test_draws_are_what_they_should_be():
-    draws = [
-        draw_sample(5, n, latent_shape=(4, 2, 2), num_timesteps=1000, dropout=0.1)
-        for n in range(4000)
-    ]
-    timesteps = np.array([draw.timestep for draw in draws])
-    assert timesteps.min() < 5
-    assert timesteps.max() > 994
-    assert abs(timesteps.mean() - 499.5) < 15
-    assert abs(timesteps.std() - 1000 / 12**0.5) < 10
-    assert 0.08 < np.mean([draw.dropped for draw in draws]) < 0.12
-    for noise in (
-        torch.stack([d.noise for d in draws]),
-        torch.stack([d.latent_noise for d in draws]),
-    ):
-        assert abs(float(noise.mean())) < 0.02
-        assert abs(float(noise.std()) - 1) < 0.02
-    again = draw_sample(5, 17, latent_shape=(4, 2, 2), num_timesteps=1000, dropout=0.1)
-    assert torch.equal(again.noise, draws[17].noise)
-
-
-def test_every_pair_once_an_epoch_whoever_looks():
-    config = TrainConfig(steps=6, batch_size=4, accumulation=1)
-
-    def seen(config, process=0, num_processes=1, first_step=0):
-        where = {"first_step": first_step, "process": process, "num_processes": num_processes}
-        return list(micro_batches(config, 7, **where))
-
-    alone = seen(config)
-    numbers = [pair for batch in alone for _, pair in batch]
-    assert len(numbers) == 24
-    assert set(Counter(numbers[:7]).values()) == set(Counter(numbers[7:14]).values()) == {1}
-    assert numbers[:7] != numbers[7:14]
-    assert seen(config, first_step=4) == alone[4:]
-    half = replace(config, batch_size=2)
-    pairs = zip(seen(half, 0, 2), seen(half, 1, 2), strict=True)
-    assert [first + second for first, second in pairs] == alone
-    micro = seen(replace(half, accumulation=2))
-    assert [a + b for a, b in zip(micro[::2], micro[1::2], strict=True)] == alone
-
-
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_the_objective(prediction):
-    scheduler = DDIMScheduler.from_config(tiny.tiny_scheduler().config, prediction_type=prediction)
-    generator = torch.Generator().manual_seed(1)
-    latents, noise = torch.randn(2, 3, 4, 2, 2, generator=generator)
-    timesteps = torch.tensor([0, 500, 999])
-    alpha = scheduler.alphas_cumprod[timesteps].view(3, 1, 1, 1)
-    target = noise
-    if prediction == "v_prediction":
-        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    plain, weighted = Denoising(scheduler, 0.0), Denoising(scheduler, 5.0)
-    expected = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    torch.testing.assert_close(plain.noisy(latents, noise, timesteps), expected)
-    assert float(plain.error(target, latents, noise, timesteps).max()) < 1e-9
-    error = plain.error(target + 2, latents, noise, timesteps)
-    torch.testing.assert_close(error, torch.full((3,), 4.0))
-    snr = (alpha / (1 - alpha)).flatten()
-    weights = snr.clamp(max=5) / (snr if prediction == "epsilon" else snr + 1)
-    torch.testing.assert_close(weighted.error(target + 2, latents, noise, timesteps), 4 * weights)
-
-
-def test_captions_of_any_lengths(connector, text_encoder, tmp_path):
-    features = text_encoder.encode([*TEXTS, "", TEXTS[0]], "flexible")
-    assert len({len(feature) for feature in features}) > 2
-    timesteps = torch.tensor([1, 200, 400, 600, 800, 999])
-    with torch.no_grad():
-        tokens = TokensOfTexts(connector)(features, timesteps)
-        alone = [connector(f[None], t) for f, t in zip(features, timesteps, strict=True)]
-    torch.testing.assert_close(tokens, torch.cat(alone))
-    run_tiny(tmp_path, replace(QUICK, steps=1, length="flexible", caption_dropout=0.5))
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"steps": 0}, "`steps` must be finite and at least 1, got 0"),
-        ({"learning_rate": float("nan")}, "`learning_rate` must be finite"),
-        ({"caption_dropout": 1.5}, "`caption_dropout` must be at most 1"),
-        ({"seed": True}, "`seed` must be of type int, got True"),
-        ({"mixed_precision": "int8"}, "`mixed_precision` must be one of no, fp16, bf16"),
-    ],
-)
-def test_settings_out_of_range(change, says):
-    with pytest.raises(ValueError, match=says):
-        TrainConfig(**change)
-
-
-def test_warm_up_and_the_papers_values():
-    config = TrainConfig()
-    assert (config.learning_rate, config.weight_decay, config.steps) == (1e-4, 0.01, 280_000)
-    assert config.learning_rate_at(0) == config.learning_rate_at(279_999) == 1e-4
-    warm = TrainConfig(warmup_steps=4, learning_rate=1.0)
-    assert [warm.learning_rate_at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

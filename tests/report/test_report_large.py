@@ -18,11 +18,11 @@ CLICKS = {
     "another tile": "document.querySelectorAll('.graph-part .chip')[{n}].click()",
     "another model": "document.querySelectorAll('.detail > .chips .chip')[{n}].click()",
     "a page of items": "document.querySelector('[aria-label=\"Further items\"]').click()",
-    "a filter": "Dpg.address.set({{ text: 'violin', failed: 'attribute', sort: 'differ', min: '{n}' }})",
-    "models that differ": "Dpg.address.set({{ text: '', failed: '', min: '', show: 'differ', find: '{n}' }})",
+    "a filter": "Dpg.address.set({{ text: 'violin', failed: 'attribute', min: '{n}' }})",
+    "most different": "Dpg.address.set({{ text: '', failed: '', show: 'differ', min: '{n}' }})",
     "two models": "Dpg.address.set({{ first: 'sd15', second: ['sdxl', 'sd21'][{n} % 2] }})",
     "a sorted table": "document.querySelectorAll('.board .models thead button')[{n}].click()",
-    "the other rule": "Dpg.address.set({{ rule: ['corrected-v1', 'ella-reference'][{n} % 2] }})",
+    "a rule": "Dpg.address.set({{ rule: ['corrected-v1', 'ella-reference'][{n} % 2] }})",
 }
 
 
@@ -64,15 +64,10 @@ def test_the_first_view_is_usable_within_a_second(
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("what", CLICKS)
 def test_a_click_is_answered_within_a_tenth_of_a_second(page: Page, what: str) -> None:
-    """To the next frame that shows it; the best of four, for the neighbours' sake."""
-    took = []
-    for n in range(1, 5):
-        took.append(
-            page.run(
-                "const began = performance.now();"
-                f"{CLICKS[what].format(n=n)};"
-                "document.body.getBoundingClientRect();"
-                "return performance.now() - began;"
-            )
-        )
+    """Until it is laid out; the best of four, for the neighbours' sake."""
+    script = (
+        "const began = performance.now(); {}; document.body.getBoundingClientRect();"
+        "return performance.now() - began;"
+    )
+    took = [page.run(script.format(CLICKS[what].format(n=n))) for n in range(1, 5)]
     assert min(took) < 100, took
