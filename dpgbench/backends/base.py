@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
-
-from dpgbench.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -150,6 +147,7 @@ class JudgeEntry:
     Attributes:
         target: ``module:Class`` of the `Judge` or `StreamingJudge`; built with a `JudgeRequest`.
         options: settings that it takes, with their defaults; None is the judge's own choice.
+        on_device: whether it runs on this machine's device, and so needs torch.
     """
 
     name: str
@@ -158,6 +156,7 @@ class JudgeEntry:
     roles: tuple[Role, ...] = ()
     untrained: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    on_device: bool = True
 
 
 @dataclass(frozen=True)
@@ -187,70 +186,3 @@ class JudgeRequest:
         decode = self.options.get("decode", BEAM)
         other = [decode] * (decode != BEAM) + [self.dtype] * (self.dtype != REFERENCE_DTYPE)
         return ":".join([self.name, *other])
-
-
-def import_target(target: str, what: str) -> Any:
-    """Return the object that ``package.module:Name`` names.
-
-    Raises:
-        UsageError: there is no such module, or nothing of that name in it.
-    """
-    module_name, _, attribute = target.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UsageError(f"{what} '{target}': cannot import {module_name}: {error}") from error
-    if not hasattr(module, attribute):
-        raise UsageError(f"{what} '{target}': module {module_name} has no {attribute}")
-    return getattr(module, attribute)
-
-
-def is_own_class(name: str) -> bool:
-    """Return whether a name has the form ``package.module:Class``."""
-    module, colon, attribute = name.partition(":")
-    return (
-        bool(colon)
-        and attribute.isidentifier()
-        and all(part.isidentifier() for part in module.split("."))
-    )
-
-
-def parse_weights(values: Sequence[str], roles: Sequence[Role], name: str) -> dict[str, str]:
-    """Return paths by role from ``ROLE=PATH`` words.
-
-    Raises:
-        UsageError: a word has another form, or names a role that `name` has not.
-    """
-    known = [role.name for role in roles]
-    weights: dict[str, str] = {}
-    for value in values:
-        role, equals, path = value.partition("=")
-        if not equals or not path:
-            raise UsageError(f"--weights {value}: write ROLE=PATH, with a role of {known}")
-        if role not in known:
-            raise UsageError(
-                f"--weights {value}: {name} has no role '{role}'; its roles are "
-                f"{', '.join(known) or '(none)'}"
-            )
-        weights[role] = path
-    return weights
-
-
-def parse_options(values: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's own settings from ``NAME=VALUE`` words, typed like the known ones.
-
-    Raises:
-        UsageError: a word has another form, or names a setting that the model has not.
-    """
-    options: dict[str, Any] = {}
-    for word in values:
-        name, equals, text = word.partition("=")
-        if not equals or name not in known:
-            raise UsageError(
-                f"--option {word}: write NAME=VALUE with one of {', '.join(known) or '(none)'}"
-            )
-        is_switch = isinstance(known[name], bool)
-        if is_switch and text not in ("true", "false"):
-            raise UsageError(f"--option {word}: {name} is true or false")
-        options[name] = text == "true" if is_switch else text
-    return options

@@ -5,16 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dpgbench.backends.base import (
-    BEAM,
-    Judge,
-    JudgeEntry,
-    JudgeRequest,
-    Role,
-    StreamingJudge,
-    import_target,
-    is_own_class,
-)
+from dpgbench.backends.base import BEAM, Judge, JudgeEntry, JudgeRequest, Role, StreamingJudge
+from dpgbench.backends.naming import import_target, is_own_class
 from dpgbench.errors import UsageError, unknown_name
 
 REPLAY = "replay"
@@ -60,13 +52,14 @@ FAMILIES: dict[str, JudgeEntry] = {
         JudgeEntry(
             "openai:",
             "openai:MODEL: an OpenAI-compatible server",
-            "dpgbench.backends.openai_judge:OpenAiJudge",
+            "dpgbench.backends.openai.judge:OpenAiJudge",
             options={
                 "base_url": None,
                 "max_requests": None,
                 "questions_per_request": 1,
                 "concurrency": 8,
             },
+            on_device=False,
         ),
         JudgeEntry(
             "ensemble:",

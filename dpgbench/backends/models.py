@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dpgbench.backends.base import ModelEntry, Role, is_own_class
+from dpgbench.backends.base import ModelEntry, Role
+from dpgbench.backends.naming import is_own_class
 from dpgbench.errors import UsageError, unknown_name
 
 _STABLE_DIFFUSION = "dpgbench.backends.stable_diffusion"

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.base import ModelEntry, Truncation, import_target
+from dpgbench.backends.base import ModelEntry, Truncation
+from dpgbench.backends.naming import import_target
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import DataError, UsageError

@@ -57,9 +57,10 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Draw a grid for each prompt; the same command again resumes."""
-    from dpgbench.backends.base import UNTRAINED, parse_options, parse_weights
+    from dpgbench.backends.base import UNTRAINED
     from dpgbench.backends.devices import check_dtype
     from dpgbench.backends.models import find_model
+    from dpgbench.backends.naming import parse_options, parse_weights
     from dpgbench.domain.spec import check_seed_rule
     from dpgbench.jobs.generate import GenerateRequest
     from dpgbench.jobs.generate import generate as run

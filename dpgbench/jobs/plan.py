@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dpgbench.backends.base import Generator, ModelEntry, import_target
+from dpgbench.backends.base import Generator, ModelEntry
 from dpgbench.backends.models import find_model
+from dpgbench.backends.naming import import_target
 from dpgbench.backends.weights import Weights, locate_weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import UsageError

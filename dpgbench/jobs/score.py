@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dpgbench.backends.accounts import add_accounts
 from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest, StreamingJudge
 from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_judge
-from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
+from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.graph import find_problems
-from dpgbench.domain.rows import item_source
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import Answers, collect
 from dpgbench.errors import DataError, DpgBenchError
 from dpgbench.jobs.ask import ask, open_grids, refuse_ambiguous_questions
 from dpgbench.jobs.reference_files import write_reference_files
+from dpgbench.jobs.results import write_result
 from dpgbench.jobs.subject import Subject
 from dpgbench.store.benchmarks import Benchmark
-from dpgbench.store.files import write_atomic, write_json
 from dpgbench.store.manifest import Manifest, check_same, environment, now
 from dpgbench.store.rundir import RunDir
 
@@ -91,7 +89,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         if not results:
             raise refused[0]
         _note_invalid(results, sum(answer.invalid for answer in given))
-        bodies = [_write(subject, judge_name, result) for result in results]
+        bodies = [write_result(subject, judge_name, result) for result in results]
         if request.reference_files:
             write_reference_files(subject, judge_name, answers)
         _complete(subject, request)
@@ -156,9 +154,7 @@ def _ask_open(
     return dict(asked.failures)
 
 
-def _keep_account(
-    subject: Subject, record: dict[str, Any], judge: Judge | StreamingJudge
-) -> None:
+def _keep_account(subject: Subject, record: dict[str, Any], judge: Judge | StreamingJudge) -> None:
     """Add what asking cost to what it cost earlier commands, however this one ended."""
     account = getattr(judge, "account", None)
     if account is not None:
@@ -211,39 +207,6 @@ def _result(subject: Subject, answers: Answers, rule: str, reasons: Mapping[str,
             subject.items
         )
     return result
-
-
-def _write(subject: Subject, judge: str, result: Result) -> dict[str, Any]:
-    record = {
-        "schema": SCHEMA,
-        "rule": result.rule.name,
-        "judge": judge,
-        "benchmark": subject.benchmark.name,
-        "benchmark_sha256": subject.benchmark.graphs_sha256,
-        "model": subject.manifest.model,
-        "num_tiles": subject.num_tiles,
-        **result.body,
-        "notes": subject.manifest.notes,
-    }
-    write_json(subject.run.scores(judge, result.rule.name), record)
-    write_atomic(subject.run.item_scores(judge, result.rule.name), items_csv(result))
-    return record
-
-
-def items_csv(result: Result) -> str:
-    """Return the table of items: id, source, score and each tile's score times 100, failure."""
-    num_tiles = max((len(item.tiles) for item in result.items), default=0)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    tiles = [f"tile_{tile}" for tile in range(num_tiles)]
-    writer.writerow(["item_id", "source", "score", *tiles, "questions", "failure"])
-    for item in result.items:
-        scores = [str(100 * score) for score in item.tile_scores] or [""] * num_tiles
-        failure = result.body["failures"].get(item.item_id, "")
-        total = str(100 * item.score) if item.tiles else ""
-        row = [item.item_id, item_source(item.item_id), total, *scores, len(item.plan), failure]
-        writer.writerow(row)
-    return buffer.getvalue()
 
 
 def _complete(subject: Subject, request: ScoreRequest) -> None:

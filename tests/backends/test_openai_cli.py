@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.backends.openai_judge import PUBLIC_URL, TIMEOUT_VARIABLE
-from dpgbench.backends.openai_prompts import MANY, MANY_AGAIN, ONE, ONE_AGAIN, TEMPLATE
+from dpgbench.backends.openai.judge import PUBLIC_URL, TIMEOUT_VARIABLE
+from dpgbench.backends.openai.prompts import MANY, MANY_AGAIN, ONE, ONE_AGAIN, TEMPLATE
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, truth
 from tests.backends.openai_kit import (
     KEY,

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dpgbench.backends.openai_account import add_accounts
+from dpgbench.backends.accounts import add_accounts
 from dpgbench.errors import SetupError, UsageError
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, truth
 from tests.backends.openai_kit import (

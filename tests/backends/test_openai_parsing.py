@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpgbench.backends.openai_parsing import kept, p_yes, read, yes_no
-from dpgbench.backends.openai_session import Patience
-from dpgbench.backends.openai_throttle import retry_after
+from dpgbench.backends.openai.parsing import kept, p_yes, read, yes_no
+from dpgbench.backends.openai.session import Patience
+from dpgbench.backends.openai.throttle import retry_after
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_four_pictures_are_learnt(tmp_path):
     trainer.run()
     assert before > 1.3
     assert loss() < before - 0.2
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    lines = metrics(tmp_path)
     assert [line["step"] for line in lines] == list(range(1, 51))
     assert all(line["samples_per_second"] > 0 for line in lines)
 
@@ -138,6 +138,13 @@ def test_accumulation_is_a_bigger_batch(tmp_path):
     run_tiny(tmp_path / "big", config)
     run_tiny(tmp_path / "small", replace(config, batch_size=2, accumulation=2))
     check_learnt_alike(*tmp_path.glob("*/connector.safetensors"))
+    for big, small in zip(metrics(tmp_path / "big"), metrics(tmp_path / "small"), strict=True):
+        for name in ("loss", "gradient_norm"):
+            assert big[name] == pytest.approx(small[name], rel=1e-3)
+
+
+def metrics(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").open()]
 
 
 def test_the_mean_is_the_mean(tmp_path):

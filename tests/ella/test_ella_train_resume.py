@@ -135,3 +135,14 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, whole, monkeypatch):
     monkeypatch.setattr(files, "save_file", real)
     run_tiny(tmp_path, RUN)
     assert same(tmp_path, whole)
+
+
+def test_a_file_is_replaced_and_never_written_over(tmp_path):
+    path = tmp_path / "a.safetensors"
+    files.write_tensors(path, {"x": torch.zeros(3)}, {})
+    old = path.read_bytes()
+    with path.open("rb") as reader:
+        files.write_tensors(path, {"x": torch.ones(3)}, {})
+        assert reader.read() == old
+    assert path.read_bytes() != old
+    assert list(tmp_path.iterdir()) == [path]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
 from dpgbench.domain.rules import find_rule
-from dpgbench.jobs.score import items_csv
+from dpgbench.jobs.results import items_csv
 from dpgbench.store.benchmarks import COLUMNS, Benchmark, load_csv
 from dpgbench.store.files import JsonLines, write_atomic, write_json
 from dpgbench.store.images import png_bytes

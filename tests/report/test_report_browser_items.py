@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from chromium import CHROMIUM, Browser, Page
+from report_runs import maker
 from test_report_browser import browser, go, page, report
+from test_report_safety import HOSTILE, maker_again
 
-from dpgbench.report import compare_runs
+from dpgbench.report import build_report, compare_runs
 from dpgbench.store.rundir import RunDir
 
 __all__ = ["browser", "page", "report"]  # fixtures
@@ -200,3 +202,30 @@ def test_downloads_come_out_of_the_page(browser: Browser, page: Page, tmp_path: 
     assert len(items) > 200
     assert json.loads(found["leaderboard.json"].read_text())["rows"]
     assert found["leaderboard.csv"].read_text().startswith("kind,rank")
+
+
+def test_hostile_text_is_text(browser: Browser, tmp_path: Path) -> None:
+    dpg = maker(tmp_path)
+    rows = dpg.benchmark.path.read_text(encoding="utf-8")
+    prompt = HOSTILE.replace('"', '""')
+    rows = rows.replace('A purple cube, ""None""', prompt).replace("Is there a cube?", "<b>?</b>")
+    dpg.benchmark.path.write_text(rows, encoding="utf-8")
+    dpg = maker_again(dpg)
+    look = {"answer": HOSTILE, "judge": "<b>judge</b>", "images": True}
+    runs = [dpg.make("one", model=HOSTILE, **look), dpg.make("two", model="__proto__", **look)]
+    page = browser.open(build_report(runs, tmp_path / "out")[0], "#item=stanford_2", width=390)
+    assert "<script>alert(1)</script>" in page.value(
+        "document.querySelector('.prompt').textContent"
+    )
+    detail = page.value("document.querySelector('[data-item]').textContent")
+    assert "<script>alert(1)</script>" in detail
+    assert "very very very" in detail
+    assert "<b>?</b>" in detail
+    assert page.value("document.querySelectorAll('main b, main i, main img[src=x]').length") == 0
+    assert page.value("document.querySelectorAll('script').length") == 2
+    assert page.value("document.documentElement.scrollWidth") == 390
+    page.run("Dpg.address.set({ model: '__proto__', first: '__proto__' })")
+    assert page.value("document.querySelector('.verdict').textContent").startswith("__proto__")
+    assert page.complaints() == []
+    assert not [e for e in browser.events if e["method"] == "Page.javascriptDialogOpening"]
+    page.close()

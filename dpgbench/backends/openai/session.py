@@ -9,18 +9,18 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from dpgbench.backends.openai_account import Account
-from dpgbench.backends.openai_dialect import Dialect, Dialects
-from dpgbench.backends.openai_http import Client, HungUpError
-from dpgbench.backends.openai_prompts import Prompt
-from dpgbench.backends.openai_replies import (
+from dpgbench.backends.openai.account import Account
+from dpgbench.backends.openai.dialect import Dialect, Dialects
+from dpgbench.backends.openai.http import Client, HungUpError
+from dpgbench.backends.openai.prompts import Prompt
+from dpgbench.backends.openai.replies import (
     Completion,
     PassingError,
     RefusedError,
     completion_of,
     words_of,
 )
-from dpgbench.backends.openai_throttle import Throttle
+from dpgbench.backends.openai.throttle import Throttle
 from dpgbench.errors import IncompleteError, SetupError
 
 _LONGEST_NAME = 200

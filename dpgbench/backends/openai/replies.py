@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from dpgbench.backends.openai_http import Client, Reply
-from dpgbench.backends.openai_parsing import p_yes
-from dpgbench.backends.openai_throttle import retry_after
+from dpgbench.backends.openai.http import Client, Reply
+from dpgbench.backends.openai.parsing import p_yes
+from dpgbench.backends.openai.throttle import retry_after
 from dpgbench.errors import SetupError
 
 _TOO_MANY = 429

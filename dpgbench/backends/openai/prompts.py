@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.openai_dialect import Dialect
+from dpgbench.backends.openai.dialect import Dialect
 from dpgbench.store.images import png_bytes
 
 if TYPE_CHECKING:

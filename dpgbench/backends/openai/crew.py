@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dpgbench.backends.base import JudgeAnswer, JudgeReply, TileQuestions
-from dpgbench.backends.openai_account import Account, CapReachedError
-from dpgbench.backends.openai_parsing import kept, read, yes_no
-from dpgbench.backends.openai_prompts import data_url, first_prompt
-from dpgbench.backends.openai_session import RequestFailedError, Session
+from dpgbench.backends.openai.account import Account, CapReachedError
+from dpgbench.backends.openai.parsing import kept, read, yes_no
+from dpgbench.backends.openai.prompts import data_url, first_prompt
+from dpgbench.backends.openai.session import RequestFailedError, Session
 from dpgbench.errors import IncompleteError
 
 _FAILED_ITEMS_ON_END = 10

@@ -1,8 +1,8 @@
 """A chat model behind an OpenAI-compatible server, as a judge.
 
-The parts: `openai_prompts` (what is said), `openai_parsing` (what the answer means), `openai_http`
-(one server), `openai_throttle` (when a request may go out), `openai_replies` and `openai_session`
-(what is tried again), `openai_account` (what it costs), `openai_crew` (many tiles at a time).
+The parts: `prompts` (what is said), `parsing` (what the answer means), `http`
+(one server), `throttle` (when a request may go out), `replies` and `session`
+(what is tried again), `account` (what it costs), `crew` (many tiles at a time).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import Any
 
 from dpgbench.backends.base import JudgeReply, JudgeRequest, TileQuestions
-from dpgbench.backends.openai_account import Account
-from dpgbench.backends.openai_crew import Crew
-from dpgbench.backends.openai_http import Client, check_base_url
-from dpgbench.backends.openai_prompts import IMAGE_FORMAT, TEMPERATURE, TEMPLATE
-from dpgbench.backends.openai_session import Patience, Session
-from dpgbench.backends.openai_throttle import Throttle
+from dpgbench.backends.openai.account import Account
+from dpgbench.backends.openai.crew import Crew
+from dpgbench.backends.openai.http import Client, check_base_url
+from dpgbench.backends.openai.prompts import IMAGE_FORMAT, TEMPERATURE, TEMPLATE
+from dpgbench.backends.openai.session import Patience, Session
+from dpgbench.backends.openai.throttle import Throttle
 from dpgbench.errors import SetupError, UsageError
 
 PREFIX = "openai:"
