@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dpgbench.domain.aggregate import SCHEMA, score_answers
 from dpgbench.domain.rules import find_rule
-from dpgbench.jobs.score import items_csv
+from dpgbench.jobs.results import items_csv
 from dpgbench.store.benchmarks import COLUMNS, Benchmark, load_csv
 from dpgbench.store.files import write_atomic, write_json
 from dpgbench.store.manifest import Manifest

@@ -3,7 +3,8 @@
     EllaError
     ├── ConnectorFileError (ValueError)       a connector file cannot be read as one
     ├── TextEncoderError (ValueError)         a text encoder cannot be loaded or cannot encode
-    └── UnsupportedPipelineError (TypeError)  a pipeline cannot be shown new conditions each step
+    ├── UnsupportedPipelineError (TypeError)  a pipeline cannot be shown new conditions each step
+    └── TrainingError                         see `ella.training.errors`
 
 A wrong argument is a plain `ValueError` that names the argument and its value.
 Each message is one line: what is wrong, where, and what to do next.

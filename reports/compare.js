@@ -3,7 +3,7 @@
 var Dpg = globalThis.Dpg || {};
 (function () {
   const { el, svg, points, signed } = Dpg;
-  const SIZE = 10;
+  const SIZE = 10, FEW = 40;
   let page = 0;
 
   function sides(data, state) {
@@ -102,6 +102,15 @@ var Dpg = globalThis.Dpg || {};
     return el("div", { class: "notice" },
       el("p", {}, el("strong", {}, decides ? "These two cannot be compared." : "Not strictly comparable.")),
       el("ul", {}, told.map(({ label, one, two }) => el("li", {}, `${label}: ${one[1]} / ${two[1]}`))));
+  }
+
+  // What must be read before the figures: notes of the runs, and that few items settle little.
+  function cautions(found, rows) {
+    const notes = [...new Set(rows.flatMap((row) => row.notes.map((note) => `${Dpg.short(row.name, 60)}: ${note}`)))];
+    if (found && found.items < FEW) {
+      notes.push(`Only ${found.items} items: with so few the intervals are too narrow and p too small.`);
+    }
+    return notes.map((note) => el("p", { class: "caution", dir: "auto" }, Dpg.short(note, 300)));
   }
 
   // Items that both have, by how much the first is ahead.
@@ -213,6 +222,7 @@ var Dpg = globalThis.Dpg || {};
             Dpg.address.set({ first: second.name, second: first.name });
           } }, "Swap")),
         el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}`), warning(told),
+        ...cautions(found, [first, second]),
         ...(found ? [...verdict(found, first, second), table(found, first, second)] : []),
         ...(found ? itemList(data, first, second, state, draw) : []));
       const again = mark && place.querySelector(mark);

@@ -74,26 +74,17 @@ class EnsembleJudge:
             for number, tile in enumerate(batch):
                 yield self._reply(tile, [replies[number] for replies in given])
 
-    def account(self) -> dict[str, Any]:
+    def account(self) -> dict[str, int]:
         """Return how often members agreed, as counts that add up over resumed work.
 
-        ``questions``: answered by all. ``unanimous``: of these, all votes equal. ``invalid``: a
-        member's answers that were no vote. ``pairs``: of the questions on which both of a pair
-        voted, how often they agreed.
+        ``questions``: answered by all. ``unanimous``: of these, all votes equal. ``invalid A``:
+        answers of A that were no vote. ``voted A & B``: questions on which both voted.
+        ``agreed A & B``: of these, alike.
         """
-        counts = self.counts
-        return {
-            "questions": counts["questions"],
-            "unanimous": counts["unanimous"],
-            "invalid": {name: counts[f"invalid {name}"] for name in self.members},
-            "pairs": {
-                _pair(a, b): {
-                    "voted": counts[f"voted {a},{b}"],
-                    "agreed": counts[f"agreed {a},{b}"],
-                }
-                for a, b in combinations(self.members, 2)
-            },
-        }
+        pairs = [f"{a} & {b}" for a, b in combinations(self.members, 2)]
+        names = ["questions", "unanimous", *(f"invalid {name}" for name in self.members)]
+        names += [f"{what} {pair}" for pair in pairs for what in ("voted", "agreed")]
+        return {name: self.counts[name] for name in names}
 
     def _watch(self, name: str, replies: Sequence[JudgeReply]) -> None:
         """Stop where the trouble is with a member, not with the tiles: the others cost too."""
@@ -128,8 +119,8 @@ class EnsembleJudge:
             self.counts[f"invalid {name}"] += its_vote is None
         for a, b in combinations(by_name, 2):
             if by_name[a] is not None and by_name[b] is not None:
-                self.counts[f"voted {a},{b}"] += 1
-                self.counts[f"agreed {a},{b}"] += by_name[a] == by_name[b]
+                self.counts[f"voted {a} & {b}"] += 1
+                self.counts[f"agreed {a} & {b}"] += by_name[a] == by_name[b]
 
 
 def member_names(name: str) -> list[str]:
@@ -167,10 +158,6 @@ def majority(answers: Sequence[JudgeAnswer]) -> JudgeAnswer:
         return JudgeAnswer(said, truncated=truncated, invalid=True)
     share = sum(votes) / len(votes)
     return JudgeAnswer("yes" if share > 0.5 else "no", share, truncated)
-
-
-def _pair(a: str, b: str) -> str:
-    return f"{a} & {b}"
 
 
 def _ask(judge: Judge | StreamingJudge, tiles: Sequence[TileQuestions]) -> list[JudgeReply]:

@@ -20,7 +20,7 @@ from dpgbench.backends.base import JudgeAnswer, TileQuestions
 from dpgbench.backends.hf_files import loading, one_line
 from dpgbench.backends.hf_prefix import ImagePrefix
 from dpgbench.backends.hf_prompting import Prompted, Prompter
-from dpgbench.backends.hf_speech import Prompt, Speech, Spoken
+from dpgbench.backends.hf_speech import OVERFLOW_REMEDY, Prompt, Speech, Spoken
 from dpgbench.backends.hf_ways import OnceSeen, Plain, Way
 from dpgbench.errors import SetupError
 
@@ -113,6 +113,8 @@ class ImageTextAnswerer:
                 for row, image in zip(prompted.rows, cycle(prompted.images), strict=False)
                 for spoken in self._speak(Prompted([row], [image]), "plain")
             ]
+            if any(spoken.overflowed for spoken in wanted):
+                raise SetupError(f"judge {judge}: its numbers overflow; {OVERFLOW_REMEDY}")
             for name in _WAYS:
                 try:
                     said = list(self._speak(prompted, name))

@@ -151,6 +151,11 @@ def loading(judge: str) -> Iterator[None]:
             f"judge {judge} needs a package that is not installed: {one_line(error)}"
         ) from error
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise SetupError(
+                f"judge {judge} does not fit into memory: {one_line(error)}; take a smaller model, "
+                "or half the precision (--dtype bfloat16)"
+            ) from error
         raise SetupError(
             f"judge {judge} cannot be loaded: {one_line(error)}; check its files, or upgrade "
             "transformers (pip install -U transformers)"

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpgbench.backends.base import JudgeAnswer
+from dpgbench.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_NEW_TOKENS = 8
+OVERFLOW_REMEDY = "use --dtype bfloat16 or float32"
 DECODE = f"greedy, at most {MAX_NEW_TOKENS} tokens"
 P_YES = "first token: yes / (yes + no)"
 
@@ -74,6 +76,11 @@ class Spoken(NamedTuple):
     first_logits: Tensor
     token_ids: Tensor
 
+    @property
+    def overflowed(self) -> bool:
+        """Whether a number is none, as happens in float16 to models made for bfloat16."""
+        return bool(self.first_logits.isnan().any())
+
 
 class Speech:
     """A tokenizer's side of an answer: which tokens mean yes, no and the end."""
@@ -112,7 +119,13 @@ class Speech:
         return torch.isin(token_ids, ends).any(-1) | stands
 
     def answers(self, spoken: Spoken) -> list[JudgeAnswer]:
-        """Return an answer for each row: its words, and the probability of its first token."""
+        """Return an answer for each row: its words, and the probability of its first token.
+
+        Raises:
+            DataError: the model's numbers overflowed.
+        """
+        if spoken.overflowed:
+            raise DataError(f"the judge's numbers overflow on this image; {OVERFLOW_REMEDY}")
         texts = self.texts(spoken.token_ids)
         p_yes = self.p_yes(spoken.first_logits)
         return [_answer(text, p) for text, p in zip(texts, p_yes, strict=True)]

@@ -170,6 +170,7 @@ def _row(row: LeaderboardRow, group: Group, names: Mapping[int, str]) -> dict[st
         "rule": row.rule,
         "overall": row.overall,
         "interval": row.interval,
+        "notes": row.notes,
         "facts": [[fact.value(row), fact.text(row)] for fact in FACTS],
     }
 

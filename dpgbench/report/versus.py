@@ -17,6 +17,9 @@ from dpgbench.report.wording import shown
 from dpgbench.store.rundir import RunDir
 
 
+FEW_ITEMS = 40  # docs/statistics.md; `reports/compare.js` has it too
+
+
 class Versus(NamedTuple):
     """Two results under one judge and one rule; the comparison is first less second."""
 
@@ -142,5 +145,7 @@ def sentences(found: Versus) -> Iterator[str]:
             f"{comparison.items} items that both have: {shown(found.first.run, 40)} is better on "
             f"{wins}, equal on {ties}, worse on {losses}"
         )
+    if 0 < comparison.items < FEW_ITEMS:
+        yield "so few items: the intervals are too narrow and p is too small"
     for row in (found.first, found.second):
         yield from (f"note: {shown(row.run, 40)}: {shown(note, 200)}" for note in row.notes)

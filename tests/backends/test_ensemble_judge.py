@@ -122,12 +122,15 @@ def test_members_of_both_kinds_and_their_agreement(monkeypatch: pytest.MonkeyPat
     assert judge.account() == {
         "questions": 18,
         "unanimous": 6,
-        "invalid": {"hf:a": 0, "hf:b": 6, "hf:c": 0},
-        "pairs": {
-            "hf:a & hf:b": {"voted": 12, "agreed": 6},
-            "hf:a & hf:c": {"voted": 18, "agreed": 12},
-            "hf:b & hf:c": {"voted": 12, "agreed": 6},
-        },
+        "invalid hf:a": 0,
+        "invalid hf:b": 6,
+        "invalid hf:c": 0,
+        "voted hf:a & hf:b": 12,
+        "agreed hf:a & hf:b": 6,
+        "voted hf:a & hf:c": 18,
+        "agreed hf:a & hf:c": 12,
+        "voted hf:b & hf:c": 12,
+        "agreed hf:b & hf:c": 6,
     }
     assert [member["judge"] for member in judge.describe()["members"]] == ["hf:a", "hf:b", "hf:c"]
 
@@ -194,6 +197,7 @@ def test_through_the_command_line(run: Run, tmp_path: Path) -> None:
     assert [member["judge"] for member in record["members"]] == list(members)
     assert record["rule"] == "majority of valid votes; a tie is no"
     assert all("prompt" in member for member in record["members"][1:])
+    assert record["account"]["questions"] == 9
     shutil.rmtree(tmp_path / "llava")
     (tmp_path / "r3/answers").rename(tmp_path / "r3/gone")
     ended = run(*words, "--judge", name, "--device", "cpu")

@@ -74,6 +74,12 @@ def pickle_only(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def overflow(path: Path) -> None:
+    weights = safetensors.torch.load_file(path)
+    next(weights[name] for name in weights if "embed_tokens" in name).fill_(float("nan"))
+    safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
+
+
 SPOILT: dict[str, tuple[int, Spoil, str]] = {
     "no configuration": (4, lambda f: (f / "config.json").unlink(), "has no config.json"),
     "half a configuration": (4, lambda f: cut(f / "config.json"), "config.json cannot be read"),
@@ -87,6 +93,7 @@ SPOILT: dict[str, tuple[int, Spoil, str]] = {
         "lack 1 of the network's weights",
     ),
     "other sizes": (4, lambda f: widen(f), "another size (lm_head.weight"),
+    "not numbers": (4, lambda f: overflow(f / "model.safetensors"), "use --dtype bfloat16 or"),
     "its own code": (
         4,
         lambda f: edit_config(f, model_type="mine", auto_map={"AutoConfig": "mine.Config"}),

@@ -71,5 +71,6 @@ def test_every_block_runs(offline):
 
 def test_every_error_and_public_class_is_on_the_page():
     page = PAGE.read_text(encoding="utf-8")
+    page += PAGE.with_name("train-ella.md").read_text(encoding="utf-8")
     missing = [name for name in ella.__all__ if name not in page]
     assert missing == ["EllaError", "Length"]

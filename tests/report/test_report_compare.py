@@ -133,6 +133,8 @@ def test_the_command_prints_a_table_or_json(pair: list[RunDir], cli: Callable) -
     told = cli(pair[0].path, pair[1].path, "--rule", "corrected-v1")
     assert told.exit_code == 0, told.output
     assert "judge fake, rule corrected-v1" in told.output
+    assert "so few items" in told.output
+    assert "note: bad: untrained: scores mean nothing" in told.output
     assert "overall" in told.output
     told = cli(pair[0].path, pair[1].path, "--json")
     results = json.loads(told.output)["results"]
