@@ -47,7 +47,7 @@ FAMILIES: dict[str, JudgeEntry] = {
         JudgeEntry(
             "hf:",
             "hf:REPO or hf:FOLDER: a vision language model of transformers",
-            "dpgbench.backends.hf_judge:HfJudge",
+            "dpgbench.backends.hf.judge:HfJudge",
         ),
         JudgeEntry(
             "openai:",
@@ -84,7 +84,9 @@ def find_judge(name: str) -> JudgeEntry:
         return JUDGES[name]
     for prefix, family in FAMILIES.items():
         if name.startswith(prefix) and name != prefix:
-            return replace(family, name=name)
+            members = name.removeprefix(prefix).split(",") if prefix == "ensemble:" else []
+            untrained = any(m.strip() in JUDGES and JUDGES[m.strip()].untrained for m in members)
+            return replace(family, name=name, untrained=untrained)
     if is_own_class(name):
         return JudgeEntry(name, "a class of your own", name)
     raise unknown_name("judge", name, [*JUDGES, *FORMS], listing="dpgbench judges")

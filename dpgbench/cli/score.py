@@ -75,7 +75,10 @@ def score(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images at once.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", help="Images at once (not for vision language models)."),
+    ] = None,
     decode: Decode = None,
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="mplug: torch.compile.")

@@ -14,7 +14,7 @@ import numpy as np
 from dpgbench.domain.stats import CONFIDENCE, Matrix, ratio_draws
 
 LEVEL = 1 - CONFIDENCE
-_SAME = 9  # decimals; scores closer than this are ties
+_SAME = 9  # decimals; what is closer than this is the same
 
 
 class PairedDifference(NamedTuple):
@@ -71,12 +71,13 @@ def paired_differences(
 
 def difference_of(observed: float, drawn: Matrix) -> PairedDifference | None:
     """Return a difference with what its bootstrap draws say; None where there is nothing."""
-    drawn = drawn[~np.isnan(drawn)]
+    drawn = np.round(drawn[~np.isnan(drawn)], _SAME)  # sums differ in their last bits by machine
     if not len(drawn) or np.isnan(observed):
         return None
     tail = LEVEL / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return PairedDifference(float(observed), (float(low), float(high)), p_value(drawn))
+    ends = (round(float(low), _SAME), round(float(high), _SAME))
+    return PairedDifference(round(float(observed), _SAME), ends, p_value(drawn))
 
 
 def p_value(drawn: Matrix) -> float:

@@ -16,7 +16,6 @@ from dpgbench.report.rows import group_records, load_records
 from dpgbench.report.wording import shown
 from dpgbench.store.rundir import RunDir
 
-
 FEW_ITEMS = 40  # docs/statistics.md; `reports/compare.js` has it too
 
 

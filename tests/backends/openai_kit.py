@@ -6,9 +6,9 @@ import os
 
 from PIL import Image
 
-from dpgbench.backends.openai import judge as openai_judge
 from dpgbench.backends.base import JudgeRequest, StreamingJudge, TileQuestions
 from dpgbench.backends.judges import load_judge
+from dpgbench.backends.openai import judge as openai_judge
 from dpgbench.backends.openai.prompts import data_url
 from dpgbench.backends.openai.session import Patience
 from tests.backends.fake_openai import truth

@@ -14,7 +14,7 @@ import transformers
 from PIL import Image
 
 from dpgbench.backends.base import JudgeRequest
-from dpgbench.backends.hf_judge import HfJudge
+from dpgbench.backends.hf.judge import HfJudge
 from dpgbench.backends.pipelines import single_thread
 from tests.backends.tiny_vlms import write_blip, write_llava, write_qwen2_vl
 from tests.conftest import Run, row, write_csv

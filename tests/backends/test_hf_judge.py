@@ -15,9 +15,9 @@ import transformers
 from PIL import Image
 
 from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.backends.hf_judge import HfJudge
-from dpgbench.backends.hf_prefix import ImagePrefix
-from dpgbench.backends.hf_speech import CHAT, WITHOUT_CHAT, Speech, word_ids, yes_or_no
+from dpgbench.backends.hf.judge import HfJudge
+from dpgbench.backends.hf.prefix import ImagePrefix
+from dpgbench.backends.hf.speech import CHAT, WITHOUT_CHAT, Speech, word_ids, yes_or_no
 from dpgbench.backends.pipelines import single_thread
 from tests.backends.tiny_vlms import WRITERS
 from tests.conftest import Run, row, write_csv

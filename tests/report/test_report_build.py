@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,22 @@ def test_stale_files_are_those_that_would_change(dpg: RunMaker, tmp_path: Path) 
     assert stale_files([run], tmp_path / "out") == paths[1:3]
     dpg.make("run", skill=0.9)
     assert stale_files([run], tmp_path / "out") == paths
+
+
+def test_the_number_of_threads_changes_no_byte(pair: list[RunDir], tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dpgbench.report import build_report;"
+        "from dpgbench.store.rundir import RunDir;"
+        "build_report([RunDir(Path(p)) for p in sys.argv[2:]], Path(sys.argv[1]))"
+    )
+    made = []
+    for threads in ("1", "2"):
+        out = tmp_path / threads
+        words = [sys.executable, "-c", code, str(out), *(str(run.path) for run in pair)]
+        limits = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        subprocess.run(words, check=True, env={**os.environ, **limits})
+        made.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert made[0] == made[1]
 
 
 def test_nothing_is_written_where_a_run_is_damaged(dpg: RunMaker, tmp_path: Path) -> None:

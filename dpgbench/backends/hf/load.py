@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dpgbench.backends.base import JudgeRequest
-from dpgbench.backends.hf_files import ModelFiles, loading
+from dpgbench.backends.hf.files import ModelFiles, loading
 from dpgbench.errors import SetupError, UsageError, shortened
 
 Family = Literal["image-text-to-text", "blip-vqa"]

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpgbench.backends.base import JudgeAnswer, TileQuestions
-from dpgbench.backends.hf_speech import BLIP_VQA, Prompt, Speech
-from dpgbench.backends.hf_ways import generated
+from dpgbench.backends.hf.speech import BLIP_VQA, Prompt, Speech
+from dpgbench.backends.hf.ways import generated
 from dpgbench.backends.memory import ask_within_memory
 
 if TYPE_CHECKING:

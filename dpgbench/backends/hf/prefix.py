@@ -13,9 +13,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.hf_prompting import Row, left_padded
-from dpgbench.backends.hf_speech import MAX_NEW_TOKENS, Speech, Spoken
-from dpgbench.backends.hf_ways import NotShareableError
+from dpgbench.backends.hf.prompting import Row, left_padded
+from dpgbench.backends.hf.speech import MAX_NEW_TOKENS, Speech, Spoken
+from dpgbench.backends.hf.ways import NotShareableError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dpgbench.backends.hf_prompting import Row, left_padded, repeated
-from dpgbench.backends.hf_speech import MAX_NEW_TOKENS, Speech, Spoken
+from dpgbench.backends.hf.prompting import Row, left_padded, repeated
+from dpgbench.backends.hf.speech import MAX_NEW_TOKENS, Speech, Spoken
 
 if TYPE_CHECKING:
     from torch import Tensor

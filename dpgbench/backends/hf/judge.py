@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.backends.hf_blip import BlipAnswerer
-from dpgbench.backends.hf_chat import ImageTextAnswerer
-from dpgbench.backends.hf_files import find_files
-from dpgbench.backends.hf_load import find_family, load_model, load_processor
-from dpgbench.backends.hf_speech import DECODE, P_YES
+from dpgbench.backends.hf.blip import BlipAnswerer
+from dpgbench.backends.hf.chat import ImageTextAnswerer
+from dpgbench.backends.hf.files import find_files
+from dpgbench.backends.hf.load import find_family, load_model, load_processor
+from dpgbench.backends.hf.speech import DECODE, P_YES
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,11 +17,11 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 from dpgbench.backends.base import JudgeAnswer, TileQuestions
-from dpgbench.backends.hf_files import loading, one_line
-from dpgbench.backends.hf_prefix import ImagePrefix
-from dpgbench.backends.hf_prompting import Prompted, Prompter
-from dpgbench.backends.hf_speech import OVERFLOW_REMEDY, Prompt, Speech, Spoken
-from dpgbench.backends.hf_ways import OnceSeen, Plain, Way
+from dpgbench.backends.hf.files import loading, one_line
+from dpgbench.backends.hf.prefix import ImagePrefix
+from dpgbench.backends.hf.prompting import Prompted, Prompter
+from dpgbench.backends.hf.speech import OVERFLOW_REMEDY, Prompt, Speech, Spoken
+from dpgbench.backends.hf.ways import OnceSeen, Plain, Way
 from dpgbench.errors import SetupError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpgbench.backends.hf_speech import CHAT, WITHOUT_CHAT, Prompt
+from dpgbench.backends.hf.speech import CHAT, WITHOUT_CHAT, Prompt
 from dpgbench.errors import SetupError
 
 if TYPE_CHECKING:
