@@ -76,7 +76,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, listing: str) ->
     """
     known = sorted(known)
     near = get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {shortened(known, 12)}"
     return UsageError(f"unknown {kind} '{name}'; {hint} ({listing} lists all)")
 
 

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.judges import MPLUG_MODEL
+from dpgbench.backends.judges import MPLUG_MODEL, mplug_folder
 from dpgbench.backends.weights import ELLA_FILE, ELLA_REPOSITORY, SD15_REPOSITORY, T5_FOLDER
 from dpgbench.errors import SetupError
 from dpgbench.store.benchmarks import DPG, load_benchmark
 from dpgbench.store.manifest import environment
-from dpgbench.store.places import cache_folder
 
 
 def examine() -> dict[str, Any]:
@@ -61,7 +60,7 @@ def weights() -> list[dict[str, Any]]:
             "mplug",
             "judge",
             _mplug(),
-            f"modelscope download --model {MPLUG_MODEL} --local_dir FOLDER",
+            f"modelscope download --model {MPLUG_MODEL} --local_dir {mplug_folder()}",
         ),
     ]
 
@@ -92,8 +91,8 @@ def _in_hub_cache(repository: str, file: str) -> Path | None:
 
 
 def _mplug() -> Path | None:
-    folder = cache_folder() / "judges" / "mplug"
-    return folder if any(folder.rglob("pytorch_model.bin")) else None
+    folder = mplug_folder()
+    return folder if (folder / "pytorch_model.bin").is_file() else None
 
 
 def _memory_gib() -> float | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
-from dpgbench.backends.pipelines import build_scheduler, find_cut, generators, loading
+from dpgbench.backends.pipelines import build_scheduler, check_size, find_cut, generators, loading
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import SetupError, UsageError
@@ -63,6 +63,11 @@ class HubPipeline:
             "scheduler": scheduler.get("_class_name"),
             "scheduler_config": {k: v for k, v in scheduler.items() if not k.startswith("_")},
         }
+
+    @staticmethod
+    def check(spec: GenerationSpec) -> None:
+        """Raise where a setting cannot be right."""
+        check_size(spec, 8)
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import BEAM, Judge, JudgeEntry, JudgeRequest, Role, StreamingJudge
 from dpgbench.backends.naming import import_target, is_own_class
 from dpgbench.errors import UsageError, unknown_name
+from dpgbench.store.places import cache_folder
+from dpgbench.store.rundir import file_name
 
 REPLAY = "replay"
 DEFAULT_JUDGE = "mplug"
@@ -90,6 +93,11 @@ def find_judge(name: str) -> JudgeEntry:
     if is_own_class(name):
         return JudgeEntry(name, "a class of your own", name)
     raise unknown_name("judge", name, [*JUDGES, *FORMS], listing="dpgbench judges")
+
+
+def mplug_folder(revision: str | None = None) -> Path:
+    """Return where fetched weights of mPLUG lie in the user's cache."""
+    return cache_folder() / "judges" / "mplug" / file_name(revision or "default")
 
 
 def check_request(request: JudgeRequest) -> JudgeEntry:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.backends.judges import MPLUG_MODEL
+from dpgbench.backends.judges import MPLUG_MODEL, mplug_folder
 from dpgbench.backends.memory import ask_within_memory
 from dpgbench.errors import SetupError
 from dpgbench.store.hashes import hash_files
 from dpgbench.store.places import cache_folder
-from dpgbench.store.rundir import file_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,9 +93,12 @@ class TinyMplugJudge(MplugJudge):
 
 
 def _fetch(revision: str | None) -> Path:
-    from dpgbench.backends.modelscope import fetch
+    """Return the folder of fetched weights; a whole one that a user put there is taken as it is."""
+    from dpgbench.backends.modelscope import MARKER, NEEDED, fetch
 
-    target = cache_folder() / "judges" / "mplug" / file_name(revision or "default")
+    target = mplug_folder(revision)
+    if not (target / MARKER).exists() and all((target / name).is_file() for name in NEEDED):
+        return target
     return fetch(MPLUG_MODEL, target, revision=revision, say=log.warning)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import DpgBenchError, SetupError, UsageError
+
+_INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
 
 def build_scheduler(spec: GenerationSpec) -> Any:
@@ -17,12 +20,52 @@ def build_scheduler(spec: GenerationSpec) -> Any:
     Raises:
         UsageError: diffusers has no such scheduler.
     """
+    return _scheduler(spec.scheduler or "", spec.scheduler_config)
+
+
+def full_scheduler_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every argument of a scheduler: those of `config`, and the library's for the rest.
+
+    So the specification holds what the library would otherwise take silently. Infinities are
+    words (``-inf``), because JSON has none.
+
+    Raises:
+        UsageError: diffusers has no such scheduler.
+    """
+    whole = dict(_scheduler(name, config).config)
+    public = {key: value for key, value in whole.items() if not key.startswith("_")}
+    return {key: _plain(value) for key, value in sorted(public.items())}
+
+
+def check_size(spec: GenerationSpec, multiple: int) -> None:
+    """Raise where a size cannot be drawn.
+
+    Raises:
+        UsageError: width or height is no multiple of what the network needs.
+    """
+    for name, size in (("width", spec.width_px), ("height", spec.height_px)):
+        if size % multiple:
+            raise UsageError(f"--{name} {size}: {spec.model} draws multiples of {multiple} px")
+
+
+def _scheduler(name: str, config: Mapping[str, Any]) -> Any:
     import diffusers
 
-    scheduler = getattr(diffusers, spec.scheduler or "", None)
+    scheduler = getattr(diffusers, name, None)
     if scheduler is None or not hasattr(scheduler, "from_config"):
-        raise UsageError(f"scheduler '{spec.scheduler}' is not one of diffusers' schedulers")
-    return scheduler(**spec.scheduler_config)
+        raise UsageError(f"scheduler '{name}' is not one of diffusers' schedulers")
+    return scheduler(
+        **{
+            key: _INFINITIES.get(value, value) if isinstance(value, str) else value
+            for key, value in config.items()
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return list(value) if isinstance(value, tuple) else value
 
 
 def generators(seeds: Sequence[int]) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dpgbench.backends.base import ModelEntry, Truncation
 from dpgbench.backends.pipelines import (
     build_scheduler,
+    check_size,
     find_cut,
     generators,
     loading,
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+_LATENT_PX = 8  # the VAE's reduction
+
+
 class StableDiffusion:
     """The pipeline with its own CLIP: prompts are cut at 77 tokens."""
 
@@ -32,6 +36,13 @@ class StableDiffusion:
             self.pipeline = self._load_pipeline(weights).to(device)
             self.pipeline.scheduler = build_scheduler(spec)
         self.pipeline.set_progress_bar_config(disable=True)
+
+    @staticmethod
+    def check(spec: GenerationSpec) -> None:
+        """Raise where a setting cannot be right."""
+        check_size(spec, _LATENT_PX)
+        if spec.options.get("text_length", "fixed") not in ("fixed", "flexible"):
+            raise UsageError(f"text_length '{spec.options['text_length']}': fixed or flexible")
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
@@ -76,8 +87,6 @@ class EllaStableDiffusion(StableDiffusion):
     def __init__(
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:
-        if spec.options["text_length"] not in ("fixed", "flexible"):
-            raise UsageError(f"text_length '{spec.options['text_length']}': fixed or flexible")
         super().__init__(entry, spec, weights, device)
         with loading(entry):
             self.ella = self._load_ella(weights, device)

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from dpgbench.cli import (
+    compare,
     demo,
     doctor,
     generate,
@@ -41,7 +42,7 @@ def _common(
     setup(quiet=quiet)
 
 
-for module in (generate, score, report, models, judges, doctor, demo):
+for module in (generate, score, report, compare, models, judges, doctor, demo):
     module.register(app)
 app.add_typer(prompts.app, name="prompts")
 

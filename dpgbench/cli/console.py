@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,8 +71,15 @@ def setup(*, quiet: bool) -> None:
         os.environ.setdefault(variable, "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.formatwarning = _one_line
+    for kind in (DeprecationWarning, FutureWarning, *([Warning] if quiet else [])):
+        warnings.simplefilter("ignore", kind)
     if quiet:
         os.environ["TQDM_DISABLE"] = "1"
+
+
+def _one_line(message: Warning | str, *place: Any, **more: Any) -> str:
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from dpgbench.cli.options import AsJson, Bench, Items, Limit, Source, split_item
 app = typer.Typer(help="The benchmarks: list, show, check, pull, count.", no_args_is_help=True)
 
 BenchArgument = Annotated[
-    str, typer.Argument(metavar="NAME|FILE.csv", help="Benchmark: dpg, shapes, or a CSV.")
+    str | None, typer.Argument(metavar="NAME|FILE.csv", help="Benchmark: dpg, shapes, or a CSV.")
 ]
 
 
@@ -57,22 +57,20 @@ def _list_benchmarks(as_json: bool) -> None:
     from dpgbench.errors import SetupError
     from dpgbench.store.benchmarks import DPG, load_benchmark, packaged_names
 
-    rows = []
+    rows: list[list[Any]] = []
     for name in (DPG, *packaged_names()):
         try:
             benchmark = load_benchmark(name)
-            rows.append([name, len(benchmark.prompts), benchmark.num_questions, benchmark.path])
+            counts = [len(benchmark.prompts), benchmark.num_questions]
+            rows.append([name, *counts, str(benchmark.path)])
         except SetupError:
-            rows.append([name, 0, 0, "not here yet: dpgbench prompts pull"])
+            rows.append([name, 0, 0, None])
     if as_json:
         keys = ("name", "items", "questions", "path")
-        print_json({"benchmarks": [dict(zip(keys, map(_plain, row), strict=True)) for row in rows]})
+        print_json({"benchmarks": [dict(zip(keys, row, strict=True)) for row in rows]})
     else:
+        rows = [[*row[:3], row[3] or "not here yet: dpgbench prompts pull"] for row in rows]
         print_table(["name", "items", "questions", "path"], rows)
-
-
-def _plain(value: object) -> object:
-    return value if isinstance(value, int) else str(value)
 
 
 @app.command()
@@ -115,13 +113,13 @@ def show(
 
 
 @app.command()
-def check(bench: BenchArgument, as_json: AsJson = False) -> None:
+def check(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = False) -> None:
     """List every problem of a benchmark's graphs; exit with 3 if there is one."""
     from dpgbench.domain.graph import count_problems
     from dpgbench.errors import DataError
-    from dpgbench.store.benchmarks import load_benchmark
+    from dpgbench.store.benchmarks import DPG, load_benchmark
 
-    benchmark = load_benchmark(bench)
+    benchmark = load_benchmark(name or bench or DPG)
     benchmark.require_graphs()
     problems = benchmark.problems()
     if as_json:
@@ -135,7 +133,8 @@ def check(bench: BenchArgument, as_json: AsJson = False) -> None:
             typer.echo(str(problem))
     if problems:
         counts = ", ".join(f"{n} {kind}" for kind, n in count_problems(problems).items())
-        raise DataError(f"{benchmark.path} has {len(problems)} problems: {counts}")
+        noun = "problem" if len(problems) == 1 else "problems"
+        raise DataError(f"{benchmark.path} has {len(problems)} {noun}: {counts}")
     say(f"{len(benchmark.items)} items, {benchmark.num_questions} questions: no problem")
 
 
@@ -149,6 +148,7 @@ def pull(
             help="A copy of your own instead of upstream's commit.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Store DPG-Bench in the cache, each file verified against its git blob id."""
     from tqdm import tqdm
@@ -168,7 +168,11 @@ def pull(
             bar.update(done - bar.n)
 
         pulled = run(source, cache_folder() / "benchmarks" / DPG, upstream, progress=progress)
-    typer.echo(f"{pulled.num_prompts} prompts verified and stored in {pulled.folder}")
+    if as_json:
+        found = {"prompts": pulled.num_prompts, "has_questions": pulled.has_questions}
+        print_json({"folder": str(pulled.folder), **found})
+    else:
+        typer.echo(f"{pulled.num_prompts} prompts verified and stored in {pulled.folder}")
     if not pulled.has_questions:
         say(
             f"note: no questions ({QUESTIONS_FILE}) came with them: 'generate' works, 'score' "
@@ -177,12 +181,12 @@ def pull(
 
 
 @app.command()
-def stats(bench: BenchArgument = "dpg", as_json: AsJson = False) -> None:
+def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = False) -> None:
     """Count items and questions by source, category and length."""
     from dpgbench.domain.census import take_census
-    from dpgbench.store.benchmarks import load_benchmark
+    from dpgbench.store.benchmarks import DPG, load_benchmark
 
-    benchmark = load_benchmark(bench)
+    benchmark = load_benchmark(name or bench or DPG)
     census = take_census(benchmark.prompts, list(benchmark.items.values()))
     if as_json:
         print_json({"benchmark": benchmark.name, **census})

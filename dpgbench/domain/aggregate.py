@@ -17,7 +17,13 @@ from dpgbench.domain import stats
 from dpgbench.domain.graph import count_problems, find_problems
 from dpgbench.domain.rows import QuestionRow, item_source
 from dpgbench.domain.rules import ScoringRule
-from dpgbench.domain.score import Answers, ItemScore, refuse_bad_dependencies, score_item
+from dpgbench.domain.score import (
+    Answers,
+    ItemScore,
+    refuse_bad_dependencies,
+    refuse_repeated_questions,
+    score_item,
+)
 
 SCHEMA = 1
 Interval = tuple[float, float] | None
@@ -80,6 +86,7 @@ def score_answers(
         DataError: the rule refuses the file.
     """
     rows = sorted((row for item in items for row in item), key=lambda row: row.row)
+    refuse_repeated_questions(rows, rule, name)
     refuse_bad_dependencies(rows, rule, name)
     wanted = None if selected is None else set(selected)
     chosen = [item for item in items if wanted is None or item[0].item_id in wanted]

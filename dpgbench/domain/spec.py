@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -126,6 +127,8 @@ class GenerationSpec:
         check_num_images(self.num_images)
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"--steps {self.steps}: at least 1 is needed")
+        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
+            raise UsageError(f"--guidance {self.guidance_scale}: a finite number is needed")
         if self.base_seed < 0:
             raise UsageError(f"--seed {self.base_seed}: seeds count from 0")
 

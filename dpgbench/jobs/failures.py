@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpgbench.errors import DataError, DpgBenchError
 
-_TOO_MANY_IN_A_ROW = 3
+_TOO_MANY_IN_A_ROW = 10
 
 
 class Failures:
@@ -18,8 +18,8 @@ class Failures:
         """Note a failure and return its text.
 
         Raises:
-            Exception: `error` itself, where it is not about one item, or is the third in a row of
-                a kind that nobody foresaw.
+            Exception: `error` itself, where it is not about one item, or is the tenth in a row
+                of a kind that nobody foresaw.
         """
         foreseen = isinstance(error, DpgBenchError)
         if foreseen and not isinstance(error, DataError):

@@ -13,9 +13,9 @@ from dpgbench.domain.spec import GridSpec, check_num_images, identity_hash
 from dpgbench.errors import DataError, ResumeMismatchError, UsageError, shortened
 from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
 from dpgbench.jobs.subject import Subject
-from dpgbench.store.benchmarks import DPG, Benchmark, load_benchmark
+from dpgbench.store.benchmarks import DPG, Benchmark, load_benchmark, packaged_names
 from dpgbench.store.files import JsonLines, json_line, sha256_file, write_atomic
-from dpgbench.store.images import find_images
+from dpgbench.store.images import count_images, find_images
 from dpgbench.store.manifest import (
     Manifest,
     RunKind,
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def choose_items(benchmark: Benchmark, among: Iterable[str] | None, **choice: Any) -> list[str]:
     """Return chosen item ids; without a choice, `among` (what a run set out to do) or all."""
-    if any(choice.values()):
+    if any(value not in (None, [], ()) for value in choice.values()):
         return benchmark.select(**choice)
     return benchmark.select() if among is None else list(among)
 
@@ -102,9 +102,17 @@ def subject_of_run(
 
 
 def _recorded_benchmark(manifest: Manifest) -> str:
-    name = str(manifest.benchmark["name"])
-    path = Path(str(manifest.benchmark["path"]))
-    return str(path) if path.is_file() else name
+    """Return the name or file that the run's benchmark is found by.
+
+    Raises:
+        DataError: its file is gone.
+    """
+    name, path = str(manifest.benchmark["name"]), Path(str(manifest.benchmark["path"]))
+    if name in (DPG, *packaged_names()) and not path.is_file():
+        return name
+    if not path.exists():
+        raise DataError(f"the run's benchmark {path} is gone; name a copy of it with --bench")
+    return str(path)
 
 
 def subject_of_images(
@@ -154,8 +162,10 @@ def subject_of_answers(
         where: the rows that were chosen.
         num_images: tiles an item must have; None is what the file has.
     """
-    num_tiles = num_images or max(answer.tile for answer in answers) + 1
-    if num_tiles == 3:
+    num_tiles = num_images
+    if num_tiles is None:
+        num_tiles = max(answer.tile for answer in answers) + 1
+    if num_images is None and num_tiles == 3:
         num_tiles = 4
     lines = "".join(f"{a.item_id}\t{a.tile}\t{a.qid}\t{a.answer}\n" for a in sorted(answers))
     digest = hashlib.sha256(lines.encode()).hexdigest()
@@ -234,6 +244,16 @@ def _log_images(subject: Subject) -> None:
         raise ResumeMismatchError(
             f"{subject.run.path} has answers about other images of {shortened(changed)}; "
             "score the new images into another --out"
+        )
+    strangers = count_images(subject.folder) - len(
+        find_images(subject.folder, subject.benchmark.prompts)
+    )
+    if strangers:
+        log.warning(
+            "%d images of %s are named after no item of %s and are left out",
+            strangers,
+            subject.folder,
+            subject.benchmark.name,
         )
     with JsonLines(subject.run.images_log) as lines:
         for item_id, sha in hashes.items():

@@ -139,7 +139,7 @@ def describe_benchmark(benchmark: Benchmark) -> dict[str, Any]:
     """Return what a manifest says of a benchmark: name, file, counts, hashes."""
     return {
         "name": benchmark.name,
-        "path": str(benchmark.path),
+        "path": str(benchmark.path.resolve()),
         "items": len(benchmark.prompts),
         "questions": benchmark.num_questions,
         "prompts_sha256": benchmark.prompts_sha256,

@@ -9,6 +9,7 @@ from typing import Any
 from dpgbench.backends.base import Generator, ModelEntry
 from dpgbench.backends.models import find_model
 from dpgbench.backends.naming import import_target
+from dpgbench.backends.pipelines import full_scheduler_config
 from dpgbench.backends.weights import Weights, locate_weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import UsageError
@@ -67,7 +68,13 @@ def make_plan(
     options = {**entry.options, **found.get("options", {}), **given.get("options", {})}
     _check_names("setting", merged, [item.name for item in fields(GenerationSpec)])
     _check_names("option", options, [*entry.options, *found.get("options", {})])
+    if merged.get("scheduler"):
+        merged["scheduler_config"] = full_scheduler_config(
+            merged["scheduler"], merged.get("scheduler_config", {})
+        )
     spec = GenerationSpec(model=entry.name, **{**merged, "options": options})
+    if hasattr(generator, "check"):
+        generator.check(spec)
     return GenerationPlan(entry, generator, spec, located, device)
 
 

@@ -67,7 +67,8 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
     """
     rules = [find_rule(name) for name in request.rules]
     subject.benchmark.require_graphs()
-    refuse_ambiguous_questions(subject.benchmark, subject.items)
+    if request.judge:
+        refuse_ambiguous_questions(subject.benchmark, subject.items)
     if request.judge:
         check_request(request.judge)
     judge_name = request.judge.label if request.judge else REPLAY

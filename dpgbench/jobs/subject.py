@@ -59,16 +59,18 @@ class Subject:
         Raises:
             DataError: no item has an image, or (unless `partial`) one has a wrong size.
         """
+        if self.manifest.kind == "generated" and not self.run.images.is_dir():
+            return {}, self._unlogged_failures({})
         if self.folder is None or not self.folder.is_dir():
             raise DataError(f"{self.folder or self.run.path} has no images; give a folder of them")
         found = find_images(self.folder, self.items)
-        if not found:
+        if not found and self.manifest.kind == "images":
             names = [path.name for path in sorted(self.folder.iterdir())]
             raise DataError(
                 f"{self.folder} has no image named after an item of {self.benchmark.name} "
                 f"(such as {self.items[0]}.png); it holds {shortened(names, 3) or 'nothing'}"
             )
-        if self.grid is None:
+        if self.grid is None and found:
             self.grid = infer_grid(list(found.values()), self.num_tiles, self.tile_px)
         reasons = self._unlogged_failures(found)
         for item_id, path in list(found.items()):

@@ -29,7 +29,9 @@ def fetch(url: str, *, progress: Callable[[int, int | None], None]) -> bytes:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
             return _read_all(url, response, progress)
     except urllib.error.HTTPError as error:
-        raise SetupError(f"{url} answered {error.code} {error.reason}; try again later") from None
+        raise SetupError(
+            f"{url} answered {error.code} {error.reason}; check the address, or try again later"
+        ) from None
     except http.client.IncompleteRead as error:
         raise DataError(
             f"{url} was cut off after {len(error.partial)} bytes; run the same command again"

@@ -119,15 +119,25 @@ def read_size(path: Path) -> tuple[int, int] | None:
 
 
 def find_images(folder: Path, item_ids: Iterable[str]) -> dict[str, Path]:
-    """Return the image file of each item that has one: `<item_id>.png` (or jpg, jpeg, webp)."""
+    """Return the image file of each item that has one: `<item_id>.png` (or jpg, jpeg, webp).
+
+    Raises:
+        DataError: an item has two.
+    """
     present = {path.name: path for path in folder.iterdir() if path.is_file()}
     found: dict[str, Path] = {}
     for item_id in item_ids:
-        for suffix in SUFFIXES:
-            if item_id + suffix in present:
-                found[item_id] = present[item_id + suffix]
-                break
+        names = [item_id + suffix for suffix in SUFFIXES if item_id + suffix in present]
+        if len(names) > 1:
+            raise DataError(f"{folder} has {' and '.join(names)}; keep one image of {item_id}")
+        if names:
+            found[item_id] = present[names[0]]
     return found
+
+
+def count_images(folder: Path) -> int:
+    """Return how many image files a folder has, whatever their names."""
+    return sum(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def infer_grid(paths: Sequence[Path], num_images: int, tile_px: int | None) -> GridSpec | None:

@@ -23,6 +23,7 @@ from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.places import data_folder
 from dpgbench.store.tables import read_table
 
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 _MAX_FILE_BYTES = 64 * 2**20
 
 
@@ -128,6 +129,8 @@ def _unpack(source: str, content: bytes) -> dict[str, bytes]:
         raise DataError(
             f"{source} is cut off or damaged ({error}); fetch it again; nothing was replaced"
         ) from None
+    if content.startswith(b"PK") or source.lower().endswith(_ARCHIVES):
+        raise DataError(f"{source} is cut off or damaged; fetch it again; nothing was replaced")
     return {QUESTIONS_FILE: content}
 
 
