@@ -50,7 +50,7 @@ def test_check(run: Run, bench: Path) -> None:
     ended = run("prompts", "check", bench)
     assert ended.code == 3
     assert ended.out == "row 4 (item 7): parent 9 is not a question of this item\n"
-    assert "has 1 problems: 1 unknown_parent" in ended.error
+    assert "has 1 problem: 1 unknown_parent" in ended.error
     problems = json.loads(run("prompts", "check", bench, "--json").out)
     assert problems["problems"][0]["row"] == 4
     clean = run("prompts", "check", "shapes")
