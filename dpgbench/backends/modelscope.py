@@ -9,7 +9,6 @@ there, errors in one line. What was fetched is only written, never opened here.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from dpgbench.backends.modelscope_source import OWN_COPY, Source, in_plain_words
 from dpgbench.errors import DataError, SetupError, StorageError, shortened
 from dpgbench.store.files import read_json, sha256_file, write_json, writing
 
@@ -29,8 +29,6 @@ MARKER = ".fetched.json"
 
 _CLIENT_LOG = "modelscope_hub"
 _DEFAULT_REVISION = "master"
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-_OWN_COPY = "or give a copy of your own with --weights judge=FOLDER"
 
 
 class _File(NamedTuple):
@@ -39,18 +37,6 @@ class _File(NamedTuple):
     name: str
     size: int
     sha256: str | None
-
-
-class _Source(NamedTuple):
-    """A model at a revision, and the client that reaches it."""
-
-    api: HubApi
-    host: str
-    model_id: str
-    revision: str
-
-    def __str__(self) -> str:
-        return f"{self.model_id} (revision {self.revision})"
 
 
 def fetch(
@@ -74,8 +60,8 @@ def fetch(
     if _is_complete(target, model_id, revision):
         return target
     api, host = _connect(target)
-    source = _Source(api, host, model_id, revision or _DEFAULT_REVISION)
-    with _quiet_client(), _in_plain_words(source, target):
+    source = Source(api, host, model_id, revision or _DEFAULT_REVISION)
+    with _quiet_client(), in_plain_words(source, target):
         files = _list_files(source)
         say(_size_line(source, files, target))
         _make_room(files, target)
@@ -114,7 +100,7 @@ def _connect(target: Path) -> tuple[HubApi, str]:
     except ImportError as error:
         raise SetupError(
             f"ModelScope's client cannot be imported ({error}); "
-            f"run: pip install -U modelscope, {_OWN_COPY}"
+            f"run: pip install -U modelscope, {OWN_COPY}"
         ) from error
 
     class AnonymousConfig(HubConfig):
@@ -140,61 +126,7 @@ def _quiet_client() -> Iterator[None]:
         log.setLevel(level)
 
 
-@contextlib.contextmanager
-def _in_plain_words(source: _Source, target: Path) -> Iterator[None]:
-    """Turn what the client raises into one line with what, where and what to do next."""
-    from modelscope_hub import errors as hub
-    from requests import RequestException
-
-    try:
-        yield
-    except hub.FileIntegrityError as error:
-        raise SetupError(
-            f"{source} came from {source.host} with wrong content, which was thrown away "
-            f"({error.message}); try again later, {_OWN_COPY}"
-        ) from error
-    except (hub.AuthenticationError, hub.PermissionDeniedError) as error:
-        raise SetupError(
-            f"{source.host} refuses {source} ({error.message}); "
-            f"set MODELSCOPE_API_TOKEN to a token that may read it, {_OWN_COPY}"
-        ) from error
-    except (hub.NetworkError, RequestException) as error:
-        cause = _root_cause(error)
-        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
-            with writing(target):
-                raise cause from None
-        raise SetupError(
-            f"{source} cannot be fetched from {source.host}: {_reason(cause)}; check the "
-            f"network and run the same command again (what arrived is kept in {target}), "
-            f"{_OWN_COPY}"
-        ) from error
-    except hub.HubError as error:
-        raise SetupError(
-            f"{source.host} does not give {source}: {error.message}; try again later, {_OWN_COPY}"
-        ) from error
-    except OSError:
-        with writing(target):
-            raise
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Return what happened first, from under the layers of the client."""
-    while deeper := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        error = deeper
-    return error
-
-
-def _reason(cause: BaseException) -> str:
-    if isinstance(cause, TimeoutError):
-        return "timed out"
-    if isinstance(cause, OSError):
-        return cause.strerror or str(cause)
-    if isinstance(cause, ValueError):
-        return "the answer is not one that ModelScope gives"
-    return "the transfer was cut off"
-
-
-def _list_files(source: _Source) -> list[_File]:
+def _list_files(source: Source) -> list[_File]:
     """Return the needed files as the repository lists them, the small ones first.
 
     Raises:
@@ -213,7 +145,7 @@ def _list_files(source: _Source) -> list[_File]:
     return [listed[name] for name in NEEDED]
 
 
-def _explain_missing(source: _Source, missing: list[str]) -> SetupError:
+def _explain_missing(source: Source, missing: list[str]) -> SetupError:
     """Return why files are not listed: ModelScope lists an unknown revision as an empty folder."""
     from modelscope_hub.errors import NotExistError
 
@@ -222,21 +154,21 @@ def _explain_missing(source: _Source, missing: list[str]) -> SetupError:
     except NotExistError:
         return SetupError(
             f"{source.host} has no model {source.model_id}, or it is private; check the name and "
-            f"MODELSCOPE_ENDPOINT, {_OWN_COPY}"
+            f"MODELSCOPE_ENDPOINT, {OWN_COPY}"
         )
     revisions = [str(entry["Revision"]) for entry in known if entry.get("Revision")]
     if revisions and source.revision not in revisions:
         return SetupError(
             f"{source.model_id} on {source.host} has no revision '{source.revision}'; "
-            f"ask for one that it has ({shortened(revisions)}), {_OWN_COPY}"
+            f"ask for one that it has ({shortened(revisions)}), {OWN_COPY}"
         )
     return SetupError(
         f"{source} on {source.host} lacks {', '.join(missing)}; "
-        f"ask for another revision with --revision, {_OWN_COPY}"
+        f"ask for another revision with --revision, {OWN_COPY}"
     )
 
 
-def _size_line(source: _Source, files: list[_File], target: Path) -> str:
+def _size_line(source: Source, files: list[_File], target: Path) -> str:
     total = sum(file.size for file in files)
     there = sum(_bytes_there(file, target) for file in files)
     return (
@@ -255,11 +187,11 @@ def _make_room(files: list[_File], target: Path) -> None:
         raise StorageError(
             f"{target} has {_gib(free)} free, but {_gib(to_come)} are to come; make room or set "
             f"DPGBENCH_CACHE to a folder on another disk, then run the same command again, "
-            f"{_OWN_COPY}"
+            f"{OWN_COPY}"
         )
 
 
-def _download(source: _Source, file: _File, target: Path) -> None:
+def _download(source: Source, file: _File, target: Path) -> None:
     """Fetch one file; a transfer that is only slow goes on past the client's limit of an hour."""
     from modelscope_hub.errors import FileIntegrityError, RequestTimeoutError
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import Role
@@ -17,6 +19,9 @@ def import_target(target: str, what: str) -> Any:
         UsageError: there is no such module, or nothing of that name in it.
     """
     module_name, _, attribute = target.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # a module beside the user's own files
+        sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

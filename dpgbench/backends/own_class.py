@@ -9,9 +9,7 @@ another run) and ``token_limit`` with ``count_tokens(prompt)``.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
@@ -62,9 +60,6 @@ class OwnClass:
 
 
 def _import(name: str) -> Any:
-    folder = str(Path.cwd())
-    if folder not in sys.path:  # a module beside the user's own files
-        sys.path.insert(0, folder)
     cls = import_target(name, "model")
     if not callable(getattr(cls, "draw", None)):
         raise UsageError(f"model '{name}' has no method draw(prompt, seeds); see docs/models.md")

@@ -10,12 +10,12 @@ from typing import Any
 
 from dpgbench.domain.score import Answer
 from dpgbench.domain.spec import GridSpec, check_num_images, identity_hash
-from dpgbench.errors import DataError, ResumeMismatchError, UsageError, shortened
+from dpgbench.errors import DataError, UsageError, shortened
 from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
+from dpgbench.jobs.image_log import log_images
 from dpgbench.jobs.subject import Subject
 from dpgbench.store.benchmarks import DPG, Benchmark, load_benchmark, packaged_names
-from dpgbench.store.files import JsonLines, json_line, sha256_file, write_atomic
-from dpgbench.store.images import count_images, find_images
+from dpgbench.store.files import json_line, write_atomic
 from dpgbench.store.manifest import (
     Manifest,
     RunKind,
@@ -97,7 +97,7 @@ def subject_of_run(
     elif manifest.kind == "images":
         subject.folder = Path(manifest.generation["folder"])
         subject.tile_px = manifest.identity["tile_px"]
-        subject.before_work = _log_images
+        subject.before_work = log_images
     return subject
 
 
@@ -140,7 +140,7 @@ def subject_of_images(
     subject = _fresh_subject("images", label, identity, benchmark, num_images, out, folder, choice)
     subject.manifest.generation = {"folder": str(folder.resolve())}
     subject.folder, subject.tile_px = folder, tile_px
-    subject.before_work = _log_images
+    subject.before_work = log_images
     return subject
 
 
@@ -222,48 +222,3 @@ def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:
         for a in answers
     ]
     write_atomic(subject.run.answers("replay"), "".join(lines))
-
-
-def _log_images(subject: Subject) -> None:
-    """Record the hash of each image; refuse one that changed since it was judged.
-
-    Raises:
-        ResumeMismatchError: names the images.
-    """
-    if subject.folder is None or not subject.folder.is_dir():
-        return
-    records = subject.run.image_records()
-    hashes = {
-        item_id: sha256_file(path)
-        for item_id, path in find_images(subject.folder, subject.items).items()
-    }
-    changed = [
-        item for item, sha in hashes.items() if records.get(item, {}).get("sha256", sha) != sha
-    ]
-    if changed:
-        raise ResumeMismatchError(
-            f"{subject.run.path} has answers about other images of {shortened(changed)}; "
-            "score the new images into another --out"
-        )
-    strangers = count_images(subject.folder) - len(
-        find_images(subject.folder, subject.benchmark.prompts)
-    )
-    if strangers:
-        log.warning(
-            "%d images of %s are named after no item of %s and are left out",
-            strangers,
-            subject.folder,
-            subject.benchmark.name,
-        )
-    with JsonLines(subject.run.images_log) as lines:
-        for item_id, sha in hashes.items():
-            if item_id not in records:
-                lines.append(
-                    {
-                        "item_id": item_id,
-                        "sha256": sha,
-                        "seeds": None,
-                        "seconds": None,
-                        "error": None,
-                    }
-                )

@@ -116,7 +116,7 @@ def test_sizes_are_said_in_gib_with_what_is_there(hub, target, monkeypatch):
     target.mkdir(parents=True)
     files = [modelscope._File("a", 3 * 2**29, None), modelscope._File("b", 2**30, None)]
     monkeypatch.setattr(modelscope, "_bytes_there", lambda file, folder: file.size // 4)
-    source = modelscope._Source(None, "host", "x/y", "v1")
+    source = modelscope.Source(None, "host", "x/y", "v1")
     line = modelscope._size_line(source, files, target)
     assert "2 files, 2.50 GiB, of which 0.62 GiB are already there" in line
 
