@@ -15,8 +15,8 @@ def add_accounts(before: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[s
     total = dict(before)
     for name, value in latest.items():
         old = before.get(name)
-        if isinstance(value, int) and isinstance(old, int):
-            total[name] = old + value
+        if isinstance(value, int | float) and isinstance(old, int | float):
+            total[name] = round(old + value, 6)
         elif isinstance(value, list) and isinstance(old, list):
             total[name] = sorted({*old, *value})
         elif old is None or (value is not None and not name.startswith("first_")):

@@ -61,6 +61,8 @@ FAMILIES: dict[str, JudgeEntry] = {
                 "max_requests": None,
                 "questions_per_request": 1,
                 "concurrency": 8,
+                "price_in": None,
+                "price_out": None,
             },
             on_device=False,
         ),

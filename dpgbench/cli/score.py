@@ -92,6 +92,14 @@ def score(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", help="openai: requests in flight at most.")
     ] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option("--price-in", help="openai: dollars for a million prompt tokens."),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option("--price-out", help="openai: dollars for a million answered tokens."),
+    ] = None,
     limit: Limit = None,
     items: Items = None,
     source: Source = None,
@@ -129,6 +137,8 @@ def score(
             max_requests=max_requests,
             questions_per_request=questions_per_request,
             concurrency=concurrency,
+            price_in=price_in,
+            price_out=price_out,
         )
         subject = find_subject(target, tile_px=tile_px, **place, **choice)
         if subject.manifest.kind == "answers":

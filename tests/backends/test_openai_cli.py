@@ -106,9 +106,17 @@ def test_a_cap_is_raised_in_the_next_command(run, server, pictures):
     ended = run(*score_words(server, "--max-requests", 5))
     assert ended.code == 6
     assert "--max-requests 5" in ended.error
+    assert ended.error.endswith("(19 of 24 questions are left)")
     assert len(lines(pictures)) == len(server.asked) == 5
-    assert run(*score_words(server, "--max-requests", 19)).code == 0
+    prices = ("--price-in", 2.5, "--price-out", 10)
+    assert run(*score_words(server, "--max-requests", 19, *prices)).code == 0
     assert len(lines(pictures)) == len(server.asked) == 24
+    described = json.loads((pictures / "r/manifest.json").read_text())["judges"]["openai:m"]
+    account = described["account"]
+    assert account["requests"] == 24
+    assert account["prompt_tokens"] == 2400
+    asked = [19 * tokens // 24 for tokens in (2400, account["completion_tokens"])]
+    assert account["cost_usd"] == pytest.approx((2.5 * asked[0] + 10 * asked[1]) / 1e6)
 
 
 def test_a_refused_key_names_what_to_set(run, server, pictures):

@@ -18,10 +18,17 @@ class Account:
 
     Attributes:
         max_requests: None for no cap.
+        prices: US dollars for a million tokens of prompts and of completions; None: not known, and
+            no cost is told.
     """
 
-    def __init__(self, max_requests: int | None = None) -> None:
+    def __init__(
+        self,
+        max_requests: int | None = None,
+        prices: tuple[float | None, float | None] = (None, None),
+    ) -> None:
         self.max_requests = max_requests
+        self.prices = prices
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(
             ("requests", "retries", "prompt_tokens", "completion_tokens", "repaired", "invalid"), 0
@@ -64,7 +71,17 @@ class Account:
         with self._lock:
             return {
                 **self._counts,
+                "cost_usd": self._cost(),
                 "served_models": sorted(self._served),
                 "first_date": self._dates[0] if self._dates else None,
                 "last_date": self._dates[-1] if self._dates else None,
             }
+
+    def _cost(self) -> float | None:
+        """Return what the tokens so far cost at the prices given, in US dollars."""
+        prompt, completion = self.prices
+        if prompt is None and completion is None:
+            return None
+        million = (prompt or 0) * self._counts["prompt_tokens"]
+        million += (completion or 0) * self._counts["completion_tokens"]
+        return round(million / 1_000_000, 6)

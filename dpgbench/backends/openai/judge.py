@@ -43,7 +43,8 @@ class OpenAiJudge:
         self.base_url = check_base_url(given or PUBLIC_URL)
         self.questions_per_request = _at_least_one(options, "questions_per_request") or 1
         self.concurrency = _at_least_one(options, "concurrency") or 1
-        self._account = Account(_at_least_one(options, "max_requests"))
+        prices = (_price(options, "price_in"), _price(options, "price_out"))
+        self._account = Account(_at_least_one(options, "max_requests"), prices)
         self._patience = replace(PATIENCE, timeout_seconds=_timeout_seconds())
         self._key = _key(self.base_url)
         self._session: Session | None = None
@@ -98,6 +99,13 @@ def _at_least_one(options: Any, name: str) -> int | None:
     if int(value) < 1:
         raise UsageError(f"--{name.replace('_', '-')} {value}: give 1 or more")
     return int(value)
+
+
+def _price(options: Any, name: str) -> float | None:
+    value = options.get(name)
+    if value is not None and not 0 <= value < 1e9:
+        raise UsageError(f"--{name.replace('_', '-')} {value}: give dollars for a million tokens")
+    return None if value is None else float(value)
 
 
 def _timeout_seconds() -> float:
