@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import BEAM, Judge, JudgeEntry, JudgeRequest, Role, StreamingJudge
+from dpgbench.backends.devices import DTYPES
 from dpgbench.backends.naming import import_target, is_own_class
 from dpgbench.errors import UsageError, unknown_name
 from dpgbench.store.places import cache_folder
@@ -92,6 +93,13 @@ def find_judge(name: str) -> JudgeEntry:
             members = name.removeprefix(prefix).split(",") if prefix == "ensemble:" else []
             untrained = any(m.strip() in JUDGES and JUDGES[m.strip()].untrained for m in members)
             return replace(family, name=name, untrained=untrained)
+    base, _, variant = name.partition(":")
+    if base in JUDGES:
+        flag = "--dtype" if variant in DTYPES else "--decode"
+        raise UsageError(
+            f"'{name}' is how results call {base} with {flag} {variant}; "
+            f"write --judge {base} {flag} {variant}"
+        )
     if is_own_class(name):
         return JudgeEntry(name, "a class of your own", name)
     raise unknown_name("judge", name, [*JUDGES, *FORMS], listing="dpgbench judges")

@@ -111,6 +111,7 @@ def score(
 ) -> None:
     """Ask what was not asked yet, then score; results are written into the run."""
     from dpgbench.domain.rules import DEFAULT_RULES, find_rule
+    from dpgbench.errors import UsageError
     from dpgbench.jobs.find_subject import find_subject
     from dpgbench.jobs.score import ScoreRequest
     from dpgbench.jobs.score import score as run
@@ -121,6 +122,8 @@ def score(
     choice: dict[str, Any] = {"limit": limit, "items": split_items(items), "sources": source or []}
     place: dict[str, Any] = {"bench": bench, "num_images": num_images, "out": out, "name": name}
     if answers:
+        if target is not None:
+            raise UsageError(f"{target}: give images to judge or --answers to replay, not both")
         subject = _of_answers(answers, where or [], place, choice)
         request = None
     else:

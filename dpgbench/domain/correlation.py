@@ -22,6 +22,7 @@ Indices = NDArray[np.int64]
 Interval = tuple[float, float] | None
 
 _CHUNK = 256
+_TIE_DECIMALS = 9  # equal fractions summed in another order differ in the last bits only
 
 
 class Estimate(NamedTuple):
@@ -69,6 +70,7 @@ def rank_draws(first: Vector, second: Vector, clusters: Indices) -> RankDraws:
     Returns:
         NaN where a draw has only one value on either side.
     """
+    first, second = first.round(_TIE_DECIMALS), second.round(_TIE_DECIMALS)
     num_clusters = int(clusters.max(initial=-1)) + 1
     pairs = _pair_signs(first, second, clusters)
     spearman, kendall = [], []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dpgbench.errors import UsageError
 from dpgbench.report.best import surely_best
 from dpgbench.report.comparison import all_rows, comparisons
 from dpgbench.report.csvtable import leaderboard_csv
@@ -25,6 +26,7 @@ from dpgbench.store.rundir import RunDir
 
 NAME = "leaderboard"
 _PAGES = (".html", ".htm")
+_OTHER_FILES = (".csv", ".md", ".tex", ".txt", ".pdf", ".json", ".png", ".svg", ".xlsx")
 
 
 def build_report(
@@ -84,6 +86,8 @@ def render_report(
 
     Args and errors are those of `build_report`.
     """
+    if out.suffix.lower() in _OTHER_FILES and not out.is_dir():
+        raise UsageError(f"--out {out}: give a folder, or a name that ends in .html")
     page = out if out.suffix.lower() in _PAGES else out / f"{NAME}.html"
     records = load_records(runs)
     groups = group_records(records)

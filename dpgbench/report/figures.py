@@ -176,7 +176,8 @@ def length_drawing(
             for place, point in enumerate(curve.points)
             if point is not None
         ]
-        shapes.append(Line(tuple((x, level(point.score)) for x, point in placed), paint, 1.5))
+        if placed:  # a row without a scored item has no curve
+            shapes.append(Line(tuple((x, level(point.score)) for x, point in placed), paint, 1.5))
         for x, point in placed:
             if point.interval is not None:
                 low_end, high_end = point.interval

@@ -140,3 +140,32 @@ def test_a_judge_that_never_answered_binds_nobody(run: Run, tmp_path: Path) -> N
     assert run(*words).code == 0
     (tmp_path / "version").write_text("3")
     assert run(*words).code == 0  # all is answered: the judge is not even loaded
+
+
+def test_a_report_of_a_row_without_a_scored_item(run: Run, tmp_path: Path) -> None:
+    run("generate", "--model", "tiny-sd15", "--bench", "shapes", "--limit", 1, "--out", "one")
+    run("score", "one", "--judge", "tiny-mplug", "--partial")
+    ended = run("report", "one", "--out", "rep", "--figures", "figs")
+    assert ended.code == 0, ended.err
+    assert 'd="M"' not in (tmp_path / "rep/leaderboard.html").read_text()
+    assert list((tmp_path / "figs").glob("*.png"))
+    assert run("report", "one", "--out", "z.txt").code == 2
+
+
+def test_images_and_recorded_answers_do_not_go_together(run: Run, tmp_path: Path) -> None:
+    bench = write_csv(tmp_path / "b.csv", [row("a1", 1)])
+    answers = answers_csv(tmp_path / "a.csv", [("a1", 0, 1, "yes")])
+    (tmp_path / "p").mkdir()
+    ended = run("score", "p", "--bench", bench, "--answers", answers)
+    assert ended.code == 2
+    assert "not both" in ended.error
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("mplug:first-token", "--decode first-token"), ("tiny-mplug:bfloat16", "--dtype bfloat16")],
+)
+def test_the_name_in_a_result_leads_to_its_options(run: Run, name: str, flag: str) -> None:
+    ended = run("score", "p", "--bench", "shapes", "--judge", name)
+    assert ended.code == 2
+    assert flag in ended.error

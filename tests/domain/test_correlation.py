@@ -126,3 +126,14 @@ def test_draws_are_the_same_each_time() -> None:
     first, second = (rank_draws(x, y, apart(30)) for _ in range(2))
     assert (first.kendall == second.kendall).all()
     assert (first.spearman == second.spearman).all()
+
+
+def test_equal_fractions_tie_whatever_the_order_of_their_sum() -> None:
+    first = np.array([0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1, 0.9, 0.1])
+    assert first[0] != first[1]
+    second = np.array([1.0, 2.0, 3.0, 0.5])
+    exact = np.array([0.6, 0.6, 0.9, 0.1])
+    clusters = np.arange(4)
+    ours, wanted = rank_draws(first, second, clusters), rank_draws(exact, second, clusters)
+    assert ours.spearman[0] == wanted.spearman[0]
+    assert ours.kendall[0] == wanted.kendall[0]
