@@ -108,6 +108,8 @@ def _altered(name: str, data: bytes | None) -> dict[str, bytes]:
         (b"item_id,text\n", "dpg_bench.csv differs"),
         (tar({**FILES, "x/dpg_bench/prompts/..\\e.txt": b""}), "item id"),
     ],
+    # the archives hold the time they were made at: no part of a test's name
+    ids=["byte", "missing", "questions", "empty", "cut", "no-tar", "no-questions", "path"],
 )
 def test_faults_leave_what_was_there(
     tmp_path: Path, target: Path, content: bytes, says: str
