@@ -20,7 +20,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A scored run.")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="Another one.")],
     rule: Annotated[
-        str | None, typer.Option("--rule", help="This rule only [all that both have].")
+        str | None, typer.Option("--rule", help="This rule only (default: all that both have).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def report(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Runs [all under runs/].")
+        list[Path] | None,
+        typer.Argument(metavar="[RUN...]", help="Runs (default: all under runs/)."),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER|FILE.html", help="Where the report goes.")
