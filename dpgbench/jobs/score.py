@@ -68,9 +68,8 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
     rules = [find_rule(name) for name in request.rules]
     subject.benchmark.require_graphs()
     if request.judge:
-        refuse_ambiguous_questions(subject.benchmark, subject.items)
-    if request.judge:
         check_request(request.judge)
+        refuse_ambiguous_questions(subject.benchmark, subject.items)
     judge_name = request.judge.label if request.judge else REPLAY
     images, reasons = subject.images(partial=request.partial) if request.judge else ({}, {})
     with subject.run.locked():
@@ -132,8 +131,9 @@ def _ask_open(
     entry = find_judge(request.name)
     answers = collect(subject.run.read_answers(request.label))
     grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_tiles)
-    if not grids and request.label in subject.manifest.judges and not request.weights:
-        return {}  # everything is answered: the judge need not be loaded
+    known = request.label in subject.manifest.judges and not request.weights
+    if not grids and (known or not images):
+        return {}  # nothing is left to ask: the judge need not be loaded
     judge = load_judge(request)
     record = _judge_record(subject, request.label, judge, untrained=entry.untrained)
     subject.manifest.judges[request.label] = record
