@@ -16,6 +16,7 @@ from typing import Any
 
 from dpgbench.errors import DataError, StorageError
 
+PART = ".part-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -36,8 +37,10 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | str, *, scratch: Path | None = None) -> None:
     """Put `content` at `path`: a reader sees the old file or the new one, never a part.
+
+    The part that a kill may leave lies in `scratch` (a folder on the same disk), or beside `path`.
 
     Raises:
         StorageError: it could not be written; the old file is untouched.
@@ -45,7 +48,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=scratch or path.parent, prefix=PART, suffix=path.suffix)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -53,8 +53,8 @@ def png_bytes(image: Image, text: Mapping[str, str] | None = None) -> bytes:
 
 
 def write_image(path: Path, data: bytes) -> None:
-    """Put an encoded image at `path`, atomically."""
-    write_atomic(path, data)
+    """Put an encoded image at `path`, atomically; its folder never holds anything but images."""
+    write_atomic(path, data, scratch=path.parent.parent)
 
 
 def open_tiles(path: Path, grid: GridSpec | None) -> list[Image]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError
-from dpgbench.store.files import read_jsonl, writing
+from dpgbench.store.files import PART, read_jsonl, writing
 from dpgbench.store.item_ids import check_item_id
 
 RUNS = Path("runs")
@@ -106,6 +106,8 @@ class RunDir:
                     "wait for it, or choose another --out"
                 ) from None
         try:
+            for part in self.path.glob(f"{PART}*"):  # of a write that was killed
+                part.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
