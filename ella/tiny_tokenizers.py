@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 
 from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer, T5Tokenizer
@@ -23,9 +24,9 @@ _WORD_START = "▁"
 _LETTER_SCORE, _WORD_SCORE = -8.0, -4.0
 
 
-def tiny_clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE over all 256 bytes and `WORDS`, 77 tokens long."""
-    merges = _merges()
+def tiny_clip_tokenizer(words: Sequence[str] = WORDS) -> CLIPTokenizer:
+    """CLIP's byte-level BPE over all 256 bytes and some words in lower case, 77 tokens long."""
+    merges = _merges(words)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [
         *alphabet,
@@ -41,19 +42,19 @@ def tiny_clip_tokenizer() -> CLIPTokenizer:
     )
 
 
-def tiny_t5_tokenizer() -> T5Tokenizer:
-    """T5's unigrams over printable ASCII and `WORDS`; other characters are the unknown token."""
+def tiny_t5_tokenizer(words: Sequence[str] = WORDS) -> T5Tokenizer:
+    """T5's unigrams over printable ASCII and some words; other characters are the unknown token."""
     letters = [c for c in string.printable if not c.isspace()]
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), (_WORD_START, _WORD_SCORE)]
     pieces += [(letter, _LETTER_SCORE) for letter in letters]
-    pieces += [(_WORD_START + word, _WORD_SCORE) for word in WORDS if len(word) > 1]
+    pieces += [(_WORD_START + word, _WORD_SCORE) for word in words if len(word) > 1]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=512)
 
 
-def _merges() -> list[tuple[str, str]]:
+def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
     """For each word its letters joined from the left, the last one with the word's end."""
     merges: dict[tuple[str, str], None] = {}
-    for word in WORDS:
+    for word in words:
         letters = [*word[:-1], word[-1] + _WORD_END]
         for i in range(1, len(letters)):
             merges[("".join(letters[:i]), letters[i])] = None
