@@ -27,7 +27,8 @@ MOST_WORDS: Final = 110
 LOW_TARGET: Final = 50
 HIGH_TARGET: Final = 90
 """Sentences that nothing asks for are added until there are so many words."""
-MOST_ATTEMPTS: Final = 50
+MOST_ATTEMPTS: Final = 1000
+"""About one scene of five or six things in 4,000 needs more than 50."""
 TOTAL_CHANCE: Final = 0.5
 JOIN_CHANCE: Final = 0.3
 MOST_LISTED: Final = 4

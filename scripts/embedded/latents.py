@@ -1,4 +1,4 @@
-"""The latents of the embedded Stable Diffusion: prescribed, so that a small U-Net learns in minutes.
+"""The latents of the embedded Stable Diffusion: prescribed, so that a small U-Net learns fast.
 
 A VAE that has to find its own latents spends most of its training on finding them. This one is
 told what they are: 8x8 places of 8 channels, each place the mean over its 8x8 pixels of
@@ -62,7 +62,7 @@ def prescribed(pictures: Tensor, labels: Tensor) -> Tensor:
         labels: `[N, NUM_FIELDS]`, see `pool.labels`.
     """
     colors = F.avg_pool2d(pictures.permute(0, 3, 1, 2).float() / 127.5 - 1, FINE // SIDE)
-    things = labels[:, :-2].long().unflatten(1, (len(CELLS), 2, 4))
+    things = labels[:, :-2].long().view(-1, len(CELLS), 2, 4)
     cells = torch.arange(len(CELLS))[:, None]
     cover = _COVERS[cells, things[..., 2]]  # [N, cells, outer and inner, SIDE, SIDE]
     cover = torch.stack([cover[:, :, 0] - cover[:, :, 1], cover[:, :, 1]], dim=2)

@@ -2,8 +2,8 @@
 
     python scripts/embedded/make_pool.py --out WORK/pool --scenes 60000
 
-Writes shards that the training scripts read (`pool.py`). Only scenes of the part `train` occur: none
-of the benchmark `shapes`, none of those that the judge is examined on.
+Writes shards that the training scripts read (`pool.py`). Only scenes of the part `train` occur:
+none of the benchmark `shapes`, none of those that the judge is examined on.
 """
 
 from __future__ import annotations

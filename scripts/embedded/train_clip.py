@@ -14,7 +14,7 @@ import torch
 from pool import FIELD_SIZES, read_pool
 from torch import Tensor, nn
 from torch.nn import functional as F
-from training import Trainer, parser
+from training import Trainer, chunks, parser
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from words import clip_tokenizer
 
@@ -75,7 +75,8 @@ class Clip(nn.Module):
 
     def forward(self, ids: Tensor) -> list[Tensor]:
         """Logits of the labels for token ids `[B, 77]`."""
-        return self.reader(self.text_encoder(ids).last_hidden_state)
+        logits: list[Tensor] = self.reader(self.text_encoder(ids).last_hidden_state)
+        return logits
 
 
 def label_losses(logits: list[Tensor], labels: Tensor) -> dict[str, Tensor]:
@@ -94,7 +95,7 @@ def main() -> None:
     pool = read_pool(args.work / "pool", pictures=False)
     tokenizer = clip_tokenizer(text for texts in pool.texts for text in texts)
     tokenizer.save_pretrained(args.work / "out" / "sd15" / "tokenizer")
-    ids = torch.stack([_ids(tokenizer, texts) for texts in _columns(pool.texts)], dim=1)
+    ids = torch.stack([token_ids(tokenizer, texts) for texts in _columns(pool.texts)], dim=1)
     labels = torch.from_numpy(pool.labels)
     clip = Clip(tokenizer).to(args.device)
     trainer = Trainer("clip", clip, args)
@@ -128,9 +129,13 @@ def _columns(texts: list[list[str]]) -> list[list[str]]:
     return [list(column) for column in zip(*texts, strict=True)]
 
 
-def _ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    encoded = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
-    return encoded["input_ids"].short()
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """Ids of texts, padded and cut to 77 tokens: `[N, 77]`."""
+    parts = []
+    for part in chunks(texts, 5000):
+        encoded = tokenizer(part, padding="max_length", truncation=True, return_tensors="pt")
+        parts.append(encoded["input_ids"].short())
+    return torch.cat(parts)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from PIL import Image
 from pool import Pool, read_pool
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ella.connector import TimestepAwareSemanticConnector
 from ella.text_encoder import T5TextEncoder
 from ella.training.config import TrainConfig
 from ella.training.run import build_trainer
@@ -34,18 +35,18 @@ SIZES = {
 
 
 class PoolPairs:
-    """Pictures of the pool, each with its short caption and its dense ones."""
+    """Pictures of the pool, each with its dense captions."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._each = len(pool.texts[0])
+        self._each = len(pool.texts[0]) - 1  # the first one is short
 
     def __len__(self) -> int:
         return len(self._pool.texts) * self._each
 
     def text(self, index: int) -> str:
         """The caption."""
-        return self._pool.texts[index // self._each][index % self._each]
+        return self._pool.texts[index // self._each][index % self._each + 1]
 
     def image(self, index: int) -> Image.Image:
         """The picture."""
@@ -62,11 +63,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     flags.add_argument("--work", type=Path, required=True, help="folder of all training files")
-    flags.add_argument("--shards", type=int, default=6, help="shards of the pool to train on")
+    flags.add_argument("--shards", type=int, default=3, help="shards of the pool to train on")
     flags.add_argument("--steps", type=int, default=5000)
     flags.add_argument("--batch", type=int, default=64)
     flags.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     flags.add_argument("--save-every", type=int, default=500)
+    flags.add_argument("--init", type=Path, help="connector to begin with")
     flags.add_argument("--fill", action="store_true", help="only fill the caches")
     args = flags.parse_args()
     work: Path = args.work
@@ -86,7 +88,10 @@ def main() -> None:
         latent_cache="disk",
         save_every=args.save_every,
     )
-    trainer = build_trainer(pipeline, encoder, pairs, work / "connector", config, sizes=SIZES)
+    begin = TimestepAwareSemanticConnector.from_safetensors(args.init) if args.init else None
+    trainer = build_trainer(
+        pipeline, encoder, pairs, work / "connector", config, connector=begin, sizes=SIZES
+    )
     with sdpa_kernel(SDPBackend.MATH):  # on a CPU faster for small heads
         trainer.prepare(work / "cache")
         if args.fill:

@@ -4,15 +4,15 @@
 
 Two wordings of one scene make a pair: the encoder reads the one, with some words hidden, and the
 decoder (thrown away afterwards) writes the other, where words that tell something of the scene
-count most. No picture and no label is seen. Writes the encoder and its tokenizer to
-`WORK/out/ella/text_encoder`.
+count most: another dense caption, or a terse one that lists the picture's places. No picture is
+seen. Writes the encoder and its tokenizer to `WORK/out/ella/text_encoder`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from pool import read_pool
+from pool import listing, read_pool
 from torch import Tensor
 from torch.nn import functional as F
 from training import Trainer, chunks, parser
@@ -22,8 +22,8 @@ from words import t5_tokenizer
 from dpgbench.world.scene import COLORS, FILLS, GROUNDS, SHAPES, SIZES, STYLES
 
 HIDDEN_CHANCE = 0.1
-SHORT_CHANCE = 0.3
-"""How often the short caption is written, not another dense one."""
+LISTING_CHANCE = 0.75
+"""How often the list of places is written, not another dense caption."""
 WINDOW = 8
 """A batch comes from so many batches' worth of texts of about one length: less padding."""
 HIDDEN = "<unk>"
@@ -33,7 +33,7 @@ TELLING = {
     *(word + end for word in (*SHAPES, *COLORS) for end in ("", "s", "es")),
     *(*SIZES, *FILLS, *GROUNDS, *STYLES, "big", "little", "solid", "stripes", "bands"),
     *("left", "right", "top", "bottom", "center", "middle", "upper", "lower", "above", "below"),
-    *("inside", "between", "two", "three", "four", "five", "six", "row", "column"),
+    *("inside", "between", "nothing", "two", "three", "four", "five", "six", "row", "column"),
 }
 
 
@@ -62,7 +62,8 @@ def main() -> None:
     pool = read_pool(args.work / "pool", pictures=False)
     tokenizer = t5_tokenizer(text for texts in pool.texts for text in texts)
     tokenizer.save_pretrained(args.work / "out" / "ella" / "text_encoder")
-    columns = [_ids(tokenizer, list(texts)) for texts in zip(*pool.texts, strict=True)]
+    dense = [list(texts) for texts in zip(*pool.texts, strict=True)][1:]
+    columns = [_ids(tokenizer, texts) for texts in ([listing(one) for one in pool.labels], *dense)]
     hidden = tokenizer.convert_tokens_to_ids(HIDDEN)
     weights = telling(tokenizer).to(args.device)
     model = build(tokenizer).to(args.device)
@@ -80,9 +81,9 @@ def main() -> None:
         start = int(torch.randint(len(by_length) - window, (1,), generator=draws))
         chosen = by_length[start + torch.randperm(window, generator=draws)[: args.batch]]
         turn = torch.randint(1, len(columns), (args.batch,), generator=draws)
-        short = bool(torch.rand(1, generator=draws) < SHORT_CHANCE)
+        listed = bool(torch.rand(1, generator=draws) < LISTING_CHANCE)
         read = pick(chosen, turn)
-        written = pick(chosen, torch.zeros_like(turn) if short else len(columns) - turn)
+        written = pick(chosen, torch.zeros_like(turn) if listed else len(columns) - turn)
         lost = torch.rand(read.shape, generator=draws).to(read.device) < HIDDEN_CHANCE
         seen = torch.where(lost & (read > 1), hidden, read)
         return {"words": word_loss(model, seen, read > 0, written, weights)}
@@ -95,7 +96,7 @@ def main() -> None:
     encoder.save_pretrained(args.work / "out" / "ella" / "text_encoder")
     last = torch.arange(len(columns[0]) - 500, len(columns[0]))
     with torch.no_grad():
-        read, written = (pick(last, torch.full((500,), column)).cpu() for column in (1, 2))
+        read, written = (pick(last, torch.full((500,), column)).cpu() for column in (1, 0))
         loss = word_loss(average, read, read > 0, written, weights.cpu())
     trainer.report(held_out_cross_entropy=round(float(loss), 4))
 

@@ -21,7 +21,8 @@ from diffusers import (
 from latents import CHANNELS, prescribed
 from pool import read_pool
 from torch import Tensor
-from training import Trainer, chunks, parser
+from train_clip import token_ids
+from training import Trainer, parser
 from transformers import CLIPTextModel, CLIPTokenizer
 
 NOTHING_CHANCE = 0.1
@@ -62,8 +63,10 @@ def main() -> None:
     pictures, labels = torch.from_numpy(pool.pictures), torch.from_numpy(pool.labels)
     tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
     clip = CLIPTextModel.from_pretrained(out / "text_encoder").to(args.device).requires_grad_(False)
-    ids = torch.stack([_ids(tokenizer, list(texts)) for texts in zip(*pool.texts, strict=True)], 1)
-    nothing = _ids(tokenizer, [""])[0].long()
+    ids = torch.stack(
+        [token_ids(tokenizer, list(texts)) for texts in zip(*pool.texts, strict=True)], 1
+    )
+    nothing = token_ids(tokenizer, [""])[0].long()
     schedule = DPMSolverMultistepScheduler(**NOISE)
     alphas = schedule.alphas_cumprod.to(args.device)
     unet = build(clip.config.hidden_size).to(args.device)
@@ -75,21 +78,29 @@ def main() -> None:
         short, empty = torch.rand((2, args.batch), generator=draws)
         texts = ids[chosen, torch.where(short < SHORT_CHANCE, 0, dense)].long()
         texts[empty < NOTHING_CHANCE] = nothing
-        times = torch.randint(len(alphas), (args.batch,), generator=draws).to(args.device)
         clean = prescribed(pictures[chosen], labels[chosen]).to(args.device)
-        noise = torch.randn(clean.shape, generator=draws).to(args.device)
-        signal = alphas[times].sqrt()[:, None, None, None]
-        spread = (1 - alphas[times]).sqrt()[:, None, None, None]
+        noisy, times, wanted = noisy_latents(clean, alphas, draws)
         with torch.no_grad():
             tokens = clip(texts.to(args.device)).last_hidden_state
-        guess = unet(signal * clean + spread * noise, times, tokens).sample.float()
-        return {"v": ((guess - (signal * noise - spread * clean)) ** 2).mean()}
+        guess = unet(noisy, times, tokens).sample.float()
+        return {"v": ((guess - wanted) ** 2).mean()}
 
     trainer.run(loss_of)
     unet = trainer.average.to("cpu").eval()
     vae = AutoencoderKL.from_pretrained(out / "vae")
     save(out, unet, clip.to("cpu"), tokenizer, vae, schedule)
     trainer.report()
+
+
+def noisy_latents(
+    clean: Tensor, alphas: Tensor, draws: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents with noise of random timesteps, `[B]`; and what the U-Net is to say of them."""
+    times = torch.randint(len(alphas), (len(clean),), generator=draws).to(clean.device)
+    noise = torch.randn(clean.shape, generator=draws).to(clean.device)
+    signal = alphas[times].sqrt()[:, None, None, None]
+    spread = (1 - alphas[times]).sqrt()[:, None, None, None]
+    return signal * clean + spread * noise, times, signal * noise - spread * clean
 
 
 def save(
@@ -111,14 +122,6 @@ def save(
         feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(folder)
-
-
-def _ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    parts = []
-    for part in chunks(texts, 5000):
-        encoded = tokenizer(part, padding="max_length", truncation=True, return_tensors="pt")
-        parts.append(encoded["input_ids"].short())
-    return torch.cat(parts)
 
 
 if __name__ == "__main__":

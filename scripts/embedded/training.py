@@ -8,12 +8,14 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
+
+Network = TypeVar("Network", bound=nn.Module)
 
 WARMUP = 200
 DECAY = 0.25
@@ -37,7 +39,7 @@ def parser(doc: str | None, *, steps: int, batch: int, rate: float) -> argparse.
     return flags
 
 
-class Trainer:
+class Trainer(Generic[Network]):
     """Steps of AdamW with an average of the weights; stops and goes on at its checkpoints.
 
     Args:
@@ -46,7 +48,7 @@ class Trainer:
         args: The flags of `parser`.
     """
 
-    def __init__(self, name: str, network: nn.Module, args: argparse.Namespace) -> None:
+    def __init__(self, name: str, network: Network, args: argparse.Namespace) -> None:
         self.name, self.network, self.args = name, network, args
         self.average = copy.deepcopy(network).requires_grad_(False)
         learning = [p for p in network.parameters() if p.requires_grad]

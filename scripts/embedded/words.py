@@ -9,6 +9,7 @@ from transformers import CLIPTokenizer, T5Tokenizer
 
 from ella.tiny_tokenizers import tiny_clip_tokenizer, tiny_t5_tokenizer
 
+CLIP_VOCABULARY = 1600
 FEWEST_USES = 3
 """A word used less often is spelled."""
 
@@ -23,8 +24,11 @@ def words_of(texts: Iterable[str]) -> list[str]:
 
 
 def clip_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
-    """CLIP's tokenizer with the texts' words."""
-    return tiny_clip_tokenizer(words_of(texts))
+    """CLIP's tokenizer, its merges learned from the texts until their words are whole."""
+    learned: CLIPTokenizer = tiny_clip_tokenizer(["a"]).train_new_from_iterator(
+        list(texts), CLIP_VOCABULARY
+    )
+    return learned
 
 
 def t5_tokenizer(texts: Iterable[str]) -> T5Tokenizer:

@@ -28,6 +28,10 @@ def test_captions_have_40_to_110_words_and_are_made_again_alike(scene, seed):
     assert text == caption(scene, seed)
 
 
+def test_a_scene_of_which_most_wordings_are_too_long_has_a_caption():
+    assert len(caption(sample_scene(7003814, "many")).split()) <= 110
+
+
 @given(SCENES, SEEDS)
 def test_everything_told_is_true_and_everything_asked_is_told(scene, seed):
     told = tell(scene, seed).told

@@ -1,0 +1,248 @@
+"""Write the figures of docs/embedded-world.md from four finished, scored runs.
+
+    python scripts/embedded/figures.py --ella RUN --clip RUN --ella-control RUN --clip-control RUN
+
+ELLA against the CLIP baseline, on all prompts, on those that CLIP's 77 tokens cut and on those that
+they do not; and both against controls (scripts/embedded/shuffle.py). Writes figures.json and
+figures.md, and prints the latter. Intervals and differences are the toolkit's own: 95% of bootstrap
+draws of the items, the same draws for all runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from dpgbench.domain.paired import PairedDifference, difference_of, paired_differences
+from dpgbench.domain.rules import find_rule
+from dpgbench.domain.stats import Matrix, intervals, ratio_draws
+from dpgbench.errors import DataError, DpgBenchError
+from dpgbench.report.ranks import part
+from dpgbench.report.records import ScoreFile, read_score_file
+from dpgbench.store.files import json_text, write_atomic
+from dpgbench.store.manifest import read_manifest
+from dpgbench.store.rundir import RunDir
+
+SCHEMA: Final = 1
+ROLES: Final = ("ella", "clip", "ella_control", "clip_control")
+PAIRS: Final = (("ella", "clip"), ("ella", "ella_control"), ("clip", "clip_control"))
+PARTS: Final = ("all", "cut", "whole")
+SAME: Final = 1e-6
+
+
+class Table(NamedTuple):
+    """What each item adds to each run's mean in each part: sums and counts, [N, runs * parts]."""
+
+    sums: Matrix
+    counts: Matrix
+
+    @staticmethod
+    def column(role: str, part_name: str) -> int:
+        """Where a run's part stands."""
+        return ROLES.index(role) * len(PARTS) + PARTS.index(part_name)
+
+    @property
+    def means(self) -> Matrix:
+        """The mean of each column; NaN over nothing."""
+        total = self.counts.sum(axis=0)
+        empty = np.full(len(total), np.nan)
+        means: Matrix = np.divide(self.sums.sum(axis=0), total, out=empty, where=total > 0)
+        return means
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the figures; the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for role in ROLES:
+        parser.add_argument(f"--{role.replace('_', '-')}", type=Path, required=True, metavar="RUN")
+    parser.add_argument("--judge", default="tiny-mplug")
+    parser.add_argument("--rule", default="ella-reference")
+    parser.add_argument("--out", type=Path, default=Path(), help="folder (default: here)")
+    options = parser.parse_args(arguments)
+    runs = {role: RunDir(getattr(options, role)) for role in ROLES}
+    try:
+        found = figures(runs, options.judge, options.rule)
+    except DpgBenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    text = markdown(found)
+    write_atomic(options.out / "figures.json", json_text(found))
+    write_atomic(options.out / "figures.md", text)
+    print(text, end="")
+    return 0
+
+
+def figures(runs: Mapping[str, RunDir], judge: str, rule: str) -> dict[str, Any]:
+    """The figures as plain data.
+
+    Args:
+        runs: by role.
+        judge: whose answers.
+        rule: under which the runs were scored.
+
+    Raises:
+        DataError: a run lacks that score, is not complete, or has other items; or the manifest of
+            the `clip` run does not tell which prompts were cut.
+    """
+    scores = {role: read_score_file(run.scores(judge, rule)) for role, run in runs.items()}
+    limit, cut = _cut_prompts(runs["clip"])
+    items = _shared_items(scores)
+    table = _table(scores, items, cut, rule)
+    for role, score in scores.items():
+        mean = table.means[table.column(role, "all")]
+        if not np.isclose(mean, score.overall or 0.0, rtol=0, atol=SAME):
+            raise DataError(f"{score.path}: its table of items is of another day; score again")
+    return {
+        "schema": SCHEMA,
+        "benchmark": scores["ella"].benchmark,
+        "judge": judge,
+        "rule": rule,
+        "num_tiles": scores["ella"].num_tiles,
+        "token_limit": limit,
+        "runs": {role: _described(run) for role, run in runs.items()},
+        "parts": _parts(table),
+        "gap_cut_less_gap_whole": _told(_gap(table)),
+    }
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The figures as Markdown: a table of scores, one of differences, and a sentence."""
+    names = {role: run["model"] for role, run in found["runs"].items()}
+    limit = found["token_limit"]
+    cut, whole = f"more than {limit} tokens", f"at most {limit} tokens"
+    labels = {"all": "all", "cut": cut, "whole": whole}
+    lines = [
+        f"| prompts | items | {' | '.join(names[role] for role in ROLES)} |",
+        f"|---|---|{'---|' * len(ROLES)}",
+    ]
+    for name, entry in found["parts"].items():
+        cells = [_shown(entry["scores"][role], "score") for role in ROLES]
+        lines.append(f"| {labels[name]} | {entry['items']} | {' | '.join(cells)} |")
+    titles = [f"{names[one]} less {names[other]}" for one, other in PAIRS]
+    lines += ["", f"| prompts | {' | '.join(titles)} |", f"|---|{'---|' * len(PAIRS)}"]
+    for name, entry in found["parts"].items():
+        cells = [_shown(entry["differences"][_key(pair)], "points") for pair in PAIRS]
+        lines.append(f"| {labels[name]} | {' | '.join(cells)} |")
+    gap = _shown(found["gap_cut_less_gap_whole"], "points")
+    lines += [
+        "",
+        f"Lead of {names['ella']} on prompts of {cut} less its lead on those of {whole}: {gap}.",
+        f"Rule `{found['rule']}`, judge `{found['judge']}`, {found['num_tiles']} pictures a "
+        "prompt; in brackets 95% intervals.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cut_prompts(run: RunDir) -> tuple[int, frozenset[str]]:
+    """The limit of a run's text encoder, and the items whose prompts are longer."""
+    record = read_manifest(run).generation.get("truncation")
+    if not isinstance(record, dict) or not record.get("limit"):
+        raise DataError(
+            f"{run.manifest} tells no limit of tokens; give the CLIP baseline as --clip"
+        )
+    return int(record["limit"]), frozenset(record["items"])
+
+
+def _shared_items(scores: Mapping[str, ScoreFile]) -> list[str]:
+    """The items, which must be the same in all runs."""
+    first = scores["ella"]
+    for score in scores.values():
+        if score.items.keys() != first.items.keys() or set(score.failures) != set(first.failures):
+            raise DataError(f"{score.path} has other items than {first.path}; finish both")
+    return list(first.items)
+
+
+def _table(
+    scores: Mapping[str, ScoreFile], items: Sequence[str], cut: frozenset[str], rule: str
+) -> Table:
+    is_cut = np.array([item_id in cut for item_id in items])
+    held = np.stack([np.ones(len(items), dtype=bool), is_cut, ~is_cut], axis=1)
+    chosen = find_rule(rule)
+    parts = np.array(
+        [[part(scores[role].items[item_id], chosen) for role in ROLES] for item_id in items],
+        dtype=np.float64,
+    ).reshape(len(items), len(ROLES), 2)
+    spread = parts[:, :, None] * held[:, None, :, None]  # [items, runs, parts, (sum, count)]
+    flat = spread.reshape(len(items), -1, 2)
+    flat = flat[flat[..., 1].any(axis=1)]  # without items that the rule leaves out
+    return Table(flat[..., 0], flat[..., 1])
+
+
+def _parts(table: Table) -> dict[str, Any]:
+    """Scores and differences in each part of the prompts."""
+    ends = intervals(table.sums, table.counts)
+    columns = [
+        (table.column(one, name), table.column(other, name))
+        for name in PARTS
+        for one, other in PAIRS
+    ]
+    differences = iter(paired_differences(table.sums, table.counts, columns))
+    found: dict[str, Any] = {}
+    for name in PARTS:
+        places = {role: table.column(role, name) for role in ROLES}
+        found[name] = {
+            "items": int((table.counts[:, places["ella"]] > 0).sum()),
+            "scores": {
+                role: {"score": _number(table.means[place]), "interval": ends[place]}
+                for role, place in places.items()
+            },
+            "differences": {_key(pair): _told(next(differences)) for pair in PAIRS},
+        }
+    return found
+
+
+def _gap(table: Table) -> PairedDifference | None:
+    """How much wider ELLA's lead is on cut prompts than on whole ones."""
+    columns = [table.column(role, name) for name in ("cut", "whole") for role in ("ella", "clip")]
+    signs = np.array([1.0, -1.0, -1.0, 1.0])
+    draws = ratio_draws(table.sums[:, columns], table.counts[:, columns]) @ signs
+    return difference_of(float(table.means[columns] @ signs), draws)
+
+
+def _told(found: PairedDifference | None) -> dict[str, Any]:
+    if found is None:
+        return {"points": None, "interval": None, "p_value": None, "told_apart": False}
+    return {
+        "points": found.difference,
+        "interval": found.interval,
+        "p_value": found.p_value,
+        "told_apart": found.told_apart,
+    }
+
+
+def _described(run: RunDir) -> dict[str, Any]:
+    manifest = read_manifest(run)
+    return {
+        "model": manifest.model,
+        "identity_hash": manifest.identity_hash,
+        "notes": manifest.notes,
+    }
+
+
+def _key(pair: tuple[str, str]) -> str:
+    return f"{pair[0]} - {pair[1]}"
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _shown(entry: Mapping[str, Any], name: str) -> str:
+    """`61.2 (58.0 to 64.3)`."""
+    if entry[name] is None or entry["interval"] is None:
+        return "-"
+    low, high = entry["interval"]
+    return f"{entry[name]:.1f} ({low:.1f} to {high:.1f})"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

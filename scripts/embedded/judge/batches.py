@@ -1,0 +1,150 @@
+"""Batches: pictures as they are shown, with labels, questions, answers and hints."""
+# ruff: noqa: N815
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from judge.degrade import Degrader
+from judge.hints import Meanings
+from judge.labels import STYLE_LABEL, UNKNOWN, cell_labels, picture_labels
+from judge.network import Questions
+from judge.questions import Asked
+
+SHORT_TOKENS: Final = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast is learned; the numbers that decide what comes out."""
+
+    minutes: float | None = None
+    """Of training time, all runs together; None: `steps` decides."""
+    steps: int = 10_000
+    label_part: float = 0.2
+    """The first part of the time, for labels alone, without questions."""
+    label_batch: int = 64
+    batch: int = 48
+    short_questions: int = 5
+    long_questions: int = 3
+    """Asked about each picture of a batch; short ones have up to `SHORT_TOKENS` tokens."""
+    rate: float = 1e-3
+    rate_at_end: float = 0.01
+    """As a part of `rate`; it falls along a cosine over the last `decay_part`."""
+    decay_part: float = 0.5
+    warmup_steps: int = 150
+    label_weight: float = 1.0
+    early_weight: float = 0.5
+    hint_weight: float = 4.0
+    whole_weight: float = 0.5
+    end_weight: float = 0.1
+    end_every: int = 8
+    """Steps between those that look at the token after the answer's first."""
+    weight_decay: float = 0.02
+    clip_norm: float = 1.0
+    average_part: float = 0.02
+    """Half-life of the averaged weights, as a part of the steps so far."""
+    redrawn_chance: float = 0.4
+    """How often a picture of which there is a redrawn one is that."""
+    seed: int = 0
+    save_every: int = 200
+
+
+class Data(NamedTuple):
+    """Pictures [N, 64, 64, 3] and labels of a pool; questions to the first of them; the answers.
+
+    `redrawn` holds what a generator's decoder made of the first pictures, `redrawn_plain` whether
+    their style is still to be seen.
+    """
+
+    picture: Tensor
+    fields: Tensor
+    asked: Asked
+    redrawn: Tensor
+    redrawn_plain: Tensor
+    yes_no: tuple[int, int]
+    meanings: Meanings
+
+
+class Batch(NamedTuple):
+    """What `TrainedJudge.forward` takes."""
+
+    pixels_ICXY: Tensor
+    cell_I9L: Tensor
+    whole_IL: Tensor
+    groups: list[Questions]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Draws batches; the same generator state, the same batch."""
+
+    data: Data
+    degrader: Degrader
+    plan: Plan
+    device: torch.device
+
+    def of_labels(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """What `TrainedJudge.labels_only` takes."""
+        chosen = torch.randint(len(self.data.picture), (self.plan.label_batch,), generator=rng)
+        pixels, plain = self._pixels(chosen, rng)
+        return self._labelled(chosen, pixels, plain)
+
+    def of_questions(self, rng: torch.Generator) -> Batch:
+        """A batch with questions."""
+        plan = self.plan
+        chosen = torch.randint(len(self.data.asked.token), (plan.batch,), generator=rng)
+        pixels, plain = self._pixels(chosen, rng)
+        number_tokens = torch.from_numpy((self.data.asked.token[chosen.numpy()] != 0).sum(-1))
+        is_long = number_tokens > SHORT_TOKENS
+        order = torch.rand(is_long.shape, generator=rng)
+        short = (order + is_long).argsort(1)[:, : plan.short_questions]
+        long = (order - is_long.int()).argsort(1)[:, : plan.long_questions]
+        pixels, cell, whole = self._labelled(chosen, pixels, plain)
+        asked = self.data.asked.token.shape[-1]
+        groups = [
+            self._ask(chosen, short, plain, min(SHORT_TOKENS, asked)),
+            self._ask(chosen, long, plain, asked),
+        ]
+        return Batch(pixels, cell, whole, groups)
+
+    def _labelled(
+        self, chosen: Tensor, pixels: Tensor, plain: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels and labels; a style that is no longer to be seen is none to learn."""
+        whole = picture_labels(self.data.fields[chosen])
+        whole[~plain, STYLE_LABEL] = UNKNOWN
+        cell = cell_labels(self.data.fields[chosen])
+        pixels, cell, whole = self._there(pixels, cell, whole)
+        return pixels, cell, whole
+
+    def _ask(self, chosen: Tensor, among: Tensor, plain: Tensor, num_tokens: int) -> Questions:
+        """Some of the questions to the chosen pictures."""
+        asked, (yes, no) = self.data.asked, self.data.yes_no
+        place = (chosen[:, None].numpy(), among.numpy())
+        token = torch.from_numpy(asked.token[place]).long()
+        is_whole = ~token[..., num_tokens:].any(-1)
+        token = token[..., :num_tokens]
+        said = torch.where(torch.from_numpy(asked.is_yes[place]), yes, no)
+        counts = (plain[:, None] | ~torch.from_numpy(asked.is_style[place])) & is_whole
+        hints, is_noun = self.data.meanings.targets(token, self.data.fields[chosen])
+        tensors = (token, said.flatten(), counts.flatten().float(), hints, is_noun)
+        return Questions(*self._there(*tensors))
+
+    def _pixels(self, chosen: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Harmed pictures, and in which of them style is still to be seen."""
+        data = self.data
+        picture = data.picture[chosen]
+        swapped = torch.rand(len(chosen), generator=rng) < self.plan.redrawn_chance
+        swapped &= chosen < len(data.redrawn)
+        picture[swapped] = data.redrawn[chosen[swapped]]
+        pixels, plain = self.degrader(picture, rng)
+        plain[swapped] &= data.redrawn_plain[chosen[swapped]]
+        return pixels, plain
+
+    def _there(self, *tensors: Tensor) -> list[Tensor]:
+        return [tensor.to(self.device) for tensor in tensors]

@@ -1,0 +1,141 @@
+"""Questions to a pool's pictures, with their true answers: made once and kept beside the pool."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pool import NUM_FIELDS, read_pool
+from tqdm import tqdm
+
+from dpgbench.mplug.processing import MplugProcessor
+from dpgbench.world import Scene
+from dpgbench.world.changes import edits, group_edits, moves
+from dpgbench.world.dice import Dice
+from dpgbench.world.facts import Fact, InStyle, holds
+from dpgbench.world.questions import question_text
+from judge.asking import Balance, facts_about
+from judge.labels import scene_of
+
+PICTURE_PX: Final = 64
+QUESTIONS_A_PICTURE: Final = 24
+MOST_TOKENS: Final = 15
+"""Tokens of the world's longest question, start and end included."""
+OTHER_SCENES_CHANCE: Final = 0.4
+"""How often a picture is also asked about what the picture before it shows."""
+
+Tokens = npt.NDArray[np.int16]
+Flags = npt.NDArray[np.bool_]
+
+
+class Asked(NamedTuple):
+    """Q questions to each of N pictures: tokens [N, Q, T]; the answer is yes; they ask for style.
+
+    A question's tokens are padded with 0.
+    """
+
+    token: Tokens
+    is_yes: Flags
+    is_style: Flags
+
+    @classmethod
+    def joined(cls, shards: Sequence[Asked]) -> Asked:
+        """Questions to one shard's pictures after the other's."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*shards, strict=True)))
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Makes questions in the judge's tokens."""
+
+    processor: MplugProcessor
+    seed: int
+
+    def shard(self, pool: Path, number: int, folder: Path) -> Asked:
+        """Questions to the pictures of one shard of a pool; made if they are not in `folder`."""
+        shard = sorted(path for path in pool.glob("*.npz") if ".part" not in path.name)[number]
+        path = folder / f"questions-{self.seed}-{shard.stem}.npz"
+        if not path.exists():
+            with np.load(shard) as arrays:
+                scenes = [scene_of(fields) for fields in arrays["labels"].tolist()]
+            unfinished = path.with_suffix(".part.npz")
+            np.savez(unfinished, **self.ask(scenes, shard.stem)._asdict())
+            unfinished.replace(path)
+        with np.load(path) as arrays:
+            return Asked(*(arrays[name] for name in Asked._fields))
+
+    def ask(self, scenes: Sequence[Scene], name: str) -> Asked:
+        """Questions about some scenes; `name` and the seed alone choose among them."""
+        balance = Balance()
+        rows = []
+        for position, scene in enumerate(tqdm(scenes, f"questions {name}", mininterval=5)):
+            dice = Dice("judge", self.seed, name, position)
+            facts = list(_about(scene, scenes[position - 1], dice))
+            asked = balance.choose(scene, facts, QUESTIONS_A_PICTURE, dice)
+            asked += [dice.pick(asked) for _ in range(QUESTIONS_A_PICTURE - len(asked))]
+            rows.append(self._row(asked, scene, dice))
+        return Asked(*(np.stack(arrays) for arrays in zip(*rows, strict=True)))
+
+    def _row(self, facts: Sequence[Fact], scene: Scene, dice: Dice) -> Asked:
+        return Asked(
+            np.stack([self._tokens(question_text(fact, dice)) for fact in facts]),
+            np.array([holds(fact, scene) for fact in facts]),
+            np.array([isinstance(fact, InStyle) for fact in facts]),
+        )
+
+    def _tokens(self, text: str) -> Tokens:
+        """As the judge's preprocessing has them, word by word so that known words cost nothing."""
+        pieces = [piece for word in re.findall(r"\w+|[^\w\s]", text) for piece in self._word(word)]
+        start, end = self._ends
+        numbers = [start, *pieces, end]
+        if len(numbers) > MOST_TOKENS:
+            raise ValueError(f"a question of more than {MOST_TOKENS} tokens: {text}")
+        return np.array(numbers + [0] * (MOST_TOKENS - len(numbers)), dtype=np.int16)
+
+    def _word(self, word: str) -> list[int]:
+        known = self._known_words
+        if word not in known:
+            tokens = [n for n in self.processor.questions([word]).token_ST[0].tolist() if n]
+            known[word] = tokens[1:-1]
+        return known[word]
+
+    @cached_property
+    def _known_words(self) -> dict[str, list[int]]:
+        return {}
+
+    @cached_property
+    def _ends(self) -> tuple[int, int]:
+        start, end = [n for n in self.processor.questions([""]).token_ST[0].tolist() if n]
+        return start, end
+
+
+def read_pictures(
+    pool: Path, num_shards: int | None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8]]:
+    """A pool's pictures and labels, of its first few shards."""
+    found = read_pool(pool, num_shards)
+    assert found.labels.shape[1] == NUM_FIELDS
+    return found.pictures, found.labels
+
+
+def _about(scene: Scene, other: Scene, dice: Dice) -> Iterator[Fact]:
+    """Statements about the scene, about one that differs from it in one respect, and another."""
+    yield from facts_about(scene, dice)
+    ways: tuple[list[Scene], ...] = ()
+    match dice.below(3):
+        case 0:
+            ways = ([changed for _, changed in edits(scene)],)
+        case 1:
+            ways = (list(moves(scene)),)
+        case _:
+            ways = ([changed for _, changed in group_edits(scene)],)
+    for changed in (dice.pick(way) for way in ways if way):
+        yield from facts_about(changed, dice)
+    if dice.chance(OTHER_SCENES_CHANCE):
+        yield from facts_about(other, dice)
