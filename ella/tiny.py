@@ -1,4 +1,4 @@
-"""Tiny networks of the real classes, for tests and demonstrations: no download, no training.
+"""Tiny networks of the real classes, for tests of what uses ella: no download, no training.
 
 They draw blotches, but through every line of code that the real ones go through. Each weight
 follows from the seed, the network's name and its own name alone: the same on every machine, in

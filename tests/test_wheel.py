@@ -28,6 +28,10 @@ def test_wheel_has_packages_and_data_and_works(tmp_path: Path) -> None:
     assert "dpgbench/_data/prompts/index.csv" in names
     assert "dpgbench/_data/prompts/shapes.csv" in names
     assert "dpgbench/_data/reports/published.csv" in names
+    embedded = ROOT / "dpgbench" / "embedded"
+    listed = [line.split()[1] for line in (embedded / "SHA256SUMS").read_text().splitlines()]
+    for name in ("CARD.md", "SHA256SUMS", *listed):
+        assert f"dpgbench/embedded/{name}" in names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
         "dpgbench", "ella",
     }  # fmt: skip

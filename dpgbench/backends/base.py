@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-UNTRAINED = "untrained: scores mean nothing"
 BEAM = "beam"
 REFERENCE_DTYPE = "float32"
 
@@ -113,11 +112,13 @@ class Role:
         name: as in ``--weights NAME=PATH``.
         source: where it comes from when no path is given, for people.
         what: what the path must be.
+        embedded: the part of `dpgbench.embedded` that it is when no path is given; None: fetched.
     """
 
     name: str
     source: str
     what: str
+    embedded: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class ModelEntry:
         target: ``module:Class`` of the `Generator`; built with (spec, weights, device).
         defaults: fields of `GenerationSpec` that the model runs with unless told otherwise.
         benchmark: what `--bench` is when it is not given.
+        world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
     """
 
     name: str
@@ -135,8 +137,8 @@ class ModelEntry:
     target: str
     defaults: Mapping[str, Any]
     roles: tuple[Role, ...] = ()
-    untrained: bool = False
     benchmark: str = "dpg"
+    world: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -148,15 +150,30 @@ class JudgeEntry:
         target: ``module:Class`` of the `Judge` or `StreamingJudge`; built with a `JudgeRequest`.
         options: settings that it takes, with their defaults; None is the judge's own choice.
         on_device: whether it runs on this machine's device, and so needs torch.
+        world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
     """
 
     name: str
     summary: str
     target: str
     roles: tuple[Role, ...] = ()
-    untrained: bool = False
+    world: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     on_device: bool = True
+
+
+def foreign_notes(what: str, name: str, world: str | None, benchmark: str) -> tuple[str, ...]:
+    """Return what reports must say of a model or judge that works outside its world.
+
+    Args:
+        what: ``model`` or ``judge``.
+        name: its name in results.
+        world: of its entry.
+        benchmark: whose prompts it draws, or whose questions it answers.
+    """
+    if world in (None, benchmark):
+        return ()
+    return (f"{what} {name} knows the world of {world} alone: here scores mean nothing",)
 
 
 @dataclass(frozen=True)

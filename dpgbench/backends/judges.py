@@ -38,9 +38,12 @@ JUDGES: dict[str, JudgeEntry] = {
         ),
         JudgeEntry(
             "tiny-mplug",
-            "the same network in miniature with seeded random weights",
-            "dpgbench.backends.mplug_judge:TinyMplugJudge",
-            untrained=True,
+            "embedded: mplug in miniature, trained on the small world: sees 64 px shapes",
+            "dpgbench.backends.mplug_judge:MplugJudge",
+            roles=(
+                Role("judge", "ships with the toolkit", "a folder in ModelScope's layout", "mplug"),
+            ),
+            world="shapes",
             options=_MPLUG_OPTIONS,
         ),
     )
@@ -91,8 +94,9 @@ def find_judge(name: str) -> JudgeEntry:
     for prefix, family in FAMILIES.items():
         if name.startswith(prefix) and name != prefix:
             members = name.removeprefix(prefix).split(",") if prefix == "ensemble:" else []
-            untrained = any(m.strip() in JUDGES and JUDGES[m.strip()].untrained for m in members)
-            return replace(family, name=name, untrained=untrained)
+            known = [JUDGES[m.strip()] for m in members if m.strip() in JUDGES]
+            world = next((member.world for member in known if member.world), None)
+            return replace(family, name=name, world=world)
     base, _, variant = name.partition(":")
     if base in JUDGES:
         flag = "--dtype" if variant in DTYPES else "--decode"

@@ -35,7 +35,19 @@ _SD15: Mapping[str, Any] = {
     "scheduler_config": _SD15_NOISE,
     "negative_prompt": "",
 }
-_TINY: Mapping[str, Any] = {**_SD15, "width_px": 64, "height_px": 64, "steps": 4}
+# As the embedded models were trained: the same noise, v-prediction.
+_TINY: Mapping[str, Any] = {
+    **_SD15,
+    "width_px": 64,
+    "height_px": 64,
+    "steps": 20,
+    "guidance_scale": 2.0,
+    "scheduler_config": {
+        **_SD15_NOISE,
+        "prediction_type": "v_prediction",
+        "timestep_spacing": "trailing",
+    },
+}
 _BASE = Role(
     "base",
     "Hugging Face stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -51,6 +63,8 @@ _TEXT_ENCODER = Role(
     "Hugging Face QQGYLab/ELLA, models--google--flan-t5-xl--text_encoder",
     "a folder with a T5 encoder and its tokenizer",
 )
+_EMBEDDED = "ships with the toolkit"
+_TINY_BASE = Role("base", _EMBEDDED, _BASE.what, embedded="sd15")
 
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
@@ -72,20 +86,26 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "tiny-ella-sd15",
-            "ella-sd15 in miniature with seeded random weights: draws noise",
+            "embedded: ella-sd15 in miniature, trained on the small world: draws 64 px shapes",
             f"{_STABLE_DIFFUSION}:TinyEllaStableDiffusion",
             _TINY,
-            untrained=True,
+            (
+                _TINY_BASE,
+                Role("connector", _EMBEDDED, _CONNECTOR.what, "ella/connector.safetensors"),
+                Role("text_encoder", _EMBEDDED, _TEXT_ENCODER.what, "ella/text_encoder"),
+            ),
             benchmark="shapes",
-            options={"text_length": "flexible", "with_clip": False},
+            world="shapes",
+            options={"text_length": "fixed", "with_clip": False},
         ),
         ModelEntry(
             "tiny-sd15",
-            "sd15 in miniature with seeded random weights: draws noise",
+            "embedded: sd15 in miniature, trained on the small world: draws 64 px shapes",
             f"{_STABLE_DIFFUSION}:TinyStableDiffusion",
             _TINY,
-            untrained=True,
+            (_TINY_BASE,),
             benchmark="shapes",
+            world="shapes",
         ),
     )
 }

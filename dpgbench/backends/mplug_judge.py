@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.backends.judges import MPLUG_MODEL, mplug_folder
+from dpgbench.backends.judges import MPLUG_MODEL, find_judge, mplug_folder
 from dpgbench.backends.memory import ask_within_memory
+from dpgbench.embedded import embedded_path
 from dpgbench.errors import SetupError
 from dpgbench.store.hashes import hash_files
 from dpgbench.store.places import cache_folder
@@ -28,7 +28,7 @@ _NEEDED = ("configuration.json", "config.yaml", "config_bert.json", "vocab.txt")
 
 
 class MplugJudge:
-    """mPLUG-large in ModelScope's layout, from a folder or fetched into the cache."""
+    """mPLUG in ModelScope's layout: a folder, the embedded one, or fetched into the cache."""
 
     def __init__(self, request: JudgeRequest) -> None:
         self.request = request
@@ -67,7 +67,10 @@ class MplugJudge:
 
     def _find(self, request: JudgeRequest) -> tuple[Path, str]:
         """Return the folder of weights, and what a manifest calls it."""
-        given = request.weights.get("judge")
+        (role,) = find_judge(request.name).roles
+        given = request.weights.get(role.name)
+        if given is None and role.embedded:
+            return embedded_path(role.embedded), "embedded"
         if given is None:
             return _fetch(request.revision), f"{MPLUG_MODEL} {request.revision or '(default)'}"
         folder = Path(given).expanduser()
@@ -78,18 +81,6 @@ class MplugJudge:
                 f"ModelScope's layout, such as 'modelscope download --model {MPLUG_MODEL}' makes"
             )
         return folder, "a folder"
-
-
-class TinyMplugJudge(MplugJudge):
-    """The same network in miniature, with seeded random weights made on the spot."""
-
-    def _find(self, request: JudgeRequest) -> tuple[Path, str]:
-        from dpgbench.mplug import write_tiny_checkpoint
-
-        self._home = tempfile.TemporaryDirectory(prefix="dpgbench-tiny-")
-        folder = Path(self._home.name)
-        write_tiny_checkpoint(folder)
-        return folder, "seeded random weights"
 
 
 def _fetch(revision: str | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -126,33 +127,25 @@ class EllaStableDiffusion(StableDiffusion):
 
 
 class TinyStableDiffusion(StableDiffusion):
-    """`StableDiffusion` in miniature, with seeded random weights made on the spot."""
+    """`StableDiffusion` in miniature, on one core."""
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
         with single_thread():
             return super().draw(prompt, seeds)
-
-    def _load_pipeline(self, weights: Mapping[str, Weights]) -> Any:
-        from ella.tiny import tiny_pipeline
-
-        return tiny_pipeline()
 
 
 class TinyEllaStableDiffusion(EllaStableDiffusion):
-    """`EllaStableDiffusion` in miniature, with seeded random weights made on the spot."""
+    """`EllaStableDiffusion` in miniature, on one core."""
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
         with single_thread():
             return super().draw(prompt, seeds)
 
-    _load_pipeline = TinyStableDiffusion._load_pipeline
-
     def _load_ella(self, weights: Mapping[str, Weights], device: str) -> Any:
-        from ella import Ella
-        from ella.tiny import tiny_connector, tiny_text_encoder
+        from ella import PrecisionWarning
 
-        encoder = tiny_text_encoder()
-        encoder.model.to(device)
-        return Ella(tiny_connector().to(device), encoder)
+        with warnings.catch_warnings():  # it is about the released connector, not about this one
+            warnings.simplefilter("ignore", PrecisionWarning)
+            return super()._load_ella(weights, device)

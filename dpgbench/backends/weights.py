@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import ModelEntry, Role
+from dpgbench.embedded import embedded_path
 from dpgbench.errors import SetupError
 from dpgbench.store.hashes import digest, hash_files
 
@@ -35,14 +36,17 @@ class Weights:
 
 
 def locate_weights(entry: ModelEntry, given: Mapping[str, str]) -> dict[str, Weights]:
-    """Return the weights of each role of a model, fetched from the hub where no path is given.
+    """Return the weights of each role of a model; where no path is given, embedded or the hub's.
 
     Raises:
         SetupError: a path does not exist, or the hub cannot be reached.
     """
     found = {}
     for role in entry.roles:
-        path = _given_path(role, given[role.name]) if role.name in given else _fetch(role, entry)
+        if role.name in given:
+            path = _given_path(role, given[role.name])
+        else:
+            path = embedded_path(role.embedded) if role.embedded else _fetch(role, entry)
         found[role.name] = Weights(path, _hashes(path))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,9 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Where runs and report go.")] = Path(
         "runs/demo"
     ),
-    limit: Annotated[int, typer.Option("--limit", help="How many prompts.")] = 40,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="How many prompts, spread over the benchmark.")
+    ] = 40,
 ) -> None:
     """Generate, judge, score and report two small models; the same command again resumes."""
     from dpgbench.backends.base import JudgeRequest
@@ -34,7 +37,7 @@ def demo(
     from dpgbench.store.benchmarks import load_benchmark
 
     benchmark = load_benchmark(BENCHMARK)
-    items = benchmark.select(limit=limit)
+    items = _spread(benchmark.select(), limit)
     runs = []
     for model in MODELS:
         request = GenerateRequest(
@@ -55,3 +58,9 @@ def demo(
     paths = build_report(runs, out / "report")
     page = next(path for path in paths if path.suffix == ".html")
     typer.echo(f"report: {page.resolve()}")
+
+
+def _spread(items: Sequence[str], limit: int) -> list[str]:
+    """Return at most `limit` of `items` at even distances: some of every kind."""
+    number = min(limit, len(items))
+    return [items[len(items) * (2 * position + 1) // (2 * number)] for position in range(number)]

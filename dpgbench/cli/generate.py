@@ -57,7 +57,6 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Draw a grid for each prompt; the same command again resumes."""
-    from dpgbench.backends.base import UNTRAINED
     from dpgbench.backends.devices import check_dtype
     from dpgbench.backends.models import find_model
     from dpgbench.backends.naming import parse_options, parse_weights
@@ -93,8 +92,8 @@ def generate(
             command=command_line(),
         )
     )
-    if outcome.untrained:
-        say(f"note: model {model} is {UNTRAINED}")
+    for note in outcome.notes:
+        say(f"note: {note}")
     if as_json:
         print_json(
             {

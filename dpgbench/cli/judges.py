@@ -119,8 +119,8 @@ def _list(*, as_json: bool) -> None:
         typer.echo(f"{entry.name}\n  {entry.summary}")
         for role in entry.roles:
             typer.echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source}")
-        if entry.untrained:
-            typer.echo("  untrained: scores mean nothing")
+        if entry.world:
+            typer.echo(f"  knows the world of {entry.world} alone: elsewhere scores mean nothing")
     for form, meaning in FORMS.items():
         typer.echo(f"{form}\n  {meaning}")
     typer.echo("--answers FILE.csv\n  recorded answers instead of a judge")
@@ -130,6 +130,6 @@ def _plain(entry: Any) -> dict[str, Any]:
     return {
         "name": entry.name,
         "summary": entry.summary,
-        "untrained": entry.untrained,
+        "world": entry.world,
         "weights": {role.name: role.source for role in entry.roles},
     }

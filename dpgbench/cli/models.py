@@ -24,7 +24,7 @@ def models(as_json: AsJson = False) -> None:
                     {
                         "name": entry.name,
                         "summary": entry.summary,
-                        "untrained": entry.untrained,
+                        "world": entry.world,
                         "settings": {**entry.defaults, "options": dict(entry.options)},
                         "weights": {role.name: role.source for role in entry.roles},
                     }
@@ -43,7 +43,7 @@ def models(as_json: AsJson = False) -> None:
         )
         for role in entry.roles:
             typer.echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source}")
-        if entry.untrained:
-            typer.echo("  untrained: scores mean nothing")
+        if entry.world:
+            typer.echo(f"  knows the world of {entry.world} alone: elsewhere scores mean nothing")
     for form, meaning in FORMS.items():
         typer.echo(f"{form}\n  {meaning}")

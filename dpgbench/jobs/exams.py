@@ -19,6 +19,9 @@ from dpgbench.world.scene import KINDS
 NUM_PICTURES: Final = 12
 SEED: Final = 20240308
 PICTURE_PX: Final = 512
+"""Side of a picture, as of what a judge is usually asked about."""
+WORLD_PX: Final = 64
+"""Side of a picture for a judge that knows the pictures of this world alone: their own size."""
 _TRIES: Final = 4
 
 
@@ -38,11 +41,11 @@ class Exam:
     scene: Scene
     probes: tuple[Probe, ...]
 
-    def tile(self) -> TileQuestions:
+    def tile(self, size_px: int) -> TileQuestions:
         """Return the picture, drawn, with the questions numbered from 1."""
         qids = tuple(range(1, len(self.probes) + 1))
         texts = tuple(probe.text for probe in self.probes)
-        return TileQuestions(self.name, 0, render(self.scene, PICTURE_PX), qids, texts)
+        return TileQuestions(self.name, 0, render(self.scene, size_px), qids, texts)
 
 
 @cache

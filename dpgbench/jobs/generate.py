@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.base import UNTRAINED, Generator
+from dpgbench.backends.base import Generator, foreign_notes
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
 from dpgbench.errors import DataError, UsageError
 from dpgbench.jobs.failures import Failures
@@ -51,13 +51,16 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class Generated:
-    """What a run of `generate` did: grids drawn now, grids there before, failures by item."""
+    """What a run of `generate` did: grids drawn now, grids there before, failures by item.
+
+    `notes` are what every report says of the run.
+    """
 
     run: RunDir
     drawn: int
     kept: int
     failures: Mapping[str, str]
-    untrained: bool
+    notes: Sequence[str] = ()
 
 
 def generate(request: GenerateRequest) -> Generated:
@@ -85,7 +88,7 @@ def generate(request: GenerateRequest) -> Generated:
         manifest.completed = now()
         manifest.write(run)
     drawn = len(todo) - len(failures)
-    return Generated(run, drawn, len(request.items) - len(todo), failures, plan.entry.untrained)
+    return Generated(run, drawn, len(request.items) - len(todo), failures, manifest.notes)
 
 
 def refuse_foreign_folder(run: RunDir) -> None:
@@ -130,8 +133,8 @@ def _fresh_manifest(
         },
         environment=environment(),
     )
-    if plan.entry.untrained:
-        manifest.note(f"model {request.model} is {UNTRAINED}")
+    world = plan.entry.world
+    manifest.note(*foreign_notes("model", request.model, world, request.benchmark.name))
     return manifest
 
 
@@ -209,10 +212,9 @@ def _draw_one(
 ) -> dict[str, Any]:
     """Draw one grid and return its record; a failure is recorded, not raised."""
     started = time.perf_counter()
-    text = {"Comment": f"{plan.spec.model} is {UNTRAINED}"} if plan.entry.untrained else {}
     try:
         tiles = generator.draw(prompt, _seeds(item_id, plan.spec))
-        data = png_bytes(join_tiles(tiles, plan.spec.grid), text)
+        data = png_bytes(join_tiles(tiles, plan.spec.grid))
     except Exception as error:
         return _record(item_id, plan.spec, error=failures.record(item_id, error))
     write_image(run.image(item_id), data)

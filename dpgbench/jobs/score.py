@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.accounts import add_accounts
-from dpgbench.backends.base import UNTRAINED, Judge, JudgeRequest, StreamingJudge
+from dpgbench.backends.base import Judge, JudgeRequest, StreamingJudge, foreign_notes
 from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_judge
 from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.graph import find_problems
@@ -135,10 +135,10 @@ def _ask_open(
     if not grids and (known or not images):
         return {}  # nothing is left to ask: the judge need not be loaded
     judge = load_judge(request)
-    record = _judge_record(subject, request.label, judge, untrained=entry.untrained)
+    record = _judge_record(subject, request.label, judge)
     subject.manifest.judges[request.label] = record
-    if entry.untrained:
-        subject.manifest.note(f"judge {request.label} is {UNTRAINED}")
+    notes = foreign_notes("judge", request.label, entry.world, subject.benchmark.name)
+    subject.manifest.note(*notes)
     subject.manifest.write(subject.run)
     if not grids:
         return {}
@@ -170,9 +170,7 @@ def _note_invalid(results: Sequence[Result], count: int) -> None:
             result.body["warnings"]["invalid_answers"] = count
 
 
-def _judge_record(
-    subject: Subject, name: str, judge: Judge | StreamingJudge, *, untrained: bool
-) -> dict[str, Any]:
+def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) -> dict[str, Any]:
     """Return what the manifest says of the judge.
 
     Raises:
@@ -185,7 +183,7 @@ def _judge_record(
     if before:
         old = {key: before.get(key) for key in described}
         check_same(subject.run, old, described, f"answers of judge {name}")
-    return {**described, "untrained": untrained, **(before or {"truncated_questions": 0})}
+    return {**described, **(before or {"truncated_questions": 0})}
 
 
 def _warn_dirt(subject: Subject, rule: ScoringRule) -> None:

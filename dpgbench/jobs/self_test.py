@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from dpgbench.backends.base import (
-    UNTRAINED,
     Judge,
     JudgeAnswer,
     JudgeEntry,
@@ -28,7 +27,7 @@ from dpgbench.domain.score import verdict
 from dpgbench.domain.stats import intervals
 from dpgbench.errors import SetupError
 from dpgbench.jobs.ask import replies
-from dpgbench.jobs.exams import Probe, exams
+from dpgbench.jobs.exams import PICTURE_PX, WORLD_PX, Probe, exams
 from dpgbench.jobs.failures import Failures
 from dpgbench.store.manifest import environment
 
@@ -72,15 +71,15 @@ def examine_judge(request: JudgeRequest) -> dict[str, Any]:
         _refuse_to_fetch(entry, request)
         judge = load_judge(request)
         described = judge.describe()
-        pictures = ask_about_pictures(judge, start + SECONDS)
-        found += judge_pictures(pictures, untrained=entry.untrained)
+        size_px = WORLD_PX if entry.world else PICTURE_PX
+        pictures = ask_about_pictures(judge, size_px, start + SECONDS)
+        found += judge_pictures(pictures)
     except SetupError as error:
         found.append(Finding(CANNOT_RUN, str(error)))
     return {
         "judge": request.label,
         "device": request.device,
         "dtype": request.dtype,
-        "untrained": entry.untrained,
         "describe": described,
         "sound": not found,
         "verdict": found[0].name if found else "sound",
@@ -104,32 +103,35 @@ def _refuse_to_fetch(entry: JudgeEntry, request: JudgeRequest) -> None:
             )
 
 
-def ask_about_pictures(judge: Judge | StreamingJudge, deadline: float) -> dict[str, Any]:
+def ask_about_pictures(
+    judge: Judge | StreamingJudge, size_px: int, deadline: float
+) -> dict[str, Any]:
     """Return how often the judge is right, over all and by category; progress on stderr.
 
     Args:
         judge: ready to answer.
+        size_px: side of each picture.
         deadline: `time.monotonic()` after which no further picture is begun; the first always is.
 
     Raises:
         SetupError: it answered nothing.
     """
     failures = Failures()
-    given = _ask(judge, deadline, failures)
+    given = _ask(judge, size_px, deadline, failures)
     if not given:
         reason = next(iter(failures.reasons.values()), "it gave no answer at all")
         raise SetupError(f"it answered no question: {reason}")
     return {**_figures(given), "failures": dict(failures.reasons)}
 
 
-def _ask(judge: Judge | StreamingJudge, deadline: float, failures: Failures) -> Given:
+def _ask(judge: Judge | StreamingJudge, size_px: int, deadline: float, failures: Failures) -> Given:
     from tqdm import tqdm
 
     def tiles() -> Iterator[TileQuestions]:
         for number, exam in enumerate(exams()):
             if number and time.monotonic() > deadline:
                 return
-            yield exam.tile()
+            yield exam.tile(size_px)
 
     given: dict[str, dict[int, JudgeAnswer]] = {}
     total = sum(len(exam.probes) for exam in exams())
@@ -190,9 +192,9 @@ def _is_right(probe: Probe, said: JudgeAnswer) -> bool:
     return verdict(said.text) == probe.truth
 
 
-def judge_pictures(pictures: Mapping[str, Any], *, untrained: bool) -> list[Finding]:
+def judge_pictures(pictures: Mapping[str, Any]) -> list[Finding]:
     """Return what is wrong with a judge that did so; the gravest first."""
-    found = [Finding("untrained", UNTRAINED)] if untrained else []
+    found: list[Finding] = []
     yes_rate = pictures["yes_rate"]
     if yes_rate >= ALWAYS:
         found.append(Finding("always yes", f"it says yes to {_percent(yes_rate)}; half are true"))

@@ -1,4 +1,4 @@
-"""A tiny untrained judge in ModelScope's layout: what tests and the demo run without downloads.
+"""A tiny untrained judge in ModelScope's layout: for tests of what loads and asks a judge.
 
 Its answers follow from pictures and questions, and mean nothing.
 """

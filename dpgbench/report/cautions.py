@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dpgbench.report.ranks import Difference
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
-from dpgbench.report.settings import UNTRAINED
+from dpgbench.report.settings import MEANINGLESS
 from dpgbench.report.wording import interval_text, shown
 
 REPLAY = "replay"
@@ -53,12 +53,12 @@ class Finding(NamedTuple):
 
 
 def finding(group: Group) -> Finding | None:
-    """Return what the two best of a group show; None without two, or where one is untrained."""
+    """Return what the two best of a group show; None without two, or where one means nothing."""
     ranked = [row for row in group.rows if row.rank is not None]
     if len(ranked) < 2:
         return None
     first, second = ranked[:2]
-    if any(UNTRAINED in note for row in (first, second) for note in row.notes):
+    if any(MEANINGLESS in note for row in (first, second) for note in row.notes):
         return None
     pair = next((d for d in group.differences if (d.first, d.second) == (0, 1)), None)
     return Finding(label(first, group), label(second, group), _how_much(first, second, pair))

@@ -120,7 +120,7 @@ def row_of(index: int, record: RunRecord, result: ScoreFile) -> LeaderboardRow:
         base_seed=settings.base_seed(manifest),
         image_size=settings.image_size(manifest),
         date=manifest.completed or manifest.created,
-        notes=settings.notes_for(manifest, result.judge),
+        notes=tuple(manifest.notes),
         warnings=tuple(_warnings(record, result)),
         identity_hash=manifest.identity_hash,
         items=result.items,

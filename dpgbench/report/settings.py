@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from dpgbench.domain.spec import identity_hash
 from dpgbench.store.manifest import Manifest
 
-UNTRAINED = "untrained"
+MEANINGLESS = "scores mean nothing"
 _SHOWN_SETTINGS = (
     "steps",
     "guidance_scale",
@@ -135,15 +135,6 @@ def truncated_questions(manifest: Manifest, judge: str) -> int:
 def _count(record: Mapping[str, Any], name: str) -> int:
     value = record.get(name)
     return value if isinstance(value, int) else 0
-
-
-def notes_for(manifest: Manifest, judge: str) -> tuple[str, ...]:
-    """Return what every report must say about a run's scores, an untrained judge included."""
-    notes = list(manifest.notes)
-    if manifest.judges.get(judge, {}).get(UNTRAINED):
-        told = any(judge in note and UNTRAINED in note for note in notes)
-        notes += [] if told else [f"judge {judge} is untrained: scores mean nothing"]
-    return tuple(notes)
 
 
 def generation_settings(manifest: Manifest) -> list[tuple[str, str]]:

@@ -89,7 +89,6 @@ class JudgeView:
     hash: str
     digests: tuple[settings.Digest, ...]
     truncated_questions: int
-    untrained: bool
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,6 @@ def _judge(record: RunRecord, judge: str) -> JudgeView:
         settings.judge_hash(record.manifest, judge),
         tuple(settings.digests(known.get("weights"))),
         settings.truncated_questions(record.manifest, judge),
-        bool(known.get(settings.UNTRAINED)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,15 +40,10 @@ def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:
     return joined
 
 
-def png_bytes(image: Image, text: Mapping[str, str] | None = None) -> bytes:
-    """Return `image` as PNG, with `text` chunks; the same bytes for the same input."""
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    for key, value in sorted((text or {}).items()):
-        info.add_itxt(key, value)
+def png_bytes(image: Image) -> bytes:
+    """Return `image` as PNG; the same bytes for the same input."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=_PNG_COMPRESSION, pnginfo=info)
+    image.save(buffer, "PNG", compress_level=_PNG_COMPRESSION)
     return buffer.getvalue()
 
 

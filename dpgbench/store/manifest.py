@@ -36,7 +36,7 @@ class Manifest:
         benchmark: name, file, hashes and counts.
         generation: settings beyond the identity: device, batch size, prompt truncation.
         judges: by judge name, what it is: weights' hashes, decoding, truncated questions.
-        notes: sentences that every report must show, such as that a model is untrained.
+        notes: sentences that every report must show, such as that scores mean nothing.
         commands: the command lines that worked in this run, oldest first.
     """
 

@@ -14,7 +14,7 @@ from tests.cli.test_judging import noise
 from tests.conftest import Run, csv_text, row, write_csv
 
 SCORE = ("score", "pictures")
-GENERATE = ("generate", "--model", "tiny-sd15", "--bench")
+GENERATE = ("generate", "--model", "tiny-sd15", "--steps", "2", "--bench")
 
 
 @pytest.mark.parametrize(

@@ -162,18 +162,6 @@ def test_judges_that_are_not_sound(run: Run, name: str, verdict: str, reason: st
     assert reason in err
 
 
-def test_an_untrained_judge_is_called_so(run: Run) -> None:
-    code, found, err = examine(run, "tiny-mplug")
-    if not found["untrained"]:
-        pytest.skip("the embedded judge is trained")
-    assert code == 4
-    assert found["verdict"] == "untrained"
-    assert "judge tiny-mplug is not sound: untrained: scores mean nothing" in err
-    assert found["network"]["sound"] is True
-    assert found["network"]["questions"] == 48
-    assert found["pictures"]["pictures"] == 12
-
-
 def test_a_slow_judge_is_asked_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_test, "SECONDS", -1.0)
     code, found, _ = examine(run, "Slow")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.conftest import Run, answers_csv, row, write_csv
 
-TINY = ("generate", "--model", "tiny-sd15", "--bench")
+TINY = ("generate", "--model", "tiny-sd15", "--steps", 2, "--bench")
 
 
 def test_a_run_is_scored_from_another_folder(
@@ -143,7 +143,7 @@ def test_a_judge_that_never_answered_binds_nobody(run: Run, tmp_path: Path) -> N
 
 
 def test_a_report_of_a_row_without_a_scored_item(run: Run, tmp_path: Path) -> None:
-    run("generate", "--model", "tiny-sd15", "--bench", "shapes", "--limit", 1, "--out", "one")
+    run(*TINY, "shapes", "--limit", 1, "--out", "one")
     run("score", "one", "--judge", "tiny-mplug", "--partial")
     ended = run("report", "one", "--out", "rep", "--figures", "figs")
     assert ended.code == 0, ended.err

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dpgbench.backends.models import MODELS
 from tests.conftest import Run, row, write_csv
 
-TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu")
+TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ def images(run_folder: Path) -> dict[str, bytes]:
 def test_a_run_and_its_files(run: Run, tmp_path: Path, bench: Path) -> None:
     ended = run(*TINY, "--bench", bench, "--out", "r", "--seed", 7)
     assert ended.code == 0, ended.err
-    assert "untrained: scores mean nothing" in ended.err
+    note = "model tiny-ella-sd15 knows the world of shapes alone: here scores mean nothing"
+    assert f"note: {note}" in ended.err
     assert sorted(images(tmp_path / "r")) == ["item_0.png", "item_1.png", "item_2.png"]
     with Image.open(tmp_path / "r/images/item_0.png") as image:
         assert image.size == (128, 128)
-        assert "untrained: scores mean nothing" in image.text["Comment"]
     records = [json.loads(line) for line in (tmp_path / "r/images.jsonl").open()]
     assert [record["item_id"] for record in records] == ["item_0", "item_1", "item_2"]
     assert records[0]["seeds"] == [7, 8, 9, 10]
@@ -46,19 +47,22 @@ def test_a_run_and_its_files(run: Run, tmp_path: Path, bench: Path) -> None:
     assert records[0]["seconds"] > 0
     manifest = json.loads((tmp_path / "r/manifest.json").read_text())
     spec = manifest["identity"]["generation"]
-    assert (spec["steps"], spec["guidance_scale"], spec["width_px"]) == (4, 10.0, 64)
+    guidance = MODELS["tiny-ella-sd15"].defaults["guidance_scale"]
+    assert (spec["steps"], spec["guidance_scale"], spec["width_px"]) == (2, guidance, 64)
     assert spec["scheduler"] == "DPMSolverMultistepScheduler"
     assert spec["scheduler_config"]["beta_schedule"] == "scaled_linear"
+    assert spec["scheduler_config"]["prediction_type"] == "v_prediction"
     assert spec["seed_rule"] == "per-tile"
     assert manifest["completed"]
-    assert manifest["notes"] == ["model tiny-ella-sd15 is untrained: scores mean nothing"]
+    assert manifest["notes"] == [note]
     assert manifest["environment"]["packages"]["torch"]
 
 
 def test_clip_baseline_counts_the_prompts_that_it_cuts(
     run: Run, tmp_path: Path, bench: Path
 ) -> None:
-    ended = run("generate", "--model", "tiny-sd15", "--bench", bench, "--out", "r")
+    words = ("--model", "tiny-sd15", "--steps", 2, "--bench", bench)
+    ended = run("generate", *words, "--out", "r")
     assert ended.code == 0, ended.err
     cut = json.loads((tmp_path / "r/manifest.json").read_text())["generation"]["truncation"]
     assert cut == {"limit": 77, "truncated": 1, "prompts": 3, "items": ["item_1"]}
@@ -71,7 +75,7 @@ def test_clip_baseline_counts_the_prompts_that_it_cuts(
 def test_the_pair_differs_in_its_text_encoder_alone(run: Run, tmp_path: Path, bench: Path) -> None:
     specs = []
     for model in ("tiny-sd15", "tiny-ella-sd15"):
-        run("generate", "--model", model, "--bench", bench, "--out", model)
+        run("generate", "--model", model, "--steps", 2, "--bench", bench, "--out", model)
         manifest = json.loads((tmp_path / model / "manifest.json").read_text())
         specs.append(manifest["identity"]["generation"])
         specs[-1].pop("model")
@@ -137,7 +141,7 @@ def test_resume_with_other_settings_lists_each_difference(
     ended = run(*TINY, "--bench", bench, "--out", "r", "--steps", 9, "--seed", 3)
     assert ended.code == 5
     assert "generation.base_seed: 0 -> 3" in ended.error
-    assert "generation.steps: 4 -> 9" in ended.error
+    assert "generation.steps: 2 -> 9" in ended.error
     assert images(tmp_path / "r") == before
     changed = write_csv(tmp_path / "bench.csv", [row("item_0", 1, text="Something else.")])
     assert "prompts_sha256" in run(*TINY, "--bench", changed, "--out", "r").error
@@ -235,20 +239,8 @@ def test_a_pipeline_in_a_folder(run: Run, tmp_path: Path, bench: Path) -> None:
     assert (spec["width_px"], spec["steps"], spec["guidance_scale"]) == (64, 2, 7.5)
     assert spec["scheduler"] == "DDIMScheduler"
     assert manifest["identity"]["weights"]["base"]
-    ended = run(
-        "generate",
-        "--model",
-        "sd15",
-        "--weights",
-        "base=pipe",
-        *words,
-        "--out",
-        "sd",
-        "--width",
-        64,
-        "--height",
-        64,
-    )
+    words = ("--model", "sd15", "--weights", "base=pipe", *words, "--width", 64, "--height", 64)
+    ended = run("generate", *words, "--out", "sd")
     assert ended.code == 0, ended.err
     with Image.open(tmp_path / "sd/images/item_0.png") as image:
         assert image.size == (128, 128)

@@ -18,6 +18,7 @@ from dpgbench.mplug import write_tiny_checkpoint
 from tests.conftest import Run, row, write_csv
 
 JUDGE = ("--judge", "tiny-mplug", "--device", "cpu")
+GENERATE = ("generate", "--model", "tiny-sd15", "--steps", 2, "--bench")
 
 
 def noise(seed: int, size: tuple[int, int] = (64, 64)) -> Image.Image:
@@ -56,13 +57,13 @@ def test_other_peoples_images(run: Run, tmp_path: Path, bench: Path, folder: Pat
     assert [result["rule"] for result in results] == ["ella-reference", "corrected-v1"]
     assert results[1]["judge"] == "tiny-mplug"
     assert results[1]["model"] == "pictures"
-    assert results[1]["notes"] == ["judge tiny-mplug is untrained: scores mean nothing"]
+    assert "tiny-mplug knows the world of shapes alone" in results[1]["notes"][0]
     given = answers(tmp_path / "r")
     assert len(given) == 5 * 4 * 3
     assert given[0].keys() >= {"item_id", "tile", "qid", "answer", "p_yes"}
     assert {answer["tile"] for answer in given} == {0, 1, 2, 3}
     manifest = json.loads((tmp_path / "r/manifest.json").read_text())
-    assert len(manifest["judges"]["tiny-mplug"]["weights"]["pytorch_model.bin"]) == 64
+    assert len(manifest["judges"]["tiny-mplug"]["weights"]["model.safetensors"]) == 64
     # again: nothing is asked twice, and the result is the same
     again = run(*words, "--out", "r", "--json")
     assert json.loads(again.out)["results"] == results
@@ -132,7 +133,7 @@ def test_no_images_at_all(run: Run, tmp_path: Path, bench: Path) -> None:
 
 
 def test_newest_run_is_the_default(run: Run, tmp_path: Path, bench: Path) -> None:
-    run("generate", "--model", "tiny-sd15", "--bench", bench, "--num-images", 1)
+    run(*GENERATE, bench, "--num-images", 1)
     ended = run("score", *JUDGE, "--json")
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["results"][0]["model"] == "tiny-sd15"
@@ -141,7 +142,7 @@ def test_newest_run_is_the_default(run: Run, tmp_path: Path, bench: Path) -> Non
 def test_a_limited_run_is_scored_for_what_it_set_out_to_do(
     run: Run, tmp_path: Path, bench: Path
 ) -> None:
-    run("generate", "--model", "tiny-sd15", "--bench", bench, "--limit", 2, "--out", "r")
+    run(*GENERATE, bench, "--limit", 2, "--out", "r")
     ended = run("score", "r", *JUDGE, "--json")
     result = json.loads(ended.out)["results"][1]
     assert ended.code == 0
@@ -159,7 +160,7 @@ def test_prompts_without_graphs_cannot_be_scored(run: Run, tmp_path: Path, folde
     prompts.mkdir(parents=True)
     for n in range(5):
         (prompts / f"it{n}.txt").write_text("a prompt")
-    ended = run("generate", "--model", "tiny-sd15", "--bench", "bare", "--limit", 1, "--out", "r")
+    ended = run(*GENERATE, "bare", "--limit", 1, "--out", "r")
     assert ended.code == 0, ended.err
     ended = run("score", folder, "--bench", tmp_path / "bare", *JUDGE)
     assert ended.code == 4
@@ -173,7 +174,7 @@ def test_mplug_from_a_folder_in_modelscopes_layout(
     words = ("score", folder, "--bench", bench, "--judge", "mplug", "--device", "cpu")
     ended = run(*words, "--weights", "judge=judge", "--out", "r")
     assert ended.code == 0, ended.err
-    run("score", folder, "--bench", bench, *JUDGE, "--out", "tiny")
+    run("score", folder, "--bench", bench, *JUDGE, "--weights", "judge=judge", "--out", "tiny")
     given = answers(tmp_path / "r", "mplug")
     assert given == answers(tmp_path / "tiny")
     # another judge of the same name may not add to these answers

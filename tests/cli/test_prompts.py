@@ -79,8 +79,8 @@ def test_pull_real_prompts_then_generate_but_not_score(
     stats = json.loads(run("prompts", "stats", "dpg", "--json").out)
     assert stats["items"] == 1065
     assert stats["words"]["mean"] == pytest.approx(67.1, abs=0.05)
-    words = ("--model", "tiny-ella-sd15", "--bench", "dpg", "--limit", 2, "--out", "r")
-    assert run("generate", *words).code == 0
+    words = ("--model", "tiny-ella-sd15", "--bench", "dpg", "--limit", 2, "--steps", 2)
+    assert run("generate", *words, "--out", "r").code == 0
     ended = run("score", "r", "--judge", "tiny-mplug")
     assert ended.code == 4
     assert "dpg_bench.csv is missing" in ended.error

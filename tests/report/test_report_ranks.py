@@ -71,8 +71,8 @@ def test_the_finding_says_who_leads_and_whether_it_is_settled(dpg: RunMaker) -> 
     assert found.how_much.endswith("on these items the two cannot be told apart.")
 
 
-def test_nothing_is_found_about_the_untrained(dpg: RunMaker) -> None:
-    notes = ["model x is untrained: scores mean nothing"]
+def test_nothing_is_found_where_scores_mean_nothing(dpg: RunMaker) -> None:
+    notes = ["model x knows the world of shapes alone: here scores mean nothing"]
     runs = [dpg.make("good", skill=0.9), dpg.make("noise", skill=0.3, notes=notes)]
     assert finding(group_records(load_records(runs))[-1]) is None
 

@@ -122,15 +122,11 @@ def test_a_run_where_nothing_was_answered_is_shown_without_a_rank(dpg: RunMaker)
 def test_notes_and_warnings_reach_the_row(dpg: RunMaker) -> None:
     run = dpg.make(
         "cut",
-        judge_record={"untrained": True},
         notes=["model cut is untrained: scores mean nothing"],
         generation={"truncation": {"limit": 77, "truncated": 12, "prompts": 30}},
     )
     row = load_rows([run])[-1]
-    assert row.notes == (
-        "model cut is untrained: scores mean nothing",
-        "judge fake is untrained: scores mean nothing",
-    )
+    assert row.notes == ("model cut is untrained: scores mean nothing",)
     assert "the text encoder cut 12 of 30 prompts at 77 tokens" in row.warnings
 
 

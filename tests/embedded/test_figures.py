@@ -1,0 +1,147 @@
+"""The scripts for the figures of the embedded models, on small runs whose scores are known."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from dpgbench.store.rundir import RunDir
+from tests.conftest import Run
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "embedded"
+JUDGE = "tests.embedded.own_classes:Detector"
+NUM_ITEMS = 10
+
+Script = Callable[[Sequence[str]], int]
+
+
+@pytest.fixture(scope="module")
+def shuffle() -> Script:
+    return runpy.run_path(str(SCRIPTS / "shuffle.py"))["main"]
+
+
+@pytest.fixture(scope="module")
+def figures() -> Script:
+    return runpy.run_path(str(SCRIPTS / "figures.py"))["main"]
+
+
+@pytest.fixture
+def drawn(run: Run) -> list[str]:
+    """Two runs: one draws everything right, one but a part of what long prompts ask for."""
+    names = ["oracle", "forgetful"]
+    for name in names:
+        model = f"tests.embedded.own_classes:{name.capitalize()}"
+        words = ("--bench", "shapes", "--limit", NUM_ITEMS, "--num-images", 1, "--out", name)
+        ended = run("generate", "--model", model, *words)
+        assert ended.code == 0, ended.err
+    return names
+
+
+@pytest.fixture
+def scored(run: Run, drawn: list[str], shuffle: Script) -> list[str]:
+    """The two runs and their controls, scored."""
+    controls = [f"{name}_control" for name in drawn]
+    for name, control in zip(drawn, controls, strict=True):
+        assert shuffle([name, control]) == 0
+    for name in drawn + controls:
+        ended = run("score", name, "--judge", JUDGE)
+        assert ended.code == 0, ended.err
+    return drawn + controls
+
+
+def options(runs: Sequence[str]) -> list[str]:
+    roles = ("--ella", "--clip", "--ella-control", "--clip-control")
+    return [word for pair in zip(roles, runs, strict=True) for word in pair]
+
+
+def test_figures_are_those_of_the_runs(
+    scored: list[str], figures: Script, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for rule in ("ella-reference", "corrected-v1"):
+        check_figures(scored, figures, rule, capfd)
+
+
+def check_figures(
+    scored: list[str], figures: Script, rule: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*options(scored), "--judge", JUDGE, "--rule", rule, "--out", "made"]
+    capfd.readouterr()
+    assert figures(words) == 0
+    text = Path("made/figures.md").read_text()
+    assert capfd.readouterr().out == text
+    found = json.loads(Path("made/figures.json").read_text())
+    every, cut, whole = (found["parts"][name] for name in ("all", "cut", "whole"))
+    for name, role in zip(scored, every["scores"], strict=True):
+        stored = json.loads(RunDir(Path(name)).scores(JUDGE, rule).read_text())
+        assert every["scores"][role]["score"] == pytest.approx(stored["overall"])
+        assert every["scores"][role]["interval"] == pytest.approx(stored["interval"])
+        assert f"{stored['overall']:.1f}" in text
+    assert every["items"] == cut["items"] + whole["items"] == stored["items_scored"]
+    assert every["scores"]["ella"]["score"] == whole["scores"]["clip"]["score"] == 100
+    assert cut["scores"]["clip"]["score"] < 60
+    assert every["scores"]["ella_control"]["score"] < 60
+    assert whole["differences"]["ella - clip"]["points"] == 0
+    assert cut["differences"]["ella - clip"]["told_apart"]
+    gap = found["gap_cut_less_gap_whole"]
+    assert gap["points"] == pytest.approx(cut["differences"]["ella - clip"]["points"])
+    assert gap["told_apart"]
+    assert f"{gap['points']:.1f}" in text
+    assert (found["token_limit"], found["rule"], found["judge"]) == (77, rule, JUDGE)
+    before = Path("made/figures.json").read_bytes()
+    assert figures(words) == 0
+    assert Path("made/figures.json").read_bytes() == before
+
+
+def test_a_control_holds_the_pictures_of_other_prompts(
+    run: Run, drawn: list[str], shuffle: Script
+) -> None:
+    assert shuffle(["forgetful", "control"]) == 0
+    one, other = RunDir(Path("forgetful")), RunDir(Path("control"))
+    givers = {item: record["drawn_for"] for item, record in other.image_records().items()}
+    assert givers.keys() == set(givers.values()) == one.image_records().keys()
+    for item, giver in givers.items():
+        assert item != giver
+        assert other.image(item).read_bytes() == one.image(giver).read_bytes()
+        assert other.image_records()[item]["sha256"] == one.image_records()[giver]["sha256"]
+    manifests = [json.loads(found.manifest.read_text()) for found in (one, other)]
+    assert manifests[0]["identity_hash"] != manifests[1]["identity_hash"]
+    assert manifests[1]["model"] == f"{manifests[0]['model']} (shuffled)"
+    assert "for another prompt" in manifests[1]["notes"][-1]
+    assert "truncation" in manifests[0]["generation"]
+    assert "truncation" not in manifests[1]["generation"]
+    assert not manifests[1]["judges"]
+    again = run("generate", "--model", "tests.embedded.own_classes:Forgetful", "--out", "control")
+    assert again.code != 0  # the pictures of a control are not drawn over
+    assert shuffle(["forgetful", "same"]) == shuffle(["forgetful", "seed", "--seed", "1"]) == 0
+    same, seed = (RunDir(Path(name)).image_records() for name in ("same", "seed"))
+    assert same == other.image_records() != seed
+
+
+def test_what_cannot_be_shuffled_is_refused(
+    run: Run, drawn: list[str], shuffle: Script, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert shuffle(["oracle", "forgetful"]) == 2
+    assert "exists" in capfd.readouterr().err
+    assert shuffle(["nowhere", "new"]) == 3
+    RunDir(Path("oracle")).image("few_003").write_bytes(b"torn")
+    assert shuffle(["oracle", "new"]) == 3
+    assert "few_003" in capfd.readouterr().err
+    assert not Path("new").exists()
+
+
+def test_figures_need_scores_the_same_items_and_a_limit_of_tokens(
+    run: Run, scored: list[str], figures: Script, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*options(scored), "--judge", JUDGE]
+    assert figures([*options(scored), "--judge", "tiny-mplug"]) == 3  # was not asked
+    swapped = [scored[1], scored[0], *scored[2:]]
+    capfd.readouterr()
+    assert figures([*options(swapped), "--judge", JUDGE]) == 3
+    assert "tells no limit of tokens" in capfd.readouterr().err
+    assert run("score", scored[3], "--judge", JUDGE, "--limit", 5).code == 0
+    assert figures(words) == 3
+    assert "other items" in capfd.readouterr().err
