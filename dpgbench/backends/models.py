@@ -96,7 +96,7 @@ MODELS: dict[str, ModelEntry] = {
             ),
             benchmark="shapes",
             world="shapes",
-            options={"text_length": "fixed", "with_clip": False},
+            options={"text_length": "fixed", "with_clip": False},  # as its connector was trained
         ),
         ModelEntry(
             "tiny-sd15",
