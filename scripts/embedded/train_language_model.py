@@ -57,7 +57,7 @@ def build(tokenizer: T5Tokenizer) -> T5ForConditionalGeneration:
 
 def main() -> None:
     """Run from the command line."""
-    args = parser(__doc__, steps=4000, batch=64, rate=2e-3).parse_args()
+    args = parser(__doc__, steps=3500, batch=48, rate=1.5e-3).parse_args()
     torch.manual_seed(args.seed)
     pool = read_pool(args.work / "pool", pictures=False)
     tokenizer = t5_tokenizer(text for texts in pool.texts for text in texts)

@@ -56,7 +56,7 @@ def build(width: int) -> UNet2DConditionModel:
 
 def main() -> None:
     """Run from the command line."""
-    args = parser(__doc__, steps=4000, batch=128, rate=1e-3).parse_args()
+    args = parser(__doc__, steps=3600, batch=64, rate=1e-3).parse_args()
     torch.manual_seed(args.seed)
     out = args.work / "out" / "sd15"
     pool = read_pool(args.work / "pool")

@@ -28,7 +28,7 @@ ERROR_WEIGHT = 10.0
 
 def main() -> None:
     """Run from the command line."""
-    args = parser(__doc__, steps=1500, batch=64, rate=7e-4).parse_args()
+    args = parser(__doc__, steps=500, batch=64, rate=7e-4).parse_args()
     torch.manual_seed(args.seed)
     out = args.work / "out" / "sd15"
     pool = read_pool(args.work / "pool")

@@ -39,8 +39,8 @@ class Told(nn.Module):
 
 def main() -> None:
     """Run from the command line."""
-    flags = parser(__doc__, steps=2500, batch=64, rate=1e-3)
-    flags.add_argument("--shards", type=int, default=3, help="shards of the pool to train on")
+    flags = parser(__doc__, steps=2050, batch=64, rate=1e-3)
+    flags.add_argument("--shards", type=int, default=2, help="shards of the pool to train on")
     args = flags.parse_args()
     work = args.work
     pool = read_pool(work / "pool", args.shards)
