@@ -16,7 +16,7 @@ import pytest
 from dpgbench.store.benchmarks import COLUMNS
 
 # The same examples each time: what a change breaks, it breaks for everyone.
-hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

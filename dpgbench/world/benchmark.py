@@ -16,8 +16,8 @@ from dpgbench.world.scene import KINDS, Kind, Scene
 
 NUM_ITEMS: Final[dict[Kind, int]] = {"few": 70, "many": 70, "nested": 60}
 SEED: Final = 2024
-NUM_WORDINGS: Final = 8
-"""Every other item has the shortest of so many captions, so that prompts of all lengths occur."""
+NUM_WORDINGS: Final = 12
+"""An item has the shortest of so many captions, the next one the longest, and so on in turn."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,6 @@ def _items_of(kind: Kind) -> Iterator[Item]:
         if len(scenes) == NUM_ITEMS[kind]:
             break
     for number, scene in enumerate(scenes):
-        wordings = [caption(scene, seed) for seed in range(NUM_WORDINGS if number % 2 else 1)]
-        prompt = min(wordings, key=lambda text: len(text.split()))
+        wordings = [caption(scene, seed) for seed in range(NUM_WORDINGS)]
+        prompt = sorted(wordings, key=lambda text: len(text.split()))[0 if number % 2 else -1]
         yield Item(f"{kind}_{number:03d}", scene, prompt, questions(scene))

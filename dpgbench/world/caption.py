@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from dpgbench.world import phrases
 from dpgbench.world.asking import directions, located
@@ -44,6 +44,13 @@ class Telling:
     told: frozenset[Fact]
 
 
+class _Sentence(NamedTuple):
+    """A sentence, and the things that it introduces or is about."""
+
+    text: str
+    refs: tuple[Ref, ...] = ()
+
+
 def caption(scene: Scene, seed: int = 0) -> str:
     """A dense prompt for the scene, 40 to 110 words; other seeds give other wordings."""
     return tell(scene, seed).text
@@ -73,16 +80,34 @@ def tell(scene: Scene, seed: int = 0) -> Telling:
 
 
 def _text(story: Story) -> str:
-    """One attempt: the picture, the things, what is left to say, and some more."""
-    sentences = [*_opening(story), *_joined(story, introductions(story))]
-    untold = sorted(story.untold(), key=lambda fact: not refs_of(fact))  # the picture comes last
-    sentences += [story.say(fact) for fact in untold]
+    """One attempt: the picture, then the things, each followed by what is left to say of it."""
+    opening = _opening(story)
+    body = _joined(story, introductions(story))
+    said = [_Sentence(story.say(fact), refs_of(fact)) for fact in story.untold()]
     target = FEWEST_WORDS if story.is_terse else story.dice.between(LOW_TARGET, HIGH_TARGET)
+    words = sum(len(text.split()) for text in (*opening, *(s.text for s in (*body, *said))))
     for sentence in _more(story):
-        if len(" ".join(sentences).split()) >= target:
+        if words >= target:
             break
-        sentences.append(sentence)
-    return " ".join(sentences)
+        said.append(sentence)
+        words += len(sentence.text.split())
+    return " ".join([*opening, *_placed(body, said)])
+
+
+def _placed(body: list[_Sentence], said: list[_Sentence]) -> list[str]:
+    """What is about no single thing, then the introductions, after each what can be said by then.
+
+    So what matters is told throughout a caption: who reads only its beginning misses things.
+    """
+    texts = [sentence.text for sentence in said if not sentence.refs]
+    unknown = {ref for sentence in body for ref in sentence.refs}
+    about = [sentence for sentence in said if sentence.refs]
+    for sentence in body:
+        texts.append(sentence.text)
+        unknown -= set(sentence.refs)
+        texts += [s.text for s in about if unknown.isdisjoint(s.refs)]
+        about = [s for s in about if not unknown.isdisjoint(s.refs)]
+    return texts
 
 
 def _opening(story: Story) -> list[str]:
@@ -115,49 +140,52 @@ def _shapes(story: Story) -> str:
     return f"{'several' if total.number > 3 else 'a few'} {adjective}shapes"
 
 
-def _joined(story: Story, clauses: list[Clause]) -> list[str]:
+def _joined(story: Story, clauses: list[Clause]) -> list[_Sentence]:
     """The clauses as sentences, some plain neighbours in one."""
-    sentences: list[str] = []
+    sentences: list[_Sentence] = []
     beginnings = story.dice.shuffled(phrases.LISTINGS) * 2
     for has_verb, run in groupby(clauses, key=lambda clause: clause.has_verb):
-        left = [clause.text for clause in run]
+        left = list(run)
         while left:
-            sentence = _linked(story, left) if has_verb else _listing(story, left, beginnings)
-            sentences.append(f"{phrases.capitalized(sentence)}.")
+            number = _number_linked(story, left) if has_verb else _number_listed(story)
+            now, left = left[:number], left[number:]
+            texts = [clause.text for clause in now]
+            if has_verb:
+                text = f", {story.dice.pick(('while', 'and'))} ".join(texts)
+            else:
+                text = f"{beginnings.pop()} {listed(texts)}"
+            refs = tuple(ref for clause in now for ref in clause.refs)
+            sentences.append(_Sentence(f"{phrases.capitalized(text)}.", refs))
     return sentences
 
 
-def _linked(story: Story, left: list[str]) -> str:
-    """The first clause, taken off, with the next one where they go together."""
-    clause = left.pop(0)
-    if left and "," not in clause + left[0] and story.dice.chance(JOIN_CHANCE):
-        clause = f"{clause}, {story.dice.pick(('while', 'and'))} {left.pop(0)}"
-    return clause
+def _number_linked(story: Story, left: list[Clause]) -> int:
+    """How many of the next clauses make a sentence: two where they go together, or one."""
+    pair = [clause.text for clause in left[:2]]
+    goes = len(pair) == 2 and "," not in "".join(pair) and story.dice.chance(JOIN_CHANCE)
+    return 2 if goes else 1
 
 
-def _listing(story: Story, left: list[str], beginnings: list[str]) -> str:
-    """The first few things, taken off, in one list after the next beginning."""
-    number = story.dice.between(2, MOST_LISTED)
-    listing = f"{beginnings.pop()} {listed(left[:number])}"
-    del left[:number]
-    return listing
+def _number_listed(story: Story) -> int:
+    """How many of the next things go into one list, if there are so many."""
+    return story.dice.between(2, MOST_LISTED)
 
 
-def _more(story: Story) -> Iterator[str]:
+def _more(story: Story) -> Iterator[_Sentence]:
     """Sentences that are true and that nothing asks for."""
     scene, dice = story.scene, story.dice
     if InStyle(scene.style) not in story.told:
-        yield story.say(InStyle(scene.style))
+        yield _Sentence(story.say(InStyle(scene.style)))
     placed = {ref for fact in story.told for ref in refs_of(fact)[:1] if fact in located(scene)}
     more = [fact for fact in located(scene) if refs_of(fact)[0] not in placed]
     more += dice.some([fact for fact in _unsaid(story) if fact not in story.told], MOST_MORE_LOOKS)
     more += dice.some(directions(scene), MOST_MORE_RELATIONS)
     for fact in dice.shuffled(more):
         if fact not in story.told and not story.relates(fact):
-            yield story.say(fact)
+            yield _Sentence(story.say(fact), refs_of(fact))
     if not scene.nested_cells:
-        yield dice.pick(phrases.APART)
-    yield dice.pick(phrases.CLOSINGS)
+        yield _Sentence(dice.pick(phrases.APART))
+    yield _Sentence(dice.pick(phrases.CLOSINGS), tuple(e.ref for e in entities(scene)))
 
 
 def _unsaid(story: Story) -> list[Fact]:

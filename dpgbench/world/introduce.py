@@ -39,6 +39,8 @@ class Clause:
     """A clause, or only a thing with its place (`a red circle in the center`)."""
 
     text: str
+    refs: tuple[Ref, ...]
+    """What it introduces."""
     has_verb: bool = True
 
 
@@ -71,9 +73,9 @@ def _held(story: Story) -> dict[Ref, Entity]:
 def _introduce(story: Story, entity: Entity) -> Clause:
     thing = _describe(story, entity)
     if len(entity.things) > 1:
-        clause = Clause(f"{thing} {_group_places(story, entity)}")
+        clause = Clause(f"{thing} {_group_places(story, entity)}", (entity.ref,))
     else:
-        clause = _clause(story, thing, _place(story, entity))
+        clause = _clause(story, thing, _place(story, entity), entity.ref)
     story.known[entity.ref] = entity
     return clause
 
@@ -89,12 +91,12 @@ def _introduce_pair(story: Story, outer: Entity, inner: Entity) -> list[Clause]:
     verb = story.dice.pick(phrases.VERBS)
     if form == 0:
         thing = f"{one} with {other} inside it"
-        return [_clause(story, thing, place)]
+        return [_clause(story, thing, place, outer.ref, inner.ref)]
     if form == 1:
-        return [Clause(f"{other} {verb} inside {one} {place}")]
+        return [Clause(f"{other} {verb} inside {one} {place}", (outer.ref, inner.ref))]
     inverted = story.dice.pick(phrases.INVERTED_VERBS)
-    inside = Clause(f"inside {story.the(outer.ref)} {inverted} {other}")
-    return [_clause(story, one, place), inside]
+    inside = Clause(f"inside {story.the(outer.ref)} {inverted} {other}", (inner.ref,))
+    return [_clause(story, one, place, outer.ref), inside]
 
 
 def _describe(story: Story, entity: Entity, light: bool = False) -> str:
@@ -114,16 +116,16 @@ def _describe(story: Story, entity: Entity, light: bool = False) -> str:
     return description(entity, story.dice, told, light or story.is_terse)
 
 
-def _clause(story: Story, thing: str, place: str) -> Clause:
+def _clause(story: Story, thing: str, place: str, *refs: Ref) -> Clause:
     """`a red circle sits in the center`, or with the place first, or without a verb."""
     if story.is_terse:
-        return Clause(f"{thing} {place}", has_verb=False)
+        return Clause(f"{thing} {place}", refs, has_verb=False)
     form = story.dice.below(6)
     if form < 3:
-        return Clause(f"{thing} {story.dice.pick(phrases.VERBS)} {place}")
+        return Clause(f"{thing} {story.dice.pick(phrases.VERBS)} {place}", refs)
     if form < 5:
-        return Clause(f"{place} {story.dice.pick(phrases.INVERTED_VERBS)} {thing}")
-    return Clause(f"there is {thing} {place}")
+        return Clause(f"{place} {story.dice.pick(phrases.INVERTED_VERBS)} {thing}", refs)
+    return Clause(f"there is {thing} {place}", refs)
 
 
 def _place(story: Story, entity: Entity) -> str:

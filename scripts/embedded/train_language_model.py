@@ -1,126 +1,105 @@
-"""Train the language model of the embedded ELLA: a small T5, on the captions' text alone.
+"""Train the language model of the embedded ELLA: a small T5 encoder, on the captions' text alone.
 
     python scripts/embedded/train_language_model.py --work WORK
 
-Two wordings of one scene make a pair: the encoder reads the one, with some words hidden, and the
-decoder (thrown away afterwards) writes the other, where words that tell something of the scene
-count most: another dense caption, or a terse one that lists the picture's places. No picture is
-seen. Writes the encoder and its tokenizer to `WORK/out/ella/text_encoder`.
+It reads a dense caption, some of its words hidden, and learns two things by heads that are thrown
+away afterwards: to restore the hidden words, and to fill in a form, what is told of each place, of
+the ground and the style. No picture is seen. Writes the encoder and its tokenizer to
+`WORK/out/ella/text_encoder`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from pool import listing, read_pool
-from torch import Tensor
+from pool import read_pool
+from torch import Tensor, nn
 from torch.nn import functional as F
+from train_clip import SceneReader, accuracy, label_losses
 from training import Trainer, chunks, parser
-from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration, T5Tokenizer
+from transformers import T5Config, T5EncoderModel, T5Tokenizer
 from words import t5_tokenizer
 
-from dpgbench.world.scene import COLORS, FILLS, GROUNDS, SHAPES, SIZES, STYLES
-
-HIDDEN_CHANCE = 0.1
-LISTING_CHANCE = 0.75
-"""How often the list of places is written, not another dense caption."""
+WIDTH = 128
+LAYERS = 4
+HEADS = 4
+HIDDEN = "<unk>"
+HIDDEN_CHANCE = 0.08
 WINDOW = 8
 """A batch comes from so many batches' worth of texts of about one length: less padding."""
-HIDDEN = "<unk>"
-PLAIN_WEIGHT = 0.1
-"""Weight of words that tell nothing of a scene; those of `TELLING` have 1."""
-TELLING = {
-    *(word + end for word in (*SHAPES, *COLORS) for end in ("", "s", "es")),
-    *(*SIZES, *FILLS, *GROUNDS, *STYLES, "big", "little", "solid", "stripes", "bands"),
-    *("left", "right", "top", "bottom", "center", "middle", "upper", "lower", "above", "below"),
-    *("inside", "between", "nothing", "two", "three", "four", "five", "six", "row", "column"),
-}
+HELD_OUT = 500
 
 
-def build(tokenizer: T5Tokenizer) -> T5ForConditionalGeneration:
-    """The network, with random weights."""
-    return T5ForConditionalGeneration(
-        T5Config(
-            vocab_size=len(tokenizer),
-            d_model=128,
-            d_kv=32,
-            d_ff=384,
-            num_layers=4,
-            num_decoder_layers=1,
-            num_heads=4,
-            dropout_rate=0.0,
-            decoder_start_token_id=tokenizer.pad_token_id,
-            attn_implementation="eager",
+class LanguageModel(nn.Module):
+    """The encoder with its two heads; hidden words are restored by its own embeddings."""
+
+    def __init__(self, tokenizer: T5Tokenizer) -> None:
+        super().__init__()
+        self.encoder = T5EncoderModel(
+            T5Config(
+                vocab_size=len(tokenizer),
+                d_model=WIDTH,
+                d_kv=WIDTH // HEADS,
+                d_ff=3 * WIDTH,
+                num_layers=LAYERS,
+                num_heads=HEADS,
+                dropout_rate=0.0,
+                decoder_start_token_id=tokenizer.pad_token_id,
+                attn_implementation="eager",
+            )
         )
-    )
+        self.reader = SceneReader(WIDTH)
+        self.gain = nn.Parameter(torch.tensor(WIDTH**-0.5))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Features `[B, T, WIDTH]` of token ids `[B, T]`, padded with 0."""
+        features: Tensor = self.encoder(
+            input_ids=ids, attention_mask=(ids > 0).long()
+        ).last_hidden_state
+        return features
+
+    def words(self, features: Tensor) -> Tensor:
+        """Logits of the words at places `[N, WIDTH]`."""
+        return features @ self.encoder.shared.weight.T * self.gain
 
 
 def main() -> None:
     """Run from the command line."""
-    args = parser(__doc__, steps=3500, batch=48, rate=1.5e-3).parse_args()
+    args = parser(__doc__, steps=6000, batch=64, rate=1e-3).parse_args()
     torch.manual_seed(args.seed)
     pool = read_pool(args.work / "pool", pictures=False)
     tokenizer = t5_tokenizer(text for texts in pool.texts for text in texts)
     tokenizer.save_pretrained(args.work / "out" / "ella" / "text_encoder")
     dense = [list(texts) for texts in zip(*pool.texts, strict=True)][1:]
-    columns = [_ids(tokenizer, texts) for texts in ([listing(one) for one in pool.labels], *dense)]
+    columns = [_ids(tokenizer, texts) for texts in dense]
+    labels = torch.from_numpy(pool.labels)
     hidden = tokenizer.convert_tokens_to_ids(HIDDEN)
-    weights = telling(tokenizer).to(args.device)
-    model = build(tokenizer).to(args.device)
+    model = LanguageModel(tokenizer).to(args.device)
     trainer = Trainer("language_model", model, args)
-
-    def pick(chosen: Tensor, column: Tensor) -> Tensor:
-        rows = [columns[c][i] for i, c in zip(chosen.tolist(), column.tolist(), strict=True)]
-        return _padded(rows).to(args.device)
-
-    lengths = np.array([[len(ids) for ids in column] for column in columns[1:]]).sum(0)
-    by_length = torch.from_numpy(lengths[:-500].argsort(kind="stable"))
+    lengths = np.array([[len(ids) for ids in column] for column in columns]).sum(0)
+    by_length = torch.from_numpy(lengths[:-HELD_OUT].argsort(kind="stable"))
 
     def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
         window = WINDOW * args.batch
         start = int(torch.randint(len(by_length) - window, (1,), generator=draws))
         chosen = by_length[start + torch.randperm(window, generator=draws)[: args.batch]]
-        turn = torch.randint(1, len(columns), (args.batch,), generator=draws)
-        listed = bool(torch.rand(1, generator=draws) < LISTING_CHANCE)
-        read = pick(chosen, turn)
-        written = pick(chosen, torch.zeros_like(turn) if listed else len(columns) - turn)
-        lost = torch.rand(read.shape, generator=draws).to(read.device) < HIDDEN_CHANCE
-        seen = torch.where(lost & (read > 1), hidden, read)
-        return {"words": word_loss(model, seen, read > 0, written, weights)}
+        turn = torch.randint(len(columns), (args.batch,), generator=draws)
+        rows = [columns[c][i] for i, c in zip(chosen.tolist(), turn.tolist(), strict=True)]
+        ids = _padded(rows).to(args.device)
+        lost = torch.rand(ids.shape, generator=draws).to(ids.device) < HIDDEN_CHANCE
+        lost &= ids > 1
+        features = model(ids.masked_fill(lost, hidden))
+        restored = F.cross_entropy(model.words(features[lost]).float(), ids[lost])
+        filled = label_losses(model.reader(features, ids == 0), labels[chosen].to(ids.device))
+        return {**filled, "words": restored / 4}
 
     trainer.run(loss_of)
     average = trainer.average.to("cpu").eval()
-    encoder = T5EncoderModel(average.encoder.config)
-    encoder.encoder.load_state_dict(average.encoder.state_dict(), strict=False)
-    encoder.shared.load_state_dict(average.shared.state_dict())
-    encoder.save_pretrained(args.work / "out" / "ella" / "text_encoder")
-    last = torch.arange(len(columns[0]) - 500, len(columns[0]))
+    average.encoder.save_pretrained(args.work / "out" / "ella" / "text_encoder")
     with torch.no_grad():
-        read, written = (pick(last, torch.full((500,), column)).cpu() for column in (1, 0))
-        loss = word_loss(average, read, read > 0, written, weights.cpu())
-    trainer.report(held_out_cross_entropy=round(float(loss), 4))
-
-
-def word_loss(
-    model: T5ForConditionalGeneration,
-    read: Tensor,
-    is_text: Tensor,
-    written: Tensor,
-    weights: Tensor,
-) -> Tensor:
-    """Cross-entropy of the words written `[B, T]` after reading `[B, S]`, weighted by word."""
-    labels = written.masked_fill(written == 0, -100)
-    logits = model(input_ids=read, attention_mask=is_text.long(), labels=labels).logits
-    return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), weights)
-
-
-def telling(tokenizer: T5Tokenizer) -> Tensor:
-    """The weight of each token."""
-    weights = torch.full((len(tokenizer),), PLAIN_WEIGHT)
-    for piece, number in tokenizer.get_vocab().items():
-        if piece.lstrip("▁").lower() in TELLING:
-            weights[number] = 1.0
-    return weights
+        ids = _padded(columns[0][-HELD_OUT:])
+        right = accuracy(average.reader(average(ids), ids == 0), labels[-HELD_OUT:])
+    trainer.report(right_labels_of_things=right)
 
 
 def _ids(tokenizer: T5Tokenizer, texts: list[str]) -> list[np.ndarray]:

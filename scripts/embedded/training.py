@@ -71,7 +71,8 @@ class Trainer(Generic[Network]):
         """Train up to the last step; `loss_of` draws a batch and gives the losses to add up."""
         began = time.perf_counter() - self.seconds
         seen: dict[str, float] = {}
-        bar = tqdm(range(self.step, self.args.steps), self.name, initial=self.step, mininterval=5)
+        steps = range(self.step, self.args.steps)
+        bar = tqdm(steps, self.name, self.args.steps, initial=self.step, mininterval=5)
         for step in bar:
             draws = torch.Generator().manual_seed(self.args.seed * 1_000_003 + step)
             # On a CPU, small heads are faster as plain products than in the fused kernel.

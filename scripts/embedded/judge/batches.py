@@ -29,8 +29,8 @@ class Plan:
     """The first part of the time, for labels alone, without questions."""
     label_batch: int = 64
     batch: int = 48
-    short_questions: int = 5
-    long_questions: int = 3
+    short_questions: int = 3
+    long_questions: int = 5
     """Asked about each picture of a batch; short ones have up to `SHORT_TOKENS` tokens."""
     rate: float = 1e-3
     rate_at_end: float = 0.01
