@@ -41,7 +41,7 @@ _TINY: Mapping[str, Any] = {
     "width_px": 64,
     "height_px": 64,
     "steps": 20,
-    "guidance_scale": 2.0,
+    "guidance_scale": 1.5,
     "scheduler_config": {
         **_SD15_NOISE,
         "prediction_type": "v_prediction",

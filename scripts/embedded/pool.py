@@ -48,31 +48,6 @@ def read_pool(folder: Path, num_shards: int | None = None, *, pictures: bool = T
     return Pool(np.concatenate(drawn), np.concatenate([s["labels"] for s in shards]), texts)
 
 
-PLACES = tuple(
-    f"{row} {column}".strip() if row or column else "center"
-    for row in ("top", "", "bottom")
-    for column in ("left", "", "right")
-)
-
-
-def listing(fields: npt.NDArray[np.int8]) -> str:
-    """A scene's caption as a list of places: `top left: small plain red heart; top: nothing; ...`.
-
-    Args:
-        fields: `[NUM_FIELDS]`, its labels.
-    """
-    parts = []
-    for place, things in zip(PLACES, fields[:-2].reshape(len(CELLS), 2, 4).tolist(), strict=True):
-        told = [_told(thing) for thing in things if thing[0]]
-        parts.append(f"{place}: {' with '.join(told) or 'nothing'}")
-    return "; ".join([*parts, f"background: {GROUNDS[fields[-2]]}, {STYLES[fields[-1]]}"])
-
-
-def _told(thing: list[int]) -> str:
-    shape, color, size, fill = (number - 1 for number in thing)
-    return f"{SIZES[size]} {FILLS[fill]} {COLORS[color]} {SHAPES[shape]}"
-
-
 def labels(scene: Scene) -> list[int]:
     """The labels of a scene; a cell's large thing is the outer one where two share it."""
     numbers: list[int] = []

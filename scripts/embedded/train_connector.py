@@ -63,8 +63,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     flags.add_argument("--work", type=Path, required=True, help="folder of all training files")
-    flags.add_argument("--shards", type=int, default=2, help="shards of the pool to train on")
-    flags.add_argument("--steps", type=int, default=750)
+    flags.add_argument("--shards", type=int, default=3, help="shards of the pool to train on")
+    flags.add_argument("--steps", type=int, default=3200)
     flags.add_argument("--batch", type=int, default=64)
     flags.add_argument("--rate", type=float, default=5e-4, help="learning rate")
     flags.add_argument("--save-every", type=int, default=500)

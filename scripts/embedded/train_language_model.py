@@ -60,12 +60,13 @@ class LanguageModel(nn.Module):
 
     def words(self, features: Tensor) -> Tensor:
         """Logits of the words at places `[N, WIDTH]`."""
-        return features @ self.encoder.shared.weight.T * self.gain
+        logits: Tensor = features @ self.encoder.shared.weight.T * self.gain
+        return logits
 
 
 def main() -> None:
     """Run from the command line."""
-    args = parser(__doc__, steps=6000, batch=64, rate=1e-3).parse_args()
+    args = parser(__doc__, steps=4600, batch=64, rate=1e-3).parse_args()
     torch.manual_seed(args.seed)
     pool = read_pool(args.work / "pool", pictures=False)
     tokenizer = t5_tokenizer(text for texts in pool.texts for text in texts)

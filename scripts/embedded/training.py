@@ -68,7 +68,10 @@ class Trainer(Generic[Network]):
             self._resume()
 
     def run(self, loss_of: Callable[[torch.Generator], dict[str, Tensor]]) -> None:
-        """Train up to the last step; `loss_of` draws a batch and gives the losses to add up."""
+        """Train up to the last step; `loss_of` draws a batch and gives the losses to add up.
+
+        What it gives may depend on `step`, the number of steps before this one.
+        """
         began = time.perf_counter() - self.seconds
         seen: dict[str, float] = {}
         steps = range(self.step, self.args.steps)

@@ -39,8 +39,8 @@ class Told(nn.Module):
 
 def main() -> None:
     """Run from the command line."""
-    flags = parser(__doc__, steps=2050, batch=64, rate=1e-3)
-    flags.add_argument("--shards", type=int, default=2, help="shards of the pool to train on")
+    flags = parser(__doc__, steps=900, batch=64, rate=1e-3)
+    flags.add_argument("--shards", type=int, default=3, help="shards of the pool to train on")
     args = flags.parse_args()
     work = args.work
     pool = read_pool(work / "pool", args.shards)
@@ -52,7 +52,7 @@ def main() -> None:
     features = TextFeatures(encoder, "fixed", "disk", work / "cache", encoder_identity(encoder))
     features.prepare(pairs, (0, 1), "text features")
     clip = Clip(CLIPTokenizer.from_pretrained(work / "out" / "sd15" / "tokenizer"))
-    clip.load_state_dict(torch.load(work / "clip_tuned.pt", weights_only=True)["average"])
+    clip.load_state_dict(torch.load(work / "clip.pt", weights_only=True)["average"])
     sizes = ConnectorConfig(**SIZES, width=clip.reader.queries.shape[1], input_dim=128)
     told = Told(new_connector(sizes, args.seed), clip.reader).to(args.device)
     trainer = Trainer("connector_warm", told, args)

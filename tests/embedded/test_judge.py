@@ -15,18 +15,9 @@ from tests.embedded.pictures import heldout_scenes
 SEED = 7
 SCENES_A_KIND = 70
 CATEGORIES = ("entity", "attribute", "relation", "global", "other")
-AIM_OVERALL = 0.97
-AIM_IN_A_CATEGORY = 0.95
-SHIPPED = {  # a little below what was measured of the weights in the package
-    "overall": 0.89,
-    "entity": 0.97,
-    "attribute": 0.94,
-    "relation": 0.70,
-    "global": 0.96,
-    "other": 0.86,
-}
-SHORT = "the shipped judge is short of its aim (dpgbench/embedded/CARD.md)"
-MOST_CALIBRATION_ERROR = 0.05
+LEAST_OVERALL = 0.97
+LEAST_IN_A_CATEGORY = 0.95
+MOST_CALIBRATION_ERROR = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -62,21 +53,13 @@ def test_it_says_yes_or_no(found: list[Reply]) -> None:
 
 
 def test_it_is_right_overall(found: list[Reply]) -> None:
-    assert share_right(found) >= SHIPPED["overall"], confusion(found)
+    assert share_right(found) >= LEAST_OVERALL, confusion(found)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_it_is_right_in_each_category(found: list[Reply], category: str) -> None:
     among = [reply for reply in found if reply.category == category]
-    assert share_right(among) >= SHIPPED[category], confusion(among)
-
-
-@pytest.mark.xfail(reason=SHORT)
-def test_it_reaches_its_aim(found: list[Reply]) -> None:
-    assert share_right(found) >= AIM_OVERALL, confusion(found)
-    for category in CATEGORIES:
-        among = [reply for reply in found if reply.category == category]
-        assert share_right(among) >= AIM_IN_A_CATEGORY, confusion(among)
+    assert share_right(among) >= LEAST_IN_A_CATEGORY, confusion(among)
 
 
 def test_its_probabilities_are_calibrated(found: list[Reply]) -> None:

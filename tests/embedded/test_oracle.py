@@ -28,10 +28,8 @@ ONLY_ITEMS = "few_001,few_030,many_005,many_041,nested_002,nested_050"
 LEAST_SCORE = 95
 EVERY = 4  # one in so many items is shown to the judge
 CHANGES_AN_ITEM = 3
-AIM_CHANGED_SEEN = 0.95
-LEAST_CHANGED_SEEN = 0.82  # a little below what was measured of the shipped weights
-LEAST_REST_KEPT = 0.97
-SHORT = "the shipped judge is short of its aim (dpgbench/embedded/CARD.md)"
+LEAST_CHANGED_SEEN = 0.95
+LEAST_REST_KEPT = 0.98
 
 
 class Changed(NamedTuple):
@@ -121,14 +119,6 @@ def test_the_judge_sees_one_change(asked: list[tuple[Changed, list[Reply]]]) -> 
     assert len(found) == len(asked) == 150
     share = sum(reply.said == "no" for reply in found) / len(found)
     assert share >= LEAST_CHANGED_SEEN, confusion(found)
-
-
-@pytest.mark.xfail(reason=SHORT)
-def test_the_judge_reaches_its_aim_for_one_change(
-    asked: list[tuple[Changed, list[Reply]]],
-) -> None:
-    found = [reply for change, said in asked for reply in said if reply.question == change.question]
-    assert sum(reply.said == "no" for reply in found) / len(found) >= AIM_CHANGED_SEEN
 
 
 def test_the_judge_keeps_what_was_not_changed(asked: list[tuple[Changed, list[Reply]]]) -> None:

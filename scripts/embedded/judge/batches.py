@@ -15,50 +15,22 @@ from judge.labels import STYLE_LABEL, UNKNOWN, cell_labels, picture_labels
 from judge.network import Questions
 from judge.questions import Asked
 
+LABEL_BATCH: Final = 64
 SHORT_TOKENS: Final = 10
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast is learned; the numbers that decide what comes out."""
-
-    minutes: float | None = None
-    """Of training time, all runs together; None: `steps` decides."""
-    steps: int = 10_000
-    label_part: float = 0.2
-    """The first part of the time, for labels alone, without questions."""
-    label_batch: int = 64
-    batch: int = 48
-    short_questions: int = 3
-    long_questions: int = 5
-    """Asked about each picture of a batch; short ones have up to `SHORT_TOKENS` tokens."""
-    rate: float = 1e-3
-    rate_at_end: float = 0.01
-    """As a part of `rate`; it falls along a cosine over the last `decay_part`."""
-    decay_part: float = 0.5
-    warmup_steps: int = 150
-    label_weight: float = 1.0
-    early_weight: float = 0.5
-    hint_weight: float = 4.0
-    whole_weight: float = 0.5
-    end_weight: float = 0.1
-    end_every: int = 8
-    """Steps between those that look at the token after the answer's first."""
-    weight_decay: float = 0.02
-    clip_norm: float = 1.0
-    average_part: float = 0.02
-    """Half-life of the averaged weights, as a part of the steps so far."""
-    redrawn_chance: float = 0.4
-    """How often a picture of which there is a redrawn one is that."""
-    seed: int = 0
-    save_every: int = 200
+SHORT_QUESTIONS: Final = 3
+LONG_QUESTIONS: Final = 5
+"""Asked about each picture of a batch; short ones have up to `SHORT_TOKENS` tokens."""
+NUMBERS_FIRST: Final = 0.12
+"""Questions for a number are hard, and chosen before others: their lots, 0 to 1, times this."""
+REDRAWN_CHANCE: Final = 0.4
+"""How often a picture of which there is a redrawn one is that."""
 
 
 class Data(NamedTuple):
     """Pictures [N, 64, 64, 3] and labels of a pool; questions to the first of them; the answers.
 
     `redrawn` holds what a generator's decoder made of the first pictures, `redrawn_plain` whether
-    their style is still to be seen.
+    their style is still to be seen. `number_words` are tokens.
     """
 
     picture: Tensor
@@ -68,6 +40,7 @@ class Data(NamedTuple):
     redrawn_plain: Tensor
     yes_no: tuple[int, int]
     meanings: Meanings
+    number_words: Tensor
 
 
 class Batch(NamedTuple):
@@ -81,29 +54,32 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Batches:
-    """Draws batches; the same generator state, the same batch."""
+    """Draws batches; the same generator state, the same batch.
+
+    A batch with questions has `num_pictures`, one without them `LABEL_BATCH`.
+    """
 
     data: Data
     degrader: Degrader
-    plan: Plan
-    device: torch.device
+    num_pictures: int
+    device: str
 
     def of_labels(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """What `TrainedJudge.labels_only` takes."""
-        chosen = torch.randint(len(self.data.picture), (self.plan.label_batch,), generator=rng)
+        chosen = torch.randint(len(self.data.picture), (LABEL_BATCH,), generator=rng)
         pixels, plain = self._pixels(chosen, rng)
         return self._labelled(chosen, pixels, plain)
 
     def of_questions(self, rng: torch.Generator) -> Batch:
         """A batch with questions."""
-        plan = self.plan
-        chosen = torch.randint(len(self.data.asked.token), (plan.batch,), generator=rng)
+        chosen = torch.randint(len(self.data.asked.token), (self.num_pictures,), generator=rng)
         pixels, plain = self._pixels(chosen, rng)
-        number_tokens = torch.from_numpy((self.data.asked.token[chosen.numpy()] != 0).sum(-1))
-        is_long = number_tokens > SHORT_TOKENS
+        token = torch.from_numpy(self.data.asked.token[chosen.numpy()])
+        is_long = (token != 0).sum(-1) > SHORT_TOKENS
         order = torch.rand(is_long.shape, generator=rng)
-        short = (order + is_long).argsort(1)[:, : plan.short_questions]
-        long = (order - is_long.int()).argsort(1)[:, : plan.long_questions]
+        order[torch.isin(token, self.data.number_words).any(-1) & ~is_long] *= NUMBERS_FIRST
+        short = (order + is_long).argsort(1)[:, :SHORT_QUESTIONS]
+        long = (order - is_long.int()).argsort(1)[:, :LONG_QUESTIONS]
         pixels, cell, whole = self._labelled(chosen, pixels, plain)
         asked = self.data.asked.token.shape[-1]
         groups = [
@@ -139,7 +115,7 @@ class Batches:
         """Harmed pictures, and in which of them style is still to be seen."""
         data = self.data
         picture = data.picture[chosen]
-        swapped = torch.rand(len(chosen), generator=rng) < self.plan.redrawn_chance
+        swapped = torch.rand(len(chosen), generator=rng) < REDRAWN_CHANCE
         swapped &= chosen < len(data.redrawn)
         picture[swapped] = data.redrawn[chosen[swapped]]
         pixels, plain = self.degrader(picture, rng)

@@ -26,18 +26,6 @@ WORD_SPREAD = 0.05
 """Standard deviation of embeddings at the start."""
 
 
-class Losses(NamedTuple):
-    """What is minimised, apart; and the share of right answers among those that count."""
-
-    answer: Tensor
-    early: Tensor
-    end: Tensor
-    hints: Tensor
-    whole: Tensor
-    labels: Tensor
-    right: Tensor
-
-
 class Questions(NamedTuple):
     """Questions of about one length to each image, and what their tokens are to learn.
 
@@ -132,32 +120,30 @@ class TrainedJudge(nn.Module):
         whole_IL: Tensor,
         groups: Sequence[Questions],
         with_end: bool = True,
-    ) -> Losses:
-        """Losses of a batch, those of the questions weighed by their number in each group.
+    ) -> dict[str, Tensor]:
+        """What is minimised, apart; those of questions are weighed by their number in each group.
 
         Args:
             pixels_ICXY: Normalised pixels.
             cell_I9L: Labels of cells.
             whole_IL: Labels of pictures.
             groups: Questions, in groups of one length each, so that little of it is padding.
-            with_end: Whether to look at the token after the answer's first.
+            with_end: Whether to look at the token after the answer's first, for the loss `end`.
         """
         x_IPD = self.images(pixels_ICXY)
         labels = self.label_loss(x_IPD, cell_I9L, whole_IL)
         numbers = [len(group.said_S) for group in groups]
         parts = [self._answer(x_IPD, group, whole_IL, with_end) for group in groups]
-        mean = [
-            torch.stack([number * part for number, part in zip(numbers, same, strict=True)]).sum()
-            / sum(numbers)
-            for same in zip(*parts, strict=True)
-        ]
-        answer, early, end, hints, whole, right = mean
-        return Losses(answer, early, end, hints, whole, labels, right)
+        losses = {"labels": labels}
+        for name in parts[0]:
+            weighed = [n * part[name] for n, part in zip(numbers, parts, strict=True)]
+            losses[name] = torch.stack(weighed).sum() / sum(numbers)
+        return losses
 
     def _answer(
         self, x_IPD: Tensor, group: Questions, whole_IL: Tensor, with_end: bool
-    ) -> tuple[Tensor, ...]:
-        """Losses of a group: answer, early answer, end, both hints; the share of right answers."""
+    ) -> dict[str, Tensor]:
+        """Losses of a group of questions."""
         said_S, counts_S = group.said_S, group.counts_S
         states = self.fuse(x_IPD, group.token_IQT)
         heard_SL = said_S[:, None][:, : int(with_end)]
@@ -166,19 +152,16 @@ class TrainedJudge(nn.Module):
         answer_S = F.cross_entropy(logits_SLV[:, 0], said_S, reduction="none")
         early_SV = self.early_head(states[-1][:, 0]).float()
         early_S = F.cross_entropy(early_SV, said_S, reduction="none")
-        end = answer_S.new_zeros(())
+        losses = {
+            "answer": (answer_S * counts_S).sum() / number,
+            "early": (early_S * counts_S).sum() / number,
+            "hints": self._hint_loss(states, group),
+            "whole": self._whole_loss(states, whole_IL),
+        }
         if with_end:
             end_S = torch.full_like(said_S, self.mplug.config.search.end_id)
-            end = F.cross_entropy(logits_SLV[:, 1], end_S)
-        right_S = (logits_SLV[:, 0].argmax(-1) == said_S).float()
-        return (
-            (answer_S * counts_S).sum() / number,
-            (early_S * counts_S).sum() / number,
-            end,
-            self._hint_loss(states, group),
-            self._whole_loss(states, whole_IL),
-            (right_S * counts_S).sum() / number,
-        )
+            losses["end"] = F.cross_entropy(logits_SLV[:, 1], end_S)
+        return losses
 
     def _hint_loss(self, states: Sequence[Tensor], group: Questions) -> Tensor:
         """Cross-entropy of the nouns' hints, after all layers but the last."""

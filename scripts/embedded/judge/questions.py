@@ -82,6 +82,14 @@ class Asker:
             rows.append(self._row(asked, scene, dice))
         return Asked(*(np.stack(arrays) for arrays in zip(*rows, strict=True)))
 
+    def about(self, scenes: Sequence[Scene], facts: Sequence[Sequence[Fact]], name: str) -> Asked:
+        """The given statements about each scene, as questions in words that `name` chooses."""
+        rows = [
+            self._row(asked, scene, Dice("judge", self.seed, name, position))
+            for position, (scene, asked) in enumerate(zip(scenes, facts, strict=True))
+        ]
+        return Asked(*(np.stack(arrays) for arrays in zip(*rows, strict=True)))
+
     def _row(self, facts: Sequence[Fact], scene: Scene, dice: Dice) -> Asked:
         return Asked(
             np.stack([self._tokens(question_text(fact, dice)) for fact in facts]),

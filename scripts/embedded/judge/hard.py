@@ -1,0 +1,68 @@
+"""Hard negatives as pictures: scenes changed in one respect, asked what that change makes false."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pool import labels
+from tqdm import tqdm
+
+from dpgbench.world import Scene, hard_negative, questions, render, sample_scenes
+from dpgbench.world.dice import Dice
+from dpgbench.world.facts import Fact
+from judge.asking import Balance, facts_about, kind_of
+from judge.questions import QUESTIONS_A_PICTURE, Asked, Asker
+
+SEED: Final = 2_000_000
+"""Scenes apart from those of `make_pool.py`, of the same part of the world."""
+TIMES_ASKED: Final = 2
+"""So many of a picture's questions are the one that fails."""
+
+
+class Hard(NamedTuple):
+    """Pictures `[N, 64, 64, 3]`, their labels `[N, NUM_FIELDS]` and the questions to them."""
+
+    picture: npt.NDArray[np.uint8]
+    fields: npt.NDArray[np.int8]
+    asked: Asked
+
+
+def hard_negatives(asker: Asker, number: int, folder: Path) -> Hard:
+    """So many hard negatives of scenes to train on; made if they are not in `folder`."""
+    path = folder / f"hard-{asker.seed}-{number}.npz"
+    if not path.exists():
+        made = _made(asker, number)
+        unfinished = path.with_suffix(".part.npz")
+        arrays = {"picture": made.picture, "fields": made.fields, **made.asked._asdict()}
+        np.savez(unfinished, **arrays)
+        unfinished.replace(path)
+    with np.load(path) as arrays:
+        asked = Asked(*(arrays[name] for name in Asked._fields))
+        return Hard(arrays["picture"], arrays["fields"], asked)
+
+
+def _made(asker: Asker, number: int) -> Hard:
+    balance = Balance()
+    scenes: list[Scene] = []
+    facts: list[list[Fact]] = []
+    for scene in tqdm(islice(sample_scenes("train", SEED), number), "hard negatives", number):
+        dice = Dice("hard", asker.seed, scene.digest)
+        graph = questions(scene)
+        kind = dice.pick(sorted({kind_of(question.fact) for question in graph}))
+        failed = dice.pick([question for question in graph if kind_of(question.fact) == kind])
+        changed = hard_negative(scene, failed, graph, asker.seed) or scene
+        others = [question.fact for question in graph] + facts_about(changed, dice)
+        asked = [failed.fact] * TIMES_ASKED
+        asked += balance.choose(changed, others, QUESTIONS_A_PICTURE - TIMES_ASKED, dice)
+        asked += [dice.pick(asked) for _ in range(QUESTIONS_A_PICTURE - len(asked))]
+        scenes.append(changed)
+        facts.append(asked)
+    return Hard(
+        np.stack([np.asarray(render(scene)) for scene in scenes]),
+        np.array([labels(scene) for scene in scenes], dtype=np.int8),
+        asker.about(scenes, facts, "hard"),
+    )

@@ -1,0 +1,83 @@
+"""Fit the text encoder and the U-Net of the embedded Stable Diffusion to each other.
+
+    python scripts/embedded/tune_sd15.py --work WORK
+
+Goes on from `train_clip.py` and `train_unet.py`; now both learn from the U-Net's error, the text
+encoder from its labels as well. The head that names what is in each cell is frozen, so that tokens
+keep their meaning. Writes `WORK/out/sd15/text_encoder` and `WORK/out/sd15/unet` again.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
+from latents import prescribed
+from pool import read_pool
+from torch import Tensor, nn
+from train_clip import SHORT_CHANCE, Clip, accuracy, label_losses, token_ids
+from train_unet import NOISE, noisy_latents
+from training import Trainer, parser
+from transformers import CLIPTokenizer
+
+EMPTY = 4
+"""So many of a batch are the empty prompt, so that guidance works."""
+ERROR_WEIGHT = 10.0
+HELD_OUT = 1000
+
+
+class Pair(nn.Module):
+    """The text encoder with its frozen reader, and the U-Net."""
+
+    def __init__(self, clip: Clip, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.clip, self.unet = clip, unet
+        clip.reader.requires_grad_(False)
+
+
+def main() -> None:
+    """Run from the command line."""
+    args = parser(__doc__, steps=2000, batch=48, rate=7e-4).parse_args()
+    torch.manual_seed(args.seed)
+    out = args.work / "out" / "sd15"
+    pool = read_pool(args.work / "pool")
+    pictures, labels = torch.from_numpy(pool.pictures), torch.from_numpy(pool.labels)
+    tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
+    ids = torch.stack(
+        [token_ids(tokenizer, list(texts)) for texts in zip(*pool.texts, strict=True)], 1
+    )
+    nothing = token_ids(tokenizer, [""])[0].long()
+    clip = Clip(tokenizer)
+    clip.load_state_dict(torch.load(args.work / "clip.pt", weights_only=True)["average"])
+    unet = UNet2DConditionModel.from_pretrained(out / "unet")
+    pair = Pair(clip, unet).to(args.device)
+    alphas = DPMSolverMultistepScheduler(**NOISE).alphas_cumprod.to(args.device)
+    trainer = Trainer("sd15_tuned", pair, args)
+
+    def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
+        chosen = torch.randint(len(ids) - HELD_OUT, (args.batch,), generator=draws)
+        dense = torch.randint(1, ids.shape[1], (args.batch,), generator=draws)
+        short = torch.rand(args.batch, generator=draws) < SHORT_CHANCE
+        texts = ids[chosen, torch.where(short, 0, dense)].long()
+        texts[:EMPTY] = nothing
+        tokens = pair.clip.text_encoder(texts.to(args.device)).last_hidden_state
+        clean = prescribed(pictures[chosen], labels[chosen]).to(args.device)
+        noisy, times, wanted = noisy_latents(clean, alphas, draws)
+        guess = pair.unet(noisy, times, tokens).sample.float()
+        told = labels[chosen[EMPTY:]].to(args.device)
+        named = label_losses(pair.clip.reader(tokens[EMPTY:]), told)
+        return {**named, "v": ERROR_WEIGHT * ((guess - wanted) ** 2).mean()}
+
+    trainer.run(loss_of)
+    average = trainer.average.to("cpu").eval()
+    with torch.no_grad():
+        right = {
+            name: accuracy(average.clip(ids[-HELD_OUT:, column].long()), labels[-HELD_OUT:])
+            for column, name in ((0, "short"), (1, "dense, cut"))
+        }
+    average.clip.text_encoder.save_pretrained(out / "text_encoder")
+    average.unet.save_pretrained(out / "unet")
+    trainer.report(right_labels_of_things=right)
+
+
+if __name__ == "__main__":
+    main()
