@@ -90,7 +90,7 @@ class Trainer(Generic[Network]):
             self.optimizer.zero_grad()
             self._follow(step)
             for key, loss in losses.items():
-                seen[key] = seen.get(key, float(loss)) * 0.98 + float(loss) * 0.02
+                seen[key] = seen.get(key, float(loss.detach())) * 0.98 + float(loss.detach()) * 0.02
             bar.set_postfix({key: f"{value:.4f}" for key, value in seen.items()}, refresh=False)
             self.step, self.seconds = step + 1, time.perf_counter() - began
             if self.step % self.args.save_every == 0 or self.step == self.args.steps:
