@@ -102,7 +102,8 @@ def loading(entry: ModelEntry) -> Iterator[None]:
         SetupError: names the model, the reason and the roles that can be given.
     """
     try:
-        yield
+        with _without_bars() if entry.world else contextlib.nullcontext():
+            yield
     except DpgBenchError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
@@ -117,6 +118,22 @@ def loading(entry: ModelEntry) -> Iterator[None]:
             f"model {entry.name} cannot be loaded: a safetensors file is cut off or damaged "
             f"({error}); {_remedy(entry)}"
         ) from error
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """Weights that ship are there in a fraction of a second: the libraries' bars only flicker."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    shown = [of for of in (of_diffusers, of_transformers) if of.is_progress_bar_enabled()]
+    for of in shown:
+        of.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for of in shown:
+            of.enable_progress_bar()
 
 
 def _remedy(entry: ModelEntry) -> str:

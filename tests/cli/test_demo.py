@@ -12,6 +12,7 @@ def test_demo(run: Run, tmp_path: Path) -> None:
     ended = run("demo", "--limit", 3)
     assert ended.code == 0, ended.err
     assert "mean nothing" not in ended.err
+    assert "Loading" not in ended.err  # bars of other libraries
     page = Path(ended.out.strip().splitlines()[-1].removeprefix("report: "))
     html = page.read_text()
     assert "tiny-sd15" in html
