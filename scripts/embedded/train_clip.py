@@ -95,16 +95,14 @@ def main() -> None:
     pool = read_pool(args.work / "pool", pictures=False)
     tokenizer = clip_tokenizer(text for texts in pool.texts for text in texts)
     tokenizer.save_pretrained(args.work / "out" / "sd15" / "tokenizer")
-    ids = torch.stack([token_ids(tokenizer, texts) for texts in _columns(pool.texts)], dim=1)
+    ids = caption_ids(tokenizer, pool.texts)
     labels = torch.from_numpy(pool.labels)
     clip = Clip(tokenizer).to(args.device)
     trainer = Trainer("clip", clip, args)
 
     def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
         chosen = torch.randint(len(ids) - 1000, (args.batch,), generator=draws)
-        dense = torch.randint(1, ids.shape[1], (args.batch,), generator=draws)
-        short = torch.rand(args.batch, generator=draws) < SHORT_CHANCE
-        texts = ids[chosen, torch.where(short, 0, dense)].long().to(args.device)
+        texts = some_captions(ids, chosen, draws).to(args.device)
         return label_losses(clip(texts), labels[chosen].to(args.device))
 
     trainer.run(loss_of)
@@ -125,8 +123,17 @@ def accuracy(logits: list[Tensor], labels: Tensor) -> float:
     return round(float((guesses == labels[:, :-2])[things].float().mean()), 4)
 
 
-def _columns(texts: list[list[str]]) -> list[list[str]]:
-    return [list(column) for column in zip(*texts, strict=True)]
+def caption_ids(tokenizer: CLIPTokenizer, texts: list[list[str]]) -> Tensor:
+    """Ids of each scene's captions, the short one first: `[N, captions, 77]`."""
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    return torch.stack([token_ids(tokenizer, column) for column in columns], dim=1)
+
+
+def some_captions(ids: Tensor, chosen: Tensor, draws: torch.Generator) -> Tensor:
+    """One caption of each chosen scene, short ones and dense ones cut: `[B, 77]`."""
+    dense = torch.randint(1, ids.shape[1], chosen.shape, generator=draws)
+    short = torch.rand(chosen.shape, generator=draws) < SHORT_CHANCE
+    return ids[chosen, torch.where(short, 0, dense)].long()
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:

@@ -21,13 +21,12 @@ from diffusers import (
 from latents import CHANNELS, prescribed
 from pool import read_pool
 from torch import Tensor
-from train_clip import token_ids
+from train_clip import caption_ids, some_captions, token_ids
 from training import Trainer, parser
 from transformers import CLIPTextModel, CLIPTokenizer
 
 NOTHING_CHANCE = 0.1
 """How often the prompt is empty, so that guidance works."""
-SHORT_CHANCE = 0.3
 NOISE = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -63,9 +62,7 @@ def main() -> None:
     pictures, labels = torch.from_numpy(pool.pictures), torch.from_numpy(pool.labels)
     tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
     clip = CLIPTextModel.from_pretrained(out / "text_encoder").to(args.device).requires_grad_(False)
-    ids = torch.stack(
-        [token_ids(tokenizer, list(texts)) for texts in zip(*pool.texts, strict=True)], 1
-    )
+    ids = caption_ids(tokenizer, pool.texts)
     nothing = token_ids(tokenizer, [""])[0].long()
     schedule = DPMSolverMultistepScheduler(**NOISE)
     alphas = schedule.alphas_cumprod.to(args.device)
@@ -74,10 +71,8 @@ def main() -> None:
 
     def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
         chosen = torch.randint(len(pictures), (args.batch,), generator=draws)
-        dense = torch.randint(1, ids.shape[1], (args.batch,), generator=draws)
-        short, empty = torch.rand((2, args.batch), generator=draws)
-        texts = ids[chosen, torch.where(short < SHORT_CHANCE, 0, dense)].long()
-        texts[empty < NOTHING_CHANCE] = nothing
+        texts = some_captions(ids, chosen, draws)
+        texts[torch.rand(args.batch, generator=draws) < NOTHING_CHANCE] = nothing
         clean = prescribed(pictures[chosen], labels[chosen]).to(args.device)
         noisy, times, wanted = noisy_latents(clean, alphas, draws)
         with torch.no_grad():

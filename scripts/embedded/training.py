@@ -90,8 +90,9 @@ class Trainer(Generic[Network]):
             self.optimizer.zero_grad()
             self._follow(step)
             for key, loss in losses.items():
-                seen[key] = seen.get(key, float(loss.detach())) * 0.98 + float(loss.detach()) * 0.02
-            bar.set_postfix({key: f"{value:.4f}" for key, value in seen.items()}, refresh=False)
+                value = float(loss.detach())
+                seen[key] = seen.get(key, value) * 0.98 + value * 0.02
+            bar.set_postfix({key: f"{mean:.4f}" for key, mean in seen.items()}, refresh=False)
             self.step, self.seconds = step + 1, time.perf_counter() - began
             if self.step % self.args.save_every == 0 or self.step == self.args.steps:
                 self.history.append({"step": self.step, **seen})

@@ -14,7 +14,7 @@ from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
 from latents import prescribed
 from pool import read_pool
 from torch import Tensor, nn
-from train_clip import SHORT_CHANCE, Clip, accuracy, label_losses, token_ids
+from train_clip import Clip, accuracy, caption_ids, label_losses, some_captions, token_ids
 from train_unet import NOISE, noisy_latents
 from training import Trainer, parser
 from transformers import CLIPTokenizer
@@ -42,9 +42,7 @@ def main() -> None:
     pool = read_pool(args.work / "pool")
     pictures, labels = torch.from_numpy(pool.pictures), torch.from_numpy(pool.labels)
     tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
-    ids = torch.stack(
-        [token_ids(tokenizer, list(texts)) for texts in zip(*pool.texts, strict=True)], 1
-    )
+    ids = caption_ids(tokenizer, pool.texts)
     nothing = token_ids(tokenizer, [""])[0].long()
     clip = Clip(tokenizer)
     clip.load_state_dict(torch.load(args.work / "clip.pt", weights_only=True)["average"])
@@ -55,9 +53,7 @@ def main() -> None:
 
     def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
         chosen = torch.randint(len(ids) - HELD_OUT, (args.batch,), generator=draws)
-        dense = torch.randint(1, ids.shape[1], (args.batch,), generator=draws)
-        short = torch.rand(args.batch, generator=draws) < SHORT_CHANCE
-        texts = ids[chosen, torch.where(short, 0, dense)].long()
+        texts = some_captions(ids, chosen, draws)
         texts[:EMPTY] = nothing
         tokens = pair.clip.text_encoder(texts.to(args.device)).last_hidden_state
         clean = prescribed(pictures[chosen], labels[chosen]).to(args.device)
