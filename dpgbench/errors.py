@@ -28,7 +28,7 @@ class DpgBenchError(Exception):
 
     def __str__(self) -> str:
         """Return the message as one line, whatever was put into it."""
-        return " ".join(str(part) for part in self.args).replace("\r", " ").replace("\n", " ")
+        return one_line(" ".join(str(part) for part in self.args))
 
 
 class UsageError(DpgBenchError):
@@ -63,6 +63,25 @@ class IncompleteError(DpgBenchError):
 
 class StorageError(IncompleteError):
     """A file could not be written: the disk is full, read-only or forbidden."""
+
+
+def one_line(text: str) -> str:
+    """Return `text` on one line: line ends are spaces, other control characters are escaped.
+
+    A stranger's file can hold anything; what a terminal would obey is shown, not sent.
+    """
+    line = " ".join(text.splitlines())
+    if line.isprintable():
+        return line
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in line
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 item``, ``2 items``, ``1,065 items``: a count with its noun in the right number."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, listing: str) -> UsageError:
