@@ -36,10 +36,28 @@ class Ella:
         if connector.config.input_dim != text_encoder.feature_dim:
             raise ValueError(
                 f"`connector` takes features of width {connector.config.input_dim}, but"
-                f" `text_encoder` gives {text_encoder.feature_dim}"
+                f" `text_encoder` gives {text_encoder.feature_dim}; use the language model that the"
+                " connector was trained with"
             )
         self.connector = connector
         self.text_encoder = text_encoder
+
+    def check_pipeline(self, pipeline: Any) -> None:
+        """Raise unless the connector's tokens are of the width that the pipeline's U-Net takes.
+
+        `generate` does so itself; here it is known before anything is drawn.
+
+        Raises:
+            UnsupportedPipelineError: If the widths differ, or there is no U-Net.
+        """
+        unet = getattr(pipeline, "unet", None)
+        wanted = None if unet is None else unet.config.cross_attention_dim
+        if wanted != self.connector.config.width:
+            raise UnsupportedPipelineError(
+                f"{type(pipeline).__name__}: its U-Net takes tokens of width {wanted}, but the"
+                f" connector gives {self.connector.config.width}; use the base model that the"
+                " connector was trained for"
+            )
 
     @torch.no_grad()
     def generate(
@@ -74,7 +92,7 @@ class Ella:
             UnsupportedPipelineError: If this pipeline cannot be shown other conditions at each
                 step, or was about to be shown those of a wrong timestep.
         """
-        self._check_width(pipeline)
+        self.check_pipeline(pipeline)
         arguments = call_arguments(pipeline, pipeline_arguments)
         prompts = _as_texts("prompt", prompt)
         negatives = _negatives(negative_prompt, len(prompts)) if _is_guided(arguments) else None
@@ -112,16 +130,6 @@ class Ella:
             positive=[index[text] for text in prompts],
             negative=None if negatives is None else [index[text] for text in negatives],
         )
-
-    def _check_width(self, pipeline: Any) -> None:
-        unet = getattr(pipeline, "unet", None)
-        wanted = None if unet is None else unet.config.cross_attention_dim
-        if wanted != self.connector.config.width:
-            raise UnsupportedPipelineError(
-                f"{type(pipeline).__name__}: its U-Net takes tokens of width {wanted}, but the"
-                f" connector gives {self.connector.config.width}; use the base model that the"
-                " connector was trained for"
-            )
 
 
 def _callback_arguments(conditions: GuidedConditions, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
+from dpgbench.backends.pictures import draw_checked
 from dpgbench.backends.pipelines import build_scheduler, check_size, find_cut, generators, loading
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
@@ -86,8 +87,7 @@ class HubPipeline:
             for name, value in arguments.items()
             if name in self.parameters and value is not None
         }
-        images: list[Image] = self.pipeline(prompt, **known).images
-        return images
+        return draw_checked(self.pipeline, len(seeds), lambda: self.pipeline(prompt, **known))
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts the shortest-sighted of the pipeline's tokenizers cuts."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
 from dpgbench.backends.naming import import_target
+from dpgbench.backends.pictures import refused_casts
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import DataError, UsageError
@@ -45,10 +46,27 @@ class OwnClass:
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return the class's images, one a seed."""
-        images = list(self.model.draw(prompt, list(seeds)))
-        if any(not hasattr(image, "convert") for image in images):
-            raise DataError(f"{self.name}.draw must return Pillow images")
-        return [image.convert("RGB") for image in images]
+        with refused_casts():
+            images = self.model.draw(prompt, list(seeds))
+        return [self._rgb(image, tile) for tile, image in enumerate(self._listed(images))]
+
+    def _listed(self, images: Any) -> list[Any]:
+        if isinstance(images, (list, tuple)) or hasattr(images, "__next__"):
+            return list(images)
+        raise DataError(
+            f"{self.name}.draw must return a list of one Pillow image a seed, not "
+            f"{type(images).__name__}"
+        )
+
+    def _rgb(self, image: Any, tile: int) -> Image:
+        from PIL.Image import Image as PillowImage
+
+        if not isinstance(image, PillowImage):
+            raise DataError(
+                f"{self.name}.draw must return Pillow images; image {tile} (from 0) is "
+                f"{_called(image)}"
+            )
+        return image.convert("RGB")
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts are longer than the class's `token_limit`, if it has one."""
@@ -57,6 +75,10 @@ class OwnClass:
             return Truncation(None)
         counts = [self.model.count_tokens(prompt) for prompt in prompts]
         return Truncation(limit, tuple(i for i, count in enumerate(counts) if count > limit))
+
+
+def _called(value: Any) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
 
 
 def _import(name: str) -> Any:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
+from dpgbench.backends.memory import is_out_of_memory
 from dpgbench.domain.spec import GenerationSpec
-from dpgbench.errors import DpgBenchError, SetupError, UsageError
+from dpgbench.errors import DpgBenchError, SetupError, UsageError, one_line
 
 _INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
@@ -106,8 +107,22 @@ def loading(entry: ModelEntry) -> Iterator[None]:
             yield
     except DpgBenchError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        MemoryError,
+    ) as error:
+        if is_out_of_memory(error):
+            raise SetupError(
+                f"model {entry.name} does not fit into memory ({one_line(str(error))[:200]}); take "
+                "half the precision (--dtype float16 or bfloat16), or a device with more memory"
+            ) from error
+        reason = one_line(str(error).strip()) or type(error).__name__
         raise SetupError(
             f"model {entry.name} cannot be loaded: {reason}; {_remedy(entry)}"
         ) from error

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
+from dpgbench.backends.pictures import draw_checked
 from dpgbench.backends.pipelines import (
     build_scheduler,
     check_size,
@@ -47,10 +48,13 @@ class StableDiffusion:
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
-        images: list[Image] = self.pipeline(
-            prompt, negative_prompt=self.spec.negative_prompt or None, **self._arguments(seeds)
-        ).images
-        return images
+        return draw_checked(
+            self.pipeline,
+            len(seeds),
+            lambda: self.pipeline(
+                prompt, negative_prompt=self.spec.negative_prompt or None, **self._arguments(seeds)
+            ),
+        )
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts CLIP cuts."""
@@ -91,18 +95,22 @@ class EllaStableDiffusion(StableDiffusion):
         super().__init__(entry, spec, weights, device)
         with loading(entry):
             self.ella = self._load_ella(weights, device)
+            self.ella.check_pipeline(self.pipeline)
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
-        images: list[Image] = self.ella.generate(
+        return draw_checked(
             self.pipeline,
-            prompt,
-            negative_prompt=self.spec.negative_prompt,
-            length=self.spec.options["text_length"],
-            with_clip=self.spec.options["with_clip"],
-            **self._arguments(seeds),
-        ).images
-        return images
+            len(seeds),
+            lambda: self.ella.generate(
+                self.pipeline,
+                prompt,
+                negative_prompt=self.spec.negative_prompt,
+                length=self.spec.options["text_length"],
+                with_clip=self.spec.options["with_clip"],
+                **self._arguments(seeds),
+            ),
+        )
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts the language model cuts: none at flexible length."""

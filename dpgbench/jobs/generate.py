@@ -11,13 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import Generator, foreign_notes
+from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
-from dpgbench.errors import DataError, UsageError
+from dpgbench.errors import DataError, UsageError, counted
 from dpgbench.jobs.failures import Failures
 from dpgbench.jobs.plan import GenerationPlan, make_plan
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import JsonLines, sha256_file
-from dpgbench.store.images import is_whole, join_tiles, png_bytes, write_image
+from dpgbench.store.images import (
+    is_whole,
+    join_tiles,
+    png_bytes,
+    single_colour_tiles,
+    write_image,
+)
 from dpgbench.store.manifest import Manifest, environment, now, open_manifest
 from dpgbench.store.rundir import RUNS, RunDir, file_name, is_run
 
@@ -85,6 +92,7 @@ def generate(request: GenerateRequest) -> Generated:
         manifest.write(run)
         todo = _missing(run, request.items, plan)
         failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
+        _count_trouble(run, manifest, plan)
         manifest.completed = now()
         manifest.write(run)
     drawn = len(todo) - len(failures)
@@ -187,8 +195,9 @@ def _draw_all(
     from tqdm import tqdm
 
     prompts = request.benchmark.prompts
-    generator = plan.load()
-    _note_truncation(generator, manifest, prompts)
+    model = plan.load()
+    _note_truncation(model, manifest, prompts)
+    generator = DrawnWithinMemory(model)
     manifest.write(run)
     failures = Failures()
     done = len(request.items) - len(todo)
@@ -206,7 +215,7 @@ def _draw_one(
     run: RunDir,
     item_id: str,
     prompt: str,
-    generator: Generator,
+    generator: DrawnWithinMemory,
     plan: GenerationPlan,
     failures: Failures,
 ) -> dict[str, Any]:
@@ -221,7 +230,39 @@ def _draw_one(
     failures.success()
     seconds = round(time.perf_counter() - started, 3)
     digest = hashlib.sha256(data).hexdigest()
-    return _record(item_id, plan.spec, sha256=digest, seconds=seconds)
+    record = _record(item_id, plan.spec, sha256=digest, seconds=seconds)
+    alike = single_colour_tiles(tiles)
+    return {**record, "single_colour": alike} if alike else record
+
+
+def _count_trouble(run: RunDir, manifest: Manifest, plan: GenerationPlan) -> None:
+    """Put into the manifest what failed and which tiles are of one colour; warn of the latter."""
+    logged = run.image_records()
+    records = {item_id: logged[item_id] for item_id in manifest.items if item_id in logged}
+    manifest.generation["failed"] = {
+        item_id: record["error"]
+        for item_id, record in records.items()
+        if record.get("error") and not is_whole(run.image(item_id), plan.spec.grid)
+    }
+    alike = {
+        item_id: record["single_colour"]
+        for item_id, record in records.items()
+        if record.get("single_colour")
+    }
+    num_tiles = sum(len(tiles) for tiles in alike.values())
+    manifest.generation["single_colour"] = {"tiles": num_tiles, "items": alike}
+    if alike:
+        first, tiles = next(iter(alike.items()))
+        log.warning(
+            "%s of %s %s of one single colour (first: tile %d of %s): look at them before they "
+            "are judged; all are listed in %s under generation.single_colour",
+            counted(num_tiles, "tile"),
+            counted(len(alike), "item"),
+            "is" if num_tiles == 1 else "are",
+            tiles[0],
+            first,
+            run.manifest,
+        )
 
 
 def _note_truncation(generator: Generator, manifest: Manifest, prompts: Mapping[str, str]) -> None:

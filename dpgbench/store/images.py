@@ -40,6 +40,15 @@ def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:
     return joined
 
 
+def single_colour_tiles(tiles: Sequence[Image]) -> list[int]:
+    """Return the positions, from 0, of tiles whose pixels are all alike: black ones, mostly."""
+    return [
+        position
+        for position, tile in enumerate(tiles)
+        if all(low == high for low, high in tile.convert("RGB").getextrema())
+    ]
+
+
 def png_bytes(image: Image) -> bytes:
     """Return `image` as PNG; the same bytes for the same input."""
     buffer = io.BytesIO()

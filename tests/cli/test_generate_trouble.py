@@ -1,0 +1,276 @@
+"""Pictures that were not drawn: they fail with a reason, and never pass as black ones."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import ella.tiny as tiny
+from dpgbench.backends.memory import DrawnWithinMemory, is_out_of_memory
+from dpgbench.backends.pictures import draw_checked
+from dpgbench.embedded import embedded_path
+from dpgbench.errors import DataError
+from tests.conftest import Run, row, write_csv
+
+TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "bench.csv", [row("a", 1), row("b", 1)])
+
+
+def logged(folder: Path) -> dict[str, Any]:
+    return {r["item_id"]: r for r in map(json.loads, (folder / "images.jsonl").open())}
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return manifest
+
+
+def poisoned(path: Path, value: float = float("nan")) -> Path:
+    """Write the embedded connector with one tensor of `value`."""
+    with safe_open(embedded_path("ella/connector.safetensors"), "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(embedded_path("ella/connector.safetensors"))
+    tensors["connector.proj_in.weight"].fill_(value)
+    save_file(tensors, path, metadata=metadata)
+    return path
+
+
+def test_nan_is_a_failure_with_its_reason_and_not_a_black_picture(
+    run: Run, tmp_path: Path, bench: Path
+) -> None:
+    connector = poisoned(tmp_path / "nan.safetensors")
+    ended = run(*TINY, "--weights", f"connector={connector}", "--bench", bench, "--out", "r")
+    assert ended.code == 6
+    assert "the latents hold NaN or infinite numbers in 4 of 4 tiles" in ended.error
+    assert "--dtype float32" in ended.error
+    assert not list((tmp_path / "r/images").glob("*"))
+    reasons = {item_id: record["error"] for item_id, record in logged(tmp_path / "r").items()}
+    assert set(reasons) == {"a", "b"}
+    assert all("NaN or infinite" in reason for reason in reasons.values())
+    assert manifest_of(tmp_path / "r")["generation"]["failed"] == reasons
+
+
+class Vae:
+    def __init__(self, make: Any) -> None:
+        self.make = make
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return self.make(latents)
+
+
+class Processor:
+    def postprocess(self, decoded: torch.Tensor) -> torch.Tensor:
+        return decoded.clamp(0, 1)
+
+
+class Output:
+    def __init__(self, images: Any, nsfw_content_detected: Any = None) -> None:
+        self.images = images
+        self.nsfw_content_detected = nsfw_content_detected
+
+
+class Pipeline:
+    def __init__(self, latents: torch.Tensor, make: Any = lambda latents: latents) -> None:
+        self.vae, self.image_processor, self.latents = Vae(make), Processor(), latents
+
+    def __call__(self) -> Output:
+        return Output(list(self.image_processor.postprocess(self.vae.decode(self.latents))))
+
+
+def test_numbers_that_are_not_finite_are_found_in_every_tile_and_place() -> None:
+    latents = torch.zeros(4, 3, 2, 2)
+    assert len(draw_checked(p := Pipeline(latents), 4, p)) == 4
+    latents[2, 0, 0, 0] = float("nan")
+    with pytest.raises(DataError, match=r"latents hold NaN.* in 1 of 4 tiles \(2, counted"):
+        draw_checked(p := Pipeline(latents), 4, p)
+
+    def overflow(given: torch.Tensor) -> torch.Tensor:
+        decoded = given.nan_to_num().clone()
+        decoded[1] = float("inf")  # the clamp would make it white
+        return decoded
+
+    with pytest.raises(DataError, match=r"decoded image holds NaN.* in 1 of 4 tiles \(1, counted"):
+        draw_checked(p := Pipeline(torch.zeros(4, 3, 2, 2), overflow), 4, p)
+
+
+def test_a_pipeline_is_left_as_it_was_after_each_drawing() -> None:
+    pipeline = tiny.tiny_pipeline()
+    draw_checked(pipeline, 1, lambda: pipeline("a", num_inference_steps=1))
+    assert "decode" not in vars(pipeline.vae)
+    assert "postprocess" not in vars(pipeline.image_processor)
+    assert "numpy_to_pil" not in vars(pipeline)
+
+
+def test_checking_changes_no_pixel() -> None:
+    pipeline = tiny.tiny_pipeline()
+
+    def call() -> Any:
+        generator = torch.Generator().manual_seed(3)
+        return pipeline("a red circle", num_inference_steps=2, generator=generator)
+
+    assert draw_checked(pipeline, 1, call)[0].tobytes() == call().images[0].tobytes()
+
+
+def test_what_a_safety_checker_blanked_is_named() -> None:
+    def flagged() -> Output:
+        return Output(["one", "two", "three"], [False, True, True])
+
+    with pytest.raises(DataError, match=r"safety checker blanked 2 of 3 tiles \(1, 2\)"):
+        draw_checked(object(), 3, flagged)
+    assert draw_checked(object(), 1, lambda: Output(["one"], [False])) == ["one"]
+
+
+OWN = """
+import numpy as np
+from PIL import Image
+class Model:
+    width_px = height_px = 8
+    def draw(self, prompt, seeds):
+        return [self.one(prompt, seed) for seed in seeds]
+    def one(self, prompt, seed):
+        kind = prompt.split()[0]
+        noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        if kind == "nan":
+            return Image.fromarray((noise * np.float32("nan")).astype("uint8"))
+        if kind == "flat":
+            noise[:] = 7
+        if kind == "none":
+            return None
+        if kind == "array":
+            return noise
+        image = Image.fromarray(noise)
+        return image.resize((4, 8)) if kind == "small" else image
+"""
+
+
+def own(tmp_path: Path, kinds: list[str]) -> tuple[Any, ...]:
+    (tmp_path / "own_trouble.py").write_text(OWN)
+    rows = [row(kind, 1, text=f"{kind} picture") for kind in kinds]
+    bench = write_csv(tmp_path / "own.csv", rows)
+    return ("generate", "--model", "own_trouble:Model", "--bench", bench, "--out", "own")
+
+
+def test_an_own_class_that_draws_no_pictures_fails_item_by_item(run: Run, tmp_path: Path) -> None:
+    ended = run(*own(tmp_path, ["good", "nan", "none", "array", "small"]))
+    assert ended.code == 6
+    reasons = {item_id: record["error"] for item_id, record in logged(tmp_path / "own").items()}
+    assert reasons.pop("good") is None
+    assert "NaN or infinite" in reasons["nan"]
+    assert "image 0 (from 0) is None" in reasons["none"]
+    assert "is of type ndarray" in reasons["array"]
+    assert "4x8 px instead of 8x8" in reasons["small"]
+
+
+def test_tiles_of_one_colour_are_warned_about_and_counted(run: Run, tmp_path: Path) -> None:
+    ended = run(*own(tmp_path, ["good", "flat"]))
+    assert ended.code == 0
+    assert "4 tiles of 1 item are of one single colour (first: tile 0 of flat)" in ended.err
+    assert logged(tmp_path / "own")["flat"]["single_colour"] == [0, 1, 2, 3]
+    counts = manifest_of(tmp_path / "own")["generation"]["single_colour"]
+    assert counts == {"tiles": 4, "items": {"flat": [0, 1, 2, 3]}}
+
+
+class Hungry:
+    """Has memory for so many images at once; counts what it was asked for."""
+
+    def __init__(self, fits: int, error: Exception | None = None) -> None:
+        self.fits, self.asked = fits, []
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    def draw(self, prompt: str, seeds: Any) -> list[Image.Image]:
+        self.asked.append(len(seeds))
+        if len(seeds) > self.fits:
+            raise self.error
+        return [
+            Image.fromarray(np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8))
+            for seed in seeds
+        ]
+
+    def truncation(self, prompts: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("fits", [1, 2, 3])
+def test_fewer_images_at_once_give_the_same_images(fits: int) -> None:
+    whole = [image.tobytes() for image in Hungry(4).draw("p", [5, 6, 7, 8])]
+    hungry = Hungry(fits)
+    drawn = DrawnWithinMemory(hungry)
+    assert [image.tobytes() for image in drawn.draw("p", [5, 6, 7, 8])] == whole
+    assert hungry.asked[0] == 4
+    hungry.asked.clear()
+    assert len(drawn.draw("p", [1, 2, 3, 4])) == 4
+    assert max(hungry.asked) <= fits  # it does not run out a second time
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="other"):
+        DrawnWithinMemory(Hungry(1, RuntimeError("other"))).draw("p", [1, 2])
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_an_item_that_does_not_fit_fails_and_the_rest_goes_on(
+    run: Run, tmp_path: Path, bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpgbench.backends.stable_diffusion import TinyEllaStableDiffusion
+
+    real = TinyEllaStableDiffusion.draw
+
+    def draw(self: Any, prompt: str, seeds: Any) -> Any:
+        if "for a" in prompt or len(seeds) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, prompt, seeds)
+
+    monkeypatch.setattr(TinyEllaStableDiffusion, "draw", draw)
+    ended = run(*TINY, "--bench", bench, "--out", "r")
+    assert ended.code == 6
+    assert "out of memory with a single image at once" in ended.error
+    assert "--dtype float16" in ended.error
+    assert [path.name for path in (tmp_path / "r/images").iterdir()] == ["b.png"]
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    run(*TINY, "--bench", bench, "--out", "whole", "--items", "b")
+    with (
+        Image.open(tmp_path / "r/images/b.png") as parts,
+        Image.open(tmp_path / "whole/images/b.png") as whole,
+    ):
+        apart = np.abs(np.asarray(parts, dtype=int) - np.asarray(whole, dtype=int))
+    assert apart.max() <= 1  # rounding in a batch of another size
+
+
+@pytest.mark.parametrize("size", ["width", "input_dim"])
+def test_a_connector_of_another_width_ends_in_one_line(
+    run: Run, tmp_path: Path, bench: Path, size: str
+) -> None:
+    from dataclasses import replace
+
+    from ella import TimestepAwareSemanticConnector
+
+    config = TimestepAwareSemanticConnector.from_safetensors(
+        embedded_path("ella/connector.safetensors")
+    ).config
+    other = TimestepAwareSemanticConnector(replace(config, **{size: 2 * getattr(config, size)}))
+    other.save_safetensors(tmp_path / "wide.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ended = run(
+            *TINY, "--weights", "connector=wide.safetensors", "--bench", bench, "--out", "r"
+        )
+    assert ended.code == 4
+    assert str(2 * getattr(config, size)) in ended.error
+    assert "trained" in ended.error
+    assert not list((tmp_path / "r").glob("images/*"))
