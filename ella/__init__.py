@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ella.errors import (
         ConnectorFileError,
         EllaError,
+        IncompleteWeightsError,
         TextEncoderError,
         UnsupportedPipelineError,
     )
@@ -46,6 +47,7 @@ _MODULE_OF = {
     "EllaError": "ella.errors",
     "FolderPairs": "ella.training.data",
     "ImagePairs": "ella.training.data",
+    "IncompleteWeightsError": "ella.errors",
     "Length": "ella.text_encoder",
     "PrecisionWarning": "ella.text_encoder",
     "ResumeError": "ella.training.errors",
@@ -69,6 +71,7 @@ __all__ = [
     "EllaError",
     "FolderPairs",
     "ImagePairs",
+    "IncompleteWeightsError",
     "Length",
     "PrecisionWarning",
     "ResumeError",

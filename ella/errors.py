@@ -2,6 +2,7 @@
 
     EllaError
     ├── ConnectorFileError (ValueError)       a connector file cannot be read as one
+    ├── IncompleteWeightsError (ValueError)   files lack tensors of the network that they are for
     ├── TextEncoderError (ValueError)         a text encoder cannot be loaded or cannot encode
     ├── UnsupportedPipelineError (TypeError)  a pipeline cannot be shown new conditions each step
     └── TrainingError                         see `ella.training.errors`
@@ -17,6 +18,10 @@ class EllaError(Exception):
 
 class ConnectorFileError(EllaError, ValueError):
     """A connector file is missing, damaged, of another kind, or of other names or shapes."""
+
+
+class IncompleteWeightsError(EllaError, ValueError):
+    """Files lack tensors of their network, or have them in another shape."""
 
 
 class TextEncoderError(EllaError, ValueError):

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoTokenizer, T5EncoderModel
+from transformers import AutoConfig, AutoTokenizer, T5EncoderModel
 
 from ella.errors import TextEncoderError
+from ella.strict import LoadingReport, named, strict_loading
 
 Length = Literal["fixed", "flexible"]
 """`fixed`: padded and truncated to one length, as in training; `flexible`: as long as the text."""
@@ -181,18 +183,27 @@ class T5TextEncoder(TransformersTextEncoder):
             PrecisionWarning: If `dtype` is not float16.
 
         Raises:
-            TextEncoderError: If there is no T5 encoder with its tokenizer.
+            TextEncoderError: If there is no T5 encoder with its tokenizer: another kind of model,
+                tensors that are missing, of another shape, or more than the model has.
         """
         dtype = dtype or _default_dtype(torch.device(device))
         _warn_of_precision(dtype)
-        local = local_files_only or isinstance(source, Path) or Path(source).is_dir()
+        local = local_files_only or _names_a_path(source)
         where: dict[str, Any] = {"subfolder": subfolder, "local_files_only": local}
         try:
+            if local and not (Path(source) / subfolder).is_dir() and _names_a_path(source):
+                raise FileNotFoundError("there is no such folder")
+            _check_kind(AutoConfig.from_pretrained(source, **where))
             tokenizer = AutoTokenizer.from_pretrained(source, **where)
-            model = T5EncoderModel.from_pretrained(
-                source, dtype=dtype, use_safetensors=True, **where
-            )
-        except (OSError, ValueError) as error:
+            with strict_loading(str(Path(source) / subfolder)) as reports:
+                model = T5EncoderModel.from_pretrained(
+                    source, dtype=dtype, use_safetensors=True, **where
+                )
+            _check_only_encoder(reports)
+            _check_vocabulary(model, tokenizer)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+            if isinstance(error, RuntimeError) and "out of memory" in str(error):
+                raise
             reason = " ".join(str(error).split())
             raise TextEncoderError(
                 f"{Path(source) / subfolder}: no T5 encoder with its tokenizer ({reason}); give the"
@@ -200,6 +211,58 @@ class T5TextEncoder(TransformersTextEncoder):
             ) from error
         model = model.requires_grad_(False).to(device)
         return cls(model, tokenizer, fixed_length=fixed_length, mask_padding=mask_padding)
+
+
+def _names_a_path(source: str | Path) -> bool:
+    """Whether `source` is of this machine, so that the hub is not to be asked for it.
+
+    A repository of the hub is NAME or ORG/NAME.
+    """
+    text = str(source)
+    return (
+        isinstance(source, Path)
+        or Path(source).exists()
+        or text.startswith((".", "/", "~"))
+        or text.count("/") > 1
+        or "\\" in text
+        or Path(text).suffix in (".safetensors", ".bin", ".pt", ".ckpt", ".gguf")
+    )
+
+
+def _check_kind(config: Any) -> None:
+    """Raise unless a configuration is a T5's: of another kind, random weights would be drawn."""
+    kind = getattr(config, "model_type", None)
+    named = getattr(config, "architectures", None) or []
+    foreign = [name for name in named if not name.startswith("T5")]
+    if kind != "t5" or foreign:
+        raise ValueError(
+            f"config.json is of a {', '.join(foreign) or kind}, of the kind {kind!r}, not of a T5"
+        )
+
+
+def _check_only_encoder(reports: Sequence[LoadingReport]) -> None:
+    """Raise where files hold more than a T5: then config.json is not theirs.
+
+    Of a whole T5 the decoder and the head are left out.
+    """
+    more = [
+        name
+        for report in reports
+        for name in report.unexpected
+        if not name.startswith(("decoder.", "lm_head."))
+    ]
+    if more:
+        raise ValueError(
+            f"its files hold {len(more)} tensors that config.json knows nothing of: {named(more)}"
+        )
+
+
+def _check_vocabulary(model: Any, tokenizer: Any) -> None:
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"its tokenizer knows {len(tokenizer)} tokens, but the network only"
+            f" {model.config.vocab_size}"
+        )
 
 
 def _default_dtype(device: torch.device) -> torch.dtype:

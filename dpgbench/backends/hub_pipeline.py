@@ -34,8 +34,10 @@ class HubPipeline:
         import torch
         from diffusers import DiffusionPipeline
 
+        from ella.strict import strict_loading
+
         self.spec = spec
-        with loading(entry):
+        with loading(entry), strict_loading(entry.name):
             self.pipeline: Any = DiffusionPipeline.from_pretrained(
                 str(weights["base"].path), dtype=getattr(torch, spec.dtype), use_safetensors=True
             ).to(device)

@@ -33,9 +33,12 @@ class StableDiffusion:
     def __init__(
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:
+        from ella.strict import strict_loading
+
         self.spec = spec
         with loading(entry):
-            self.pipeline = self._load_pipeline(weights).to(device)
+            with strict_loading("base"):
+                self.pipeline = self._load_pipeline(weights).to(device)
             self.pipeline.scheduler = build_scheduler(spec)
         self.pipeline.set_progress_bar_config(disable=True)
 

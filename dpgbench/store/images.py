@@ -42,11 +42,12 @@ def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:
 
 def single_colour_tiles(tiles: Sequence[Image]) -> list[int]:
     """Return the positions, from 0, of tiles whose pixels are all alike: black ones, mostly."""
-    return [
-        position
-        for position, tile in enumerate(tiles)
-        if all(low == high for low, high in tile.convert("RGB").getextrema())
-    ]
+    return [position for position, tile in enumerate(tiles) if _is_one_colour(tile)]
+
+
+def _is_one_colour(tile: Image) -> bool:
+    red, green, blue = tile.convert("RGB").split()
+    return all(len(set(band.getextrema())) == 1 for band in (red, green, blue))
 
 
 def png_bytes(image: Image) -> bytes:

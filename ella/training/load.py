@@ -9,9 +9,11 @@ from typing import Any, Literal
 import torch
 from accelerate import PartialState
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from ella.errors import EllaError
+from ella.errors import EllaError, IncompleteWeightsError
+from ella.strict import strict_loading
 from ella.text_encoder import T5TextEncoder, TransformersTextEncoder
 from ella.training.errors import TrainingError
 
@@ -33,12 +35,15 @@ def load_base(folder: Path) -> Base:
     """
     safe = {"local_files_only": True, "use_safetensors": True}
     try:
-        return Base(
-            UNet2DConditionModel.from_pretrained(folder / "unet", **safe),
-            AutoencoderKL.from_pretrained(folder / "vae", **safe),
-            DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-        )
-    except (OSError, ValueError) as error:
+        with strict_loading(str(folder)):
+            return Base(
+                UNet2DConditionModel.from_pretrained(folder / "unet", **safe),
+                AutoencoderKL.from_pretrained(folder / "vae", **safe),
+                DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+            )
+    except IncompleteWeightsError as error:
+        raise TrainingError(str(error)) from error
+    except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(
             f"{folder}: no diffusers model with unet, vae and scheduler ({error})"
         ) from error
@@ -62,12 +67,13 @@ def load_text_encoder(
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         dtype = torch.float32 if where.type == "cpu" else torch.float16
-        model = AutoModel.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
-        )
+        with strict_loading(str(folder)):
+            model = AutoModel.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, use_safetensors=True
+            )
     except EllaError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(f"{folder}: no language model with its tokenizer ({error})") from error
     return TransformersTextEncoder(
         model.requires_grad_(False).to(where), tokenizer, fixed_length=num_tokens

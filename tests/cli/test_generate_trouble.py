@@ -274,3 +274,39 @@ def test_a_connector_of_another_width_ends_in_one_line(
     assert str(2 * getattr(config, size)) in ended.error
     assert "trained" in ended.error
     assert not list((tmp_path / "r").glob("images/*"))
+
+
+@pytest.mark.parametrize("model", ["sd15", "hf:pipe"])
+def test_weights_that_lack_a_tensor_end_in_one_line(
+    run: Run, tmp_path: Path, bench: Path, model: str
+) -> None:
+    tiny.tiny_pipeline().save_pretrained(tmp_path / "pipe")
+    file = next((tmp_path / "pipe/unet").glob("*.safetensors"))
+    tensors = load_file(file)
+    del tensors["conv_out.weight"]
+    save_file(tensors, file, metadata={"format": "pt"})
+    weights = ("--weights", "base=pipe") if model == "sd15" else ()
+    ended = run("generate", "--model", model, *weights, "--bench", bench, "--steps", 1)
+    assert ended.code == 4
+    assert "UNet2DConditionModel lack 1 of its tensors" in ended.error
+    assert "conv_out.weight" in ended.error
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_text_encoder_of_another_kind_ends_in_one_line(
+    run: Run, tmp_path: Path, bench: Path
+) -> None:
+    import transformers
+
+    config = transformers.LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    transformers.LlamaModel(config).save_pretrained(tmp_path / "llama")
+    tiny.tiny_text_encoder().tokenizer.save_pretrained(tmp_path / "llama")
+    ended = run(*TINY, "--weights", "text_encoder=llama", "--bench", bench, "--out", "r")
+    assert ended.code == 4
+    assert "of the kind 'llama', not of a T5" in ended.error
