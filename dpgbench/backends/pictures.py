@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.errors import DataError, counted
+from dpgbench.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,6 +36,8 @@ def draw_checked(pipeline: Any, num_images: int, call: Callable[[], Any]) -> lis
     with _only_finite(pipeline, num_images), refused_casts():
         output = call()
     _refuse_flagged(output, num_images)
+    if not hasattr(output, "images"):
+        raise UsageError(f"{type(pipeline).__name__} gives no images, so it cannot be benchmarked")
     return list(output.images)
 
 

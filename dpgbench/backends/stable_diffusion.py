@@ -43,7 +43,7 @@ class StableDiffusion:
         self.pipeline.set_progress_bar_config(disable=True)
 
     @staticmethod
-    def check(spec: GenerationSpec) -> None:
+    def check(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
         """Raise where a setting cannot be right."""
         check_size(spec, _LATENT_PX)
         if spec.options.get("text_length", "fixed") not in ("fixed", "flexible"):

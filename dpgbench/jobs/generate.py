@@ -143,6 +143,7 @@ def _fresh_manifest(
     )
     world = plan.entry.world
     manifest.note(*foreign_notes("model", request.model, world, request.benchmark.name))
+    manifest.note(*plan.notes)
     return manifest
 
 

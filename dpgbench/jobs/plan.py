@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,13 +18,14 @@ from dpgbench.store.benchmarks import Benchmark
 
 @dataclass(frozen=True)
 class GenerationPlan:
-    """What will draw; `generator` is the class, built by `load`."""
+    """What will draw; `generator` is the class, built by `load`; `notes` say what was assumed."""
 
     entry: ModelEntry
     generator: Any
     spec: GenerationSpec
     weights: Mapping[str, Weights]
     device: str
+    notes: Sequence[str] = ()
 
     def identity(self, benchmark: Benchmark) -> dict[str, Any]:
         """Return what decides a run's pictures, as plain data."""
@@ -62,7 +63,10 @@ def make_plan(
     device = find_device(device)
     located = locate_weights(entry, weights)
     generator = import_target(entry.target, "model")
-    found = generator.defaults(entry, located) if hasattr(generator, "defaults") else {}
+    found = dict(generator.defaults(entry, located)) if hasattr(generator, "defaults") else {}
+    accelerator_dtype = found.pop("accelerator_dtype", None)
+    if accelerator_dtype and device != "cpu":
+        found["dtype"] = accelerator_dtype
     given = {name: value for name, value in settings.items() if value is not None}
     merged = {"dtype": default_dtype(device), **entry.defaults, **found, **given}
     options = {**entry.options, **found.get("options", {}), **given.get("options", {})}
@@ -74,8 +78,13 @@ def make_plan(
         )
     spec = GenerationSpec(model=entry.name, **{**merged, "options": options})
     if hasattr(generator, "check"):
-        generator.check(spec)
-    return GenerationPlan(entry, generator, spec, located, device)
+        generator.check(spec, located)
+    notes = (
+        generator.notes(entry, located, frozenset({*given, *given.get("options", {})}))
+        if hasattr(generator, "notes")
+        else ()
+    )
+    return GenerationPlan(entry, generator, spec, located, device, notes)
 
 
 def _check_names(what: str, given: Mapping[str, Any], known: list[str]) -> None:
