@@ -21,10 +21,12 @@ from dpgbench.cli import (
     score,
 )
 from dpgbench.cli.console import ending, setup, version
+from dpgbench.cli.quiet import QuietAnywhere
 from dpgbench.errors import INTERRUPTED
 
 app = typer.Typer(
     name="dpgbench",
+    cls=QuietAnywhere,
     help="DPG-Bench, reproducible: generate grids, ask a judge, score, report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,7 +52,7 @@ app.add_typer(prompts.app, name="prompts")
 def main() -> None:
     """Run the command line and leave with its exit code."""
     with ending() as result:
-        code = app(standalone_mode=False)
+        code = app(prog_name="dpgbench", standalone_mode=False)
         if code == INTERRUPTED:  # typer catches the interrupt and returns its code
             raise KeyboardInterrupt
         result.exit_code = code if isinstance(code, int) else 0

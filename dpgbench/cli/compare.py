@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dpgbench.cli.console import print_json, print_table
-from dpgbench.cli.options import AsJson
+from dpgbench.cli.options import AsJson, complete_rule
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +20,12 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A scored run.")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="Another one.")],
     rule: Annotated[
-        str | None, typer.Option("--rule", help="This rule only (default: all that both have).")
+        str | None,
+        typer.Option(
+            "--rule",
+            help="This rule only (default: all that both have).",
+            autocompletion=complete_rule,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

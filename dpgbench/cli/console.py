@@ -97,6 +97,12 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def say_unless_quiet(message: str) -> None:
+    """Write one line to stderr, unless the user asked for silence."""
+    if logging.getLogger("dpgbench").level < logging.ERROR:
+        say(message)
+
+
 def print_json(value: Any) -> None:
     """Write one JSON object to stdout."""
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

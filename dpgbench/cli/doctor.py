@@ -17,6 +17,7 @@ from dpgbench.cli.options import (
     MaxRequests,
     Revision,
     Weights,
+    complete_judge,
     judge_request,
 )
 
@@ -31,7 +32,12 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     judge: Annotated[
-        str | None, typer.Option("--judge", help="Test this judge; 'dpgbench judges' lists them.")
+        str | None,
+        typer.Option(
+            "--judge",
+            help="Test this judge; 'dpgbench judges' lists them.",
+            autocompletion=complete_judge,
+        ),
     ] = None,
     weights: Weights = None,
     device: Device = "auto",

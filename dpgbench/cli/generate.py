@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from dpgbench.cli.console import command_line, print_json, raise_incomplete, say
-from dpgbench.cli.options import AsJson, Bench, Device, Items, Limit, Source, Weights, split_items
+from dpgbench.cli.options import (
+    AsJson,
+    Bench,
+    Device,
+    Items,
+    Limit,
+    Source,
+    Weights,
+    complete_model,
+    split_items,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +27,14 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    model: Annotated[str, typer.Option("--model", help="Name; 'dpgbench models' lists them.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="Name; 'dpgbench models' lists them.",
+            autocompletion=complete_model,
+        ),
+    ],
     bench: Bench = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Run directory (default: runs/MODEL-IDENTITY).")

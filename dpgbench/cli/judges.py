@@ -9,7 +9,7 @@ import typer
 
 from dpgbench.cli.console import print_json
 from dpgbench.cli.judges_text import print_comparison
-from dpgbench.cli.options import AsJson, Bench
+from dpgbench.cli.options import AsJson, Bench, complete_rule
 
 app = typer.Typer(
     help="The judges: list them (no command), or compare them.", invoke_without_command=True
@@ -52,7 +52,12 @@ def compare(
         typer.Option("--model-column", help="Column of answer CSVs that names the image's model."),
     ] = None,
     rule: Annotated[
-        str, typer.Option("--rule", help="Scoring rule of scores and of the correlation.")
+        str,
+        typer.Option(
+            "--rule",
+            help="Scoring rule of scores and of the correlation.",
+            autocompletion=complete_rule,
+        ),
     ] = "corrected-v1",
     human: Annotated[
         Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,9 +10,59 @@ import typer
 if TYPE_CHECKING:
     from dpgbench.backends.base import JudgeRequest
 
+
+def complete_rule(incomplete: str) -> list[str]:
+    """Return the rules whose names start so, for the shell's completion."""
+    from dpgbench.domain.rules import RULES
+
+    return [name for name in RULES if name.startswith(incomplete)]
+
+
+def complete_judge(incomplete: str) -> list[str]:
+    """Return the judges whose names, or forms of names, start so."""
+    from dpgbench.backends.judges import FAMILIES, JUDGES
+
+    return [name for name in (*JUDGES, *FAMILIES) if name.startswith(incomplete)]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Return the models whose names start so."""
+    from dpgbench.backends.models import MODELS
+
+    return [name for name in MODELS if name.startswith(incomplete)]
+
+
+def complete_bench(incomplete: str) -> list[str]:
+    """Return the benchmarks and the CSV files and folders here whose names start so."""
+    from dpgbench.store.benchmarks import DPG, packaged_names
+
+    before, _, start = incomplete.rpartition("/")
+    folder = Path(f"{before}/" if before or incomplete.startswith("/") else ".")
+    here = sorted(folder.iterdir()) if folder.is_dir() else []
+    prefix = incomplete[: len(incomplete) - len(start)]
+    files = [
+        f"{prefix}{path.name}{'/' * path.is_dir()}"
+        for path in here
+        if path.name.startswith(start) and (path.is_dir() or path.suffix.lower() == ".csv")
+    ]
+    named = [name for name in (DPG, *packaged_names()) if name.startswith(incomplete)]
+    return [*named, *(name for name in files if start or not name.startswith("."))]
+
+
 Bench = Annotated[
     str | None,
-    typer.Option("--bench", metavar="NAME|FILE.csv", help="Benchmark: dpg, shapes, or a CSV."),
+    typer.Option(
+        "--bench",
+        metavar="NAME|FILE.csv",
+        help="Benchmark: dpg, shapes, or a CSV.",
+        autocompletion=complete_bench,
+    ),
+]
+Judge = Annotated[
+    str | None,
+    typer.Option(
+        "--judge", help="See 'dpgbench judges' (default: mplug).", autocompletion=complete_judge
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", help="The first N items only.")]
 Items = Annotated[

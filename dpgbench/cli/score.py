@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial as partial_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpgbench.cli.console import command_line, print_json, print_table, raise_incomplete, say
+from dpgbench.cli.console import (
+    command_line,
+    print_json,
+    print_table,
+    raise_incomplete,
+    say,
+    say_unless_quiet,
+)
 from dpgbench.cli.options import (
     AsJson,
     BaseUrl,
@@ -16,17 +26,23 @@ from dpgbench.cli.options import (
     Device,
     Dtype,
     Items,
+    Judge,
     Limit,
     MaxRequests,
     Partial,
     Revision,
     Source,
     Weights,
+    complete_rule,
     judge_request,
     split_items,
 )
+from dpgbench.domain.rules import DEFAULT_RULES, RULES, find_rule
+from dpgbench.errors import DpgBenchError, UsageError, counted
 
 if TYPE_CHECKING:
+    from dpgbench.backends.base import JudgeRequest
+    from dpgbench.jobs.score import Scored, ScoreRequest
     from dpgbench.jobs.subject import Subject
 
 
@@ -36,20 +52,22 @@ def register(app: typer.Typer) -> None:
 
 
 def score(
-    target: Annotated[
-        Path | None,
+    targets: Annotated[
+        list[Path] | None,
         typer.Argument(
-            metavar="[RUN|FOLDER]", help="A run or a folder of images (default: newest run)."
+            metavar="RUN|FOLDER", help="Runs or folders of images (default: the newest run)."
         ),
     ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every run under runs/.")] = False,
     rule: Annotated[
         list[str] | None,
-        typer.Option("--rule", help="Rule, repeatable (default: ella-reference, corrected-v1)."),
+        typer.Option(
+            "--rule",
+            help=f"Repeatable; one of {', '.join(RULES)} (default: {', '.join(DEFAULT_RULES)}).",
+            autocompletion=complete_rule,
+        ),
     ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option("--judge", help="See 'dpgbench judges' (default: mplug)."),
-    ] = None,
+    judge: Judge = None,
     answers: Annotated[
         Path | None,
         typer.Option("--answers", help="Recorded answers (CSV) instead of a judge."),
@@ -109,25 +127,26 @@ def score(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask what was not asked yet, then score; results are written into the run."""
-    from dpgbench.domain.rules import DEFAULT_RULES, find_rule
-    from dpgbench.errors import UsageError
-    from dpgbench.jobs.find_subject import find_subject
+    """Ask what was not asked yet, then score; results are written into each run."""
     from dpgbench.jobs.score import ScoreRequest
-    from dpgbench.jobs.score import score as run
 
-    rules = rule or DEFAULT_RULES
-    for wanted in rules:
+    for wanted in rule or DEFAULT_RULES:
         find_rule(wanted)
     choice: dict[str, Any] = {"limit": limit, "items": split_items(items), "sources": source or []}
     place: dict[str, Any] = {"bench": bench, "num_images": num_images, "out": out, "name": name}
+    request = ScoreRequest(
+        rules=rule or DEFAULT_RULES,
+        partial=partial,
+        reference_files=reference_files,
+        command=command_line(),
+    )
     if answers:
-        if target is not None:
-            raise UsageError(f"{target}: give images to judge or --answers to replay, not both")
-        subject = _of_answers(answers, where or [], place, choice)
-        request = None
+        if targets or all_:
+            shown = targets[0] if targets else "--all"
+            raise UsageError(f"{shown}: give images to judge or --answers to replay, not both")
+        found = {answers: partial_(_of_answers, answers, where or [], place, choice)}
     else:
-        request = judge_request(
+        asked = judge_request(
             judge,
             weights=weights,
             revision=revision,
@@ -143,35 +162,110 @@ def score(
             price_in=price_in,
             price_out=price_out,
         )
-        subject = find_subject(target, tile_px=tile_px, **place, **choice)
-        if subject.manifest.kind == "answers":
-            request = None
-    outcome = run(
-        subject,
-        ScoreRequest(
-            rules=rules,
-            judge=request,
-            partial=partial,
-            reference_files=reference_files,
-            command=command_line(),
-        ),
-    )
-    for note in subject.manifest.notes:
-        say(f"note: {note}")
+        request = replace(request, judge=asked)
+        paths = _paths(targets or [], all_=all_, out=out, name=name)
+        found = {
+            path: partial_(_of_path, path, tile_px=tile_px, **place, **choice) for path in paths
+        }
+    _score_each(found, request, as_json=as_json)
+
+
+def _paths(
+    targets: Sequence[Path], *, all_: bool, out: Path | None, name: str | None
+) -> Sequence[Path]:
+    """Return the runs and folders to score; where none is named, the newest run, and say so.
+
+    Raises:
+        UsageError: there is no run, or the options fit one target alone.
+    """
+    from dpgbench.store.rundir import runs_by_age
+
+    if targets and all_:
+        raise UsageError(f"{targets[0]}: name runs or give --all, not both")
+    if not targets:
+        runs = [run.path for run in runs_by_age()]
+        targets = sorted(runs) if all_ else runs[-1:]
+        if not all_:
+            others = f"; {counted(len(runs) - 1, 'other run')}: --all scores all"
+            say_unless_quiet(f"scoring {runs[-1]}, the newest run" + others * (len(runs) > 1))
+    if len(targets) > 1 and (out or name):
+        option = "--out" if out else "--name"
+        raise UsageError(f"{option} is for one run or folder; {len(targets)} are named")
+    return targets
+
+
+def _of_path(path: Path, **options: Any) -> Subject:
+    from dpgbench.jobs.find_subject import find_subject
+
+    return find_subject(path, **options)
+
+
+def _score_each(
+    found: Mapping[Path, Callable[[], Subject]], request: ScoreRequest, *, as_json: bool
+) -> None:
+    """Score one after the other and print; what fails is said, and the rest goes on.
+
+    Args:
+        found: by path, what finds the subject there or raises.
+
+    Raises:
+        DpgBenchError: the first failure.
+    """
+    from dpgbench.jobs.score import score as run
+
+    outcomes: list[Scored] = []
+    failures: list[DpgBenchError] = []
+    for path, find in found.items():
+        try:
+            subject = find()
+            replayed = subject.manifest.kind == "answers"
+            if request.judge and not replayed:
+                _hint(request.judge, subject)
+            outcome = run(subject, replace(request, judge=None) if replayed else request)
+        except DpgBenchError as error:
+            failures.append(error if len(found) == 1 else type(error)(f"{path}: {error}"))
+            continue
+        outcomes.append(outcome)
+        for note in subject.manifest.notes:
+            say(f"note: {note}")
+        try:
+            if outcome.refused:
+                raise outcome.refused[0]
+            raise_incomplete(outcome.incomplete, "not scored", partial=request.partial)
+        except DpgBenchError as error:
+            failures.append(error if len(found) == 1 else type(error)(f"{path}: {error}"))
+    _print_all(outcomes, as_json=as_json)
+    for later in failures[1:]:
+        say(f"error: {later}")
+    if failures:
+        raise failures[0]
+
+
+def _hint(judge: JudgeRequest, subject: Subject) -> None:
+    """Name the judge that goes with the benchmark's world where another one is asked."""
+    from dpgbench.backends.judges import DEFAULT_JUDGE, JUDGES, find_judge
+
+    name = subject.benchmark.name
+    native = [entry.name for entry in JUDGES.values() if entry.world == name]
+    if judge.name == DEFAULT_JUDGE and native:
+        say_unless_quiet(f"hint: {subject.run.path} is about {name}: --judge {native[0]} knows it")
+    elif find_judge(judge.name).world not in (None, name):
+        say_unless_quiet(f"hint: the judge for {name} is --judge {DEFAULT_JUDGE}")
+
+
+def _print_all(outcomes: Sequence[Scored], *, as_json: bool) -> None:
+    results = [result for outcome in outcomes for result in outcome.results]
     if as_json:
-        print_json({"results": list(outcome.results)})
-    else:
-        _print(outcome.results)
-        typer.echo(f"results: {outcome.run.path / 'scores'}")
-    if outcome.refused:
-        raise outcome.refused[0]
-    raise_incomplete(outcome.incomplete, "not scored", partial=partial)
+        print_json({"results": results})
+    elif outcomes:
+        _print(results)
+        for outcome in outcomes:
+            typer.echo(f"results: {outcome.run.path / 'scores'}")
 
 
 def _of_answers(
     path: Path, where: list[str], place: dict[str, Any], choice: dict[str, Any]
 ) -> Subject:
-    from dpgbench.errors import UsageError
     from dpgbench.jobs.find_subject import subject_of_answers
     from dpgbench.store.benchmarks import load_benchmark
     from dpgbench.store.replay import parse_where, read_recorded_answers

@@ -52,6 +52,8 @@ def find_subject(
     path = target or newest_run().path
     if is_run(path):
         return subject_of_run(path, bench, num_images, **choice)
+    if not path.exists():
+        raise DataError(f"{path} is not there; name a run or a folder of images")
     return subject_of_images(
         path,
         load_benchmark(bench or DPG),

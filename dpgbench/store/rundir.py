@@ -138,8 +138,8 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "unnamed"
 
 
-def newest_run(root: Path = RUNS) -> RunDir:
-    """Return the run under `root` whose manifest changed last.
+def runs_by_age(root: Path = RUNS) -> list[RunDir]:
+    """Return the runs under `root`, the one whose manifest changed last at the end.
 
     Raises:
         UsageError: there is none.
@@ -150,7 +150,16 @@ def newest_run(root: Path = RUNS) -> RunDir:
             f"no run under {root}/; name a run or an image folder, "
             "or make one with 'dpgbench generate'"
         )
-    return RunDir(manifests[-1].parent)
+    return [RunDir(path.parent) for path in manifests]
+
+
+def newest_run(root: Path = RUNS) -> RunDir:
+    """Return the run under `root` whose manifest changed last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return runs_by_age(root)[-1]
 
 
 def is_run(path: Path) -> bool:
@@ -162,9 +171,12 @@ def find_runs(paths: list[Path]) -> list[RunDir]:
     """Return the runs at `paths`; without any, every run under `runs/` that has results.
 
     Raises:
+        DataError: a path is not there.
         UsageError: a path is no run, or there is none.
     """
     for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} is not there; name a run, or make one with 'dpgbench score'")
         if not is_run(path):
             raise UsageError(f"{path} is not a run (no {MANIFEST}); 'dpgbench score' makes one")
     if paths:
