@@ -80,8 +80,8 @@ def one_line(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return ``1 item``, ``2 items``, ``1,065 items``: a count and its noun, in its number."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """Return ``1 item`` or ``2 items``: a count with its noun in the right number."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, listing: str) -> UsageError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -53,3 +55,28 @@ def test_wheel_has_packages_and_data_and_works(tmp_path: Path) -> None:
         check=True,
     )
     assert str(tmp_path) in where.stdout
+
+
+def test_the_source_archive_has_all_that_its_readme_names(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
+    readme = (unpacked / "README.md").read_text(encoding="utf-8")
+    linked = [name for name in re.findall(r"\]\(([^)]+)\)", readme) if "://" not in name]
+    assert len(linked) > 10
+    named = [*linked, "constraints.txt", "pyproject.toml", "CONTRIBUTING.md", "LICENSE", ".ci/run"]
+    assert [name for name in named if not (unpacked / name).exists()] == []
+    targets = re.findall(r"^make ([\w-]+)", readme, re.MULTILINE)
+    assert {"demo", "test"} <= set(targets)
+    for target in targets:  # they would run: what they need is there
+        plan = subprocess.run(
+            ["make", "--dry-run", target], cwd=unpacked, capture_output=True, text=True, check=False
+        )
+        assert plan.returncode == 0, plan.stderr

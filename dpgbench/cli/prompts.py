@@ -153,7 +153,8 @@ def pull(
     """Store DPG-Bench in the cache, each file verified against its git blob id."""
     from tqdm import tqdm
 
-    from dpgbench.store.benchmarks import DPG, QUESTIONS_FILE
+    from dpgbench.errors import counted
+    from dpgbench.store.benchmarks import DPG, PROMPTS_FOLDER, QUESTIONS_FILE
     from dpgbench.store.places import cache_folder
     from dpgbench.store.pull import dpg_upstream
     from dpgbench.store.pull import pull as run
@@ -168,16 +169,36 @@ def pull(
             bar.update(done - bar.n)
 
         pulled = run(source, cache_folder() / "benchmarks" / DPG, upstream, progress=progress)
+    for trouble in pulled.trouble:
+        say(f"warning: {trouble}")
     if as_json:
-        found = {"prompts": pulled.num_prompts, "has_questions": pulled.has_questions}
-        print_json({"folder": str(pulled.folder), **found})
+        print_json(
+            {
+                "folder": str(pulled.folder),
+                "prompts": pulled.num_prompts,
+                "has_questions": pulled.has_questions,
+                "questions_from": pulled.questions_from,
+                "line_ends_restored": pulled.line_ends_restored,
+                "trouble": list(pulled.trouble),
+            }
+        )
     else:
-        typer.echo(f"{pulled.num_prompts} prompts verified and stored in {pulled.folder}")
+        prompts = counted(pulled.num_prompts, "prompt")
+        typer.echo(f"{prompts} verified and stored in {pulled.folder}")
+        if pulled.questions_from:
+            typer.echo(f"questions verified; they came from {pulled.questions_from}")
+    if pulled.line_ends_restored:
+        say(
+            f"note: {counted(pulled.line_ends_restored, 'file')} had Windows line ends; with "
+            "upstream's they are upstream's content, and are stored so"
+        )
     if not pulled.has_questions:
         say(
             f"note: no questions ({QUESTIONS_FILE}) came with them: 'generate' works, 'score' "
             f"needs 'dpgbench prompts pull' or 'dpgbench prompts pull --from {QUESTIONS_FILE}'"
         )
+    elif not (pulled.folder / PROMPTS_FOLDER).is_dir():
+        say("note: the prompt files could not be had; prompts are the texts of the question file")
 
 
 @app.command()

@@ -26,6 +26,7 @@ from dpgbench.store.images import (
     write_image,
 )
 from dpgbench.store.manifest import Manifest, environment, now, open_manifest
+from dpgbench.store.pull import questions_source
 from dpgbench.store.rundir import RUNS, RunDir, file_name, is_run
 
 log = logging.getLogger(__name__)
@@ -148,8 +149,10 @@ def _fresh_manifest(
 
 
 def describe_benchmark(benchmark: Benchmark) -> dict[str, Any]:
-    """Return what a manifest says of a benchmark: name, file, counts, hashes."""
+    """Return what a manifest says of a benchmark: name, file, origin, counts, hashes."""
+    origin = questions_source(benchmark.path) if benchmark.has_graphs else None
     return {
+        **({"questions_from": origin} if origin else {}),
         "name": benchmark.name,
         "path": str(benchmark.path.resolve()),
         "items": len(benchmark.prompts),

@@ -16,6 +16,7 @@ from dpgbench.domain.graph import Problem, PromptGraph, find_problems
 from dpgbench.domain.rows import QuestionRow, item_source
 from dpgbench.domain.spec import canonical_json
 from dpgbench.errors import DataError, SetupError, UsageError, shortened, unknown_name
+from dpgbench.store.folders import mended
 from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.places import cache_folder, data_folder
 from dpgbench.store.tables import read_table, read_text
@@ -155,7 +156,7 @@ def load_benchmark(name: str | Path) -> Benchmark:
     """
     text = str(name)
     if text == DPG:
-        return load_folder(cache_folder() / "benchmarks" / DPG, DPG)
+        return load_folder(mended(cache_folder() / "benchmarks" / DPG), DPG)
     packaged = data_folder("prompts") / f"{text}.csv"
     if text in packaged_names():
         return load_csv(packaged, text)

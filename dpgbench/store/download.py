@@ -14,20 +14,23 @@ _CHUNK = 1 << 16
 _TIMEOUT_SECONDS = 60
 
 
-def fetch(url: str, *, progress: Callable[[int, int | None], None]) -> bytes:
+def fetch(
+    url: str, *, progress: Callable[[int, int | None], None], limit: int | None = None
+) -> bytes:
     """Return the content of `url`.
 
     Args:
         url: http or https.
         progress: told bytes done and bytes in all (None where the server does not say).
+        limit: more bytes than these are not taken.
 
     Raises:
         SetupError: it cannot be reached.
-        DataError: the transfer was cut off.
+        DataError: the transfer was cut off, or is larger than `limit`.
     """
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-            return _read_all(url, response, progress)
+            return _read_all(url, response, progress, limit)
     except urllib.error.HTTPError as error:
         raise SetupError(
             f"{url} answered {error.code} {error.reason}; check the address, or try again later"
@@ -45,13 +48,18 @@ def fetch(url: str, *, progress: Callable[[int, int | None], None]) -> bytes:
 
 
 def _read_all(
-    url: str, response: http.client.HTTPResponse, progress: Callable[[int, int | None], None]
+    url: str,
+    response: http.client.HTTPResponse,
+    progress: Callable[[int, int | None], None],
+    limit: int | None,
 ) -> bytes:
     length = response.headers.get("Content-Length")
     total = int(length) if length and length.isdigit() else None
     buffer = io.BytesIO()
     while chunk := response.read(_CHUNK):
         buffer.write(chunk)
+        if limit is not None and buffer.tell() > limit:
+            raise DataError(f"{url} is larger than {limit >> 20} MiB, which the benchmark is not")
         progress(buffer.tell(), total)
     if total is not None and buffer.tell() != total:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Getting DPG-Bench into the user's cache: from upstream's commit, an archive, a folder or a CSV.
+"""Getting DPG-Bench into the user's cache: from upstream, a mirror, an archive, a folder or a CSV.
 
 Every file is verified against its git blob id before anything is replaced; on any error the cache
 stays as it was.
@@ -7,24 +7,45 @@ stays as it was.
 from __future__ import annotations
 
 import io
-import shutil
+import lzma
+import struct
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
-from dpgbench.errors import DataError, shortened
+from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, shortened
 from dpgbench.store.benchmarks import PROMPTS_FOLDER, QUESTIONS_FILE
 from dpgbench.store.download import fetch
-from dpgbench.store.files import git_blob_id, writing
+from dpgbench.store.files import git_blob_id, json_text, read_json
+from dpgbench.store.folders import locked_folder, replace_folder
 from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.places import data_folder
 from dpgbench.store.tables import read_table
 
+SOURCE_FILE = "source.json"
+"""In the cache, beside the files: where they came from."""
+
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
-_MAX_FILE_BYTES = 64 * 2**20
+_MAX_PROMPT_BYTES = 2**20  # the longest real prompt has some 3 KB
+_MAX_QUESTIONS_BYTES = 64 * 2**20
+_MAX_ARCHIVE_BYTES = 2**30  # unpacked, with all that is not the benchmark's
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,  # an encrypted member; a method that is not implemented
+    ValueError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True)
@@ -35,32 +56,66 @@ class Upstream:
         url: archive of the repository at one commit.
         questions_blob: git blob id of `dpg_bench.csv`.
         prompt_blobs: git blob id of each prompt file, by item id.
+        questions_urls: where `dpg_bench.csv` alone is to be had, in the order of trying.
     """
 
     url: str
     questions_blob: str
     prompt_blobs: Mapping[str, str]
+    questions_urls: Sequence[str] = ()
 
 
 REPOSITORY = "https://github.com/TencentQQGYLab/ELLA"
 COMMIT = "3c228f1dc6c4d3cad0a47493816151a419f14db3"
 QUESTIONS_BLOB = "98457fc9901943f51ff9a30367250fc292533bed"
+QUESTIONS_URLS = (
+    f"{REPOSITORY}/raw/{COMMIT}/dpg_bench/dpg_bench.csv",
+    "https://github.com/showlab/Show-o/raw/main/show-o2/evaluation/dpg_bench.csv",
+    "https://github.com/End2End-Diffusion/diffusionbench-evals/raw/01c437f"
+    "/dpgbench/dpg_evaluator/dpg_bench.csv",
+)
+"""Public repositories that hold the question file with this blob id; the id makes a mirror safe."""
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull brought: `num_prompts` files, and whether the questions are now there."""
+    """What a pull brought.
+
+    Attributes:
+        num_prompts: prompt files verified and stored now.
+        has_questions: whether the question file is now there.
+        questions_from: where the question file came from, now or earlier; None: it is not there.
+        line_ends_restored: files whose line ends a clone had changed; stored as upstream has them.
+        trouble: why sources that were tried first gave nothing.
+    """
 
     folder: Path
     num_prompts: int
     has_questions: bool
+    questions_from: str | None = None
+    line_ends_restored: int = 0
+    trouble: Sequence[str] = ()
+
+
+@dataclass
+class _Bundle:
+    """Verified files by their path below `dpg_bench/`, and how they came."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    restored: int = 0
+    questions_from: str | None = None
+    trouble: list[str] = field(default_factory=list)
 
 
 def dpg_upstream() -> Upstream:
     """Return upstream's commit 3c228f1 with the blob ids of `prompts/index.csv`."""
     index = data_folder("prompts") / "index.csv"
     blobs = {cells["item_id"]: cells["git_blob"] for _, cells in read_table(index)}
-    return Upstream(f"{REPOSITORY}/archive/{COMMIT}.tar.gz", QUESTIONS_BLOB, blobs)
+    archive = f"{REPOSITORY}/archive/{COMMIT}.tar.gz"
+    return Upstream(archive, QUESTIONS_BLOB, blobs, QUESTIONS_URLS)
+
+
+Progress = Callable[[int, int | None], None]
 
 
 def pull(
@@ -68,13 +123,14 @@ def pull(
     target: Path,
     upstream: Upstream,
     *,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Pulled:
     """Store the benchmark's files in `target`.
 
     Args:
         source: a folder, an archive (zip, tar), `dpg_bench.csv`, or the URL of one of the last
-            two; None is upstream's own archive.
+            two; None is upstream's own archive, and for the question file, where that cannot be
+            had, each of `upstream.questions_urls`.
         target: the folder to fill; what it has and `source` lacks stays.
         upstream: the blob ids to verify against.
         progress: told bytes done and bytes in all while downloading.
@@ -83,63 +139,127 @@ def pull(
         SetupError: the download could not be had.
         DataError: a file is missing, cut off, or not the one with its blob id.
         StorageError: the cache cannot be written.
+        UsageError: another pull is at work.
     """
-    known = _expected(upstream)
-    files = {
-        name: data
-        for name, data in _read_source(source or upstream.url, progress).items()
-        if name in known
-    }
-    _verify(files, upstream, str(source or upstream.url))
-    if source is None and QUESTIONS_FILE not in files:
-        raise DataError(f"{upstream.url} lacks {QUESTIONS_FILE}; nothing was replaced")
-    kept = {name: data for name, data in _present(target, upstream) if name not in files}
-    with writing(target):
-        _replace_folder(target, {**kept, **files})
+    with locked_folder(target):
+        bundle = (
+            _from_upstream(upstream, progress)
+            if source is None
+            else _read_source(source, upstream, progress)
+        )
+        kept = {name: data for name, data in _present(target, upstream) if name not in bundle.files}
+        origin = bundle.questions_from
+        if QUESTIONS_FILE in kept:
+            origin = questions_source(target) or "unknown (pulled by an earlier version)"
+        record = json_text({"questions_from": origin, "questions_blob": upstream.questions_blob})
+        content = {**kept, **bundle.files}
+        replace_folder(target, {**content, SOURCE_FILE: record.encode()})
     return Pulled(
         target,
-        sum(name.endswith(".txt") for name in files),
-        QUESTIONS_FILE in files or QUESTIONS_FILE in kept,
+        sum(name.endswith(".txt") for name in bundle.files),
+        QUESTIONS_FILE in content,
+        origin if QUESTIONS_FILE in content else None,
+        bundle.restored,
+        tuple(bundle.trouble),
     )
 
 
-def _read_source(source: str, progress: Callable[[int, int | None], None]) -> dict[str, bytes]:
-    """Return wanted files by their path below `dpg_bench/`."""
+def questions_source(folder: Path) -> str | None:
+    """Return where a pulled benchmark's question file came from; None where nothing says."""
+    try:
+        record: Any = read_json(folder / SOURCE_FILE)
+    except DataError:
+        return None
+    origin = record.get("questions_from") if isinstance(record, dict) else None
+    return origin if isinstance(origin, str) else None
+
+
+def _from_upstream(upstream: Upstream, progress: Progress) -> _Bundle:
+    """Return upstream's files; the question file from a mirror where upstream gives none.
+
+    Raises:
+        DpgBenchError: neither upstream nor a mirror has it; says why, for each.
+    """
+    bundle = _Bundle()
+    refused: DpgBenchError | None = None
+    try:
+        bundle = _read_source(upstream.url, upstream, progress)
+        if QUESTIONS_FILE not in bundle.files:
+            raise DataError(f"{upstream.url} lacks {QUESTIONS_FILE}")
+    except (DataError, SetupError) as error:
+        refused = error
+        bundle.trouble.append(str(error))
+    for url in upstream.questions_urls if refused else ():
+        try:
+            found = _read_source(url, upstream, progress)
+        except (DataError, SetupError) as error:
+            bundle.trouble.append(str(error))
+            continue
+        bundle.files |= found.files
+        bundle.questions_from = url
+        return bundle
+    if refused is not None:
+        if len(bundle.trouble) == 1:
+            raise type(refused)(f"{refused}; nothing was replaced")
+        raise type(refused)(
+            f"{QUESTIONS_FILE} could not be had from {counted(len(bundle.trouble), 'source')}; "
+            f"nothing was replaced: {'; '.join(bundle.trouble)}"
+        )
+    return bundle
+
+
+def _read_source(source: str, upstream: Upstream, progress: Progress) -> _Bundle:
+    """Return the verified files of one source.
+
+    Raises:
+        SetupError: it cannot be reached.
+        DataError: it holds no file of the benchmark, or another one than upstream's.
+    """
+    known = _expected(upstream)
     if source.startswith(("http://", "https://")):
-        return _unpack(source, fetch(source, progress=progress))
+        content = fetch(source, progress=progress, limit=_MAX_ARCHIVE_BYTES)
+        return _verified(_unpack(source, io.BytesIO(content), known), upstream, source)
     path = Path(source).expanduser()
     if path.is_dir():
-        return dict(_wanted(_walk(path), source))
+        return _verified(dict(_wanted(_walk(path), known, source)), upstream, source)
     if not path.exists():
         raise DataError(f"{source} does not exist; give a folder, an archive, a CSV or a URL")
-    return _unpack(source, path.read_bytes())
-
-
-def _unpack(source: str, content: bytes) -> dict[str, bytes]:
-    buffer = io.BytesIO(content)
     try:
-        if zipfile.is_zipfile(buffer):
-            with zipfile.ZipFile(buffer) as archive:
-                return dict(_wanted(_zip_members(archive), source))
-        buffer.seek(0)
-        if _looks_like_tar(content):
-            with tarfile.open(fileobj=buffer, mode="r:*") as archive:
-                return dict(_wanted(_tar_members(archive), source))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        with path.open("rb") as file:
+            return _verified(_unpack(source, file, known), upstream, source)
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror or error}") from None
+
+
+def _unpack(source: str, file: IO[bytes], known: Collection[str]) -> dict[str, bytes]:
+    """Return the wanted files of an archive; a file that is none is the question file."""
+    head = file.read(262)
+    file.seek(0)
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                return dict(_wanted(_zip_members(archive), known, source))
+        file.seek(0)
+        if _looks_like_tar(head):
+            with tarfile.open(fileobj=file, mode="r:*") as tar:
+                return dict(_wanted(_tar_members(tar, source), known, source))
+    except _DAMAGE as error:
         raise DataError(
-            f"{source} is cut off or damaged ({error}); fetch it again; nothing was replaced"
+            f"{source} cannot be unpacked: it is cut off or damaged, or packed in a way that is "
+            f"not read here ({' '.join(str(error).split())}); fetch it again; nothing was replaced"
         ) from None
-    if content.startswith(b"PK") or source.lower().endswith(_ARCHIVES):
+    if head.startswith(b"PK") or source.lower().endswith(_ARCHIVES):
         raise DataError(f"{source} is cut off or damaged; fetch it again; nothing was replaced")
-    return {QUESTIONS_FILE: content}
+    file.seek(0)
+    return {QUESTIONS_FILE: _read_capped(file, QUESTIONS_FILE, source)}
 
 
-def _looks_like_tar(content: bytes) -> bool:
+def _looks_like_tar(head: bytes) -> bool:
     compressed = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
-    return content.startswith(compressed) or content[257:262] == b"ustar"
+    return head.startswith(compressed) or head[257:262] == b"ustar"
 
 
-Members = Iterable[tuple[str, Callable[[], bytes]]]
+Members = Iterable[tuple[str, Callable[[], IO[bytes] | None]]]
 
 
 def _walk(folder: Path) -> Members:
@@ -147,45 +267,78 @@ def _walk(folder: Path) -> Members:
     base = inner if (inner / PROMPTS_FOLDER).is_dir() else folder
     for path in [base / QUESTIONS_FILE, *sorted((base / PROMPTS_FOLDER).glob("*.txt"))]:
         if path.is_file():
-            yield f"dpg_bench/{path.relative_to(base).as_posix()}", path.read_bytes
+            yield f"dpg_bench/{path.relative_to(base).as_posix()}", partial(_open, path)
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Members:
     for info in archive.infolist():
-        if not info.is_dir() and info.file_size <= _MAX_FILE_BYTES:
-            yield info.filename, lambda info=info: archive.read(info)  # type: ignore[misc]
+        if not info.is_dir():
+            yield info.filename, partial(archive.open, info)
 
 
-def _tar_members(archive: tarfile.TarFile) -> Members:
+def _tar_members(archive: tarfile.TarFile, source: str) -> Members:
+    unpacked = 0
     for member in archive:
-        if member.isfile() and member.size <= _MAX_FILE_BYTES:
-            yield member.name, lambda member=member: _tar_bytes(archive, member)  # type: ignore[misc]
+        unpacked += member.size  # what lies before the next member has to be unpacked to pass it
+        if unpacked > _MAX_ARCHIVE_BYTES:
+            raise DataError(
+                f"{source} unpacks to more than {_MAX_ARCHIVE_BYTES >> 20} MiB, which is no copy "
+                "of the benchmark; nothing was replaced"
+            )
+        if member.isfile():
+            yield member.name, partial(archive.extractfile, member)
 
 
-def _tar_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    return file.read() if file else b""
+def _wanted(members: Members, known: Collection[str], source: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the benchmark's files, wherever the archive has put its `dpg_bench/` folder.
 
-
-def _wanted(members: Members, source: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of the `dpg_bench/` folder, wherever the archive has put it."""
-    for name, read in members:
+    Names are looked at before anything is read, and no file is read beyond what it may hold.
+    """
+    for name, opened in members:
         parts = PurePosixPath(name).parts
         if "dpg_bench" not in parts:
             continue
         inner = "/".join(parts[parts.index("dpg_bench") + 1 :])
-        is_prompt = inner.startswith(f"{PROMPTS_FOLDER}/") and inner.endswith(".txt")
-        if is_prompt:
+        if inner.startswith(f"{PROMPTS_FOLDER}/") and inner.endswith(".txt"):
             check_item_id(PurePosixPath(inner).stem, source)
-        if is_prompt or inner == QUESTIONS_FILE:
-            yield inner, read()
+        if inner in known and (file := opened()) is not None:
+            with file:
+                yield inner, _read_capped(file, inner, source)
 
 
-def _verify(files: Mapping[str, bytes], upstream: Upstream, source: str) -> None:
+def _read_capped(file: IO[bytes], name: str, source: str) -> bytes:
+    limit = _MAX_QUESTIONS_BYTES if name == QUESTIONS_FILE else _MAX_PROMPT_BYTES
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise DataError(
+            f"{source}: {name} is larger than {limit >> 20} MiB, which upstream's is not; "
+            "nothing was replaced"
+        )
+    return data
+
+
+def _verified(files: Mapping[str, bytes], upstream: Upstream, source: str) -> _Bundle:
+    """Return the files as upstream has them.
+
+    Raises:
+        DataError: there is none, one is another file than upstream's, or prompts are missing.
+    """
     expected = _expected(upstream)
     if not files:
         raise DataError(f"{source} holds no dpg_bench/ files; nothing was replaced")
-    wrong = [name for name, data in files.items() if git_blob_id(data) != expected[name]]
+    bundle = _Bundle()
+    wrong = []
+    for name, data in files.items():
+        original = _as_upstream(data, expected[name])
+        if original is None:
+            wrong.append(name)
+        else:
+            bundle.files[name] = original
+            bundle.restored += original != data
     if wrong:
         first = wrong[0]
         raise DataError(
@@ -196,9 +349,25 @@ def _verify(files: Mapping[str, bytes], upstream: Upstream, source: str) -> None
     missing = [name for name in missing if name not in files]
     if missing and set(files) != {QUESTIONS_FILE}:
         raise DataError(
-            f"{source} lacks {len(missing)} of {len(upstream.prompt_blobs)} prompt files: "
+            f"{source} lacks {len(missing)} of "
+            f"{counted(len(upstream.prompt_blobs), 'prompt file')}: "
             f"{shortened(missing)}; nothing was replaced"
         )
+    if QUESTIONS_FILE in files:
+        bundle.questions_from = source
+    return bundle
+
+
+def _as_upstream(data: bytes, blob: str) -> bytes | None:
+    """Return the content with git blob id `blob` that `data` is, line ends apart; None: another.
+
+    A clone on Windows has CR LF for LF (git's `core.autocrlf`), some tools a last CR as well.
+    """
+    unix = data.replace(b"\r\n", b"\n")
+    for candidate in (data, unix, unix.removesuffix(b"\r"), data.removesuffix(b"\r")):
+        if git_blob_id(candidate) == blob:
+            return candidate
+    return None
 
 
 def _expected(upstream: Upstream) -> dict[str, str]:
@@ -212,24 +381,3 @@ def _present(target: Path, upstream: Upstream) -> Iterator[tuple[str, bytes]]:
         path = target / name
         if path.is_file() and git_blob_id(data := path.read_bytes()) == blob:
             yield name, data
-
-
-def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-new-"))
-    old = fresh.with_name(fresh.name.replace("-new-", "-old-"))
-    try:
-        fresh.chmod(0o755)
-        (fresh / PROMPTS_FOLDER).mkdir()
-        for name, data in files.items():
-            (fresh / name).write_bytes(data)
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -72,7 +72,7 @@ def test_archives(tmp_path: Path, target: Path, pack: Callable[[dict[str, bytes]
     pulled = pull(str(tmp_path / "archive"), target, upstream())
     assert (pulled.num_prompts, pulled.has_questions) == (3, True)
     assert sorted(contents(target)) == [
-        "dpg_bench.csv", "prompts/12.txt", "prompts/a1.txt", "prompts/b_3.txt",
+        "dpg_bench.csv", "prompts/12.txt", "prompts/a1.txt", "prompts/b_3.txt", "source.json",
     ]  # fmt: skip
     benchmark = load_folder(target, "dpg")
     assert benchmark.prompts["12"] == "a second prompt"
@@ -122,7 +122,7 @@ def test_faults_leave_what_was_there(
         pull(str(tmp_path / "bad"), target, upstream())
     assert says in str(error.value)
     assert contents(target) == before
-    assert [path.name for path in target.parent.iterdir()] == ["dpg"]
+    assert sorted(path.name for path in target.parent.iterdir()) == [".dpg.lock", "dpg"]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
