@@ -9,7 +9,9 @@ import typer
 from dpgbench.cli.console import print_json, print_table, say
 from dpgbench.cli.options import AsJson, Bench, Items, Limit, Source, split_items
 
-app = typer.Typer(help="The benchmarks: list, show, check, pull, count.", no_args_is_help=True)
+app = typer.Typer(
+    help="The benchmarks: list, show, check, pull, stats, counts.", no_args_is_help=True
+)
 
 BenchArgument = Annotated[
     str | None, typer.Argument(metavar="NAME|FILE.csv", help="Benchmark: dpg, shapes, or a CSV.")
@@ -219,3 +221,104 @@ def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = Fal
         if census[key]:
             typer.echo("")
             print_table([title, "count"], list(census[key].items()))
+
+
+@app.command()
+def counts(
+    name: BenchArgument = None,
+    bench: Bench = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="CATEGORY=VALUE,...",
+            help="A published table: can each value be k/n of the category's answers?",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count questions by category as the reference sees them; check a published table by them.
+
+    A value that is k/n neither for one image nor for four did not come from one process over the
+    whole benchmark: exit with 3.
+    """
+    from dpgbench.domain.counts import check_counts, parse_printed, with_l1
+    from dpgbench.errors import DataError, counted
+
+    by_category, origin = _reference_counts(name or bench)
+    by_category = with_l1(by_category)
+    checks = check_counts(parse_printed(check, by_category), by_category) if check else []
+    if as_json:
+        print_json(
+            {
+                "source": origin,
+                "counts": by_category,
+                **({"checks": [_plain_check(found) for found in checks]} if check else {}),
+            }
+        )
+    elif check:
+        print_table(
+            ["category", "value", "1 image", "4 images", "verdict"],
+            [_check_row(found) for found in checks],
+        )
+    else:
+        print_table(["category", "questions"], list(by_category.items()))
+    say(f"counts: {origin}")
+    impossible = [found.score.name for found in checks if not found.possible]
+    if impossible:
+        raise DataError(
+            f"{counted(len(impossible), 'value')} cannot be k/n of this benchmark's counts: "
+            f"{', '.join(impossible)}; one process over all items did not make them "
+            "(docs/reproducing.md)"
+        )
+
+
+def _reference_counts(name: str | None) -> tuple[dict[str, int], str]:
+    """Return questions by L2 category, and where they come from."""
+    from dpgbench.domain.counts import PUBLISHED_L2, reference_counts
+    from dpgbench.errors import SetupError
+    from dpgbench.store.benchmarks import DPG, load_benchmark
+
+    try:
+        benchmark = load_benchmark(name or DPG)
+        benchmark.require_graphs()
+    except SetupError:
+        if name not in (None, DPG):
+            raise
+        return dict(PUBLISHED_L2), (
+            "read off a published one-process log of DPG-Bench, not checked against the question "
+            "file, which is not on this machine ('dpgbench prompts pull')"
+        )
+    rows = sorted((row for item in benchmark.items.values() for row in item), key=lambda r: r.row)
+    return reference_counts(rows), f"{benchmark.path}, without its first row, as the reference"
+
+
+def _check_row(found: Any) -> list[str]:
+    cells = [
+        "no"
+        if one.yes is None
+        else f"{one.yes}/{one.answers}"
+        + (f" ({one.chance:.0%} of values fit)" if one.chance >= 0.005 else "")
+        for one in found.possibilities
+    ]
+    return [found.score.category, found.score.text, *cells, _verdict(found)]
+
+
+def _verdict(found: Any) -> str:
+    if not found.possible:
+        return "cannot be one process over all items"
+    told = [one for one in found.possibilities if one.yes is not None]
+    return "fits, but nearly any value would" if told[0].chance > 0.9 else "fits"
+
+
+def _plain_check(found: Any) -> dict[str, Any]:
+    return {
+        "category": found.score.category,
+        "value": found.score.text,
+        "questions": found.questions,
+        "possible": found.possible,
+        "images": {
+            str(one.images): {"answers": one.answers, "yes": one.yes, "chance": one.chance}
+            for one in found.possibilities
+        },
+    }
