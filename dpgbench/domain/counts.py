@@ -151,7 +151,7 @@ def _possibility(text: str, questions: int, images: int) -> Possibility:
         return Possibility(images, answers, numerator if denominator == answers else None, 0.0)
     low, high = _bounds(text)
     first = max(0, ceil(low * answers / 100))
-    yes = first if first <= min(answers, high * answers / 100) else None
+    yes = first if first <= answers and 100 * first <= high * answers else None
     width = high - low
     chance = min(1.0, float(width * answers / 100))
     return Possibility(images, answers, yes, chance)
