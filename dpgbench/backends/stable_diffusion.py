@@ -16,6 +16,12 @@ from dpgbench.backends.pipelines import (
     loading,
     single_thread,
 )
+from dpgbench.backends.single_file import (
+    CONFIGURED_BY,
+    check_single_file,
+    configuration_of,
+    load_single_file,
+)
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import UsageError
@@ -48,6 +54,20 @@ class StableDiffusion:
         check_size(spec, _LATENT_PX)
         if spec.options.get("text_length", "fixed") not in ("fixed", "flexible"):
             raise UsageError(f"text_length '{spec.options['text_length']}': fixed or flexible")
+        if weights["base"].path.is_file():
+            check_single_file(weights["base"].path)
+
+    @staticmethod
+    def notes(
+        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str]
+    ) -> list[str]:
+        """Return what was assumed: whose configuration a base in one file is read with."""
+        base = weights["base"].path
+        if not base.is_file():
+            return []
+        source = configuration_of(base)
+        name = "the folder that it lies in" if source == base.resolve().parent else CONFIGURED_BY
+        return [f"{base.name} is a single file: configuration and tokenizer are those of {name}"]
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
@@ -79,6 +99,8 @@ class StableDiffusion:
         import torch
         from diffusers import StableDiffusionPipeline
 
+        if weights["base"].path.is_file():
+            return load_single_file(weights["base"].path, getattr(torch, self.spec.dtype))
         return StableDiffusionPipeline.from_pretrained(
             str(weights["base"].path),
             dtype=getattr(torch, self.spec.dtype),

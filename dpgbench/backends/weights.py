@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import ModelEntry, Role
+from dpgbench.backends.hub_errors import hub_trouble
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import SetupError
 from dpgbench.store.hashes import digest, hash_files
@@ -16,6 +18,8 @@ SD15_REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 ELLA_REPOSITORY = "QQGYLab/ELLA"
 ELLA_FILE = "ella-sd1.5-tsc-t5xl.safetensors"
 T5_FOLDER = "models--google--flan-t5-xl--text_encoder"
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+_FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
 
 @dataclass(frozen=True)
@@ -73,40 +77,68 @@ def _hashes(path: Path) -> dict[str, str]:
 
 def _fetch(role: Role, entry: ModelEntry) -> Path:
     if entry.name.startswith("hf:"):
-        local = Path(entry.name.removeprefix("hf:")).expanduser()
-        if local.is_dir():
+        local = _local_folder(entry.name.removeprefix("hf:"))
+        if local is not None:
             return local
-    fetchers: dict[str, Callable[[], Path]] = {
-        "base": lambda: _fetch_pipeline(entry),
-        "connector": _fetch_connector,
-        "text_encoder": _fetch_text_encoder,
-    }
+    repository, fetch = _SOURCES[role.name]
+    repository = repository or _pipeline_repository(entry)
     try:
-        return fetchers[role.name]()
+        return fetch(repository)
     except Exception as error:  # the hub's client raises errors of many kinds
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise SetupError(
             f"weights '{role.name}' of {entry.name} are not on this machine and cannot be fetched "
-            f"({role.source}): {first_line[:200]}; give a copy with --weights {role.name}=PATH "
-            f"({role.what})"
+            f"({role.source}): {hub_trouble(error, repository)}; or give a copy with --weights "
+            f"{role.name}=PATH ({role.what})"
         ) from error
 
 
-def _fetch_pipeline(entry: ModelEntry) -> Path:
+def _local_folder(name: str) -> Path | None:
+    """Return the folder that ``hf:NAME`` names; None where it is a repository of the hub.
+
+    Raises:
+        SetupError: it is written as a path, and there is no such folder: the hub is not asked.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise SetupError(
+            f"model hf:{name}: {path} is a file; give a folder in diffusers' layout, or a single "
+            f"Stable Diffusion 1.x checkpoint as --model sd15 --weights base={name}"
+        )
+    if not _REPOSITORY.fullmatch(name) or path.suffix in _FILE_SUFFIXES:
+        raise SetupError(
+            f"model hf:{name}: there is no folder {path}, and a repository of the hub is written "
+            "hf:ORG/REPO; check the path"
+        )
+    return None
+
+
+def _pipeline_repository(entry: ModelEntry) -> str:
+    return entry.name.removeprefix("hf:") if entry.name.startswith("hf:") else SD15_REPOSITORY
+
+
+def _fetch_pipeline(repository: str) -> Path:
     from diffusers import DiffusionPipeline
 
-    repository = entry.name.removeprefix("hf:") if entry.name.startswith("hf:") else SD15_REPOSITORY
     return Path(DiffusionPipeline.download(repository, use_safetensors=True))
 
 
-def _fetch_connector() -> Path:
+def _fetch_connector(repository: str) -> Path:
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(ELLA_REPOSITORY, ELLA_FILE))
+    return Path(hf_hub_download(repository, ELLA_FILE))
 
 
-def _fetch_text_encoder() -> Path:
+def _fetch_text_encoder(repository: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    folder = snapshot_download(ELLA_REPOSITORY, allow_patterns=[f"{T5_FOLDER}/*"])
+    folder = snapshot_download(repository, allow_patterns=[f"{T5_FOLDER}/*"])
     return Path(folder) / T5_FOLDER
+
+
+_SOURCES: Mapping[str, tuple[str, Callable[[str], Path]]] = {
+    "base": ("", _fetch_pipeline),
+    "connector": (ELLA_REPOSITORY, _fetch_connector),
+    "text_encoder": (ELLA_REPOSITORY, _fetch_text_encoder),
+}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import JudgeRequest
+from dpgbench.backends.hub_errors import hub_trouble
 from dpgbench.errors import DpgBenchError, SetupError, UsageError
 from dpgbench.store.hashes import hash_files
 
@@ -125,11 +126,10 @@ def _fetch(repository: str, revision: str | None) -> Path:
             ignore_patterns=list(_NOT_FETCHED),
         )
     except Exception as error:  # the hub's client raises errors of many kinds
-        at = f" --revision {revision}" if revision else ""
         raise SetupError(
             f"judge hf:{repository} is not on this machine and cannot be fetched from the hub: "
-            f"{one_line(error)}; run 'hf download {repository}{at}' where there is a network, "
-            "or name a folder that holds the model: hf:FOLDER"
+            f"{hub_trouble(error, repository, revision)}; or name a folder that holds the model: "
+            "hf:FOLDER"
         ) from error
     return Path(folder)
 
