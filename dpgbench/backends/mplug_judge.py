@@ -13,6 +13,7 @@ from dpgbench.backends.memory import ask_within_memory
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import SetupError
 from dpgbench.store.hashes import hash_files
+from dpgbench.store.images import to_rgb
 from dpgbench.store.places import cache_folder
 
 if TYPE_CHECKING:
@@ -55,11 +56,11 @@ class MplugJudge:
 
     def prepare(self, image: Image) -> Tensor:
         """Return an image as the network reads it; called in worker threads."""
-        return self.vqa.prepare(image)
+        return self.vqa.prepare(to_rgb(image))
 
     def _ask(self, tiles: Sequence[TileQuestions]) -> list[list[VqaAnswer]]:
         return self.vqa.ask(
-            [tile.image if tile.prepared is None else tile.prepared for tile in tiles],
+            [to_rgb(tile.image) if tile.prepared is None else tile.prepared for tile in tiles],
             [tile.questions for tile in tiles],
             batch_size=len(tiles),
             decode=self.request.options["decode"],

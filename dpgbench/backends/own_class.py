@@ -18,6 +18,7 @@ from dpgbench.backends.pictures import refused_casts
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import DataError, UsageError
+from dpgbench.store.images import to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,7 +67,7 @@ class OwnClass:
                 f"{self.name}.draw must return Pillow images; image {tile} (from 0) is "
                 f"{_called(image)}"
             )
-        return image.convert("RGB")
+        return to_rgb(image)
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts are longer than the class's `token_limit`, if it has one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dpgbench.errors import UsageError
+from dpgbench.store.images import to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,8 +23,7 @@ def as_image(picture: Image | Tensor) -> Image:
         UsageError: a tensor of another shape.
     """
     if hasattr(picture, "convert"):
-        image: Image = picture.convert("RGB")
-        return image
+        return to_rgb(picture)
     import PIL.Image
 
     if picture.ndim != 3 or picture.shape[0] != 3:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from dpgbench.errors import DataError
 from dpgbench.report.records import RunRecord
-from dpgbench.store.images import find_images, read_size
+from dpgbench.store.images import find_images, open_picture, read_size
 
 Embed = Literal["none", "thumbs"]
 THUMB_PX = 384
@@ -82,12 +83,9 @@ def picture_files(record: RunRecord, items: Sequence[str]) -> Mapping[str, Path]
 
 def thumb(path: Path) -> str:
     """Return a small WebP copy of an image as a data address; nothing where it is no image."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            small = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        small = open_picture(path)
+    except DataError:
         return ""
     small.thumbnail((THUMB_PX, THUMB_PX))
     buffer = io.BytesIO()

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError
 from dpgbench.store.files import write_atomic
+from dpgbench.store.pictures import FORMATS, read_picture_size
+from dpgbench.store.pictures import open_picture as open_picture  # readers find it here too
+from dpgbench.store.pictures import to_rgb as to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +39,7 @@ def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:
                 f"the model gave an image of {tile.size[0]}x{tile.size[1]} px instead of "
                 f"{grid.tile_width_px}x{grid.tile_height_px}"
             )
-        joined.paste(tile.convert("RGB"), box[:2])
+        joined.paste(to_rgb(tile), box[:2])
     return joined
 
 
@@ -68,17 +71,9 @@ def open_tiles(path: Path, grid: GridSpec | None) -> list[Image]:
     Raises:
         DataError: the file is missing, cut off, no image, or of another size than `grid`.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if grid is not None:
-                check_size(path, image.size, grid)
-            whole = image.convert("RGB")
-    except FileNotFoundError:
-        raise DataError(f"image {path.name} is missing") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"image {path.name} cannot be read: {error}") from None
+    whole = open_picture(path)
+    if grid is not None:
+        check_size(path, whole.size, grid)
     return [whole] if grid is None else [whole.crop(box) for box in grid.boxes()]
 
 
@@ -98,28 +93,23 @@ def check_size(path: Path, size: tuple[int, int], grid: GridSpec) -> None:
 
 def is_whole(path: Path, grid: GridSpec) -> bool:
     """Return whether `path` is an intact image of the grid's size."""
-    size = read_size(path)
-    if size != grid.size:
+    if read_size(path) != grid.size:
         return False
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.verify()
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # a damaged file can break a decoder in any way
         return False
     return True
 
 
 def read_size(path: Path) -> tuple[int, int] | None:
-    """Return (width, height) from an image's header, or None where it is not an image."""
-    from PIL import Image
-
+    """Return (width, height) of an image as it is seen, or None where it is not an image."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            return width, height
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return read_picture_size(path)
+    except DataError:
         return None
 
 

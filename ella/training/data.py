@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ella.training.errors import TrainingDataError
 
+FORMATS = ("PNG", "JPEG", "WEBP")  # no other decoder is started, whatever a file is called
 LISTS = ("captions.csv", "captions.jsonl")
 
 
@@ -97,10 +98,10 @@ class FolderPairs:
         """
         path = self.folder / self._rows[index][0]
         try:
-            with Image.open(path) as image:
-                return ImageOps.exif_transpose(image).convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = " ".join(str(error).split())
+            with Image.open(path, formats=FORMATS) as image:
+                return as_rgb(image)
+        except Exception as error:  # a damaged file can break any decoder in any way
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise TrainingDataError(
                 f"{path}: no picture that can be read ({reason}); put a good one in its place and"
                 " start the same command again, it resumes"
@@ -138,11 +139,32 @@ def _json_row(path: Path, number: int, line: str) -> tuple[object, object]:
         raise TrainingDataError(f"{path}: row {number}: is no JSON object ({error})") from error
 
 
+def as_rgb(image: Image.Image) -> Image.Image:
+    """`image` as it is meant to be seen: turned as EXIF says, 16 bits scaled, laid over white.
+
+    Raises:
+        ValueError: If its values have no known range (modes F and I beyond 16 bits), or if it is
+            animated.
+    """
+    if getattr(image, "is_animated", False) and getattr(image, "format", "") in ("PNG", "WEBP"):
+        raise ValueError("it is animated; one still picture is needed")
+    seen = ImageOps.exif_transpose(image)
+    if seen.mode == "F" or seen.mode.startswith("I"):
+        values = np.asarray(seen).astype(np.int64)
+        if seen.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError(f"a picture of mode {seen.mode} has no known range of values")
+        shift = 0 if seen.mode == "I" and values.max() <= 0xFF else 8
+        seen = Image.fromarray((values >> shift).astype(np.uint8))
+    if not seen.has_transparency_data:
+        return seen.convert("RGB")
+    layered = seen.convert("RGBA")
+    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layered).convert("RGB")
+
+
 def to_pixels(image: Image.Image, image_px: int) -> Tensor:
     """`[3, image_px, image_px]` from -1 to 1: the shorter side fitted, the middle cut out."""
-    fitted = ImageOps.fit(
-        image.convert("RGB"), (image_px, image_px), method=Image.Resampling.LANCZOS
-    )
+    fitted = ImageOps.fit(as_rgb(image), (image_px, image_px), method=Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
     return pixels.float() / 127.5 - 1.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -187,3 +188,20 @@ def test_a_cache_grows_is_shared_and_survives(tmp_path):
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(TrainingError, match=f"{shard.name}: damaged .* delete it"):
         TensorCache(Counted(), folder=tmp_path)
+
+
+def test_pictures_are_seen_as_they_are_meant(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 4), (9, 8, 7)).save(tmp_path / "turned.png", exif=exif)
+    Image.new("RGBA", (4, 4), (9, 8, 7, 0)).save(tmp_path / "clear.png")
+    Image.fromarray(np.full((4, 4), 100 * 257, np.uint16)).save(tmp_path / "deep.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "gif.png", "GIF")
+    rows = "".join(f"{name}.png,a caption\n" for name in ("turned", "clear", "deep", "gif"))
+    (tmp_path / "captions.csv").write_text("file,text\n" + rows)
+    pairs = FolderPairs(tmp_path)
+    assert pairs.image(0).size == (4, 8)
+    assert pairs.image(1).getpixel((0, 0)) == (255, 255, 255)
+    assert pairs.image(2).getpixel((0, 0)) == (100, 100, 100)
+    with pytest.raises(TrainingDataError, match=r"gif\.png: no picture that can be read"):
+        pairs.image(3)
