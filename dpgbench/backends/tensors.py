@@ -22,10 +22,10 @@ def as_image(picture: Image | Tensor) -> Image:
     Raises:
         UsageError: a tensor of another shape.
     """
-    if hasattr(picture, "convert"):
-        return to_rgb(picture)
     import PIL.Image
 
+    if isinstance(picture, PIL.Image.Image):
+        return to_rgb(picture)
     if picture.ndim != 3 or picture.shape[0] != 3:
         raise UsageError(f"an image tensor is [3, H, W], not {list(picture.shape)}")
     pixels = picture.detach().cpu()
