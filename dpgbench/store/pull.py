@@ -166,6 +166,8 @@ def pull(
 
 def questions_source(folder: Path) -> str | None:
     """Return where a pulled benchmark's question file came from; None where nothing says."""
+    if not (folder / SOURCE_FILE).is_file():  # a benchmark can be one file, too
+        return None
     try:
         record: Any = read_json(folder / SOURCE_FILE)
     except DataError:
