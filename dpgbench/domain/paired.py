@@ -14,6 +14,7 @@ import numpy as np
 from dpgbench.domain.stats import CONFIDENCE, Matrix, ratio_draws
 
 LEVEL = 1 - CONFIDENCE
+LEAST_ITEMS = 8  # on fewer, draws say next to nothing about other items: no interval, no p-value
 _SAME = 9  # decimals; what is closer than this is the same
 
 
@@ -22,18 +23,18 @@ class PairedDifference(NamedTuple):
 
     Attributes:
         difference: first less second, in the unit of the sums.
-        interval: 95% of bootstrap draws of the items lie in it.
-        p_value: two-sided, of the hypothesis that there is no difference.
+        interval: 95% of bootstrap draws of the items lie in it; None on fewer than `LEAST_ITEMS`.
+        p_value: two-sided, of the hypothesis that there is no difference; None likewise.
     """
 
     difference: float
-    interval: tuple[float, float]
-    p_value: float
+    interval: tuple[float, float] | None
+    p_value: float | None
 
     @property
     def told_apart(self) -> bool:
         """Whether the interval leaves no doubt which of the two is higher."""
-        return self.interval[0] > 0 or self.interval[1] < 0
+        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
 
 
 class Outcomes(NamedTuple):
@@ -56,7 +57,8 @@ def paired_differences(
         options: `num_draws` and `seed` of `stats.bootstrap_weights`.
 
     Returns:
-        None where one of the two has nothing to average.
+        None where one of the two has nothing to average. Without interval and p-value where fewer
+        than `LEAST_ITEMS` items have something of both.
     """
     if not len(sums) or not pairs:
         return [None] * len(pairs)
@@ -64,16 +66,28 @@ def paired_differences(
     totals = counts.sum(axis=0)
     means = np.divide(sums.sum(axis=0), totals, out=np.full(len(totals), np.nan), where=totals > 0)
     return [
-        difference_of(means[first] - means[second], draws[:, first] - draws[:, second])
+        difference_of(
+            means[first] - means[second],
+            draws[:, first] - draws[:, second],
+            num_items=int(((counts[:, first] > 0) & (counts[:, second] > 0)).sum()),
+        )
         for first, second in pairs
     ]
 
 
-def difference_of(observed: float, drawn: Matrix) -> PairedDifference | None:
-    """Return a difference with what its bootstrap draws say; None where there is nothing."""
+def difference_of(
+    observed: float, drawn: Matrix, *, num_items: int = LEAST_ITEMS
+) -> PairedDifference | None:
+    """Return a difference with what its bootstrap draws say; None where there is nothing.
+
+    Args:
+        num_items: how many items it is over; too few have no interval and no p-value.
+    """
     drawn = np.round(drawn[~np.isnan(drawn)], _SAME)  # sums differ in their last bits by machine
     if not len(drawn) or np.isnan(observed):
         return None
+    if num_items < LEAST_ITEMS:
+        return PairedDifference(round(float(observed), _SAME), None, None)
     tail = LEVEL / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     ends = (round(float(low), _SAME), round(float(high), _SAME))

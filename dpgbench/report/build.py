@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dpgbench.errors import UsageError
 from dpgbench.report.best import surely_best
+from dpgbench.report.breadth import with_item_counts
 from dpgbench.report.comparison import all_rows, comparisons
 from dpgbench.report.csvtable import leaderboard_csv
 from dpgbench.report.evidence import item_sets
@@ -90,9 +91,9 @@ def render_report(
         raise UsageError(f"--out {out}: give a folder, or a name that ends in .html")
     page = out if out.suffix.lower() in _PAGES else out / f"{NAME}.html"
     records = load_records(runs)
-    groups = group_records(records)
     quoted = read_published() if published else []
     sets = item_sets(records)
+    groups = with_item_counts(group_records(records), sets)
     found = comparisons(all_rows(groups), sets)
     lengths = length_views(groups, sets, records)
     best = surely_best(groups, found)

@@ -9,7 +9,7 @@ from dpgbench.report.ranks import Difference
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
 from dpgbench.report.settings import MEANINGLESS
-from dpgbench.report.wording import interval_text, shown
+from dpgbench.report.wording import interval_text, shown, too_few
 
 REPLAY = "replay"
 _COMPARED: dict[str, Callable[[LeaderboardRow], str]] = {
@@ -18,12 +18,17 @@ _COMPARED: dict[str, Callable[[LeaderboardRow], str]] = {
     "seed rule": lambda row: row.seed_rule or "not recorded",
     "base seed": lambda row: "not recorded" if row.base_seed is None else str(row.base_seed),
     "items with a score": lambda row: str(row.items_scored),
+    "releases that the judge ran with": lambda row: row.releases or "not recorded",
 }
 
 
 def cautions(group: Group) -> list[str]:
     """Return what differs between the runs of a group although benchmark, judge and rule agree."""
     texts = []
+    if group.subset:
+        texts.append(f"These are scores on a part of the benchmark: {group.subset}.")
+    if group.apart:
+        texts.append(group.apart)
     if len(group.rows) > 1:
         for what, value in _COMPARED.items():
             found = list(dict.fromkeys(value(row) for row in group.rows))
@@ -68,6 +73,8 @@ def _how_much(first: LeaderboardRow, second: LeaderboardRow, pair: Difference | 
     gap = (first.overall or 0.0) - (second.overall or 0.0)
     if pair is None:
         return f"{gap:.2f} points; the two could not be compared item by item."
+    if pair.interval is None:
+        return f"{gap:.2f} points; {too_few(pair.items)}."
     points = f"{gap:.2f} points {interval_text(pair.interval)}"
     if pair.told_apart:
         return f"{points}, item by item."
@@ -76,6 +83,8 @@ def _how_much(first: LeaderboardRow, second: LeaderboardRow, pair: Difference | 
 
 def difference_text(pair: Difference) -> str:
     """Return a difference with its interval, in points."""
+    if pair.interval is None:
+        return f"{pair.points:+.2f} points"
     low, high = pair.interval
     return f"{pair.points:+.2f} points [{low:+.1f}, {high:+.1f}]"
 

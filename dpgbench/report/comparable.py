@@ -56,7 +56,7 @@ FACTS: tuple[Fact, ...] = (
         "items",
         False,
         lambda r: r.key.items_hash,
-        lambda r: f"{r.items_expected} ({r.key.items_hash})",
+        lambda r: f"{r.subset or r.items_expected} ({r.key.items_hash})",
     ),
     Fact("images per prompt", False, lambda r: str(r.num_images)),
     Fact("size of an image", False, lambda r: r.image_size or _UNKNOWN),
@@ -69,6 +69,7 @@ FACTS: tuple[Fact, ...] = (
         lambda r: ",".join(sorted(r.failures)) if r.missing else "",
         lambda r: f"{r.missing} (coverage {coverage_text(r.items_scored, r.items_expected)})",
     ),
+    Fact("releases that the judge ran with", False, lambda r: r.releases or _UNKNOWN),
 )
 
 

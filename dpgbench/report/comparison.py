@@ -13,30 +13,36 @@ from numpy.typing import NDArray
 from dpgbench.domain.paired import LEVEL, Outcomes, PairedDifference, difference_of, holm, outcomes
 from dpgbench.domain.rules import RULES, ScoringRule
 from dpgbench.domain.stats import Matrix, ratio_draws
+from dpgbench.report.breadth import sheet_of
 from dpgbench.report.comparable import Reason, reasons
 from dpgbench.report.evidence import ItemSet
 from dpgbench.report.ranks import part
+from dpgbench.report.records import ItemFigure
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
-from dpgbench.report.sheets import Sheet
 
-_SAME = 1e-6
 _NO_OUTCOMES = Outcomes(0, 0, 0)
 
 
 class CategoryDifference(NamedTuple):
-    """One category of two results; `adjusted` is the p-value after Holm over the level."""
+    """One category of two results.
+
+    Attributes:
+        adjusted: the p-value after Holm over the level; None on too few items.
+        items: items that both are averaged over.
+    """
 
     name: str
     first: float
     second: float
     difference: PairedDifference
-    adjusted: float
+    adjusted: float | None
+    items: int = 0
 
     @property
     def told_apart(self) -> bool:
         """Whether the two are told apart although several categories were looked at."""
-        return self.adjusted < LEVEL
+        return self.adjusted is not None and self.adjusted < LEVEL
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Comparison:
 
     Attributes:
         reasons: what the two do not have alike.
-        items: how many items both have a score for.
+        items: how many items both have a score for; nothing else is compared.
         scores: of both on these items; None where nothing could be computed.
         overall: None where something that decides is not alike, or items are not at hand.
     """
@@ -145,46 +151,28 @@ def _side(
 ) -> _Side:
     parts = [part(row.items[name], rule) if name in row.items else (0.0, 0) for name in names]
     table = np.array(parts, dtype=np.float64).reshape(len(names), 2)
-    known = [row.items[name].score if name in row.items else None for name in names]
+    known = [_score(row.items[name], rule) if name in row.items else None for name in names]
     scores = np.array([np.nan if score is None else score for score in known], dtype=np.float64)
     sums, counts = [table[:, :1]], [table[:, 1:]]
     columns: list[tuple[int, str]] = []
-    sheet, places = _sheet_of(row, names, sets)
-    if sheet is not None and _make_up(sheet, row):
+    known_sheet = sheet_of(row, sets)
+    if known_sheet is not None:
+        sheet, places = known_sheet
+        mine = [n for n, name in enumerate(names) if name in places]
         for level, found in enumerate((sheet.l1, sheet.l2)):
             columns += [(level, name) for name in found.names]
-            sums.append(100 * found.sums[places])
-            counts.append(found.counts[places])
+            for column, values in ((sums, 100 * found.sums), (counts, found.counts)):
+                part_of = np.zeros((len(names), len(found.names)))
+                part_of[mine] = values[[places[names[n]] for n in mine]]
+                column.append(part_of)
     return _Side(np.hstack(sums), np.hstack(counts), scores, columns)
 
 
-def _sheet_of(
-    row: LeaderboardRow, names: Sequence[str], sets: Sequence[ItemSet]
-) -> tuple[Sheet | None, list[int]]:
-    for found in sets:
-        for run in found.runs:
-            if run.index != row.index:
-                continue
-            for judge in run.judges:
-                if judge.judge == row.judge and row.rule in judge.sheets:
-                    order = {item: place for place, item in enumerate(found.items)}
-                    return judge.sheets[row.rule], [order[name] for name in names]
-    return None, []
-
-
-def _make_up(sheet: Sheet, row: LeaderboardRow) -> bool:
-    """Return whether the answers at hand are those that the scores came from."""
-    levels = ((sheet.l1, row.l1), (sheet.l2, row.l2))
-    for sums, figures in levels:
-        parts = zip(sums.sums.sum(axis=0), sums.counts.sum(axis=0), strict=True)
-        totals = dict(zip(sums.names, parts, strict=True))
-        if totals.keys() != figures.keys():
-            return False
-        for name, (total, number) in totals.items():
-            score = figures[name].score
-            if score is None or abs(100 * total / number - score) > _SAME:
-                return False
-    return True
+def _score(item: ItemFigure, rule: ScoringRule) -> float | None:
+    """Return an item's score as the rule counts it; None where there is none to compare."""
+    if item.score is None and rule.unscored_item == "zero" and not item.absent:
+        return 0.0
+    return item.score
 
 
 def _compared(
@@ -196,12 +184,19 @@ def _compared(
     left, right = one.on(shared), other.on(shared)
     names = [name for name in one.names if name in other.names]
     pairs = [(0, 0), *((1 + one.names.index(n), 1 + other.names.index(n)) for n in names)]
+    numbers = [
+        int((shared & (one.counts[:, i] > 0) & (other.counts[:, j] > 0)).sum()) for i, j in pairs
+    ]
     differences = [
-        difference_of(left.means[i] - right.means[j], left.draws[:, i] - right.draws[:, j])
-        for i, j in pairs
+        difference_of(
+            left.means[i] - right.means[j],
+            left.draws[:, i] - right.draws[:, j],
+            num_items=number,
+        )
+        for (i, j), number in zip(pairs, numbers, strict=True)
     ]
     means = [(float(left.means[i]), float(right.means[j])) for i, j in pairs]
-    levels = _by_level(names, differences[1:], means[1:])
+    levels = _by_level(names, differences[1:], means[1:], numbers[1:])
     return Comparison(
         first,
         second,
@@ -219,16 +214,20 @@ def _by_level(
     names: Sequence[tuple[int, str]],
     differences: Sequence[PairedDifference | None],
     means: Sequence[tuple[float, float]],
+    numbers: Sequence[int],
 ) -> Mapping[int, tuple[CategoryDifference, ...]]:
     levels: dict[int, tuple[CategoryDifference, ...]] = {}
     for level in (0, 1):
         rows = [
-            (name, *mean, difference)
-            for (at, name), difference, mean in zip(names, differences, means, strict=True)
+            CategoryDifference(name, *mean, difference, None, number)
+            for (at, name), difference, mean, number in zip(
+                names, differences, means, numbers, strict=True
+            )
             if at == level and difference is not None
         ]
-        adjusted = holm([difference.p_value for *_, difference in rows])
+        adjusted = iter(holm([p for row in rows if (p := row.difference.p_value) is not None]))
         levels[level] = tuple(
-            CategoryDifference(*row, value) for row, value in zip(rows, adjusted, strict=True)
+            row if row.difference.p_value is None else row._replace(adjusted=next(adjusted))
+            for row in rows
         )
     return levels

@@ -12,6 +12,7 @@ from dpgbench.report.published import PublishedScore
 from dpgbench.report.records import Figure
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
+from dpgbench.report.wording import too_few
 
 SCHEMA = 1
 
@@ -63,6 +64,7 @@ def _row(row: LeaderboardRow) -> dict[str, Any]:
         "date": row.date,
         "notes": row.notes,
         "warnings": row.warnings,
+        "subset": None if row.subset is None else row.subset._asdict(),
         "unranked": row.unranked,
         "identity_hash": row.identity_hash,
     }
@@ -70,7 +72,12 @@ def _row(row: LeaderboardRow) -> dict[str, Any]:
 
 def _figures(figures: Mapping[str, Figure]) -> dict[str, Any]:
     return {
-        name: {"score": figure.score, "interval": figure.interval, "number": figure.number}
+        name: {
+            "score": figure.score,
+            "interval": figure.interval,
+            "number": figure.number,
+            "items": figure.items,
+        }
         for name, figure in figures.items()
     }
 
@@ -88,6 +95,8 @@ def comparison_json(found: Comparison, rows: Sequence[LeaderboardRow]) -> dict[s
             {"what": r.label, "decides": r.decides, "first": r.first, "second": r.second}
             for r in found.reasons
         ],
+        "first_notes": first.remarks,
+        "second_notes": second.remarks,
     }
     if found.overall is None or found.scores is None:
         return told
@@ -96,19 +105,20 @@ def comparison_json(found: Comparison, rows: Sequence[LeaderboardRow]) -> dict[s
         "items": found.items,
         "first_score": found.scores[0],
         "second_score": found.scores[1],
-        **_difference(found.overall),
+        **_difference(found.overall, found.items),
         **found.outcomes._asdict(),
         "l1": {category.name: _category(category) for category in found.l1},
         "l2": {category.name: _category(category) for category in found.l2},
     }
 
 
-def _difference(found: PairedDifference) -> dict[str, Any]:
+def _difference(found: PairedDifference, items: int) -> dict[str, Any]:
     return {
         "difference": found.difference,
         "interval": found.interval,
         "p_value": found.p_value,
         "told_apart": found.told_apart,
+        **({"too_few_items": too_few(items)} if found.interval is None else {}),
     }
 
 
@@ -116,7 +126,8 @@ def _category(found: CategoryDifference) -> dict[str, Any]:
     return {
         "first_score": found.first,
         "second_score": found.second,
-        **_difference(found.difference),
+        "items": found.items,
+        **_difference(found.difference, found.items),
         "p_holm": found.adjusted,
         "told_apart": found.told_apart,
     }

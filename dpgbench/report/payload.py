@@ -154,8 +154,8 @@ def _scores(run: RunEvidence, items: ItemSet) -> dict[str, dict[str, list[float 
     """Return the recorded scores of items where there are no answers to count, else nothing."""
     told: dict[str, dict[str, list[float | None]]] = {}
     known = {judge.judge for judge in run.judges}
-    for result in run.record.results:
-        if result.judge not in known and result.items:
+    for result in sorted(run.record.results, key=lambda result: result.items_expected):
+        if result.judge not in known and result.items:  # the widest result of a rule stays
             figures = [result.items.get(item) for item in items.items]
             scores = [figure.score if figure else None for figure in figures]
             told.setdefault(result.judge, {})[result.rule] = scores
@@ -165,14 +165,19 @@ def _scores(run: RunEvidence, items: ItemSet) -> dict[str, dict[str, list[float 
 def _row(row: LeaderboardRow, group: Group, names: Mapping[int, str]) -> dict[str, Any]:
     return {
         "run": row.index,
-        "name": names.get(row.index, label(row, group)),
+        "name": _row_name(row, names.get(row.index, label(row, group))),
         "judge": row.judge,
         "rule": row.rule,
         "overall": row.overall,
         "interval": row.interval,
-        "notes": row.notes,
+        "notes": row.remarks,
         "facts": [[fact.value(row), fact.text(row)] for fact in FACTS],
     }
+
+
+def _row_name(row: LeaderboardRow, name: str) -> str:
+    """Return the name that a row has in choices: its run's, and its part of the benchmark."""
+    return f"{name}, {row.subset}" if row.subset and row.narrow else name
 
 
 def _comparison(found: Comparison) -> dict[str, Any]:
@@ -181,7 +186,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
         told["overall"] = [
             *found.scores,
             found.overall.difference,
-            *found.overall.interval,
+            *(found.overall.interval or (None, None)),
             found.overall.p_value,
         ]
         told["outcomes"] = list(found.outcomes)
@@ -192,8 +197,8 @@ def _comparison(found: Comparison) -> dict[str, Any]:
 
 def _category(found: CategoryDifference) -> list[Any]:
     paired = found.difference
-    ends = (paired.difference, *paired.interval, paired.p_value)
-    return [found.name, found.first, found.second, *ends, found.adjusted]
+    ends = (paired.difference, *(paired.interval or (None, None)), paired.p_value)
+    return [found.name, found.first, found.second, *ends, found.adjusted, found.items]
 
 
 def _rounded(value: Any) -> Any:

@@ -33,25 +33,27 @@ class Difference(NamedTuple):
     """The overall of entry `first` less that of entry `second`, paired by item.
 
     Attributes:
-        interval: 95% of bootstrap draws of the items lie in it.
+        interval: 95% of bootstrap draws of the items lie in it; None on too few items.
         wins: items on which `first` scores higher; only items that both have count.
         losses: items on which `second` does.
-        p_value: two-sided, of no difference.
+        p_value: two-sided, of no difference; None on too few items.
+        items: items that both entries are averaged over.
     """
 
     first: int
     second: int
     points: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     wins: int
     ties: int
     losses: int
-    p_value: float = 1.0
+    p_value: float | None = 1.0
+    items: int = 0
 
     @property
     def told_apart(self) -> bool:
         """Whether the interval leaves no doubt which of the two is higher."""
-        return self.interval[0] > 0 or self.interval[1] < 0
+        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
 
 
 def ranks(entries: Sequence[Entry]) -> list[int]:
@@ -59,17 +61,13 @@ def ranks(entries: Sequence[Entry]) -> list[int]:
     return paired.ranks([entry.overall for entry in entries])
 
 
-def rank_ranges(
-    entries: Sequence[Entry], pairs: Sequence[Difference]
-) -> list[tuple[int, int] | None]:
+def rank_ranges(entries: Sequence[Entry], pairs: Sequence[Difference]) -> list[tuple[int, int]]:
     """Return the best and the worst rank that each entry may have.
 
     A rank is lost only to an entry that can be told apart: by the paired difference where there
     is one for every two entries, else where the two intervals do not touch (which asks for more).
-    None where an entry has no interval.
+    What has no interval (too few items) is told apart from nothing.
     """
-    if not pairs and any(entry.interval is None for entry in entries):
-        return [None] * len(entries)
     return [*paired.rank_ranges(_told_apart(entries, pairs))]
 
 
@@ -79,8 +77,9 @@ def _told_apart(entries: Sequence[Entry], pairs: Sequence[Difference]) -> list[l
     above = [[False] * size for _ in range(size)]
     if pairs:
         for pair in pairs:
-            above[pair.first][pair.second] = pair.interval[0] > 0
-            above[pair.second][pair.first] = pair.interval[1] < 0
+            if pair.interval is not None:
+                above[pair.first][pair.second] = pair.interval[0] > 0
+                above[pair.second][pair.first] = pair.interval[1] < 0
         return above
     for i, first in enumerate(entries):
         for j, second in enumerate(entries):
@@ -111,14 +110,20 @@ def differences(entries: Sequence[Entry], rule: ScoringRule | None) -> list[Diff
     pairs = list(combinations(range(len(entries)), 2))
     found = paired.paired_differences(sums, counts, pairs)
     return [
-        _difference(pair, entries, difference, scores)
+        _difference(pair, entries, difference, scores, int((counts[:, pair] > 0).all(axis=1).sum()))
         for pair, difference in zip(pairs, found, strict=True)
         if difference is not None
     ]
 
 
 def part(item: ItemFigure, rule: ScoringRule) -> tuple[float, int]:
-    """Return what an item adds to the overall's sum and count."""
+    """Return what an item adds to the overall's sum and count.
+
+    An item that the rule loses counts as the rule says; one whose pictures or answers are not
+    there counts for nothing.
+    """
+    if item.absent:
+        return 0.0, 0
     weight = item.questions if rule.overall == "questions" else 1
     if item.score is None:
         return 0.0, weight if rule.unscored_item == "zero" else 0
@@ -138,6 +143,7 @@ def _difference(
     entries: Sequence[Entry],
     difference: paired.PairedDifference,
     scores: Matrix,
+    items: int,
 ) -> Difference:
     first, second = pair
     return Difference(
@@ -147,4 +153,5 @@ def _difference(
         difference.interval,
         *paired.outcomes(scores[:, first], scores[:, second]),
         p_value=difference.p_value,
+        items=items,
     )

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dpgbench.domain.aggregate import Interval
+from dpgbench.domain.rules import RULES
 from dpgbench.domain.spec import identity_hash
+from dpgbench.errors import counted
 from dpgbench.report import settings
 from dpgbench.report.records import Figure, ItemFigure, RunRecord, ScoreFile
+from dpgbench.report.subset import Subset
 from dpgbench.report.wording import warning_texts
+
+_SAME = 1e-6
 
 
 class GroupKey(NamedTuple):
@@ -39,6 +44,9 @@ class LeaderboardRow:
         date: when the run was completed, or else begun; ISO 8601.
         notes: sentences that must be shown beside the score.
         warnings: sentences about this result.
+        subset: which part of the benchmark the result is about; None where about all of it.
+        narrow: whether the run set out to do more items than the result is about.
+        releases: of the libraries that the judge ran with; empty where not recorded.
         items: each item's score, where the run has a table of items.
     """
 
@@ -64,6 +72,9 @@ class LeaderboardRow:
     identity_hash: str
     items: Mapping[str, ItemFigure] = field(repr=False)
     missing: int
+    subset: Subset | None = None
+    releases: str = ""
+    narrow: bool = False
     unranked: str = ""
     rank: int | None = None
     rank_range: tuple[int, int] | None = None
@@ -95,8 +106,19 @@ class LeaderboardRow:
 
     @property
     def coverage(self) -> float:
-        """Share of expected items that have a score, 0..1."""
-        return self.items_scored / self.items_expected if self.items_expected else 0.0
+        """Share of the benchmark's items that have a score, 0..1."""
+        return self.items_scored / self.items_covered if self.items_covered else 0.0
+
+    @property
+    def items_covered(self) -> int:
+        """How many items full coverage takes: those expected, or all where they are a part."""
+        return self.subset.of if self.subset else self.items_expected
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Everything that must be read beside the score, as sentences, the weightiest first."""
+        part = (f"only {self.subset}",) if self.subset else ()
+        return (*part, *self.notes, *filter(None, [self.unranked]), *self.warnings)
 
 
 def row_of(index: int, record: RunRecord, result: ScoreFile) -> LeaderboardRow:
@@ -120,11 +142,15 @@ def row_of(index: int, record: RunRecord, result: ScoreFile) -> LeaderboardRow:
         base_seed=settings.base_seed(manifest),
         image_size=settings.image_size(manifest),
         date=manifest.completed or manifest.created,
-        notes=tuple(manifest.notes),
+        notes=tuple(dict.fromkeys([*map(str, manifest.notes), *result.notes])),
         warnings=tuple(_warnings(record, result)),
         identity_hash=manifest.identity_hash,
         items=result.items,
         missing=_missing(result),
+        subset=result.subset,
+        narrow=result.items_expected < len(manifest.items),
+        releases=settings.releases(manifest, result.judge),
+        unranked=_absent_as_zero(result),
     )
 
 
@@ -133,7 +159,10 @@ def _key(record: RunRecord, result: ScoreFile) -> GroupKey:
     expected: object = sorted(result.items)
     if not expected:
         whole = len(manifest.items) == result.items_expected
-        expected = sorted(manifest.items) if whole else result.items_expected
+        told = result.subset.sha256 if result.subset else ""
+        # Which items a part without a table holds is not known: it is like no other result.
+        other = told or f"{result.items_expected} of {manifest.identity_hash} {record.run.name}"
+        expected = sorted(manifest.items) if whole else other
     return GroupKey(
         result.benchmark,
         settings.benchmark_hash(manifest, result.judge),
@@ -149,6 +178,21 @@ def _missing(result: ScoreFile) -> int:
     return max(
         result.warnings.get("items_without_all_answers", 0),
         unscored - result.warnings.get("items_lost_by_the_rule", 0),
+    )
+
+
+def _absent_as_zero(result: ScoreFile) -> str:
+    """Return why a result of an earlier version has no rank: absent items made it lower."""
+    rule = RULES.get(result.rule)
+    if rule is None or rule.unscored_item != "zero" or result.overall is None:
+        return ""
+    absent = sum(item.absent for item in result.items.values())
+    total = sum(item.score or 0.0 for item in result.items.values())
+    if not absent or abs(total / len(result.items) - result.overall) > _SAME or not total:
+        return ""
+    return (
+        f"not ranked: {counted(absent, 'item')} without answers counted as zero in this score, "
+        "which an earlier version made; score the run again"
     )
 
 

@@ -6,14 +6,15 @@ weights) and rule are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dpgbench.domain.rules import RULES
-from dpgbench.errors import UsageError
+from dpgbench.errors import UsageError, counted
 from dpgbench.report.ranks import Difference, Entry, differences, rank_ranges, ranks
 from dpgbench.report.records import RunRecord, read_record
 from dpgbench.report.row import GroupKey, LeaderboardRow, row_of
+from dpgbench.report.subset import Subset
 from dpgbench.store.rundir import RunDir
 
 
@@ -24,11 +25,18 @@ class Group:
     Attributes:
         differences: of each two ranked rows, the better first; empty where the runs have no
             tables of items to pair.
+        apart: what other tables are about other items of the same benchmark, judge and rule.
     """
 
     key: GroupKey
     rows: tuple[LeaderboardRow, ...]
     differences: tuple[Difference, ...] = ()
+    apart: str = ""
+
+    @property
+    def subset(self) -> Subset | None:
+        """Which part of the benchmark the rows are about; None where about all of it."""
+        return next((row.subset for row in self.rows if row.subset), None)
 
 
 def load_rows(runs: Sequence[RunDir]) -> list[LeaderboardRow]:
@@ -61,17 +69,40 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
         for result in record.results:
             row = row_of(index, record, result)
             found.setdefault(row.key, []).append(row)
-    return [_ranked(key, found[key]) for key in sorted(found, key=_group_order)]
+    order = sorted(found, key=lambda key: _group_order(key, found[key]))
+    return [_ranked(key, found[key], _apart(key, found)) for key in order]
 
 
-def _group_order(key: GroupKey) -> tuple[str, str, str, int, GroupKey]:
+def _group_order(
+    key: GroupKey, rows: Sequence[LeaderboardRow]
+) -> tuple[str, str, str, int, bool, GroupKey]:
     known = list(RULES)
     place = known.index(key.rule) if key.rule in RULES else len(known)
-    return key.benchmark, key.benchmark_hash, key.judge, place, key
+    part = any(row.subset for row in rows)
+    return key.benchmark, key.benchmark_hash, key.judge, place, part, key
 
 
-def _ranked(key: GroupKey, found: Sequence[LeaderboardRow]) -> Group:
-    rows = [replace(row, unranked=_why_unranked(row, found)) for row in sorted(found, key=_order)]
+def _apart(key: GroupKey, found: Mapping[GroupKey, Sequence[LeaderboardRow]]) -> str:
+    """Return the sentence on tables that are like this one but for the items."""
+    sizes = [
+        counted(max(row.items_expected for row in rows), "item")
+        for other, rows in found.items()
+        if other != key and other._replace(items_hash=key.items_hash) == key
+    ]
+    if not sizes:
+        return ""
+    return (
+        f"Another table is about other items of this benchmark ({', '.join(sorted(sizes))}): "
+        "means over different items are not ranked against each other; "
+        "'dpgbench compare' sets two runs side by side on the items that both have."
+    )
+
+
+def _ranked(key: GroupKey, found: Sequence[LeaderboardRow], apart: str) -> Group:
+    rows = [
+        replace(row, unranked=row.unranked or _why_unranked(row, found))
+        for row in sorted(found, key=_order)
+    ]
     fair = [row for row in rows if not row.unranked]
     entries = [Entry(row.overall or 0.0, row.interval, row.items) for row in fair]
     pairs = differences(entries, RULES.get(key.rule))
@@ -80,7 +111,7 @@ def _ranked(key: GroupKey, found: Sequence[LeaderboardRow]) -> Group:
         replace(row, rank=rank, rank_range=possible)
         for row, rank, possible in zip(fair, ranks(entries), ranges, strict=True)
     ]
-    return Group(key, (*ranked, *(row for row in rows if row.unranked)), tuple(pairs))
+    return Group(key, (*ranked, *(row for row in rows if row.unranked)), tuple(pairs), apart)
 
 
 def _why_unranked(row: LeaderboardRow, rows: Sequence[LeaderboardRow]) -> str:

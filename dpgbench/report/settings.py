@@ -127,6 +127,14 @@ def reads_all(manifest: Manifest) -> bool | None:
     return not _count(record, "truncated") if isinstance(record, Mapping) else None
 
 
+def releases(manifest: Manifest, judge: str) -> str:
+    """Return the releases of the libraries that a judge ran with, or nothing if not recorded."""
+    told = manifest.judges.get(judge, {}).get("releases")
+    if not isinstance(told, Mapping):
+        return ""
+    return ", ".join(f"{name} {told[name]}" for name in sorted(told, key=str) if told[name])
+
+
 def truncated_questions(manifest: Manifest, judge: str) -> int:
     """Return how many questions were too long for the judge."""
     return _count(manifest.judges.get(judge, {}), "truncated_questions")

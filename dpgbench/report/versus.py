@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dpgbench.domain.paired import Outcomes, PairedDifference
-from dpgbench.errors import DataError, UsageError
+from dpgbench.errors import DataError, UsageError, counted
 from dpgbench.report.comparison import CategoryDifference, Comparison, all_rows, comparisons
 from dpgbench.report.evidence import item_sets
 from dpgbench.report.jsontable import comparison_json
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import group_records, load_records
-from dpgbench.report.wording import shown
+from dpgbench.report.wording import shown, too_few
 from dpgbench.store.rundir import RunDir
 
 FEW_ITEMS = 40  # docs/statistics.md; `reports/compare.js` has it too
@@ -45,7 +45,7 @@ def compare_runs(first: RunDir, second: RunDir, rule: str | None = None) -> list
     records = load_records([first, second])
     if len(records) < 2:
         raise UsageError(f"{first.path} and {second.path} are the same run; name two")
-    rows = all_rows(group_records(records))
+    rows = _widest(all_rows(group_records(records)))
     found = []
     for comparison in comparisons(rows, item_sets(records)):
         one, other = rows[comparison.first], rows[comparison.second]
@@ -61,6 +61,16 @@ def compare_runs(first: RunDir, second: RunDir, rule: str | None = None) -> list
             "score both with the same --judge and --rule"
         )
     return found
+
+
+def _widest(rows: list[LeaderboardRow]) -> list[LeaderboardRow]:
+    """Return of each run, judge and rule the result over most items."""
+    best: dict[tuple[int, str, str], LeaderboardRow] = {}
+    for row in rows:
+        place = (row.index, row.judge, row.rule)
+        if place not in best or best[place].items_expected < row.items_expected:
+            best[place] = row
+    return [row for row in rows if best[row.index, row.judge, row.rule] is row]
 
 
 def _has(rows: list[LeaderboardRow], index: int) -> str:
@@ -84,8 +94,8 @@ def turned(found: Comparison) -> Comparison:
 
 
 def _turned(found: PairedDifference) -> PairedDifference:
-    low, high = found.interval
-    return PairedDifference(-found.difference, (-high, -low), found.p_value)
+    ends = None if found.interval is None else (0.0 - found.interval[1], 0.0 - found.interval[0])
+    return PairedDifference(0.0 - found.difference, ends, found.p_value)
 
 
 def _turned_category(found: CategoryDifference) -> CategoryDifference:
@@ -97,35 +107,45 @@ def _turned_category(found: CategoryDifference) -> CategoryDifference:
 def table(found: Versus) -> list[list[str]]:
     """Return overall and categories as rows of text, a header first."""
     names = [shown(row.run, 24) for row in (found.first, found.second)]
-    lines = [["", *names, "difference", "95% interval", "p", "p (Holm)", "told apart"]]
+    lines = [["", *names, "difference", "95% interval", "p", "p (Holm)", "told apart", "items"]]
     comparison = found.comparison
     if comparison.overall is not None and comparison.scores is not None:
-        verdict = "yes" if comparison.overall.told_apart else "no"
-        lines.append(_line("overall", comparison.scores, comparison.overall, "", verdict))
+        verdict = _verdict(comparison.overall, comparison.overall.told_apart)
+        cells = _line("overall", comparison.scores, comparison.overall, "", verdict)
+        lines.append([*cells, f"{comparison.items:,}"])
     for category in (*comparison.l1, *comparison.l2):
         scores = (category.first, category.second)
-        verdict = "yes" if category.told_apart else "no"
+        verdict = _verdict(category.difference, category.told_apart)
         adjusted = _chance(category.adjusted)
-        lines.append(_line(category.name, scores, category.difference, adjusted, verdict))
+        cells = _line(category.name, scores, category.difference, adjusted, verdict)
+        lines.append([*cells, f"{category.items:,}"])
     return lines
+
+
+def _verdict(found: PairedDifference, told_apart: bool) -> str:
+    if found.interval is None:
+        return "too few"
+    return "yes" if told_apart else "no"
 
 
 def _line(
     name: str, scores: tuple[float, float], found: PairedDifference, adjusted: str, verdict: str
 ) -> list[str]:
-    low, high = found.interval
+    ends = "" if found.interval is None else "[{:+.2f}, {:+.2f}]".format(*found.interval)
     return [
         shown(name, 40),
         *(f"{score:.2f}" for score in scores),
         f"{found.difference:+.2f}",
-        f"[{low:+.2f}, {high:+.2f}]",
+        ends,
         _chance(found.p_value),
         adjusted,
         verdict,
     ]
 
 
-def _chance(p_value: float) -> str:
+def _chance(p_value: float | None) -> str:
+    if p_value is None:
+        return ""
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
@@ -141,10 +161,24 @@ def sentences(found: Versus) -> Iterator[str]:
     if comparison.overall is not None:
         wins, ties, losses = comparison.outcomes
         yield (
-            f"{comparison.items} items that both have: {shown(found.first.run, 40)} is better on "
-            f"{wins}, equal on {ties}, worse on {losses}"
+            f"{counted(comparison.items, 'item')} that both have: "
+            f"{shown(found.first.run, 40)} is better on {wins}, equal on {ties}, worse on {losses}"
         )
-    if 0 < comparison.items < FEW_ITEMS:
+    if comparison.overall is not None and comparison.overall.interval is None:
+        yield too_few(comparison.items)
+    elif 0 < comparison.items < FEW_ITEMS:
         yield "so few items: the intervals are too narrow and p is too small"
+    if comparison.overall is not None and not comparison.l1 and found.first.l1:
+        yield "no categories: the answers or questions at hand are not those that were scored"
+    yield from _notes(found)
+
+
+def _notes(found: Versus) -> Iterator[str]:
+    """Yield what must be read beside the scores, with the run that it is about, each once."""
+    about: dict[str, list[str]] = {}
     for row in (found.first, found.second):
-        yield from (f"note: {shown(row.run, 40)}: {shown(note, 200)}" for note in row.notes)
+        for note in row.remarks:
+            about.setdefault(note, []).append(shown(row.run, 40))
+    for note, runs in about.items():
+        name = "both" if len(runs) == 2 else runs[0]
+        yield f"note: {name}: {shown(note, 300)}"

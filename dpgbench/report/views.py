@@ -226,8 +226,13 @@ def rule_lines(groups: Sequence[Group]) -> list[RuleLine]:
     """Return what the same answers score under each rule, where a run has several."""
     found: dict[tuple[int, str], dict[str, float | None]] = {}
     names: dict[int, str] = {}
+    widest: dict[tuple[int, str, str], int] = {}
     for group in groups:
         for row in group.rows:
+            place = (row.index, row.judge, row.rule)
+            if widest.get(place, -1) >= row.items_expected:
+                continue  # a part of the items beside all of them
+            widest[place] = row.items_expected
             names[row.index] = label(row, group)
             found.setdefault((row.index, row.judge), {})[row.rule] = row.overall
     return [

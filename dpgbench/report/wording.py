@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 
 from dpgbench.domain.aggregate import Interval
+from dpgbench.domain.paired import LEAST_ITEMS
 from dpgbench.domain.rules import RULES
+from dpgbench.errors import counted
 
 NOTHING = "—"
+_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 PUBLISHED_WARNING = (
     "Figures quoted from papers, model cards and issue threads. They were not measured here: "
     "settings, prompts used, image sizes, seeds and judges differ and are often unknown, and "
@@ -53,6 +57,14 @@ def with_interval(score: float | None, interval: Interval) -> str:
     return f"{score_text(score)} {interval_text(interval)}".rstrip()
 
 
+def too_few(items: int) -> str:
+    """Return why a difference on so few items has no interval and no p-value."""
+    return (
+        f"{counted(items, 'common item')}: fewer than {LEAST_ITEMS} do not tell a difference "
+        "from chance, so there is no interval and no p-value"
+    )
+
+
 def coverage_text(scored: int, expected: int) -> str:
     """Return the share of items that have a score; 100% only where not one is missing."""
     if not expected:
@@ -85,9 +97,26 @@ def rule_summary(rule: str) -> str:
 
 
 def shown(text: str, limit: int = 60) -> str:
-    """Return `text` on one line, cut to `limit` characters where it is longer."""
+    """Return `text` on one line, cut to `limit` characters where it is longer.
+
+    Words stay whole where they are not long themselves. Characters that a terminal or a page would
+    obey (controls, changes of direction) are escaped.
+    """
     line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    if not line.isprintable():
+        line = "".join(_visible(character) for character in line)
+    if len(line) <= limit:
+        return line
+    cut = line[: limit - 1]
+    if line[limit - 1] != " " and cut.rfind(" ") > limit // 2:
+        cut = cut[: cut.rfind(" ")]
+    return cut.rstrip() + "…"
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) in ("Cc", "Cs") or character in _DIRECTIONS:
+        return character.encode("unicode_escape").decode()
+    return character
 
 
 def listed(names: list[str]) -> str:

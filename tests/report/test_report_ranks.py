@@ -51,7 +51,7 @@ def test_rank_ranges_follow_pairs_and_fall_back_on_intervals() -> None:
     high, low = Entry(80.0, (75.0, 85.0), {}), Entry(60.0, (55.0, 65.0), {})
     middle = Entry(70.0, (64.0, 76.0), {})
     assert rank_ranges([high, middle, low], []) == [(1, 2), (1, 3), (2, 3)]
-    assert rank_ranges([high, Entry(70.0, None, {})], []) == [None, None]
+    assert rank_ranges([high, Entry(40.0, None, {})], []) == [(1, 2), (1, 2)]
     apart = Difference(0, 1, 10.0, (1.0, 19.0), 3, 0, 1)
     assert rank_ranges([high, middle], [apart]) == [(1, 1), (2, 2)]
     assert ranks([high, high, low]) == [1, 1, 3]
