@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import SHARED, Run, run_process
 
 from dpgbench.domain.rules import RULES
+from tests.conftest import SHARED, Run, run_process
 
 MODELS = ("mini-dalle", "sd2dot1")
 READS_RAW = ("ella-reference", "diffusionbench")  # categories before zeroing
