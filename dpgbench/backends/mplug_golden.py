@@ -112,10 +112,14 @@ def _pictures(record: dict[str, Any]) -> list[Image]:
     from PIL import Image
 
     generator = np.random.default_rng(record["image_seed"])
-    return [
-        Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        for width, height in record["image_sizes"]
-    ]
+    side = record["task"]["image_res"]
+    pictures = []
+    for width, height in record["image_sizes"]:
+        picture = Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        if height > width:  # recorded with Pillow 13, which takes a tall picture's height first
+            picture = picture.resize((width, side), Image.Resampling.BICUBIC)
+        pictures.append(picture)
+    return pictures
 
 
 def _write_weights(folder: Path, record: dict[str, Any]) -> None:

@@ -15,13 +15,14 @@ from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.graph import find_problems
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import Answers, collect
-from dpgbench.errors import DataError, DpgBenchError
+from dpgbench.domain.spec import differences
+from dpgbench.errors import DataError, DpgBenchError, shortened
 from dpgbench.jobs.ask import ask, open_grids, refuse_ambiguous_questions
 from dpgbench.jobs.reference_files import write_reference_files
 from dpgbench.jobs.results import write_result
 from dpgbench.jobs.subject import Subject
 from dpgbench.store.benchmarks import Benchmark
-from dpgbench.store.manifest import Manifest, check_same, environment, now
+from dpgbench.store.manifest import Manifest, check_same, environment, judge_releases, now
 from dpgbench.store.rundir import RunDir
 
 log = logging.getLogger(__name__)
@@ -183,7 +184,12 @@ def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) ->
     if before:
         old = {key: before.get(key) for key in described}
         check_same(subject.run, old, described, f"answers of judge {name}")
-    return {**described, **(before or {"truncated_questions": 0})}
+    record = {**described, **(before or {"truncated_questions": 0})}
+    here = judge_releases()
+    changed = differences(record.setdefault("releases", here), here)
+    if has_answers and changed:
+        log.warning("answers so far were given with other releases: %s", shortened(changed))
+    return record
 
 
 def _warn_dirt(subject: Subject, rule: ScoringRule) -> None:

@@ -62,8 +62,7 @@ class MplugProcessor:
 
     def pixels(self, image: Image.Image) -> Tensor:
         """Normalised pixels [3, image_px, image_px], float32; the image's aspect is not kept."""
-        size = (self._config.image_px, self._config.image_px)
-        resized = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        resized = _resized(image.convert("RGB"), self._config.image_px)
         rgb_XYC = np.asarray(resized, dtype=np.float32) / np.float32(255)
         normal_XYC = torch.from_numpy((rgb_XYC - _PIXEL_MEAN) / _PIXEL_STD)
         return normal_XYC.permute(2, 0, 1).contiguous()
@@ -91,6 +90,17 @@ class MplugProcessor:
         for spaced in _CLEAN_UP:
             text = text.replace(spaced, spaced.strip())
         return text
+
+
+def _resized(image: Image.Image, side_px: int) -> Image.Image:
+    """`image` as a square, by Pillow's bicubic filter: its width first, then its height.
+
+    In one call Pillow 13 takes tall pictures height first, and up to a fifth of the bytes differ;
+    every release before, and so the published judge, takes the width first. Two calls give that
+    with any release, bit for bit: the values are rounded to bytes between the passes either way.
+    """
+    narrow = image.resize((side_px, image.height), Image.Resampling.BICUBIC)
+    return narrow.resize((side_px, side_px), Image.Resampling.BICUBIC)
 
 
 def _check_vocabulary(

@@ -18,8 +18,16 @@ from dpgbench.store.pictures import to_rgb as to_rgb
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+ImageFiles = Path | tuple[Path, ...]
+"""The image of an item: one file, a grid or a single picture; or a file a tile, in order."""
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _PNG_COMPRESSION = 1  # noise hardly compresses; a higher level costs seconds a grid
+
+
+def files_of(image: ImageFiles) -> tuple[Path, ...]:
+    """Return the files of an item's image."""
+    return image if isinstance(image, tuple) else (image,)
 
 
 def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:

@@ -22,6 +22,7 @@ from dpgbench.store.rundir import RunDir
 SCHEMA = 1
 RunKind = Literal["generated", "images", "answers"]
 _PACKAGES = ("torch", "diffusers", "transformers", "modelscope", "numpy", "pillow")
+_JUDGE_PACKAGES = ("pillow", "torch", "transformers")
 
 
 @dataclass
@@ -138,15 +139,24 @@ def toolkit_version() -> str:
 
 def environment() -> dict[str, Any]:
     """Return versions of Python, the platform and the packages that can change a result."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "dpgbench": toolkit_version(),
         "python": platform.python_version(),
         "platform": f"{sys.platform} {platform.machine()}",
-        "packages": packages,
+        "packages": _releases(_PACKAGES),
     }
+
+
+def judge_releases() -> dict[str, str]:
+    """Return the releases that decide which picture a judge sees and what it makes of it."""
+    return _releases(_JUDGE_PACKAGES)
+
+
+def _releases(names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -58,9 +58,18 @@ def drawn_images():
     def draw(recorded):
         rng = np.random.default_rng(recorded["image_seed"])
         sizes = {row["image"]: row["size"] for row in recorded["rows"]}
-        return [
+        images = [
             Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
             for _, (width, height) in sorted(sizes.items())
+        ]
+        # Recorded with Pillow 13, which takes a tall picture's height first; the judge, as every
+        # release before, takes the width first. So that pass is made here.
+        side = recorded["image_res"]
+        return [
+            image.resize((image.width, side), Image.Resampling.BICUBIC)
+            if image.height > image.width
+            else image
+            for image in images
         ]
 
     return draw
