@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ella.config import ConnectorConfig
+    from ella.config import ConnectorConfig, Length, TrainedText
     from ella.connector import TimestepAwareSemanticConnector
     from ella.errors import (
         ConnectorFileError,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     )
     from ella.pipeline import Ella
     from ella.text_encoder import (
-        Length,
         PrecisionWarning,
         T5TextEncoder,
         TextEncoder,
@@ -48,7 +47,7 @@ _MODULE_OF = {
     "FolderPairs": "ella.training.data",
     "ImagePairs": "ella.training.data",
     "IncompleteWeightsError": "ella.errors",
-    "Length": "ella.text_encoder",
+    "Length": "ella.config",
     "PrecisionWarning": "ella.text_encoder",
     "ResumeError": "ella.training.errors",
     "T5TextEncoder": "ella.text_encoder",
@@ -56,6 +55,7 @@ _MODULE_OF = {
     "TextEncoderError": "ella.errors",
     "TimestepAwareSemanticConnector": "ella.connector",
     "TrainConfig": "ella.training.config",
+    "TrainedText": "ella.config",
     "TrainingDataError": "ella.training.errors",
     "TrainingError": "ella.training.errors",
     "TransformersTextEncoder": "ella.text_encoder",
@@ -80,6 +80,7 @@ __all__ = [
     "TextEncoderError",
     "TimestepAwareSemanticConnector",
     "TrainConfig",
+    "TrainedText",
     "TrainingDataError",
     "TrainingError",
     "TransformersTextEncoder",

@@ -1,7 +1,7 @@
 """Connector files: safetensors in, safetensors out, never a pickle.
 
 Sizes are read off the tensors' shapes; the number of heads is in no shape, so files written here
-carry the whole configuration as metadata.
+carry the whole configuration as metadata, and how long the texts were in training.
 """
 
 from __future__ import annotations
@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ella.config import ConnectorConfig
+from ella.config import ConnectorConfig, TrainedText
 from ella.errors import ConnectorFileError
 
 METADATA_KEY = "ella_connector"
+TEXT_KEY = "text"
 DEFAULT_HEADS = 8
 NUM_NAMES_SHOWN = 3
 
@@ -56,7 +59,38 @@ def read_connector_file(
             state = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
     except SafetensorError as error:
         raise ConnectorFileError(f"{path}: {_unreadable(path, error)}") from error
-    return _infer_config(path, state, heads or _heads_in(path, metadata)), state
+    said = _said(path, metadata, forgive=heads is not None)
+    config = _infer_config(path, state, heads or said.get("heads", DEFAULT_HEADS))
+    _check_said(path, said, config, heads)
+    return config, state
+
+
+def read_trained_text(path: str | Path, *, forgive: bool = False) -> TrainedText | None:
+    """How long the texts were that a connector was trained with; None if its file does not say.
+
+    Args:
+        path: The connector's file.
+        forgive: Whether a file whose metadata is spoilt says nothing, instead of being refused.
+
+    Raises:
+        ConnectorFileError: If the file cannot be read, or says what cannot be.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ConnectorFileError(f"{path}: {' '.join(str(error).split())}") from error
+    text = _said(path, metadata, forgive=forgive).get(TEXT_KEY)
+    if text is None:
+        return None
+    try:
+        return TrainedText(**text)
+    except (TypeError, ValueError) as error:
+        raise ConnectorFileError(
+            f"{path}: metadata {METADATA_KEY!r} says nothing sensible of the texts it was trained"
+            f" with ({error})"
+        ) from error
 
 
 def check_names_and_shapes(
@@ -86,13 +120,24 @@ def check_names_and_shapes(
 
 
 def write_connector_file(
-    path: str | Path, config: ConnectorConfig, state: Mapping[str, Tensor]
+    path: str | Path,
+    config: ConnectorConfig,
+    state: Mapping[str, Tensor],
+    text: TrainedText | None = None,
 ) -> None:
-    """Write tensors and sizes; a reader sees the old file or the whole new one, never a part."""
+    """Write tensors and sizes; a reader sees the old file or the whole new one, never a part.
+
+    Args:
+        path: The file.
+        config: The sizes.
+        state: The tensors.
+        text: How long the texts were in training, if that is known.
+    """
     path = Path(path)
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}
     # One entry only: safetensors writes several in no fixed order, so in other bytes each time.
-    metadata = {METADATA_KEY: json.dumps(asdict(config), sort_keys=True)}
+    said = {**asdict(config), **({TEXT_KEY: asdict(text)} if text else {})}
+    metadata = {METADATA_KEY: json.dumps(said, sort_keys=True)}
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         part = Path(folder) / path.name
         save_file(tensors, part, metadata=metadata)
@@ -112,13 +157,37 @@ def _unreadable(path: Path, error: SafetensorError) -> str:
     return f"cut short, damaged or not a safetensors file ({reason}); download it again"
 
 
-def _heads_in(path: Path, metadata: Mapping[str, str]) -> int:
+def _said(path: Path, metadata: Mapping[str, str], *, forgive: bool) -> dict[str, Any]:
+    """What the file says of itself; empty if nothing, as the released one."""
     try:
-        return int(json.loads(metadata.get(METADATA_KEY, "{}")).get("heads", DEFAULT_HEADS))
-    except (ValueError, AttributeError) as error:
+        said = json.loads(metadata.get(METADATA_KEY, "{}"))
+        if not isinstance(said, dict) or type(said.get("heads", 1)) is not int:
+            raise ValueError
+    except ValueError as error:
+        if forgive:
+            return {}
         raise ConnectorFileError(
             f"{path}: metadata {METADATA_KEY!r} is no JSON object of sizes; pass `heads`"
         ) from error
+    return said
+
+
+def _check_said(
+    path: Path, said: Mapping[str, Any], found: ConnectorConfig, heads: int | None
+) -> None:
+    """Raise where the file's own words differ from its tensors; warn where heads are a guess."""
+    for name, size in asdict(found).items():
+        if name in said and said[name] != size and not (name == "heads" and heads):
+            raise ConnectorFileError(
+                f"{path}: its metadata says {name} {said[name]}, its tensors {size}; download it"
+                " again"
+            )
+    if "heads" not in said and not heads and found != ConnectorConfig():
+        warnings.warn(
+            f"{path}: the file does not say how many attention heads the connector has;"
+            f" {DEFAULT_HEADS} assumed, as the released one has (pass `heads` if that is wrong)",
+            stacklevel=4,
+        )
 
 
 def _infer_config(path: Path, state: Mapping[str, Tensor], heads: int) -> ConnectorConfig:

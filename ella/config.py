@@ -3,6 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Literal
+
+Length = Literal["fixed", "flexible"]
+"""`fixed`: padded and truncated to one length, as in training; `flexible`: as long as the text."""
+
+TRAINED_LENGTH = 128
+"""Tokens of `fixed` that ELLA's released connector was trained with."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedText:
+    """How long the texts were that a connector was trained with.
+
+    Attributes:
+        length: As in `Ella.generate`.
+        tokens: Of `fixed`; None where it is `flexible`.
+
+    Raises:
+        ValueError: If they do not fit together.
+    """
+
+    length: Length
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.length not in ("fixed", "flexible"):
+            raise ValueError(f"`length` must be 'fixed' or 'flexible', got {self.length!r}")
+        fits = type(self.tokens) is int and self.tokens > 0
+        if fits is not (self.length == "fixed"):
+            raise ValueError(f"`tokens` of {self.length!r} cannot be {self.tokens!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
 from ella import checkpoint
-from ella.config import ConnectorConfig
+from ella.config import ConnectorConfig, TrainedText
 
 NORM_EPS = 1e-6
 
@@ -125,11 +125,16 @@ class TimestepAwareSemanticConnector(nn.Module):
     """Language-model features and a timestep in, `num_latents` tokens for the U-Net out.
 
     Source: arXiv 2403.05135, section 3.2. Padding tokens of the text are not masked.
+
+    Attributes:
+        config: The sizes.
+        trained_text: How long the texts were in training; None where that is not known.
     """
 
     def __init__(self, config: ConnectorConfig | None = None) -> None:
         super().__init__()
         self.config = config or ConnectorConfig()
+        self.trained_text: TrainedText | None = None
         # sin/cos flipped and no frequency shift: as Stable Diffusion's own U-Net embeds time.
         self.position = Timesteps(
             self.config.time_channel, flip_sin_to_cos=True, downscale_freq_shift=0
@@ -164,11 +169,12 @@ class TimestepAwareSemanticConnector(nn.Module):
             connector = cls(config)
         checkpoint.check_names_and_shapes(path, expected=connector.state_dict(), found=state)
         connector.load_state_dict(state, strict=True, assign=True)
+        connector.trained_text = checkpoint.read_trained_text(path, forgive=heads is not None)
         return connector.to(dtype=dtype).eval()
 
     def save_safetensors(self, path: str | Path) -> None:
         """Write weights and sizes to `path`, whole or not at all; `from_safetensors` reads it."""
-        checkpoint.write_connector_file(path, self.config, self.state_dict())
+        checkpoint.write_connector_file(path, self.config, self.state_dict(), self.trained_text)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from ella.callback import NextStepConditions
 from ella.conditions import GuidedConditions, StepConditions
+from ella.config import Length
 from ella.connector import TimestepAwareSemanticConnector
 from ella.errors import UnsupportedPipelineError
 from ella.schedule import call_arguments, predict_timesteps
-from ella.text_encoder import Length, TextEncoder
+from ella.text_encoder import TextEncoder
 
 Texts = str | Sequence[str]
 
@@ -41,6 +43,19 @@ class Ella:
             )
         self.connector = connector
         self.text_encoder = text_encoder
+        self._warn_of_tokens()
+
+    def _warn_of_tokens(self) -> None:
+        """Warn where fixed length is of another number of tokens than in training."""
+        trained = self.connector.trained_text
+        tokens = getattr(self.text_encoder, "fixed_length", None)
+        if trained and trained.tokens and tokens and tokens != trained.tokens:
+            warnings.warn(
+                f"`connector` was trained with texts of {trained.tokens} tokens, but"
+                f" `text_encoder` pads and cuts to {tokens} under length='fixed'; load it with"
+                f" fixed_length={trained.tokens}",
+                stacklevel=3,
+            )
 
     def check_pipeline(self, pipeline: Any) -> None:
         """Raise unless the connector's tokens are of the width that the pipeline's U-Net takes.
@@ -66,7 +81,7 @@ class Ella:
         prompt: Texts,
         *,
         negative_prompt: Texts | None = None,
-        length: Length = "fixed",
+        length: Length | None = None,
         with_clip: bool = False,
         **pipeline_arguments: Any,
     ) -> Any:
@@ -79,8 +94,9 @@ class Ella:
                 inpainting, or any of them with ControlNet.
             prompt: One text or several.
             negative_prompt: One for all, or one for each; by default the empty text.
-            length: `fixed` (128 tokens, padded and truncated, as in training) or `flexible` (each
-                text at its own length, never truncated).
+            length: `fixed` (128 tokens, padded and truncated) or `flexible` (each text at its own
+                length, never truncated). By default as the connector's file says that it was
+                trained, and where it does not, as the released one's, `fixed`.
             with_clip: Whether CLIP's 77 tokens follow ELLA's 64: brings back what speaks through
                 CLIP, such as LoRA trigger words and textual inversion.
             **pipeline_arguments: The pipeline's own: `generator`, `num_inference_steps`,
@@ -93,6 +109,8 @@ class Ella:
                 step, or was about to be shown those of a wrong timestep.
         """
         self.check_pipeline(pipeline)
+        trained = self.connector.trained_text
+        length = length or (trained.length if trained else "fixed")
         arguments = call_arguments(pipeline, pipeline_arguments)
         prompts = _as_texts("prompt", prompt)
         negatives = _negatives(negative_prompt, len(prompts)) if _is_guided(arguments) else None

@@ -9,20 +9,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, T5EncoderModel
 
+from ella.config import TRAINED_LENGTH, Length
 from ella.errors import TextEncoderError
 from ella.strict import LoadingReport, named, strict_loading
-
-Length = Literal["fixed", "flexible"]
-"""`fixed`: padded and truncated to one length, as in training; `flexible`: as long as the text."""
-
-TRAINED_LENGTH = 128
 
 
 class PrecisionWarning(UserWarning):

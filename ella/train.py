@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from ella.config import TRAINED_LENGTH
 from ella.errors import EllaError
 from ella.training.config import TrainConfig
 
@@ -37,7 +38,6 @@ SIZES = {
     "connector_time_channel": "channels of its sinusoidal timestep (default 320)",
     "connector_time_embed_dim": "width of its embedded timestep (default 768)",
 }
-TRAINED_LENGTH = 128
 TEXT_TOKENS = {"text_tokens": "tokens under --length fixed (default 128, as `ella` draws with)"}
 PATHS = REQUIRED | OPTIONAL
 NUMBERS = SIZES | TEXT_TOKENS

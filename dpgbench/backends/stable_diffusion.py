@@ -24,7 +24,9 @@ from dpgbench.backends.single_file import (
 )
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
+from dpgbench.embedded import embedded_path
 from dpgbench.errors import UsageError
+from ella.config import TRAINED_LENGTH, TrainedText
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -114,6 +116,33 @@ class StableDiffusion:
 class EllaStableDiffusion(StableDiffusion):
     """The same pipeline, told by a language model through the connector at every step."""
 
+    @staticmethod
+    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> dict[str, Any]:
+        """Return the length of texts that the connector's file says it was trained with."""
+        trained = _trained_text(weights)
+        if trained is None:
+            return {}
+        options: dict[str, Any] = {"text_length": trained.length}
+        if trained.tokens not in (None, TRAINED_LENGTH):
+            options["text_tokens"] = trained.tokens
+        return {"options": options}
+
+    @staticmethod
+    def notes(
+        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str]
+    ) -> list[str]:
+        """Return what was assumed: also of the texts, where the connector's file does not say."""
+        notes = StableDiffusion.notes(entry, weights, given)
+        role = next(role for role in entry.roles if role.name == "connector")
+        own = role.embedded and weights["connector"].path == embedded_path(role.embedded)
+        if not own and "text_length" not in given and _trained_text(weights) is None:
+            notes.append(
+                f"text_length {entry.options['text_length']} is assumed: the connector's file does "
+                "not say how long its texts were in training (--option text_length=fixed or "
+                "flexible)"
+            )
+        return notes
+
     def __init__(
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:
@@ -154,9 +183,22 @@ class EllaStableDiffusion(StableDiffusion):
             weights["connector"].path, dtype=dtype, device=device
         )
         encoder = T5TextEncoder.from_pretrained(
-            weights["text_encoder"].path, dtype=dtype, device=device
+            weights["text_encoder"].path,
+            dtype=dtype,
+            device=device,
+            fixed_length=self.spec.options.get("text_tokens", TRAINED_LENGTH),
         )
         return Ella(connector, encoder)
+
+
+def _trained_text(weights: Mapping[str, Weights]) -> TrainedText | None:
+    from ella.checkpoint import read_trained_text
+    from ella.errors import ConnectorFileError
+
+    try:
+        return read_trained_text(weights["connector"].path)
+    except ConnectorFileError:  # loading it tells what is wrong
+        return None
 
 
 class TinyStableDiffusion(StableDiffusion):

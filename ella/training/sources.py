@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ella.text_encoder import Length, TextEncoder, TransformersTextEncoder
+from ella.config import Length
+from ella.text_encoder import TextEncoder, TransformersTextEncoder
 from ella.training.cache import TensorCache
 from ella.training.config import Keep
 from ella.training.data import ImagePairs, to_pixels

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ella.checkpoint import write_connector_file
+from ella.config import TrainedText
 from ella.connector import TimestepAwareSemanticConnector
 from ella.text_encoder import TextEncoder
 from ella.training import state
@@ -59,6 +60,7 @@ class Trainer:
         self.checkpoints = state.Checkpoints(out / "checkpoints", config.keep_last)
         self.encoder_name = encoder_identity(text_encoder)
         frozen.freeze(self.accelerator.device, config)
+        connector.trained_text = _trained_text(config, text_encoder)
         connector.float().requires_grad_(True).train().to(self.accelerator.device)
         self.settings = self._settings()
         self.model, self.optimizer = self.accelerator.prepare(
@@ -225,4 +227,17 @@ class Trainer:
         """Write the connector as it is now, and its mean."""
         self.connector.save_safetensors(self.out / CONNECTOR_FILE)
         if self.mean:
-            write_connector_file(self.out / MEAN_FILE, self.connector.config, self.mean.tensors)
+            write_connector_file(
+                self.out / MEAN_FILE,
+                self.connector.config,
+                self.mean.tensors,
+                self.connector.trained_text,
+            )
+
+
+def _trained_text(config: TrainConfig, text_encoder: TextEncoder) -> TrainedText | None:
+    """What the finished files say of the texts; None where the encoder does not tell its length."""
+    if config.length == "flexible":
+        return TrainedText("flexible")
+    tokens = getattr(text_encoder, "fixed_length", None)
+    return TrainedText("fixed", tokens) if tokens else None

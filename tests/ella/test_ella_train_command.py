@@ -63,6 +63,33 @@ def test_to_a_file_that_generate_accepts(words, folders, tmp_path, capsys, monke
     assert len(list((tmp_path / "run/images").glob("*.png"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ((), ella.TrainedText("fixed", 128)),
+        (("--text-tokens=16",), ella.TrainedText("fixed", 16)),
+        (("--length=flexible",), ella.TrainedText("flexible")),
+    ],
+)
+def test_the_finished_files_say_how_long_the_texts_were(words, tmp_path, capsys, more, text):
+    assert train.main([*words, *SIZES, *more]) == 0
+    for name in ("connector", "connector-ema"):
+        file = tmp_path / f"out/{name}.safetensors"
+        assert TimestepAwareSemanticConnector.from_safetensors(file).trained_text == text
+
+
+def test_a_connector_of_another_width_to_begin_with_is_one_line(words, tmp_path, capfd):
+    from dataclasses import replace
+
+    config = tiny.tiny_connector().config
+    other = TimestepAwareSemanticConnector(replace(config, width=64))
+    other.save_safetensors(tmp_path / "wide.safetensors")
+    assert train.main([*words, f"--init={tmp_path / 'wide.safetensors'}"]) == 1
+    errors = capfd.readouterr().err.splitlines()
+    assert sum(line.startswith("error: ") for line in errors) == 1
+    assert "from width 32 to 64" in errors[-1]
+
+
 def test_a_file_of_settings_under_flags(words, tmp_path, capsys):
     tiny.tiny_connector().save_safetensors(tmp_path / "start.safetensors")
     settings = tmp_path / "train.toml"
