@@ -3,7 +3,7 @@
 var Dpg = globalThis.Dpg || {};
 (function () {
   const { el, svg, points, signed } = Dpg;
-  const SIZE = 10, FEW = 40;
+  const SIZE = 10, FEW = 40, LEAST = 8;
   let page = 0;
 
   function sides(data, state) {
@@ -29,7 +29,8 @@ var Dpg = globalThis.Dpg || {};
     return other && other.overall ? turned(other) : null;
   }
 
-  const turn = ([a, b, gap, low, high, ...rest]) => [b, a, -gap, -high, -low, ...rest];
+  const minus = (value) => (value === null ? null : 0 - value);
+  const turn = ([a, b, gap, low, high, ...rest]) => [b, a, minus(gap), minus(high), minus(low), ...rest];
 
   function turned({ items, overall, outcomes, l1, l2 }) {
     const all = (level) => level.map(([name, ...rest]) => [name, ...turn(rest)]);
@@ -42,40 +43,43 @@ var Dpg = globalThis.Dpg || {};
     const x = (points) => 50 + Math.max(-48, Math.min(48, (48 * points) / reach));
     return svg("svg", { class: "dot", viewBox: "0 0 100 16", preserveAspectRatio: "none", "aria-hidden": "true" },
       svg("path", { class: "grid zero", d: "M50 0V16" }),
-      svg("path", { class: "whisker", d: `M${x(low)} 8H${x(high)}M${x(low)} 4V12M${x(high)} 4V12` }),
+      low === null ? null : svg("path", { class: "whisker", d: `M${x(low)} 8H${x(high)}M${x(low)} 4V12M${x(high)} 4V12` }),
       svg("path", { class: "point", d: `M${x(gap)} 8h.01` }));
   }
 
-  const range = ([, , , low, high]) => `[${signed(low, 1)}, ${signed(high, 1)}]`;
+  const range = ([, , , low, high]) => (low === null ? "" : `[${signed(low, 1)}, ${signed(high, 1)}]`);
 
-  function line(name, cells, reach, adjusted) {
+  // `items`: how many both have; on fewer than LEAST there is no interval and no p.
+  function line(name, cells, reach, items, adjusted) {
     const [a, b, gap, low, high, p] = cells;
-    const sure = (adjusted ?? p) < 0.05;
+    const known = p !== null;
+    const sure = known && (adjusted ?? p) < 0.05;
+    const told = !known ? "too few" : low <= 0 && high >= 0 && !sure ? "no" : sure ? "yes" : "not after Holm";
     return el("tr", { class: sure ? "sure" : null }, el("th", { scope: "row", dir: "auto" }, name),
       el("td", { class: "num" }, points(a)), el("td", { class: "num" }, points(b)),
       el("td", { class: "num" }, el("strong", {}, signed(gap)), el("span", { class: "ends" }, range(cells))),
       el("td", { class: "plot" }, whisker(cells, reach)),
-      el("td", { class: "num" }, Dpg.chance(p)),
-      el("td", { class: "num" }, adjusted === undefined ? "—" : Dpg.chance(adjusted)),
-      el("td", {}, low <= 0 && high >= 0 && !sure ? "no" : sure ? "yes" : "not after Holm"));
+      el("td", { class: "num" }, known ? Dpg.chance(p) : "—"),
+      el("td", { class: "num" }, adjusted === undefined || !known ? "—" : Dpg.chance(adjusted)),
+      el("td", {}, told), el("td", { class: "num" }, String(items)));
   }
 
   function table(found, first, second) {
     const every = [found.overall, ...found.l1.map((c) => c.slice(1)), ...found.l2.map((c) => c.slice(1))];
     const reach = Math.max(1, ...every.map((c) => Math.max(Math.abs(c[3]), Math.abs(c[4]))));
     const heads = ["Part", Dpg.short(first.name, 30), Dpg.short(second.name, 30), "Difference",
-      `${signed(-reach, 0)} to ${signed(reach, 0)}`, "p", "p, Holm", "Told apart"];
+      `${signed(-reach, 0)} to ${signed(reach, 0)}`, "p", "p, Holm", "Told apart", "Items"];
     const body = (name, rows) => el("tbody", {}, el("tr", { class: "level" },
-      el("th", { colspan: 8, scope: "rowgroup" }, name)), rows);
-    const level = (categories) => categories.map(([name, a, b, gap, low, high, p, adjusted]) =>
-      line(name, [a, b, gap, low, high, p], reach, adjusted));
+      el("th", { colspan: 9, scope: "rowgroup" }, name)), rows);
+    const level = (categories) => categories.map(([name, a, b, gap, low, high, p, adjusted, items]) =>
+      line(name, [a, b, gap, low, high, p], reach, items, adjusted));
     return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Paired differences" },
       el("table", { class: "pairs differences" },
         el("caption", {}, `${Dpg.short(first.name, 40)} less ${Dpg.short(second.name, 40)}, in points, on `
-          + `${found.items} items that both have`),
+          + `${found.items} item${found.items === 1 ? "" : "s"} that both have`),
         el("thead", {}, el("tr", {}, heads.map((head, n) => el("th", { scope: "col", dir: "auto",
-          class: [1, 2, 3, 5, 6].includes(n) ? "num" : n === 4 ? "plot" : null }, head)))),
-        el("tbody", {}, line("overall", found.overall, reach)),
+          class: [1, 2, 3, 5, 6, 8].includes(n) ? "num" : n === 4 ? "plot" : null }, head)))),
+        el("tbody", {}, line("overall", found.overall, reach, found.items)),
         found.l1.length ? body("Categories (L1)", level(found.l1)) : null,
         found.l2.length ? body("Finer categories (L2)", level(found.l2)) : null));
   }
@@ -83,10 +87,14 @@ var Dpg = globalThis.Dpg || {};
   function verdict(found, first, second) {
     const [, , gap, low, high, p] = found.overall;
     const [wins, ties, losses] = found.outcomes;
-    const apart = low > 0 || high < 0;
+    const few = low === null;
+    const apart = !few && (low > 0 || high < 0);
     const [ahead, behind] = gap >= 0 ? [first, second] : [second, first];
     const lead = gap >= 0 ? found.overall : turn(found.overall);
-    const says = apart
+    const says = few
+      ? [`${signed(gap)} points on ${found.items} item${found.items === 1 ? "" : "s"} that both have: fewer than `
+        + `${LEAST} do not tell a difference from chance, so there is no interval and no p-value.`]
+      : apart
       ? [el("bdi", {}, Dpg.short(ahead.name, 60)), " is ahead of ", el("bdi", {}, Dpg.short(behind.name, 60)),
         ` by ${lead[2].toFixed(2)} points ${range(lead)}, ${Dpg.chance(p)}.`]
       : [`These items cannot tell the two apart: ${signed(gap)} points ${range(found.overall)}, ${Dpg.chance(p)}.`];
@@ -107,7 +115,7 @@ var Dpg = globalThis.Dpg || {};
   // What must be read before the figures: notes of the runs, and that few items settle little.
   function cautions(found, rows) {
     const notes = [...new Set(rows.flatMap((row) => row.notes.map((note) => `${Dpg.short(row.name, 60)}: ${note}`)))];
-    if (found && found.items < FEW) {
+    if (found && found.items >= LEAST && found.items < FEW) {
       notes.push(`Only ${found.items} items: with so few the intervals are too narrow and p too small.`);
     }
     return notes.map((note) => el("p", { class: "caution", dir: "auto" }, Dpg.short(note, 300)));

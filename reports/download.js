@@ -3,7 +3,8 @@
 var Dpg = globalThis.Dpg || {};
 (function () {
   function cell(value) {
-    const text = value === null || value === undefined ? "" : String(value);
+    let text = value === null || value === undefined ? "" : String(value);
+    if (typeof value === "string" && /^[=+\-@\t\r\n]/.test(text)) text = `'${text}`; // else a spreadsheet runs it
     return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
   }
 

@@ -26,6 +26,7 @@ _FIRST = (
     "items_scored",
     "items_expected",
     "coverage",
+    "subset",
 )
 _LAST = (
     "num_images",
@@ -62,13 +63,16 @@ _AS_THEY_ARE = (
 def leaderboard_csv(groups: Sequence[Group], published: Sequence[PublishedScore] = ()) -> str:
     """Return the table: measured rows group by group, then published ones without a rank.
 
-    A category has the columns ``l1_NAME``, ``l1_NAME_lo`` and ``l1_NAME_hi`` (``l2_`` alike,
-    ``source_`` for sources). An empty cell means that there is no such figure.
+    A category has the columns ``l1_NAME``, ``l1_NAME_lo``, ``l1_NAME_hi``, ``l1_NAME_n``
+    (questions) and ``l1_NAME_items`` (``l2_`` alike; ``source_`` for sources, where ``_n`` counts
+    items). An empty cell means that there is no such figure. A text that a spreadsheet would take
+    for a formula has an apostrophe before it.
     """
     import pandas as pd
 
     rows = [row for group in groups for row in group.rows]
-    records = [_measured(row) for row in rows] + [_published(score) for score in published]
+    told = [_measured(row) for row in rows] + [_published(score) for score in published]
+    records = [{name: _harmless(value) for name, value in cells.items()} for cells in told]
     columns = [*_FIRST, *_category_columns(rows, published), *_LAST]
     table = pd.DataFrame(records, columns=columns, dtype=object)
     return str(table.to_csv(index=False, lineterminator="\n"))
@@ -92,8 +96,15 @@ def _category_columns(
         f"{level}_{name}{end}"
         for level, found in names.items()
         for name in found
-        for end in ("", "_lo", "_hi")
+        for end in ("", "_lo", "_hi", "_n", *(() if level == "source" else ("_items",)))
     ]
+
+
+def _harmless(value: Any) -> Any:
+    """Return a cell as it is, or as a text that no spreadsheet runs as a formula."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return f"'{value}"
+    return value
 
 
 def _measured(row: LeaderboardRow) -> dict[str, Any]:
@@ -103,21 +114,27 @@ def _measured(row: LeaderboardRow) -> dict[str, Any]:
         "rank_best": best,
         "rank_worst": worst,
         "coverage": row.coverage,
+        "subset": str(row.subset) if row.subset else None,
         "notes": "; ".join(row.notes),
         "warnings": "; ".join(row.warnings),
         **row.key._asdict(),
         **_figure("overall", Figure(row.overall, row.interval)),
         **_figures("l1", row.l1),
         **_figures("l2", row.l2),
-        **_figures("source", row.sources),
+        **_figures("source", row.sources, items=False),
         **{name: getattr(row, name) for name in _AS_THEY_ARE},
     }
 
 
-def _figures(level: str, figures: Mapping[str, Figure]) -> dict[str, float | None]:
+def _figures(
+    level: str, figures: Mapping[str, Figure], *, items: bool = True
+) -> dict[str, float | None]:
     cells: dict[str, float | None] = {}
     for name, figure in figures.items():
         cells |= _figure(f"{level}_{name}", figure)
+        cells[f"{level}_{name}_n"] = figure.number
+        if items:
+            cells[f"{level}_{name}_items"] = figure.items
     return cells
 
 

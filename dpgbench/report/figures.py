@@ -14,7 +14,7 @@ from dpgbench.report.lengths import Chart, LengthView
 from dpgbench.report.records import Figure
 from dpgbench.report.row import GroupKey
 from dpgbench.report.rows import Group
-from dpgbench.report.wording import shown, with_interval
+from dpgbench.report.wording import number_text, shown, with_interval
 
 _LABEL = 190
 _ROW = 26
@@ -69,7 +69,7 @@ def overall_drawing(group: Group) -> Drawing:
             shapes += _whisker(low, high, y)
         x = left + width * axis.place(row.overall) / 100
         shapes.append(Dot(x, y, 4.5, f"c{colour(row.index)}"))
-        told = with_interval(row.overall, row.interval)
+        told = f"{with_interval(row.overall, row.interval)} n={row.items_scored}"
         shapes.append(Text(left + width + 12, y + 4, told, size=11))
     height = 12 + _ROW * len(group.rows) + 34
     return Drawing(left + width + right, height, _title("Overall", group), tuple(shapes))
@@ -81,8 +81,9 @@ def _name(group: Group, place: int) -> str:
 
 def _title(what: str, group: Group) -> str:
     key = group.key
+    part = f" (only {group.subset})" if group.subset else ""
     return (
-        f"{what}, {shown(key.benchmark)}, judge {shown(key.judge)}, rule {shown(key.rule)}: "
+        f"{what}, {shown(key.benchmark)}{part}, judge {shown(key.judge)}, rule {shown(key.rule)}: "
         "mean times 100 with 95% bootstrap intervals over prompts"
     )
 
@@ -134,7 +135,7 @@ def _bar(
         middle = y + (height - 3) / 2
         shapes.append(Line(((low, middle), (high, middle)), "ink"))
         shapes += [Line(((x, middle - 3), (x, middle + 3)), "ink") for x in (low, high)]
-    told = with_interval(figure.score, figure.interval)
+    told = f"{with_interval(figure.score, figure.interval)} {number_text(figure)}".rstrip()
     return [*shapes, Text(left + width + 12, y + height - 3, told, size=10)]
 
 
@@ -161,9 +162,17 @@ def length_drawing(
     for place, ((low, high), number) in enumerate(zip(chart.words, chart.items, strict=True)):
         x = left + step * (place + 0.5)
         shapes.append(Text(x, height - bottom + 18, f"{low}–{high}", "soft", 10.5, "middle"))
-        shapes.append(Text(x, height - bottom + 32, f"n={number}", "soft", 9.5, "middle"))
+        told = _numbers(chart, place) or str(number)
+        shapes.append(Text(x, height - bottom + 32, f"n={told}", "soft", 9.5, "middle"))
     shapes.append(
-        Text(left + inner_w / 2, height - 8, "words in the prompt; n = items", "soft", 11, "middle")
+        Text(
+            left + inner_w / 2,
+            height - 8,
+            "words in the prompt; n = items, for each model where they differ",
+            "soft",
+            11,
+            "middle",
+        )
     )
     if names:
         shapes += _names(chart, width - right + 16, top)
@@ -196,12 +205,20 @@ def _names(chart: Chart, x: float, top: float) -> list[Shape]:
     return shapes
 
 
+def _numbers(chart: Chart, place: int) -> str:
+    """Return over how many items the points of a bin are: one number, or one for each curve."""
+    found = [point.items for curve in chart.curves if (point := curve.points[place]) is not None]
+    if len(set(found)) < 2 or len(found) <= 3:
+        return "/".join(map(str, dict.fromkeys(found) if len(set(found)) < 2 else found))
+    return f"{min(found)}–{max(found)}"
+
+
 def _told(chart: Chart) -> list[str]:
     """Return each curve in words."""
     told = []
     for curve in chart.curves:
         parts = [
-            f"{low}-{high} words {point.score:.1f}"
+            f"{low}-{high} words {point.score:.1f} (n={point.items})"
             for (low, high), point in zip(chart.words, curve.points, strict=True)
             if point is not None
         ]

@@ -41,27 +41,28 @@ def leaderboard_latex(groups: Sequence[Group], best: Best = frozenset()) -> str:
     return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
 
 
-def escaped(text: str) -> str:
-    """Return `text` as LaTeX that prints it."""
-    return "".join(_SPECIAL.get(character, character) for character in wording.shown(text))
+def escaped(text: str, limit: int = 60) -> str:
+    """Return `text` on one line as LaTeX that prints it."""
+    return "".join(_SPECIAL.get(character, character) for character in wording.shown(text, limit))
 
 
 def _table(group: Group, best: Sequence[frozenset[str]]) -> str:
     key = group.key
     names = category_names(row.l1 for row in group.rows)
     notes = dict.fromkeys(note for row in group.rows for note in row.notes)
+    part = f", {group.subset}" if group.subset else ""
     caption = ". ".join(
         [
-            f"{key.benchmark}, judge {key.judge}, rule {key.rule}",
-            "Mean times 100 with 95% bootstrap interval over prompts",
+            f"{key.benchmark}, judge {key.judge}, rule {key.rule}{part}",
+            "Mean times 100 with 95% bootstrap interval over prompts; n: questions",
             "Bold: above every other row by paired differences, after Holm in categories",
-            *notes,
+            *(note.rstrip(". ") for note in notes),
         ]
     )
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{''.join(_SPECIAL.get(c, c) for c in caption)}.}}",
+        rf"\caption{{{escaped(caption, len(caption) * 10)}.}}",
         rf"\begin{{tabular}}{{lr{'r' * len(names)}r}}",
         r"\toprule",
         _line(["Model", "Overall", *map(escaped, names), "Coverage"]),
@@ -72,9 +73,19 @@ def _table(group: Group, best: Sequence[frozenset[str]]) -> str:
         ),
         r"\bottomrule",
         r"\end{tabular}",
+        *_footnotes(group),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _footnotes(group: Group) -> list[str]:
+    """Return what must be read beside rows, a small line for each."""
+    lines = [caution for caution in (group.apart,) if caution]
+    for row in group.rows:
+        told = [row.unranked, *row.warnings] if row.unranked else [*row.warnings]
+        lines += [f"{label(row, group)}: {text}" for text in told]
+    return [rf"\par{{\footnotesize {escaped(line, 1000)}\par}}" for line in lines]
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -89,13 +100,16 @@ def _cells(
         escaped(label(row, group)),
         _figure(Figure(row.overall, row.interval), OVERALL in best),
         *(_figure(figure, name in best) for name, figure in zip(names, figures, strict=True)),
-        escaped(wording.coverage_text(row.items_scored, row.items_expected)),
+        escaped(
+            f"{wording.coverage_text(row.items_scored, row.items_covered)} "
+            f"({row.items_scored} of {row.items_covered})"
+        ),
     ]
 
 
 def _figure(figure: Figure, best: bool) -> str:
     score = wording.score_text(figure.score).replace(wording.NOTHING, "--")
     shown = rf"\textbf{{{score}}}" if best else score
-    if figure.interval is None:
-        return shown
-    return rf"{shown} {{\scriptsize {wording.interval_text(figure.interval)}}}"
+    number = wording.number_text(figure) if figure.score is not None else ""
+    ends = [text for text in (wording.interval_text(figure.interval), number) if text]
+    return rf"{shown} {{\scriptsize {' '.join(ends)}}}" if ends else shown

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpgbench.domain.aggregate import Interval
+from dpgbench.domain.paired import LEAST_ITEMS, difference_of
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.stats import intervals, ratio_draws
@@ -25,14 +26,15 @@ from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
 
 BIN_WORDS = 20
-FEW = 8  # a bin of fewer items joins its neighbour
+FEW = LEAST_ITEMS  # a bin of fewer items joins its neighbour
 
 
 class Point(NamedTuple):
-    """A mean over the items of one bin."""
+    """A mean over `items` items; without an interval where these are too few."""
 
     score: float
     interval: Interval
+    items: int = 0
 
 
 class Curve(NamedTuple):
@@ -44,7 +46,10 @@ class Curve(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Curves over bins of prompt length: ``words`` as (least, most), ``items`` in each."""
+    """Curves over bins of prompt length: ``words`` as (least, most), ``items`` in each.
+
+    A curve's point is over those of the bin's items that its result has a score for.
+    """
 
     name: str
     words: tuple[tuple[int, int], ...]
@@ -53,20 +58,31 @@ class Chart(NamedTuple):
     axis: Axis
 
 
+class Gap(NamedTuple):
+    """A difference of two means; without an interval where one of them is over too few items."""
+
+    score: float | None
+    interval: Interval
+
+
 class CutRow(NamedTuple):
     """One result on the prompts that some model's text encoder cut, and on those it did not.
 
     Attributes:
-        gap: cut less whole, with its interval.
+        cut: mean on cut prompts; None where no item of them has a score.
+        whole: the same on the others.
+        gap: cut less whole, with its interval; its score is None where one of the two is.
+        items: how many items of each have a score.
         reads_all: whether this result's own model was shown whole prompts; None: not known.
     """
 
     label: str
     colour: int
-    cut: float
-    whole: float
-    gap: Point
+    cut: float | None
+    whole: float | None
+    gap: Gap
     reads_all: bool | None
+    items: tuple[int, int]
 
 
 class CutView(NamedTuple):
@@ -173,10 +189,7 @@ def _chart(
     ends = intervals(
         np.column_stack([s for s, _ in columns]), np.column_stack([c for _, c in columns])
     )
-    points = [
-        Point(float(s.sum() / c.sum()), end) if c.sum() else None
-        for (s, c), end in zip(columns, ends, strict=True)
-    ]
+    points = [_point(s, c, end) for (s, c), end in zip(columns, ends, strict=True)]
     size = len(ranges)
     curves = tuple(
         Curve(label(row, group), colour(row.index), tuple(points[n * size : (n + 1) * size]))
@@ -184,6 +197,16 @@ def _chart(
     )
     axis = axis_around((point.score, point.interval) for point in points if point)
     return Chart(name, tuple(ranges), tuple(int(held.sum()) for held in inside), curves, axis)
+
+
+Column = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def _point(sums: Column, counts: Column, interval: Interval) -> Point | None:
+    items = int((counts > 0).sum())
+    if not items:
+        return None
+    return Point(float(sums.sum() / counts.sum()), interval if items >= FEW else None, items)
 
 
 def _cuts(
@@ -224,18 +247,23 @@ def _cut_rows(
     split = [tuple(part * side[:, None] for part in table) for side in (held, ~held)]
     sums, counts = (np.hstack([side[n] for side in split]) for n in (0, 1))
     draws = ratio_draws(sums, counts)
-    means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+    totals, numbers = counts.sum(axis=0), (counts > 0).sum(axis=0)
+    means = np.divide(sums.sum(axis=0), totals, out=np.full(len(totals), np.nan), where=totals > 0)
     size = len(rows)
-    gaps = draws[:, :size] - draws[:, size:]
-    low, high = np.nanquantile(gaps, [0.025, 0.975], axis=0)
-    return tuple(
-        CutRow(
-            label(row, group),
-            colour(row.index),
-            float(means[n]),
-            float(means[size + n]),
-            Point(float(means[n] - means[size + n]), (float(low[n]), float(high[n]))),
-            settings.reads_all(records[row.index].manifest),
+    found = []
+    for n, row in enumerate(rows):
+        cut, whole = means[n], means[size + n]
+        items = int(numbers[n]), int(numbers[size + n])
+        gap = difference_of(cut - whole, draws[:, n] - draws[:, size + n], num_items=min(items))
+        found.append(
+            CutRow(
+                label(row, group),
+                colour(row.index),
+                None if np.isnan(cut) else float(cut),
+                None if np.isnan(whole) else float(whole),
+                Gap(None, None) if gap is None else Gap(gap.difference, gap.interval),
+                settings.reads_all(records[row.index].manifest),
+                items,
+            )
         )
-        for n, row in enumerate(rows)
-    )
+    return tuple(found)

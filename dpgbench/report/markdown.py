@@ -37,7 +37,8 @@ def leaderboard_markdown(
 _INTRODUCTION = (
     "Scores are times 100, with 95% bootstrap intervals over prompts. Only rows of one table are "
     "ranked against each other: they share benchmark, items, judge and rule. A rank such as 1-2 "
-    "says that the order of these models is not settled. Bold: above every other row of its "
+    "says that the order of these models is not settled. n counts a category's questions; coverage "
+    "says over how many items an overall is. Bold: above every other row of its "
     "table by paired differences (after Holm's correction in categories)."
 )
 
@@ -58,6 +59,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _group(group: Group, start: int, best: Best) -> list[str]:
     key = group.key
     title = f"## {escaped(key.benchmark)}, judge {escaped(key.judge)}, rule {escaped(key.rule)}"
+    if group.subset:
+        title += f", {escaped(str(group.subset))}"
     names = category_names(row.l1 for row in group.rows)
     header = ["rank", "model", "overall", *map(escaped, names), "coverage", "run"]
     rows = [_cells(row, names, start + n, best) for n, row in enumerate(group.rows)]
@@ -67,15 +70,16 @@ def _group(group: Group, start: int, best: Best) -> list[str]:
 
 
 def _cells(row: LeaderboardRow, names: Sequence[str], place: int, best: Best) -> list[str]:
-    scored = wording.coverage_text(row.items_scored, row.items_expected)
+    scored = wording.coverage_text(row.items_scored, row.items_covered)
     flag = "" if row.items_scored == row.items_expected else "**incomplete** "
+    flag += "**subset** " if row.subset else ""
     figures = [(name, row.l1.get(name, Figure(None))) for name in names]
     return [
         wording.rank_text(row.rank, row.rank_range),
         escaped(row.model),
         _figure(Figure(row.overall, row.interval), (place, OVERALL) in best),
-        *(_figure(Figure(figure.score), (place, name) in best) for name, figure in figures),
-        f"{flag}{scored} ({row.items_scored} of {row.items_expected})",
+        *(_category(figure, (place, name) in best) for name, figure in figures),
+        f"{flag}{scored} ({row.items_scored} of {row.items_covered})",
         escaped(row.run),
     ]
 
@@ -84,6 +88,13 @@ def _figure(figure: Figure, best: bool) -> str:
     score = wording.score_text(figure.score)
     ends = wording.interval_text(figure.interval)
     return f"{f'**{score}**' if best else score} {ends}".rstrip()
+
+
+def _category(figure: Figure, best: bool) -> str:
+    """Return a category's score and over how many questions and items it is."""
+    told = _figure(Figure(figure.score), best)
+    number = wording.number_text(figure)
+    return told if figure.score is None or not number else f"{told} ({number})"
 
 
 def _remarks(group: Group) -> Iterable[str]:

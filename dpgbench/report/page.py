@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpgbench.domain.paired import LEAST_ITEMS
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.stats import CONFIDENCE, NUM_DRAWS
 from dpgbench.report import wording
@@ -142,6 +143,7 @@ def _environment(folder: Path) -> Environment:
     environment.filters |= {
         "score": wording.score_text,
         "interval": wording.interval_text,
+        "number": wording.number_text,
         "shown": wording.shown,
         "rule_summary": wording.rule_summary,
         "difference": difference_text,
@@ -150,6 +152,7 @@ def _environment(folder: Path) -> Environment:
     environment.globals |= {
         "CONFIDENCE": CONFIDENCE,
         "NUM_DRAWS": NUM_DRAWS,
+        "LEAST_ITEMS": LEAST_ITEMS,
         "NODE_WIDTH": NODE_WIDTH,
         "NODE_HEIGHT": NODE_HEIGHT,
         "coverage_text": wording.coverage_text,

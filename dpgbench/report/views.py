@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dpgbench.errors import counted
 from dpgbench.report import settings
 from dpgbench.report.cautions import Finding, cautions, finding, label
 from dpgbench.report.charts import WHOLE, Axis, Mark, axis_around, colour, mark
@@ -14,6 +15,7 @@ from dpgbench.report.ranks import Difference
 from dpgbench.report.records import Figure, RunRecord
 from dpgbench.report.row import GroupKey, LeaderboardRow
 from dpgbench.report.rows import Group
+from dpgbench.report.subset import Subset
 
 _MOST_PAIRS_OF = 6
 _NO_FIGURE = Figure(None)
@@ -69,6 +71,7 @@ class GroupView:
     pairs: tuple[Pair, ...]
     finding: Finding | None
     cautions: tuple[str, ...]
+    subset: Subset | None = None
 
     @property
     def gated(self) -> bool:
@@ -76,9 +79,10 @@ class GroupView:
         return any(bar.figure.raw is not None for panel in self.l1 for bar in panel.bars)
 
     @property
-    def num_items(self) -> int:
-        """How many items the rows are expected to have."""
-        return max(line.row.items_expected for line in self.lines)
+    def items_text(self) -> str:
+        """Which items the rows are expected to have."""
+        number = max(line.row.items_expected for line in self.lines)
+        return str(self.subset) if self.subset else counted(number, "item")
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def group_view(group: Group, index: int) -> GroupView:
         pairs=tuple(_pairs(group)),
         finding=finding(group),
         cautions=tuple(cautions(group)),
+        subset=group.subset,
     )
 
 

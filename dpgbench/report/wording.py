@@ -9,6 +9,7 @@ from dpgbench.domain.aggregate import Interval
 from dpgbench.domain.paired import LEAST_ITEMS
 from dpgbench.domain.rules import RULES
 from dpgbench.errors import counted
+from dpgbench.report.records import Figure
 
 NOTHING = "—"
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -70,6 +71,14 @@ def coverage_text(scored: int, expected: int) -> str:
     if not expected:
         return "0%"
     return "100%" if scored == expected else f"{min(99.9, 100 * scored / expected):.1f}%"
+
+
+def number_text(figure: Figure) -> str:
+    """Return over how many things a figure is, as ``n=312``; nothing where it is over nothing."""
+    if not figure.number:
+        return ""
+    known = figure.items is not None and figure.items < LEAST_ITEMS
+    return f"n={figure.number:,}" + (f", {counted(figure.items or 0, 'item')}" if known else "")
 
 
 def rank_text(rank: int | None, rank_range: tuple[int, int] | None) -> str:
