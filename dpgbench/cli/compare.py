@@ -27,6 +27,10 @@ def compare(
             autocompletion=complete_rule,
         ),
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify/--no-verify", help="Check pictures against their recorded hashes."),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Print paired differences with intervals and p-values, or why two runs are not comparable."""
@@ -37,7 +41,7 @@ def compare(
 
     wanted = find_rule(rule).name if rule else None
     one, other = find_runs([first, second])
-    found = compare_runs(one, other, wanted)
+    found = compare_runs(one, other, wanted, verify=verify)
     if as_json:
         print_json({"results": [versus.as_json() for versus in found]})
     else:

@@ -43,6 +43,10 @@ def report(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where a file is not up to date.")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify/--no-verify", help="Check pictures against their recorded hashes."),
+    ] = True,
 ) -> None:
     """Write leaderboard.html, .csv, .md and .tex, or tell which of them are stale."""
     from dpgbench.errors import DataError, shortened
@@ -51,7 +55,9 @@ def report(
 
     found = find_runs(runs or [])
     if check:
-        stale = stale_files(found, out, published=published, embed=embed.value, figures=figures)
+        stale = stale_files(
+            found, out, published=published, embed=embed.value, figures=figures, verify=verify
+        )
         if stale:
             raise DataError(
                 f"stale or absent: {shortened(stale, 20)}; "
@@ -59,5 +65,8 @@ def report(
             )
         typer.echo(f"up to date: {out}")
         return
-    for path in build_report(found, out, published=published, embed=embed.value, figures=figures):
+    paths = build_report(
+        found, out, published=published, embed=embed.value, figures=figures, verify=verify
+    )
+    for path in paths:
         typer.echo(str(path))

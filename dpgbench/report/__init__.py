@@ -1,6 +1,6 @@
 """Reports: score files of runs to leaderboards in CSV, HTML, Markdown and LaTeX.
 
-Reads run directories, computes no score. pandas and Jinja2 are imported when a report is made.
+Reads run directories, computes no score. Jinja2 is imported when a report is made.
 """
 
 from dpgbench.report.build import build_report, stale_files

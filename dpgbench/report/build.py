@@ -37,6 +37,7 @@ def build_report(
     published: bool = True,
     embed: Embed = "none",
     figures: Path | None = None,
+    verify: bool = True,
 ) -> list[Path]:
     """Write the leaderboard of `runs` as CSV, HTML, Markdown and LaTeX, and return the paths.
 
@@ -47,13 +48,17 @@ def build_report(
         published: show published scores too, apart.
         embed: ``thumbs`` puts small copies of the pictures into the page.
         figures: folder for plots as SVG and PNG; None makes none.
+        verify: check pictures against the hashes in each run's log.
 
     Raises:
         UsageError: no run was given.
         DataError: a run has no scores, or a damaged file.
+        ResumeMismatchError: a picture is another one than was drawn or judged.
         StorageError: a file could not be written.
     """
-    files = render_report(runs, out, published=published, embed=embed, figures=figures)
+    files = render_report(
+        runs, out, published=published, embed=embed, figures=figures, verify=verify
+    )
     for path, content in files.items():
         write_atomic(path, content)
     return list(files)
@@ -66,12 +71,15 @@ def stale_files(
     published: bool = True,
     embed: Embed = "none",
     figures: Path | None = None,
+    verify: bool = True,
 ) -> list[Path]:
     """Return which files of a report are absent or not what `runs` give now.
 
     Args and errors are those of `build_report`.
     """
-    files = render_report(runs, out, published=published, embed=embed, figures=figures)
+    files = render_report(
+        runs, out, published=published, embed=embed, figures=figures, verify=verify
+    )
     return [path for path, content in files.items() if not _holds(path, content)]
 
 
@@ -82,6 +90,7 @@ def render_report(
     published: bool = True,
     embed: Embed = "none",
     figures: Path | None = None,
+    verify: bool = True,
 ) -> dict[Path, bytes]:
     """Return the content of each file of the report, by path; the HTML file is the first.
 
@@ -90,7 +99,7 @@ def render_report(
     if out.suffix.lower() in _OTHER_FILES and not out.is_dir():
         raise UsageError(f"--out {out}: give a folder, or a name that ends in .html")
     page = out if out.suffix.lower() in _PAGES else out / f"{NAME}.html"
-    records = load_records(runs)
+    records = load_records(runs, verify=verify)
     quoted = read_published() if published else []
     sets = item_sets(records)
     groups = with_item_counts(group_records(records), sets)

@@ -68,14 +68,11 @@ def leaderboard_csv(groups: Sequence[Group], published: Sequence[PublishedScore]
     items). An empty cell means that there is no such figure. A text that a spreadsheet would take
     for a formula has an apostrophe before it.
     """
-    import pandas as pd
-
     rows = [row for group in groups for row in group.rows]
     told = [_measured(row) for row in rows] + [_published(score) for score in published]
-    records = [{name: _harmless(value) for name, value in cells.items()} for cells in told]
     columns = [*_FIRST, *_category_columns(rows, published), *_LAST]
-    table = pd.DataFrame(records, columns=columns, dtype=object)
-    return str(table.to_csv(index=False, lineterminator="\n"))
+    lines: list[list[Any]] = [columns, *([cells.get(name) for name in columns] for cells in told)]
+    return "".join(",".join(map(_cell, line)) + "\n" for line in lines)
 
 
 def category_names(levels: Iterable[Mapping[str, Figure]]) -> list[str]:
@@ -100,11 +97,14 @@ def _category_columns(
     ]
 
 
-def _harmless(value: Any) -> Any:
-    """Return a cell as it is, or as a text that no spreadsheet runs as a formula."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
-        return f"'{value}"
-    return value
+def _cell(value: Any) -> str:
+    """Return a cell, quoted where it must be; a text that looks like a formula is made harmless."""
+    if value is None:
+        return ""
+    text = str(value)
+    if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        text = f"'{text}"  # else a spreadsheet runs it
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
 def _measured(row: LeaderboardRow) -> dict[str, Any]:

@@ -82,9 +82,13 @@ def _table(group: Group, best: Sequence[frozenset[str]]) -> str:
 def _footnotes(group: Group) -> list[str]:
     """Return what must be read beside rows, a small line for each."""
     lines = [caution for caution in (group.apart,) if caution]
+    about: dict[str, list[str]] = {}
     for row in group.rows:
-        told = [row.unranked, *row.warnings] if row.unranked else [*row.warnings]
-        lines += [f"{label(row, group)}: {text}" for text in told]
+        for text in filter(None, [row.unranked, *row.warnings]):
+            about.setdefault(text, []).append(label(row, group))
+    for text, names in about.items():
+        every = len(names) == len(group.rows) > 1
+        lines.append(f"{'all rows' if every else ', '.join(names)}: {text}")
     return [rf"\par{{\footnotesize {escaped(line, 1000)}\par}}" for line in lines]
 
 

@@ -6,17 +6,19 @@ import base64
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from dpgbench.errors import DataError
+from dpgbench.errors import DataError, ResumeMismatchError, counted, shortened
 from dpgbench.report.records import RunRecord
+from dpgbench.store.files import sha256_file
 from dpgbench.store.images import find_images, open_picture, read_size
 
 Embed = Literal["none", "thumbs"]
 THUMB_PX = 384
+UNVERIFIED = "its pictures were not checked against their hashes (--no-verify)"
 _QUALITY = 60
 
 
@@ -79,6 +81,32 @@ def picture_files(record: RunRecord, items: Sequence[str]) -> Mapping[str, Path]
     if not images.is_dir() and record.manifest.kind == "images" and isinstance(elsewhere, str):
         images = Path(elsewhere)
     return find_images(images, items) if images.is_dir() else {}
+
+
+def verified(record: RunRecord, *, verify: bool) -> RunRecord:
+    """Return a run whose pictures are those of its log, or with a note that nobody looked.
+
+    Raises:
+        ResumeMismatchError: names pictures whose hashes are others than the log's.
+    """
+    logged = {
+        item: entry["sha256"]
+        for item, entry in record.run.image_records().items()
+        if isinstance(entry.get("sha256"), str)
+    }
+    files = picture_files(record, list(logged)) if logged else {}
+    if not files:
+        return record
+    if not verify:
+        return replace(record, notes=(*record.notes, UNVERIFIED))
+    changed = [item for item, path in files.items() if sha256_file(path) != logged[item]]
+    if changed:
+        raise ResumeMismatchError(
+            f"{record.run.path}: {counted(len(changed), 'picture')} changed since they were drawn "
+            f"or judged (other hashes than in {record.run.images_log.name}): {shortened(changed)}; "
+            "bring them back, or leave the check out with --no-verify"
+        )
+    return record
 
 
 def thumb(path: Path) -> str:

@@ -108,11 +108,16 @@ class ScoreFile:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run with everything that the report says about it."""
+    """A run with everything that the report says about it.
+
+    Attributes:
+        notes: what must be read beside its scores and stands in none of its files.
+    """
 
     run: RunDir
     manifest: Manifest
     results: tuple[ScoreFile, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_record(run: RunDir) -> RunRecord:

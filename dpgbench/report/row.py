@@ -142,7 +142,7 @@ def row_of(index: int, record: RunRecord, result: ScoreFile) -> LeaderboardRow:
         base_seed=settings.base_seed(manifest),
         image_size=settings.image_size(manifest),
         date=manifest.completed or manifest.created,
-        notes=tuple(dict.fromkeys([*map(str, manifest.notes), *result.notes])),
+        notes=tuple(dict.fromkeys([*map(str, manifest.notes), *result.notes, *record.notes])),
         warnings=tuple(_warnings(record, result)),
         identity_hash=manifest.identity_hash,
         items=result.items,
@@ -200,7 +200,9 @@ def _warnings(record: RunRecord, result: ScoreFile) -> list[str]:
     texts = warning_texts(result.warnings)
     cut = settings.truncated_questions(record.manifest, result.judge)
     if cut:
-        texts.append(f"{cut} question(s) were too long for the judge, which did not see their end")
+        texts.append(
+            f"{counted(cut, 'question')} longer than the judge reads: it did not see the end"
+        )
     tokens = settings.truncation(record.manifest)
     if tokens and tokens.truncated:
         texts.append(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from dpgbench.domain.rules import RULES
 from dpgbench.errors import UsageError, counted
+from dpgbench.report.pictures import verified
 from dpgbench.report.ranks import Difference, Entry, differences, rank_ranges, ranks
 from dpgbench.report.records import RunRecord, read_record
 from dpgbench.report.row import GroupKey, LeaderboardRow, row_of
@@ -39,27 +40,30 @@ class Group:
         return next((row.subset for row in self.rows if row.subset), None)
 
 
-def load_rows(runs: Sequence[RunDir]) -> list[LeaderboardRow]:
+def load_rows(runs: Sequence[RunDir], *, verify: bool = True) -> list[LeaderboardRow]:
     """Return the rows of `runs`, group by group, best first.
 
-    Raises:
-        UsageError: no run was given.
-        DataError: a run has no scores, or a damaged file.
+    Args and errors are those of `load_records`.
     """
-    return [row for group in group_records(load_records(runs)) for row in group.rows]
+    return [row for group in group_records(load_records(runs, verify=verify)) for row in group.rows]
 
 
-def load_records(runs: Sequence[RunDir]) -> list[RunRecord]:
+def load_records(runs: Sequence[RunDir], *, verify: bool = True) -> list[RunRecord]:
     """Return what each run holds, in the order given; a run that is named twice counts once.
 
+    Args:
+        verify: check pictures against the hashes in the run's log; without, a note tells that they
+            were not.
+
     Raises:
         UsageError: no run was given.
         DataError: a run has no scores, or a damaged file.
+        ResumeMismatchError: a picture is another one than was drawn or judged.
     """
     if not runs:
         raise UsageError("no run to report; name run directories: dpgbench report RUN...")
     unique = {run.path.resolve(): run for run in runs}
-    return [read_record(run) for run in unique.values()]
+    return [verified(read_record(run), verify=verify) for run in unique.values()]
 
 
 def group_records(records: Iterable[RunRecord]) -> list[Group]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dpgbench.errors import counted
+
 
 class Subset(NamedTuple):
     """A result that is about `items` of the `of` items that its benchmark has.
@@ -20,8 +22,9 @@ class Subset(NamedTuple):
     sha256: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.items:,} of {self.of:,} items"
-        return f"{text} ({self.choice})" if self.choice else text
+        text = f"{self.items:,} of {self.of:,} {'item' if self.of == 1 else 'items'}"
+        says_more = self.choice not in ("", counted(self.items, "item"))
+        return f"{text} ({self.choice})" if says_more else text
 
 
 def read_subset(record: Mapping[str, Any], benchmark_items: object) -> Subset | None:

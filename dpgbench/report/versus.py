@@ -32,17 +32,21 @@ class Versus(NamedTuple):
         return comparison_json(told, (self.first, self.second))
 
 
-def compare_runs(first: RunDir, second: RunDir, rule: str | None = None) -> list[Versus]:
+def compare_runs(
+    first: RunDir, second: RunDir, rule: str | None = None, *, verify: bool = True
+) -> list[Versus]:
     """Return the two runs side by side for each judge and rule that both have.
 
     Args:
         rule: this rule only.
+        verify: check pictures against the hashes in each run's log.
 
     Raises:
         UsageError: it is the same run twice.
+        ResumeMismatchError: a picture is another one than was drawn or judged.
         DataError: a run has no scores, or the two share no judge and rule.
     """
-    records = load_records([first, second])
+    records = load_records([first, second], verify=verify)
     if len(records) < 2:
         raise UsageError(f"{first.path} and {second.path} are the same run; name two")
     rows = _widest(all_rows(group_records(records)))

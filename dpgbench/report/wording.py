@@ -26,20 +26,57 @@ PUBLISHED_ELSEWHERE = (
 )
 
 _WARNINGS = {
-    "dependency_word": "{} dependency part(s) that are no number were ignored",
-    "self_parent": "{} question(s) named as their own parent: ignored",
-    "unknown_parent": "{} parent(s) that are no question of their item were ignored",
-    "forward_parent": "{} parent(s) stand after their child in the file",
-    "cycle_edge": "{} dependency edge(s) that close a cycle were ignored",
-    "duplicate_question": "{} repeated question row(s): the first counts",
-    "split_item": "{} item(s) whose rows do not stand together",
-    "conflicting_text": "{} row(s) whose prompt differs from their item's first",
-    "empty_text": "{} item(s) with an empty prompt",
-    "empty_question": "{} question(s) without text",
-    "empty_category": "{} question(s) without a category",
-    "items_not_chosen": "{} item(s) of the benchmark were not chosen for this run",
-    "items_without_all_answers": "{} item(s) without all answers: the result is incomplete",
-    "items_lost_by_the_rule": "{} item(s) get no score under this rule although all is answered",
+    "dependency_word": (
+        "{} dependency part that is no number was ignored",
+        "{} dependency parts that are no numbers were ignored",
+    ),
+    "self_parent": (
+        "{} question named as its own parent: ignored",
+        "{} questions named as their own parents: ignored",
+    ),
+    "unknown_parent": (
+        "{} parent that is no question of its item was ignored",
+        "{} parents that are no questions of their items were ignored",
+    ),
+    "forward_parent": (
+        "{} parent stands after its child in the file",
+        "{} parents stand after their children in the file",
+    ),
+    "cycle_edge": (
+        "{} dependency edge that closes a cycle was ignored",
+        "{} dependency edges that close a cycle were ignored",
+    ),
+    "duplicate_question": (
+        "{} repeated question row: the first counts",
+        "{} repeated question rows: the first counts",
+    ),
+    "split_item": (
+        "{} item whose rows do not stand together",
+        "{} items whose rows do not stand together",
+    ),
+    "conflicting_text": (
+        "{} row whose prompt differs from its item's first",
+        "{} rows whose prompts differ from their items' first",
+    ),
+    "empty_text": ("{} item with an empty prompt", "{} items with an empty prompt"),
+    "empty_question": ("{} question without text", "{} questions without text"),
+    "empty_category": ("{} question without a category", "{} questions without a category"),
+    "items_not_chosen": (
+        "{} item of the benchmark was not chosen for this run",
+        "{} items of the benchmark were not chosen for this run",
+    ),
+    "items_without_all_answers": (
+        "{} item without all answers: the result is incomplete",
+        "{} items without all answers: the result is incomplete",
+    ),
+    "items_lost_by_the_rule": (
+        "{} item gets no score under this rule although all is answered",
+        "{} items get no score under this rule although all is answered",
+    ),
+    "invalid_answers": (
+        "{} answer is neither yes nor no: it counts as no",
+        "{} answers are neither yes nor no: they count as no",
+    ),
 }
 
 
@@ -96,7 +133,9 @@ def warning_texts(warnings: Mapping[str, int]) -> list[str]:
 
 def _warning_text(kind: str, number: int) -> str:
     known = _WARNINGS.get(kind)
-    return known.format(number) if known else f"{kind}: {number}"
+    if known is None:
+        return f"{kind.replace('_', ' ')}: {number:,}"
+    return known[number != 1].format(f"{number:,}")
 
 
 def rule_summary(rule: str) -> str:

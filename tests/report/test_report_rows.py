@@ -86,7 +86,9 @@ def test_where_weights_lie_does_not_matter_to_the_ranking(dpg: RunMaker) -> None
     runs = [dpg.make(f"run{i}", judge_record=record) for i, record in enumerate(records)]
     groups = group_records(load_records(runs))
     assert [len(group.rows) for group in groups] == [2, 2]
-    assert any("7 question(s) were too long" in text for text in groups[0].rows[1].warnings)
+    assert any(
+        "7 questions longer than the judge reads" in text for text in groups[0].rows[1].warnings
+    )
 
 
 def test_a_run_that_lacks_answers_has_no_rank_and_says_why(dpg: RunMaker) -> None:
