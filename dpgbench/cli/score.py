@@ -260,7 +260,8 @@ def _print_all(outcomes: Sequence[Scored], *, as_json: bool) -> None:
     elif outcomes:
         _print(results)
         for outcome in outcomes:
-            typer.echo(f"results: {outcome.run.path / 'scores'}")
+            whole = f" of {outcome.subset}" if outcome.subset else ""
+            typer.echo(f"results{whole}: {outcome.run.path / 'scores'}")
 
 
 def _of_answers(

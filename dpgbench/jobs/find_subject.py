@@ -23,7 +23,7 @@ from dpgbench.store.manifest import (
     environment,
     read_manifest,
 )
-from dpgbench.store.rundir import RUNS, RunDir, file_name, is_run, newest_run
+from dpgbench.store.rundir import RunDir, default_run, is_run, newest_run
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,9 @@ def subject_of_run(
     """
     run = RunDir(path)
     manifest = read_manifest(run)
+    for name in ("name", "path", "prompts_sha256"):
+        if name not in manifest.benchmark:
+            raise DataError(f"{run.manifest} is damaged: benchmark.{name} is missing; restore it")
     loaded = load_benchmark(benchmark or _recorded_benchmark(manifest))
     check_same(
         run,
@@ -98,7 +101,7 @@ def subject_of_run(
         subject.grid = GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
     elif manifest.kind == "images":
         subject.folder = Path(manifest.generation["folder"])
-        subject.tile_px = manifest.identity["tile_px"]
+        subject.tile_px = manifest.identity.get("tile_px")
         subject.before_work = log_images
     return subject
 
@@ -196,7 +199,7 @@ def _fresh_subject(
     choice: Mapping[str, Any],
 ) -> Subject:
     place = identity_hash({**identity, "source": str(source.resolve())})
-    run = RunDir(out or RUNS / f"{file_name(label)}-{place}")
+    run = RunDir(out) if out else default_run(label, place)
     refuse_foreign_folder(run)
     manifest = Manifest(
         kind=kind,
@@ -223,4 +226,4 @@ def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:
         json_line({"item_id": a.item_id, "tile": a.tile, "qid": a.qid, "answer": a.answer})
         for a in answers
     ]
-    write_atomic(subject.run.answers("replay"), "".join(lines))
+    write_atomic(subject.run.answers("replay"), "".join(lines), scratch=subject.run.path)

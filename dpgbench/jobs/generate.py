@@ -17,7 +17,7 @@ from dpgbench.errors import DataError, UsageError, counted
 from dpgbench.jobs.failures import Failures
 from dpgbench.jobs.plan import GenerationPlan, make_plan
 from dpgbench.store.benchmarks import Benchmark
-from dpgbench.store.files import JsonLines, sha256_file
+from dpgbench.store.files import PART, JsonLines, sha256_file
 from dpgbench.store.images import (
     is_whole,
     join_tiles,
@@ -27,7 +27,7 @@ from dpgbench.store.images import (
 )
 from dpgbench.store.manifest import Manifest, environment, now, open_manifest
 from dpgbench.store.pull import questions_source
-from dpgbench.store.rundir import RUNS, RunDir, file_name, is_run
+from dpgbench.store.rundir import RunDir, default_run, is_run
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,9 @@ def generate(request: GenerateRequest) -> Generated:
     _check_prompts(request)
     plan = make_plan(request.model, request.weights, request.device, request.settings)
     identity = plan.identity(request.benchmark)
-    run = RunDir(request.out or RUNS / f"{file_name(request.model)}-{identity_hash(identity)}")
+    run = (
+        RunDir(request.out) if request.out else default_run(request.model, identity_hash(identity))
+    )
     refuse_foreign_folder(run)
     with run.locked():
         manifest = open_manifest(run, _fresh_manifest(request, plan, identity))
@@ -109,8 +111,13 @@ def refuse_foreign_folder(run: RunDir) -> None:
     path = run.path
     if path.exists() and not path.is_dir():
         raise UsageError(f"--out {path} is a file; name a folder")
-    if path.is_dir() and not is_run(path) and any(p.name != ".lock" for p in path.iterdir()):
+    if path.is_dir() and not is_run(path) and not all(map(_is_ours, path.iterdir())):
         raise UsageError(f"--out {path} is not empty and not a run; choose another folder")
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a file is what a kill leaves that came before there was a manifest."""
+    return path.name == ".lock" or path.name.startswith(PART)
 
 
 def _check_prompts(request: GenerateRequest) -> None:

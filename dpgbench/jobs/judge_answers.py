@@ -177,7 +177,11 @@ def _answers_of(
 
 
 def _judges_in(run: RunDir) -> list[str]:
-    return [path.stem for path in sorted((run.path / "answers").glob("*.jsonl"))]
+    """Return the judges by their names, then files of answers that the manifest does not know."""
+    known = {name: run.answers(name) for name in read_manifest(run).judges}
+    files = sorted((run.path / "answers").glob("*.jsonl"))
+    named = [name for name, path in known.items() if path in files]
+    return named + [path.stem for path in files if path not in known.values()]
 
 
 def _of_file(

@@ -14,6 +14,7 @@ from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ELLA_REFERENCE
 from dpgbench.domain.score import Answers
 from dpgbench.domain.spec import GridSpec
+from dpgbench.jobs.results import part_of_run
 from dpgbench.jobs.subject import Subject
 from dpgbench.store.files import write_atomic
 
@@ -38,9 +39,14 @@ def write_reference_files(subject: Subject, judge: str, answers: Answers) -> tup
     )
     folder = subject.run.scores(judge, ELLA_REFERENCE.name).parent
     images = subject.folder or subject.run.images
-    results, detail = folder / RESULTS, folder / DETAIL
-    write_atomic(results, _results_text(result, images, subject.manifest.model, results))
-    write_atomic(detail, _detail_text(subject, result, answers, images))
+    results, detail = (
+        (folder / name).with_stem(Path(name).stem + part_of_run(subject))
+        for name in (RESULTS, DETAIL)
+    )
+    summary = _results_text(result, images, subject.manifest.model, results)
+    write_atomic(results, summary, scratch=subject.run.path)
+    details = _detail_text(subject, result, answers, images)
+    write_atomic(detail, details, scratch=subject.run.path)
     return results, detail
 
 

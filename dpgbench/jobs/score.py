@@ -14,12 +14,12 @@ from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_jud
 from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.graph import find_problems
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
-from dpgbench.domain.score import Answers, collect
+from dpgbench.domain.score import Answer, Answers, collect
 from dpgbench.domain.spec import differences
-from dpgbench.errors import DataError, DpgBenchError, shortened
+from dpgbench.errors import DataError, DpgBenchError, ResumeMismatchError, shortened
 from dpgbench.jobs.ask import ask, open_grids, refuse_ambiguous_questions
 from dpgbench.jobs.reference_files import write_reference_files
-from dpgbench.jobs.results import write_result
+from dpgbench.jobs.results import Subset, find_subset, write_result
 from dpgbench.jobs.subject import Subject
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.manifest import Manifest, check_same, environment, judge_releases, now
@@ -49,12 +49,16 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class Scored:
-    """Results in the order asked, the run that holds them, and what was refused or is missing."""
+    """Results in the order asked, the run that holds them, and what was refused or is missing.
+
+    `subset` is what part of the benchmark they are over, None where it is all of it.
+    """
 
     run: RunDir
     results: Sequence[dict[str, Any]]
     refused: Sequence[DpgBenchError]
     incomplete: Mapping[str, str] = field(default_factory=dict)
+    subset: Subset | None = None
 
 
 def score(subject: Subject, request: ScoreRequest) -> Scored:
@@ -75,6 +79,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
     images, reasons = subject.images(partial=request.partial) if request.judge else ({}, {})
     with subject.run.locked():
         subject.prepare()
+        _refuse_other_questions(subject, judge_name)
         if request.judge:
             reasons |= _ask_open(subject, request.judge, images)
         given = subject.run.read_answers(judge_name)
@@ -90,11 +95,13 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         if not results:
             raise refused[0]
         _note_invalid(results, sum(answer.invalid for answer in given))
+        _note_strays(subject, results, given)
         bodies = [write_result(subject, judge_name, result) for result in results]
         if request.reference_files:
             write_reference_files(subject, judge_name, answers)
         _complete(subject, request)
-    return Scored(subject.run, bodies, refused, _incomplete(results))
+    subset = find_subset(subject.benchmark, subject.items)
+    return Scored(subject.run, bodies, refused, _incomplete(results), subset)
 
 
 def score_recorded(
@@ -154,6 +161,52 @@ def _ask_open(
             asked.truncated_questions,
         )
     return dict(asked.failures)
+
+
+def _refuse_other_questions(subject: Subject, judge: str) -> None:
+    """Raise where the run has answers of the judge to other questions than the benchmark's.
+
+    Raises:
+        ResumeMismatchError: questions were rewritten after the judge was asked.
+    """
+    path = subject.run.answers(judge)
+    if not path.exists() or not path.stat().st_size:
+        return
+    record = subject.manifest.judges.get(judge, {})
+    asked = record.get("questions_sha256") or subject.manifest.benchmark.get("questions_sha256")
+    present = subject.benchmark.questions_sha256
+    if asked not in (None, present):
+        raise ResumeMismatchError(
+            f"{subject.run.path} holds answers of judge {judge} to other questions than "
+            f"{subject.benchmark.path} has now (questions_sha256: {asked[:12]} -> {present[:12]}); "
+            "restore the questions, or score into another --out"
+        )
+    if asked is None and record:
+        log.warning("%s does not tell which questions %s was asked", subject.run.manifest, judge)
+
+
+def _note_strays(subject: Subject, results: Sequence[Result], given: Sequence[Answer]) -> None:
+    """Say of answers that are about nothing in the benchmark that they count nowhere."""
+    known = {(row.item_id, row.qid) for rows in subject.benchmark.items.values() for row in rows}
+    strays = [
+        answer
+        for answer in given
+        if not 0 <= answer.tile < subject.num_tiles or (answer.item_id, answer.qid) not in known
+    ]
+    if not strays:
+        return
+    first = strays[0]
+    log.warning(
+        "%s about no item, tile or question of %s and count nowhere (first: item %s tile %d "
+        "question %d)",
+        "1 answer is" if len(strays) == 1 else f"{len(strays):,} answers are",
+        subject.benchmark.name,
+        first.item_id,
+        first.tile,
+        first.qid,
+    )
+    for result in results:
+        result.body["warnings"]["stray_answers"] = len(strays)
 
 
 def _keep_account(subject: Subject, record: dict[str, Any], judge: Judge | StreamingJudge) -> None:

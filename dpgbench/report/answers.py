@@ -38,4 +38,5 @@ def _at_once(run: RunDir, judge: str) -> AnswerTable | None:
     table: AnswerTable = {}
     for item, tile, qid, answer in fields:
         table.setdefault((item, tile), {})[qid] = answer
-    return table
+    repeated = sum(map(len, table.values())) < len(fields)
+    return None if repeated else table  # do they contradict each other? the other reader looks

@@ -77,6 +77,10 @@ _WARNINGS = {
         "{} answer is neither yes nor no: it counts as no",
         "{} answers are neither yes nor no: they count as no",
     ),
+    "stray_answers": (
+        "{} answer about no item, tile or question of the benchmark: not counted",
+        "{} answers about no item, tile or question of the benchmark: not counted",
+    ),
 }
 
 

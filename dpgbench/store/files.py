@@ -7,7 +7,9 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from io import RawIOBase
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 from dpgbench.errors import DataError, StorageError
 
 PART = ".part-"
+_FORGOTTEN_SECONDS = 24 * 3600  # a part this old, of another machine, is nobody's any more
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -40,7 +43,8 @@ def writing(path: Path) -> Iterator[None]:
 def write_atomic(path: Path, content: bytes | str, *, scratch: Path | None = None) -> None:
     """Put `content` at `path`: a reader sees the old file or the new one, never a part.
 
-    The part that a kill may leave lies in `scratch` (a folder on the same disk), or beside `path`.
+    The part that a kill may leave lies in `scratch` (a folder on the same disk), or beside `path`;
+    the next write there sweeps it.
 
     Raises:
         StorageError: it could not be written; the old file is untouched.
@@ -48,7 +52,9 @@ def write_atomic(path: Path, content: bytes | str, *, scratch: Path | None = Non
     data = content.encode() if isinstance(content, str) else content
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=scratch or path.parent, prefix=PART, suffix=path.suffix)
+        folder = scratch or path.parent
+        sweep_parts(folder)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=_part_of_this_process())
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -62,9 +68,45 @@ def write_atomic(path: Path, content: bytes | str, *, scratch: Path | None = Non
             raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with a final newline, atomically."""
-    write_atomic(path, json_text(value))
+def _part_of_this_process() -> str:
+    return f"{PART}{_machine()}-{os.getpid()}-"
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def sweep_parts(folder: Path, *, all_: bool = False) -> None:
+    """Remove what killed writers left in `folder`; of living ones nothing, unless `all_` is."""
+    for part in folder.glob(f"{PART}*"):
+        with contextlib.suppress(OSError):
+            if all_ or _is_abandoned(part):
+                part.unlink()
+
+
+def _is_abandoned(part: Path) -> bool:
+    machine, _, rest = part.name.removeprefix(PART).partition("-")
+    process = rest.partition("-")[0]
+    if machine == _machine() and process.isdecimal():
+        return not _is_alive(int(process))
+    return time.time() - part.stat().st_mtime > _FORGOTTEN_SECONDS
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # there, os.kill ends what it is to ask about
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def write_json(path: Path, value: Any, *, scratch: Path | None = None) -> None:
+    """Write `value` as indented JSON with a final newline, atomically as `write_atomic` does."""
+    write_atomic(path, json_text(value), scratch=scratch)
 
 
 def json_text(value: Any) -> str:
@@ -76,14 +118,43 @@ def read_json(path: Path) -> Any:
     """Return the content of a JSON file.
 
     Raises:
-        DataError: there is no such file, or it is not JSON.
+        DataError: there is no such file, or it is not JSON that could be written again.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path} is missing; is this a run directory?") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
         raise DataError(f"{path} is not valid JSON ({error}); restore it or start anew") from None
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the value of a JSON text in UTF-8.
+
+    Half of a surrogate pair, which can be read but never written, becomes a question mark.
+
+    Raises:
+        ValueError: it is not JSON, or holds NaN, infinity, or lists within lists beyond what Python
+            can follow.
+    """
+    text = data.decode("utf-8")
+    try:
+        value = _DECODER.decode(text)
+        if "\\ud" in text.lower():
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+            value = _DECODER.decode(whole.decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 class JsonLines:
@@ -149,12 +220,16 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         return
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    with file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except ValueError:
                 record = None
             if not isinstance(record, dict):

@@ -12,15 +12,44 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 
-from dpgbench.domain.spec import differences, identity_hash
+from dpgbench.domain.spec import TILE_COUNTS, differences, identity_hash
 from dpgbench.errors import DataError, ResumeMismatchError, shortened
 from dpgbench.store.files import read_json, write_json
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.item_ids import check_item_id
+from dpgbench.store.rundir import RunDir, old_names
 
 SCHEMA = 1
 RunKind = Literal["generated", "images", "answers"]
+Kind = type | tuple[type, ...]
+_FIELDS: Mapping[str, Kind] = {
+    "model": str,
+    "identity": dict,
+    "items": list,
+    "benchmark": dict,
+    "generation": dict,
+    "judges": dict,
+    "notes": list,
+    "commands": list,
+    "environment": dict,
+    "created": str,
+    "completed": (str, NoneType),
+    "file_names": dict,
+}
+_BENCHMARK_FIELDS: Mapping[str, Kind] = {
+    "name": str,
+    "path": str,
+    "prompts_sha256": str,
+    "questions_sha256": (str, NoneType),
+}
+_JUDGE_FIELDS: Mapping[str, Kind] = {
+    "truncated_questions": int,
+    "account": dict,
+    "questions_sha256": (str, NoneType),
+    "weights": (dict, str, NoneType),
+}
 _PACKAGES = ("torch", "diffusers", "transformers", "modelscope", "numpy", "pillow")
 _JUDGE_PACKAGES = ("pillow", "torch", "transformers")
 
@@ -39,6 +68,7 @@ class Manifest:
         judges: by judge name, what it is: weights' hashes, decoding, truncated questions.
         notes: sentences that every report must show, such as that scores mean nothing.
         commands: the command lines that worked in this run, oldest first.
+        file_names: of judges whose files go by the name that an earlier version gave them.
     """
 
     kind: RunKind
@@ -54,6 +84,7 @@ class Manifest:
     environment: dict[str, Any] = field(default_factory=dict)
     created: str = ""
     completed: str | None = None
+    file_names: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
@@ -81,18 +112,85 @@ def read_manifest(run: RunDir) -> Manifest:
 
     Raises:
         DataError: it is missing, damaged, or of a later schema.
+        ResumeMismatchError: its identity was changed after the run was made.
     """
     record = read_json(run.manifest)
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise DataError(
             f"{run.manifest} is not a manifest of schema {SCHEMA}; "
-            "it was made by another version of dpgbench"
+            "it is damaged, or was made by another version of dpgbench"
         )
-    record.pop("identity_hash", None)
+    recorded = record.pop("identity_hash", None)
     try:
-        return Manifest(**record)
-    except TypeError as error:
-        raise DataError(f"{run.manifest} is damaged: {error}") from None
+        if isinstance(record.get("judges"), dict):
+            record.setdefault("file_names", old_names(record["judges"]))
+        manifest = Manifest(**record)
+        check_fields(manifest)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{run.manifest} is damaged: {error}; restore it") from None
+    if recorded != manifest.identity_hash:
+        raise ResumeMismatchError(
+            f"{run.manifest}: its identity was changed after the run was made "
+            f"(hash {recorded!r:.20}, of what stands there {manifest.identity_hash!r}); "
+            "restore it, or make the run anew"
+        )
+    return manifest
+
+
+def check_fields(manifest: Manifest) -> None:
+    """Raise where a field is not of its type, at any depth that the toolkit reads.
+
+    Raises:
+        ValueError: names the field and what stands there.
+    """
+    top = vars(manifest)
+    for name, kind in _FIELDS.items():
+        _check(top, name, kind)
+    if manifest.kind not in get_args(RunKind):
+        raise ValueError(f"kind is {manifest.kind!r:.60}")
+    if type(manifest.num_images) is not int or manifest.num_images not in TILE_COUNTS:
+        raise ValueError(f"num_images is {manifest.num_images!r:.60}")
+    for name in ("items", "notes", "commands"):
+        if not all(isinstance(entry, str) for entry in top[name]):
+            raise ValueError(f"{name} holds what is not text")
+    for item_id in manifest.items:
+        check_item_id(item_id, "items")
+    _check_known(manifest.benchmark, _BENCHMARK_FIELDS, "benchmark")
+    _check_kind(manifest)
+    for judge, record in manifest.judges.items():
+        _check_known(record, _JUDGE_FIELDS, f"judges.{judge}")
+
+
+def _check_kind(manifest: Manifest) -> None:
+    """Check what only runs of one kind have."""
+    if manifest.kind == "generated":
+        _check(manifest.identity, "generation", dict, "identity.")
+        for name in ("width_px", "height_px"):
+            _check(manifest.identity["generation"], name, int, "identity.generation.")
+            if manifest.identity["generation"][name] < 1:
+                raise ValueError(f"identity.generation.{name} is below 1")
+        for role, weights in manifest.generation.get("weights", {}).items():
+            if not isinstance(weights, dict):
+                raise ValueError(f"generation.weights.{role} is {weights!r:.60}")
+    elif manifest.kind == "images":
+        _check(manifest.generation, "folder", str, "generation.")
+        _check_known(manifest.identity, {"tile_px": (int, NoneType)}, "identity")
+
+
+def _check_known(record: object, kinds: Mapping[str, Kind], where: str) -> None:
+    """Check the fields that are there, of a record that need not have them all."""
+    if not isinstance(record, dict):
+        raise ValueError(f"{where} is {record!r:.60}")
+    for name in kinds.keys() & record.keys():
+        _check(record, name, kinds[name], f"{where}.")
+
+
+def _check(values: Mapping[str, Any], name: str, kind: Kind, prefix: str = "") -> None:
+    if name not in values:
+        raise ValueError(f"{prefix}{name} is missing")
+    value = values[name]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{prefix}{name} is {value!r:.60}")
 
 
 def open_manifest(run: RunDir, fresh: Manifest) -> Manifest:

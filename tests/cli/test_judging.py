@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.mplug import write_tiny_checkpoint
+from dpgbench.store.rundir import RunDir
 from tests.conftest import Run, row, write_csv
 
 JUDGE = ("--judge", "tiny-mplug", "--device", "cpu")
@@ -46,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def answers(run_folder: Path, judge: str = "tiny-mplug") -> list[dict[str, object]]:
-    return [json.loads(line) for line in (run_folder / f"answers/{judge}.jsonl").open()]
+    return [json.loads(line) for line in RunDir(run_folder).answers(judge).open()]
 
 
 def test_other_peoples_images(run: Run, tmp_path: Path, bench: Path, folder: Path) -> None:
@@ -230,7 +231,7 @@ def test_first_token_and_precision_are_judges_of_their_own(
         assert ended.code == 0, ended.err
         names.append(json.loads(ended.out)["results"][0]["judge"])
     assert names == ["tiny-mplug", "tiny-mplug:first-token", "tiny-mplug:bfloat16"]
-    first = answers(tmp_path / "r", "tiny-mplug-first-token")
+    first = answers(tmp_path / "r", "tiny-mplug:first-token")
     assert [a["p_yes"] for a in first] == [a["p_yes"] for a in answers(tmp_path / "r")]
     assert all((a["answer"] == "yes") == (a["p_yes"] > 0.5) for a in first)
     manifest = json.loads((tmp_path / "r/manifest.json").read_text())

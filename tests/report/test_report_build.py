@@ -45,6 +45,8 @@ def test_stale_files_are_those_that_would_change(dpg: RunMaker, tmp_path: Path) 
     paths[1].unlink()
     paths[2].write_text("old")
     assert stale_files([run], tmp_path / "out") == paths[1:3]
+    (answers,) = (run.path / "answers").iterdir()
+    answers.unlink()
     dpg.make("run", skill=0.9)
     assert stale_files([run], tmp_path / "out") == paths
 
