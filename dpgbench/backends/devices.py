@@ -13,6 +13,9 @@ def find_device(name: str) -> str:
     Raises:
         UsageError: this machine has no such device.
     """
+    if name == "cpu":
+        return name  # always there: torch need not be loaded to know
+
     import torch
 
     if name == "auto":
