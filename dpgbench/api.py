@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends import base, judges
+from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.backends.tensors import as_image
 from dpgbench.domain.aggregate import Result
 from dpgbench.domain.rules import DEFAULT_RULES
@@ -88,7 +89,7 @@ def load_generator(
 
     Args are those of `generate`.
     """
-    return make_plan(model, weights or {}, device, settings).load()
+    return DrawnWithinMemory(make_plan(model, weights or {}, device, settings).load())
 
 
 def load_judge(

@@ -47,6 +47,11 @@ def read_connector_file(
         ConnectorFileError: If the file is missing, damaged, a pickle, or not a connector.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ConnectorFileError(
+            f"{path}: is a folder; give the connector's file in it, such as"
+            " ella-sd1.5-tsc-t5xl.safetensors"
+        )
     if not path.is_file():
         raise ConnectorFileError(
             f"{path}: no such file; download ella-sd1.5-tsc-t5xl.safetensors from QQGYLab/ELLA"

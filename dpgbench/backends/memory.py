@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from dpgbench.backends.base import Generator, TileQuestions
+from dpgbench.backends.base import Generator, TileQuestions, Truncation
 from dpgbench.errors import DataError, counted
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Said = TypeVar("Said")
-# What torch's allocators say where they raise a plain RuntimeError: MPS, and the CPU's.
-_SAID_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+# What is said where a plain RuntimeError is raised: by MPS, the CPU's allocator, cuBLAS.
+_SAID_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -65,6 +65,10 @@ class DrawnWithinMemory:
                 continue
             self._halve(len(part), failed)
         return images
+
+    def truncation(self, prompts: Sequence[str]) -> Truncation:
+        """Return what the generator says."""
+        return self.generator.truncation(prompts)
 
     def _halve(self, num_images: int, error: BaseException) -> None:
         """Draw fewer from now on, with what the failed attempt held given back."""

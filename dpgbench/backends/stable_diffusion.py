@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
+from dpgbench.backends.hub_classes import read_config
 from dpgbench.backends.pictures import draw_checked
 from dpgbench.backends.pipelines import (
     build_scheduler,
@@ -25,7 +27,7 @@ from dpgbench.backends.single_file import (
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.embedded import embedded_path
-from dpgbench.errors import UsageError
+from dpgbench.errors import SetupError, UsageError
 from ella.config import TRAINED_LENGTH, TrainedText
 
 if TYPE_CHECKING:
@@ -47,17 +49,17 @@ class StableDiffusion:
         with loading(entry):
             with strict_loading("base"):
                 self.pipeline = self._load_pipeline(weights).to(device)
+            _check_parts(entry, self.pipeline)
             self.pipeline.scheduler = build_scheduler(spec)
         self.pipeline.set_progress_bar_config(disable=True)
 
     @staticmethod
     def check(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
-        """Raise where a setting cannot be right."""
-        check_size(spec, _LATENT_PX)
-        if spec.options.get("text_length", "fixed") not in ("fixed", "flexible"):
-            raise UsageError(f"text_length '{spec.options['text_length']}': fixed or flexible")
-        if weights["base"].path.is_file():
-            check_single_file(weights["base"].path)
+        """Raise where a setting or the base cannot be right."""
+        _check_settings(spec, weights)
+        foreign = _foreign_prediction(spec.model, spec.scheduler_config, weights["base"].path)
+        if foreign:
+            raise SetupError(foreign)
 
     @staticmethod
     def notes(
@@ -65,11 +67,15 @@ class StableDiffusion:
     ) -> list[str]:
         """Return what was assumed: whose configuration a base in one file is read with."""
         base = weights["base"].path
-        if not base.is_file():
-            return []
-        source = configuration_of(base)
-        name = "the folder that it lies in" if source == base.resolve().parent else CONFIGURED_BY
-        return [f"{base.name} is a single file: configuration and tokenizer are those of {name}"]
+        foreign = _foreign_prediction(entry.name, entry.defaults["scheduler_config"], base)
+        notes = [foreign] if foreign else []
+        if base.is_file():
+            source = configuration_of(base)
+            beside = source == base.resolve().parent
+            name = "the folder that it lies in" if beside else CONFIGURED_BY
+            said = f"{base.name} is a single file: configuration and tokenizer are those of {name}"
+            notes.append(said)
+        return notes
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
@@ -110,6 +116,48 @@ class StableDiffusion:
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
+        )
+
+
+def _check_settings(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
+    check_size(spec, _LATENT_PX)
+    if spec.options.get("text_length", "fixed") not in ("fixed", "flexible"):
+        raise UsageError(f"text_length '{spec.options['text_length']}': fixed or flexible")
+    if weights["base"].path.is_file():
+        check_single_file(weights["base"].path)
+
+
+def _foreign_prediction(model: str, scheduler: Mapping[str, Any], base: Path) -> str | None:
+    """Return what is wrong where a base predicts something else than the model takes it for."""
+    own = read_config(base / "scheduler" / "scheduler_config.json").get("prediction_type")
+    taken = scheduler.get("prediction_type")
+    if own is None or own == taken:
+        return None
+    return (
+        f"model {model}: the base in {base} predicts '{own}', but {model} draws with '{taken}', "
+        f"which gives wrong pictures; draw it as --model hf:{base}"
+    )
+
+
+def _check_parts(entry: ModelEntry, pipeline: Any) -> None:
+    """Raise unless the U-Net is told by this text encoder alone, and draws from noise alone.
+
+    Raises:
+        SetupError: it is not a Stable Diffusion 1.x.
+    """
+    unet, clip, vae = pipeline.unet.config, pipeline.text_encoder.config, pipeline.vae.config
+    more = unet.get("addition_embed_type") or unet.get("encoder_hid_dim_type")
+    if more or unet.cross_attention_dim != clip.hidden_size:
+        told = f"'{more}'" if more else f"tokens of width {unet.cross_attention_dim}"
+        raise SetupError(
+            f"model {entry.name}: the base is no Stable Diffusion 1.x: its U-Net takes {told}, its "
+            f"text encoder gives tokens of width {clip.hidden_size}; draw it as --model hf:FOLDER"
+        )
+    if unet.in_channels != vae.latent_channels:
+        raise SetupError(
+            f"model {entry.name}: the U-Net of the base takes {unet.in_channels} channels, but the "
+            f"VAE gives {vae.latent_channels}: it is for inpainting or editing; give a "
+            "text-to-image base"
         )
 
 
@@ -204,6 +252,11 @@ def _trained_text(weights: Mapping[str, Weights]) -> TrainedText | None:
 class TinyStableDiffusion(StableDiffusion):
     """`StableDiffusion` in miniature, on one core."""
 
+    @staticmethod
+    def check(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
+        """Raise where a setting cannot be right; of another kind of base a note tells."""
+        _check_settings(spec, weights)
+
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
         with single_thread():
@@ -212,6 +265,11 @@ class TinyStableDiffusion(StableDiffusion):
 
 class TinyEllaStableDiffusion(EllaStableDiffusion):
     """`EllaStableDiffusion` in miniature, on one core."""
+
+    @staticmethod
+    def check(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
+        """Raise where a setting cannot be right; of another kind of base a note tells."""
+        _check_settings(spec, weights)
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""

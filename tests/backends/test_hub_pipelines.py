@@ -23,7 +23,7 @@ from dpgbench.backends.hub_pipeline import HubPipeline
 from dpgbench.backends.hub_settings import PUBLISHED, published_settings
 from dpgbench.backends.models import find_model
 from dpgbench.backends.weights import Weights
-from dpgbench.errors import UsageError
+from dpgbench.errors import DataError, UsageError
 from dpgbench.jobs import plan as plans
 from dpgbench.jobs.plan import GenerationPlan, make_plan
 from tests.backends.tiny_pipelines import PIPELINES, sd3, write_pipeline
@@ -86,6 +86,21 @@ def test_guidance_reaches_the_denoiser_and_images_have_the_asked_size(
     assert [image.size for image in images] == [size] * 2
     if name == "flux":
         assert seen["guidance"].tolist() == [3.5, 3.5]
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_no_pipeline_draws_black_pictures_of_nan(planned: Planned, name: str) -> None:
+    asked = {"width_px": 64, "height_px": 64} if name in ("flux", "qwen") else {}
+    generator = planned(name, **asked).load()
+    with torch.no_grad():
+        next(generator.pipeline.vae.decoder.parameters()).fill_(float("nan"))
+    with pytest.raises(DataError, match=r"decoded image holds NaN .* in 2 of 2 tiles \(0, 1"):
+        generator.draw("a red circle", [0, 1])
+    with torch.no_grad():
+        for weights in generator.pipeline.transformer.parameters():
+            weights.fill_(float("inf"))
+    with pytest.raises(DataError, match=r"latents hold NaN .* in 2 of 2 tiles \(0, 1"):
+        generator.draw("a red circle", [0, 1])
 
 
 def test_qwen_image_is_guided_by_an_empty_negative_prompt_and_not_without_guidance(

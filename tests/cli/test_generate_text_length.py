@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dpgbench.embedded import embedded_path
-from ella import TimestepAwareSemanticConnector, TrainedText
+import ella.tiny as tiny
+from ella import TrainedText
 from tests.conftest import Ended, Run, row, write_csv
 
 Draw = Callable[..., tuple[Ended, dict[str, Any]]]
@@ -20,17 +20,18 @@ Draw = Callable[..., tuple[Ended, dict[str, Any]]]
 def draw(run: Run, tmp_path: Path) -> Draw:
     bench = write_csv(tmp_path / "bench.csv", [row("a", 1, text="a red circle " * 40)])
 
-    def call(text: TrainedText | None, *words: str, model: str = "ella-sd15") -> Any:
-        connector = TimestepAwareSemanticConnector.from_safetensors(
-            embedded_path("ella/connector.safetensors")
-        )
+    tiny.tiny_pipeline().save_pretrained(tmp_path / "base")
+    tiny.tiny_text_encoder().model.save_pretrained(tmp_path / "t5")
+    tiny.tiny_text_encoder().tokenizer.save_pretrained(tmp_path / "t5")
+
+    def call(text: TrainedText | None, *words: str) -> Any:
+        connector = tiny.tiny_connector()
         connector.trained_text = text
         connector.save_safetensors(tmp_path / "mine.safetensors")
-        weights = [f"base={embedded_path('sd15')}", "connector=mine.safetensors"]
-        weights.append(f"text_encoder={embedded_path('ella/text_encoder')}")
+        weights = ["base=base", "connector=mine.safetensors", "text_encoder=t5"]
         given = [word for weight in weights for word in ("--weights", weight)]
         small = ("--steps", 1, "--width", 64, "--height", 64, "--num-images", 1, "--out", "r")
-        ended = run("generate", "--model", model, *given, "--bench", bench, *small, *words)
+        ended = run("generate", "--model", "ella-sd15", *given, "--bench", bench, *small, *words)
         assert ended.code == 0, ended.err
         return ended, json.loads((tmp_path / "r/manifest.json").read_text())
 
@@ -58,13 +59,10 @@ def test_what_is_asked_for_goes_before_what_the_file_says(draw: Draw) -> None:
     assert manifest["generation"]["truncation"]["limit"] is None
 
 
-@pytest.mark.parametrize(
-    ("model", "length"), [("ella-sd15", "flexible"), ("tiny-ella-sd15", "fixed")]
-)
-def test_a_guess_is_said(draw: Draw, model: str, length: str) -> None:
-    ended, manifest = draw(None, model=model)
-    assert manifest["identity"]["generation"]["options"]["text_length"] == length
-    note = f"text_length {length} is assumed: the connector's file does not say"
+def test_a_guess_is_said(draw: Draw) -> None:
+    ended, manifest = draw(None)
+    assert manifest["identity"]["generation"]["options"]["text_length"] == "flexible"
+    note = "text_length flexible is assumed: the connector's file does not say"
     assert f"note: {note}" in ended.err
     assert any(one.startswith(note) for one in manifest["notes"])
 

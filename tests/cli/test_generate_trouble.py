@@ -310,3 +310,46 @@ def test_a_text_encoder_of_another_kind_ends_in_one_line(
     ended = run(*TINY, "--weights", "text_encoder=llama", "--bench", bench, "--out", "r")
     assert ended.code == 4
     assert "of the kind 'llama', not of a T5" in ended.error
+
+
+def base_with(folder: Path, part: str, **config: Any) -> Path:
+    """Save the tiny pipeline with other words in one of its configurations."""
+    tiny.tiny_pipeline().save_pretrained(folder)
+    file = next((folder / part).glob("*config.json"))
+    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
+    return folder
+
+
+def test_a_base_that_predicts_something_else_is_refused(
+    run: Run, tmp_path: Path, bench: Path
+) -> None:
+    base_with(tmp_path / "v", "scheduler", prediction_type="v_prediction")
+    ended = run("generate", "--model", "sd15", "--weights", "base=v", "--bench", bench)
+    assert ended.code == 4
+    assert "predicts 'v_prediction', but sd15 draws with 'epsilon'" in ended.error
+    assert "--model hf:v" in ended.error
+
+
+def test_a_base_of_another_kind_is_refused(run: Run, tmp_path: Path, bench: Path) -> None:
+    from diffusers import UNet2DConditionModel
+
+    unet = tiny.tiny_pipeline().unet
+    for name, change, said in (
+        ("inpaint", {"in_channels": 9}, "takes 9 channels"),
+        ("wide", {"cross_attention_dim": 48}, "tokens of width 48"),
+    ):
+        tiny.tiny_pipeline().save_pretrained(tmp_path / name)
+        config = {**unet.config, **change, "_use_default_values": []}
+        other = UNet2DConditionModel.from_config(config)
+        other.save_pretrained(tmp_path / name / "unet")
+        words = ("--weights", f"base={name}", "--bench", bench, "--out", f"r-{name}")
+        ended = run("generate", "--model", "sd15", *words)
+        assert ended.code == 4
+        assert said in ended.error
+
+
+def test_a_folder_for_a_connector_is_one_line(run: Run, tmp_path: Path, bench: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    ended = run(*TINY, "--weights", "connector=folder", "--bench", bench)
+    assert ended.code == 4
+    assert "is a folder; give the connector's file" in ended.error
