@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import YES, Answers
@@ -166,4 +167,7 @@ def _judge(
 def _letters(answers: Answers, item: str, qids: Sequence[int], tiles: int) -> str:
     kinds = {None: NONE, YES: HOLDS, NO: FAILS}
     given = [answers.get((item, tile), {}) for tile in range(tiles)]
-    return "".join(kinds.get(tile.get(qid), OTHER) for tile in given for qid in qids)
+    said = [tile.get(qid) for tile in given for qid in qids]
+    return "".join(
+        NONE if text is not None and is_missing(text) else kinds.get(text, OTHER) for text in said
+    )

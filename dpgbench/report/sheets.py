@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dpgbench.domain.answer_text import read_yes_no
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rows import Category, QuestionRow
 from dpgbench.domain.rules import ScoringRule
@@ -77,7 +78,9 @@ def make_sheet(
                 item, rows[item], answers, rule=rule, num_tiles=tiles, first_row=first_row
             )
         scored.append(score)
-        states.append(_states(text, score, qids_of(graphs[item])) if score else "")
+        qids = qids_of(graphs[item])
+        read = _as_read(text, answers, item, qids) if score and reads(rule) else text
+        states.append(_states(read, score, qids) if score else "")
     return Sheet(
         states=tuple(states),
         scores=tuple(100 * s.score if s and s.tiles else None for s in scored),
@@ -85,6 +88,24 @@ def make_sheet(
         l1=_sums(scored, rule, lambda category: category.l1),
         l2=_sums(scored, rule, lambda category: category.l2),
     )
+
+
+def reads(rule: ScoringRule) -> bool:
+    """Return whether a rule reads answers such as ``Yes``; else they must be ``yes`` exactly."""
+    return bool(getattr(rule, "answers", "exact") == "read")
+
+
+def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> str:
+    """Return `letters` with answers that are read as yes or no as such."""
+    if OTHER not in letters:
+        return letters
+    marked = list(letters)
+    for at, letter in enumerate(letters):
+        if letter == OTHER:
+            tile, place = divmod(at, len(qids))
+            said = read_yes_no(answers.get((item, tile), {}).get(qids[place], ""))
+            marked[at] = OTHER if said is None else HOLDS if said else FAILS
+    return "".join(marked)
 
 
 def _states(letters: str, score: ItemScore, qids: Sequence[int]) -> str:

@@ -220,16 +220,16 @@ def notices(groups: Sequence[Group]) -> list[Notice]:
 
 
 class RuleLine(NamedTuple):
-    """One run's overall with one judge under each rule."""
+    """One run's overall with one judge under each rule, and over how many items it is."""
 
     label: str
     judge: str
-    scores: Mapping[str, float | None]
+    scores: Mapping[str, tuple[float | None, int]]
 
 
 def rule_lines(groups: Sequence[Group]) -> list[RuleLine]:
     """Return what the same answers score under each rule, where a run has several."""
-    found: dict[tuple[int, str], dict[str, float | None]] = {}
+    found: dict[tuple[int, str], dict[str, tuple[float | None, int]]] = {}
     names: dict[int, str] = {}
     widest: dict[tuple[int, str, str], int] = {}
     for group in groups:
@@ -239,7 +239,7 @@ def rule_lines(groups: Sequence[Group]) -> list[RuleLine]:
                 continue  # a part of the items beside all of them
             widest[place] = row.items_expected
             names[row.index] = label(row, group)
-            found.setdefault((row.index, row.judge), {})[row.rule] = row.overall
+            found.setdefault((row.index, row.judge), {})[row.rule] = (row.overall, row.items_scored)
     return [
         RuleLine(names[index], judge, scores)
         for (index, judge), scores in sorted(found.items())

@@ -459,3 +459,24 @@ def test_tables_of_other_items_are_compared_on_the_common_ones(dpg: RunMaker) ->
     found = [c for c in comparisons(rows, item_sets(records)) if c.overall is not None]
     assert {comparison.items for comparison in found} == {10}
     assert all(comparison.l1 for comparison in found)
+
+
+@pytest.mark.parametrize("word", ["Yes", " NO. ", "true", "maybe", "0"])
+def test_item_pages_count_answers_as_the_scores_do(dpg: RunMaker, word: str) -> None:
+    """Where a rule reads `Yes` as yes, the letters that the page counts are those of the score."""
+    record = load_records([dpg.make("run", answer=word, skill=0.5)])[0]
+    found = item_sets([record])[0]
+    sheets = found.runs[0].judges[0].sheets
+    for result in record.results:
+        states = dict(zip(found.items, sheets[result.rule].states, strict=True))
+        for item, figure in result.items.items():
+            tiles = [states[item][at : at + 5] for at in range(0, 20, 5)]
+            shares = [tile.count("y") / (5 - tile.count("-")) for tile in tiles if tile != "-" * 5]
+            if figure.score is not None:
+                assert 100 * sum(shares) / 4 == pytest.approx(figure.score)
+
+
+def test_an_empty_answer_is_none(dpg: RunMaker) -> None:
+    record = load_records([dpg.make("run", answer="", skill=0.5)])[0]
+    answers = "".join(item_sets([record])[0].runs[0].judges[0].answers)
+    assert set(answers) == {"y", "."}
