@@ -1,0 +1,209 @@
+"""Numbers that must never move: seeds, hashes, bootstrap draws, intervals of uneven items.
+
+Runs on disk were made with them: another seed draws other pictures, another hash refuses to go
+on, another draw changes every interval that was ever published.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpgbench.domain import stats
+from dpgbench.domain.aggregate import Result, score_answers
+from dpgbench.domain.correlation import pearson, rank_draws
+from dpgbench.domain.paired import difference_of, outcomes
+from dpgbench.domain.rows import QuestionRow
+from dpgbench.domain.rules import RULES, find_rule
+from dpgbench.domain.score import Answer, collect
+from dpgbench.domain.spec import GenerationSpec, canonical_json, identity_hash, seed_for
+from dpgbench.errors import UsageError
+from dpgbench.store.benchmarks import load_benchmark
+from tests.domain.test_rules import rows
+
+
+def test_seeds_of_items() -> None:
+    assert seed_for("per-item", 0, "a", 0) == 6152854164166434909
+    assert seed_for("per-item", 0, "COCOval12", 3) == 6929427580720027913
+    assert seed_for("per-item", 17, "12", 1) == 1334909656084088284
+    # base, item and tile stay apart whatever their digits
+    assert seed_for("per-item", 1, "2", 3) != seed_for("per-item", 12, "", 3)
+    assert seed_for("per-item", 1, "2", 3) != seed_for("per-item", 1, "23", 0)
+
+
+def test_a_seed_below_0_is_refused() -> None:
+    with pytest.raises(UsageError, match="--seed -1"):
+        GenerationSpec("m", 64, 64, "float32", base_seed=-1)
+
+
+def test_identities() -> None:
+    spec = GenerationSpec(
+        "ella-sd15",
+        512,
+        512,
+        "float16",
+        steps=50,
+        guidance_scale=7.5,
+        scheduler="DDIMScheduler",
+        scheduler_config={"b": 1, "a": "é"},
+        seed_rule="per-item",
+        base_seed=3,
+        options={"length": "fixed"},
+    )
+    assert identity_hash(spec.as_dict()) == "740a62986d2b"
+    assert canonical_json({"b": [1, 2.5, None], "a": {"é": 1}}) == '{"a":{"é":1},"b":[1,2.5,null]}'
+    shapes = load_benchmark("shapes")
+    assert shapes.prompts_sha256 == SHAPES["prompts"]
+    assert shapes.questions_sha256 == SHAPES["questions"]
+    assert shapes.graphs_sha256 == SHAPES["graphs"]
+
+
+SHAPES = {
+    "prompts": "186e20a43e29486e25f97d7822825ff1cab00bc71712923c09c7076c8e3141b9",
+    "questions": "732471e7db7ab9328e170ee4d61a529ba6337434b013354ef7c3d689e14e057a",
+    "graphs": "16f9868636bc969899b37efac0937de6c4c10e8d513a5c3dc79fde94830d11b1",
+}
+SUMS = np.array([[1.0, 0], [3, 1], [5, 1], [2, 0], [9, 3], [7, 0], [1, 1]])
+COUNTS = np.array([[1.0, 0], [5, 1], [9, 1], [4, 1], [9, 4], [11, 3], [7, 1]])
+
+
+def test_draws_and_intervals() -> None:
+    draws = stats.ratio_draws(SUMS, COUNTS)
+    assert draws.shape == (5000, 2)
+    first = next(stats.bootstrap_weights(5))[:3].tolist()
+    assert first == [[0, 3, 0, 0, 2], [1, 2, 0, 2, 0], [1, 3, 1, 0, 0]]
+    found = stats.intervals(SUMS, COUNTS)
+    assert found == [
+        pytest.approx(ends, rel=1e-9)
+        for ends in [
+            (0.3953488372093023, 0.8113207547169812),
+            (0.16666666666666666, 0.8888888888888888),
+        ]
+    ]
+    assert stats.CONFIDENCE == 0.95
+    for ends, column in zip(found, draws.T, strict=True):
+        assert ends == pytest.approx(np.quantile(column[~np.isnan(column)], [0.025, 0.975]))
+
+
+def test_draws_of_any_number() -> None:
+    for number in (1, 499, 500, 501):
+        chunks = list(stats.bootstrap_weights(3, num_draws=number))
+        assert sum(len(chunk) for chunk in chunks) == number
+        assert (np.concatenate(chunks).sum(axis=1) == 3).all()
+    one = stats.ratio_draws(SUMS, COUNTS, num_draws=1)
+    assert one.shape == (1, 2)
+
+
+def test_a_draw_with_one_question_counts() -> None:
+    sums, counts = np.array([[1.0], [0.0]]), np.array([[1.0], [0.0]])
+    draws = stats.ratio_draws(sums, counts)[:, 0]
+    assert np.isnan(draws).mean() == pytest.approx(1 / 4, abs=0.03)  # only the empty item twice
+    assert (draws[~np.isnan(draws)] == 1).all()
+
+
+def uneven() -> list[list[QuestionRow]]:
+    """Three items of 1, 5 and 9 questions in one category."""
+    sizes = {"a1": 1, "b1": 5, "c1": 9}
+    firsts = {"a1": 2, "b1": 3, "c1": 8}
+    return [rows(item, ["0"] * size, first=firsts[item]) for item, size in sizes.items()]
+
+
+UNEVEN = {"a1": "y", "b1": "yyynn", "c1": "yynnnnnnn"}
+
+
+def uneven_result(rule: str) -> Result:
+    names = {"y": "yes", "n": "no"}
+    answers = {
+        (item, 0): {n: names[c] for n, c in enumerate(word, 1)} for item, word in UNEVEN.items()
+    }
+    return score_answers(uneven(), answers, find_rule(rule), num_tiles=1)
+
+
+def by_hand(sums: list[float], counts: list[float]) -> tuple[float, float]:
+    weights = np.concatenate(list(stats.bootstrap_weights(len(sums))))
+    numbers = weights @ np.array(counts)
+    ratios = (weights @ np.array(sums))[numbers > 0] / numbers[numbers > 0]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return 100 * float(low), 100 * float(high)
+
+
+def test_intervals_of_a_category_weigh_items_by_their_questions() -> None:
+    body = uneven_result("corrected-v1").body
+    for level, name in (("l1", "entity"), ("l2", "entity - whole")):
+        entry = body[level][name]
+        assert entry["score"] == pytest.approx(100 * 6 / 15)
+        assert entry["interval"] == pytest.approx(by_hand([1, 3, 2], [1, 5, 9]))
+        assert entry["questions"] == entry["answers"] == 15
+    assert body["interval"] == pytest.approx(by_hand([1, 3 / 5, 2 / 9], [1, 1, 1]))
+    whole = uneven_result("ulmeval").body
+    assert whole["overall"] == pytest.approx(40.0)
+    assert whole["interval"] == pytest.approx(by_hand([1, 3, 2], [1, 5, 9]))
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_every_score_lies_in_its_interval(rule: str) -> None:
+    body = uneven_result(rule).body
+    entries = [{"score": body["overall"], "interval": body["interval"]}]
+    entries += [e for key in ("l1", "l2", "sources") for e in body[key].values()]
+    assert len(entries) >= 5
+    for entry in entries:
+        low, high = entry["interval"]
+        assert 0 <= low <= entry["score"] <= high <= 100
+
+
+def test_sources_have_the_scores_and_intervals_of_their_items() -> None:
+    items = [rows(f"{source}{n}", ["0"], first=2 + 9 * k + n)
+             for k, source in enumerate("ab") for n in range(9)]  # fmt: skip
+    yes = {"a": 3, "b": 7}
+    answers = {
+        (item[0].item_id, 0): {1: "yes" if n % 9 < yes[item[0].item_id[0]] else "no"}
+        for n, item in enumerate(items)
+    }
+    body = score_answers(items, answers, find_rule("corrected-v1"), num_tiles=1).body
+    for source, number in yes.items():
+        entry = body["sources"][source]
+        hits = [1.0 if n % 9 < number and n // 9 == "ab".index(source) else 0.0 for n in range(18)]
+        there = [1.0 if n // 9 == "ab".index(source) else 0.0 for n in range(18)]
+        assert entry["score"] == pytest.approx(100 * number / 9)
+        assert entry["interval"] == pytest.approx(by_hand(hits, there))
+        assert entry["items"] == 9
+
+
+def test_a_word_in_a_dependency_leaves_the_other_parents_under_ulmeval() -> None:
+    item = rows("a1", ["0", "1, red"])
+    found = score_answers(
+        [item], {("a1", 0): {1: "no", 2: "yes"}}, find_rule("ulmeval"), num_tiles=1
+    )
+    assert found.items[0].score == 0.0
+
+
+def test_the_last_of_two_answers_counts() -> None:
+    found = collect([Answer("a", 0, 1, "no"), Answer("a", 0, 1, "yes"), Answer("a", 1, 1, "no")])
+    assert found == {("a", 0): {1: "yes"}, ("a", 1): {1: "no"}}
+
+
+def test_a_constant_column_correlates_with_nothing() -> None:
+    dust = np.array([0.1] * 7 + [0.1 + 2e-17, 0.1 - 1e-16, 0.3 - 0.2])
+    other = np.arange(10.0)
+    assert len(set(dust)) > 1
+    assert pearson(dust, other, np.arange(10)).value is None
+    assert pearson(other, dust, np.arange(10)).value is None
+    assert rank_draws(dust, other, np.arange(10)).spearman[0] != 1  # NaN
+
+
+@given(st.floats(0.001, 0.999))
+def test_a_win_is_a_win_however_small(gap: float) -> None:
+    first, second = np.array([50.0 + gap, 50.0, 50.0, np.nan]), np.array([50.0, 50.0, 50 + gap, 1])
+    assert outcomes(first, second) == (1, 1, 1)
+
+
+def test_a_difference_with_its_interval() -> None:
+    drawn = np.linspace(-1, 3, 401)
+    found: Any = difference_of(1.0, drawn)
+    assert found.interval == pytest.approx((-0.9, 2.9))
+    assert found.p_value == pytest.approx(2 * (1 + 101) / 402)
+    assert not found.told_apart
