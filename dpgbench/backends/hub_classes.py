@@ -5,6 +5,7 @@ Read off signatures, configurations and the class itself; no weights are loaded 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections import Counter
@@ -84,6 +85,7 @@ def needs_negative_prompt(parameters: Parameters) -> bool:
     return guidance_argument(parameters) == "true_cfg_scale" and "negative_prompt" in parameters
 
 
+@functools.cache
 def native_size(folder: Path, cls: Any) -> tuple[int, int] | None:
     """Return (width, height) in pixels that the pipeline draws unless told otherwise.
 

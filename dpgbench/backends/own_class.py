@@ -9,6 +9,7 @@ another run) and ``token_limit`` with ``count_tokens(prompt)``.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ from dpgbench.store.images import to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+_SIDE_PX = 512
 
 
 class OwnClass:
@@ -40,16 +44,16 @@ class OwnClass:
         """Return what the class says of its images and settings."""
         cls = _import(entry.name)
         return {
-            "width_px": getattr(cls, "width_px", 512),
-            "height_px": getattr(cls, "height_px", 512),
-            "options": dict(getattr(cls, "settings", {})),
+            "width_px": _pixels(entry.name, cls, "width_px"),
+            "height_px": _pixels(entry.name, cls, "height_px"),
+            "options": _settings(entry.name, cls),
         }
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return the class's images, one a seed."""
         with refused_casts():
-            images = self.model.draw(prompt, list(seeds))
-        return [self._rgb(image, tile) for tile, image in enumerate(self._listed(images))]
+            images = self._listed(self.model.draw(prompt, list(seeds)))
+        return [self._rgb(image, tile) for tile, image in enumerate(images)]
 
     def _listed(self, images: Any) -> list[Any]:
         if isinstance(images, (list, tuple)) or hasattr(images, "__next__"):
@@ -74,12 +78,38 @@ class OwnClass:
         limit = getattr(self.model, "token_limit", None)
         if limit is None:
             return Truncation(None)
+        if not callable(getattr(self.model, "count_tokens", None)):
+            raise UsageError(
+                f"model '{self.name}' has a token_limit but no method count_tokens(prompt); add "
+                "it, or leave the limit out"
+            )
         counts = [self.model.count_tokens(prompt) for prompt in prompts]
         return Truncation(limit, tuple(i for i, count in enumerate(counts) if count > limit))
 
 
 def _called(value: Any) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def _pixels(name: str, cls: Any, side: str) -> int:
+    value = getattr(cls, side, _SIDE_PX)
+    if type(value) is not int or value < 1:
+        raise UsageError(f"model '{name}': {side} must be a whole number of pixels, not {value!r}")
+    return value
+
+
+def _settings(name: str, cls: Any) -> dict[str, Any]:
+    settings = getattr(cls, "settings", {})
+    try:
+        if not isinstance(settings, Mapping):
+            raise TypeError(f"it is of type {type(settings).__name__}")
+        plain: dict[str, Any] = json.loads(json.dumps(dict(settings), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"model '{name}': settings must be a dict of plain data (JSON), for the manifest: "
+            f"{error}"
+        ) from error
+    return plain
 
 
 def _import(name: str) -> Any:

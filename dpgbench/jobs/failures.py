@@ -13,6 +13,7 @@ class Failures:
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
         self._in_a_row = 0
+        self._any_success = False
 
     def record(self, item_id: str, error: Exception) -> str:
         """Note a failure and return its text.
@@ -34,3 +35,10 @@ class Failures:
     def success(self) -> None:
         """Note that an item went well."""
         self._in_a_row = 0
+        self._any_success = True
+
+    def hopeless(self) -> str | None:
+        """Return the reason that the first ten items all failed for, and none went well."""
+        reasons = set(self.reasons.values())
+        alike = len(reasons) == 1 and len(self.reasons) >= _TOO_MANY_IN_A_ROW
+        return reasons.pop() if alike and not self._any_success else None

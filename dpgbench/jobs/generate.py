@@ -13,7 +13,7 @@ from typing import Any
 from dpgbench.backends.base import Generator, foreign_notes
 from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
-from dpgbench.errors import DataError, UsageError, counted
+from dpgbench.errors import DataError, IncompleteError, UsageError, counted
 from dpgbench.jobs.failures import Failures
 from dpgbench.jobs.plan import GenerationPlan, make_plan
 from dpgbench.store.benchmarks import Benchmark
@@ -79,6 +79,7 @@ def generate(request: GenerateRequest) -> Generated:
         SetupError: weights are missing or wrong.
         ResumeMismatchError: the run directory holds other work.
         StorageError: the disk is full.
+        IncompleteError: the first ten items all fail for one reason; the others are not tried.
     """
     _check_prompts(request)
     plan = make_plan(request.model, request.weights, request.device, request.settings)
@@ -94,8 +95,11 @@ def generate(request: GenerateRequest) -> Generated:
         manifest.completed = None
         manifest.write(run)
         todo = _missing(run, request.items, plan)
-        failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
-        _count_trouble(run, manifest, plan)
+        try:
+            failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
+        finally:
+            _count_trouble(run, manifest, plan)
+            manifest.write(run)
         manifest.completed = now()
         manifest.write(run)
     drawn = len(todo) - len(failures)
@@ -219,6 +223,12 @@ def _draw_all(
         for item_id in todo:
             lines.append(_draw_one(run, item_id, prompts[item_id], generator, plan, failures))
             progress.update()
+            reason = failures.hopeless()
+            if reason:
+                raise IncompleteError(
+                    f"the first {counted(len(failures.reasons), 'item')} all failed, so the others "
+                    f"were not tried: {reason}"
+                )
     return failures.reasons
 
 

@@ -155,7 +155,7 @@ def read(pipeline: Any, prompt: str) -> int:
         for encoder in encoders
         if encoder is not None
     ]
-    pipeline(prompt, num_inference_steps=1, height=64, width=64)
+    pipeline(prompt, num_inference_steps=2, height=64, width=64)
     for handle in handles:
         handle.remove()
     return max(lengths)
@@ -183,7 +183,9 @@ def test_the_limit_is_that_of_the_encoder_that_reads_furthest(
     assert (found.limit, found.cut) == (limit, (2,))
 
 
-@pytest.mark.parametrize(("name", "limit"), [("flux", 512), ("sd3", 256)])
+@pytest.mark.parametrize(
+    ("name", "limit"), [("flux", 512), ("sd3", 256), ("pixart", 120), ("lumina2", 256)]
+)
 def test_the_encoder_is_shown_as_many_tokens_as_is_said(
     planned: Planned, name: str, limit: int
 ) -> None:

@@ -174,6 +174,51 @@ def test_an_own_class_that_draws_no_pictures_fails_item_by_item(run: Run, tmp_pa
     assert "4x8 px instead of 8x8" in reasons["small"]
 
 
+def test_what_fails_alike_from_the_start_is_not_tried_a_thousand_times(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "own_trouble.py").write_text(OWN)
+    rows = [row(f"k{n:02}", 1, text="none here") for n in range(30)]
+    words = own(tmp_path, ["none"])
+    write_csv(tmp_path / "own.csv", rows)
+    ended = run(*words)
+    assert ended.code == 6
+    assert "the first 10 items all failed, so the others were not tried: " in ended.error
+    assert "image 0 (from 0) is None" in ended.error
+    assert len(logged(tmp_path / "own")) == 10
+    assert len(manifest_of(tmp_path / "own")["generation"]["failed"]) == 10
+    assert manifest_of(tmp_path / "own")["completed"] is None
+    write_csv(tmp_path / "own.csv", [row("k00", 1, text="good one"), *rows[1:]])
+    ended = run(*own_words(words, "other"))
+    assert ended.code == 6
+    assert len(logged(tmp_path / "other")) == 30  # one was drawn: the others may be, too
+
+
+def own_words(words: tuple[Any, ...], out: str) -> tuple[Any, ...]:
+    return (*words[:-1], out)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('width_px = "512"', "width_px must be a whole number of pixels, not '512'"),
+        ("height_px = 0", "height_px must be a whole number of pixels, not 0"),
+        ("settings = [1]", "settings must be a dict of plain data"),
+        ("settings = {'a': object()}", "settings must be a dict of plain data"),
+        ("token_limit = 7", "has a token_limit but no method count_tokens"),
+    ],
+)
+def test_what_an_own_class_says_of_itself_is_checked(
+    run: Run, tmp_path: Path, bench: Path, line: str, said: str
+) -> None:
+    name = f"own_says_{abs(hash(line))}"
+    body = "    def draw(self, prompt, seeds):\n        raise NotImplementedError\n"
+    (tmp_path / f"{name}.py").write_text(f"class Model:\n    {line}\n{body}")
+    ended = run("generate", "--model", f"{name}:Model", "--bench", bench, "--out", "r")
+    assert ended.code == 2
+    assert said in ended.error
+
+
 def test_tiles_of_one_colour_are_warned_about_and_counted(run: Run, tmp_path: Path) -> None:
     ended = run(*own(tmp_path, ["good", "flat"]))
     assert ended.code == 0
