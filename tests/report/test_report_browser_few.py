@@ -1,0 +1,45 @@
+"""The page in Chromium where there is little to show: few common items, parts of a benchmark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from chromium import CHROMIUM, chromium
+from report_runs import RunMaker
+
+from dpgbench.report import build_report
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+FIVE = [f"COCOval{n}" for n in range(1, 10, 2)]
+
+
+def test_few_common_items_and_parts_are_told_in_the_page(dpg: RunMaker, tmp_path: Path) -> None:
+    whole = dpg.make("whole", skill=1.0)
+    few = dpg.make("few", items=FIVE, skill=0.0)
+    for rule in dpg.rules:
+        path = few.scores("fake", rule)
+        told = {"items": 5, "of": 30, "items_sha256": "0" * 64, "choice": "5 items"}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "subset": told}))
+    report = build_report([whole, few], tmp_path / "out")[0]
+    with chromium() as browser:
+        page = browser.open(report, "#rule=corrected-v1&first=few&second=whole")
+        text = page.value("document.querySelector('[data-compare]').innerText")
+        assert "100.00 points on 5 items that both have: fewer than 8" in text
+        assert "only 5 of 30 items" in text
+        assert "too few" in text
+        assert "NaN" not in text
+        assert "null" not in text
+        assert "is ahead of" not in text
+        boards = page.value(
+            "[...document.querySelectorAll('.board:not([hidden])')].map((b) => b.innerText)"
+        )
+        assert len(boards) == 2
+        assert "5 of 30 items" in boards[1].split("\n\n")[0]
+        if AXE.exists():
+            page.run(AXE.read_text(encoding="utf-8") + "; return true")
+            found = page.run("return (await axe.run()).violations.map((v) => v.id + v.nodes.map((n) => n.html.slice(0, 200)))")
+            assert found == []
+        assert page.complaints() == []
