@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from dpgbench.errors import DataError, ResumeMismatchError, counted, shortened
 from dpgbench.report.records import RunRecord
-from dpgbench.store.files import sha256_file
-from dpgbench.store.images import find_images, open_picture, read_size
+from dpgbench.store.images import ImageFiles, files_of, find_images, open_picture, read_size
+from dpgbench.store.verify import mismatched_images
 
 Embed = Literal["none", "thumbs"]
 THUMB_PX = 384
@@ -76,11 +76,17 @@ class Pictures:
 
 def picture_files(record: RunRecord, items: Sequence[str]) -> Mapping[str, Path]:
     """Return the grid of each item that has one."""
+    images = _folder(record)
+    return find_images(images, items) if images.is_dir() else {}
+
+
+def _folder(record: RunRecord) -> Path:
+    """Return where a run's pictures lie: in itself, or where other people's were found."""
     images = record.run.images
     elsewhere = record.manifest.generation.get("folder")
     if not images.is_dir() and record.manifest.kind == "images" and isinstance(elsewhere, str):
         images = Path(elsewhere)
-    return find_images(images, items) if images.is_dir() else {}
+    return images
 
 
 def verified(record: RunRecord, *, verify: bool) -> RunRecord:
@@ -89,17 +95,12 @@ def verified(record: RunRecord, *, verify: bool) -> RunRecord:
     Raises:
         ResumeMismatchError: names pictures whose hashes are others than the log's.
     """
-    logged = {
-        item: entry["sha256"]
-        for item, entry in record.run.image_records().items()
-        if isinstance(entry.get("sha256"), str)
-    }
-    files = picture_files(record, list(logged)) if logged else {}
+    files = _logged_images(record)
     if not files:
         return record
     if not verify:
         return replace(record, notes=(*record.notes, UNVERIFIED))
-    changed = [item for item, path in files.items() if sha256_file(path) != logged[item]]
+    changed = mismatched_images(record.run, files)
     if changed:
         raise ResumeMismatchError(
             f"{record.run.path}: {counted(len(changed), 'picture')} changed since they were drawn "
@@ -107,6 +108,19 @@ def verified(record: RunRecord, *, verify: bool) -> RunRecord:
             "bring them back, or leave the check out with --no-verify"
         )
     return record
+
+
+def _logged_images(record: RunRecord) -> dict[str, ImageFiles]:
+    """Return the files of each item whose hash the run's log has, where they are there."""
+    records = record.run.image_records()
+    logged = {item: entry for item, entry in records.items() if entry.get("sha256")}
+    found: dict[str, ImageFiles] = dict(picture_files(record, list(logged))) if logged else {}
+    folder = _folder(record)
+    for item, entry in logged.items():
+        names = entry.get("files")  # of an item whose pictures are files of their own
+        if isinstance(names, Mapping) and names:
+            found[item] = tuple(folder / str(name) for name in names)
+    return {item: files for item, files in found.items() if files_of(files)[0].exists()}
 
 
 def thumb(path: Path) -> str:

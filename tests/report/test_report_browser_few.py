@@ -40,6 +40,6 @@ def test_few_common_items_and_parts_are_told_in_the_page(dpg: RunMaker, tmp_path
         assert "5 of 30 items" in boards[1].split("\n\n")[0]
         if AXE.exists():
             page.run(AXE.read_text(encoding="utf-8") + "; return true")
-            found = page.run("return (await axe.run()).violations.map((v) => v.id + v.nodes.map((n) => n.html.slice(0, 200)))")
+            found = page.run("return (await axe.run()).violations.map((v) => v.id)")
             assert found == []
         assert page.complaints() == []

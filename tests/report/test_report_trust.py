@@ -362,6 +362,23 @@ def test_changed_pictures_end_report_and_compare(
     assert f"note: run: {UNVERIFIED}" in hasty.output
 
 
+def test_pictures_of_several_files_are_checked_too(dpg: RunMaker, tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    (folder / TEN[0]).mkdir(parents=True)
+    names = [f"{TEN[0]}/{tile}.png" for tile in range(4)]
+    for tile, name in enumerate(names):
+        (folder / name).write_bytes(bytes([tile]))
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    whole = hashlib.sha256("".join(f"{sha}\n" for sha in hashes.values()).encode()).hexdigest()
+    run = dpg.make("run", kind="images", items=TEN, generation={"folder": str(folder)})
+    line = {"item_id": TEN[0], "sha256": whole, "error": None, "files": hashes}
+    run.images_log.write_text(json.dumps(line) + "\n")
+    assert load_rows([run])
+    (folder / names[2]).write_bytes(b"another")
+    with pytest.raises(ResumeMismatchError, match=TEN[0]):
+        load_rows([run])
+
+
 def test_a_picture_that_is_not_there_is_no_changed_one(drawn: RunDir) -> None:
     drawn.image(TEN[0]).unlink()
     assert load_rows([drawn])
