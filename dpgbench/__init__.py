@@ -12,6 +12,14 @@ The public surface is `__all__`; it is imported on first use, so that `import dp
 
 from __future__ import annotations
 
+import sys
+
+if any("dpgbench" in word for word in sys.orig_argv[:4]):
+    from dpgbench import interrupts
+
+    if interrupts.is_command():
+        interrupts.install()  # before anything else: an interrupt may come at any moment
+
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -18,8 +18,6 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import ClassVar
 
-INTERRUPTED = 130
-
 
 class DpgBenchError(Exception):
     """Base of all errors that end a command with a message instead of a traceback."""

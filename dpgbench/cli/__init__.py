@@ -22,7 +22,7 @@ from dpgbench.cli import (
 )
 from dpgbench.cli.console import ending, setup, version
 from dpgbench.cli.quiet import QuietAnywhere
-from dpgbench.errors import INTERRUPTED
+from dpgbench.interrupts import INTERRUPTED, ended, working
 
 app = typer.Typer(
     name="dpgbench",
@@ -51,9 +51,10 @@ app.add_typer(prompts.app, name="prompts")
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    with ending() as result:
+    with ending() as result, working():
         code = app(prog_name="dpgbench", standalone_mode=False)
         if code == INTERRUPTED:  # typer catches the interrupt and returns its code
             raise KeyboardInterrupt
         result.exit_code = code if isinstance(code, int) else 0
+    ended(result.exit_code)
     sys.exit(result.exit_code)

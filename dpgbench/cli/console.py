@@ -15,7 +15,8 @@ from typing import Any
 
 import typer
 
-from dpgbench.errors import INTERRUPTED, DpgBenchError, IncompleteError, StorageError, UsageError
+from dpgbench.errors import DpgBenchError, IncompleteError, StorageError, UsageError
+from dpgbench.interrupts import INTERRUPTED, say_interrupted
 
 
 @dataclass
@@ -40,7 +41,7 @@ def ending() -> Iterator[Result]:
     except typer.Exit as stop:
         result.exit_code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; what was done is kept: run the same command again to go on")
+        say_interrupted()
         result.exit_code = INTERRUPTED
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
