@@ -193,7 +193,7 @@ def _score_file(path: Path, record: Mapping[str, Any], benchmark_items: object) 
         sources=_figures(record["sources"], "items", scored),
         warnings=warnings,
         num_tiles=None if tiles is None else _count(tiles),
-        items=read_item_scores(path.with_suffix(".items.csv"), record.get("unanswered")),
+        items=read_item_scores(path.with_suffix(".items.csv"), record.get("unanswered_items")),
         notes=(*_sentences(record.get("notes")), *sentences),
         subset=read_subset(record, benchmark_items),
     )

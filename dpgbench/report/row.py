@@ -197,7 +197,10 @@ def _absent_as_zero(result: ScoreFile) -> str:
 
 
 def _warnings(record: RunRecord, result: ScoreFile) -> list[str]:
-    texts = warning_texts(result.warnings)
+    told = dict(result.warnings)
+    if result.subset:
+        told.pop("items_not_chosen", None)  # said by the part's own words
+    texts = warning_texts(told)
     cut = settings.truncated_questions(record.manifest, result.judge)
     if cut:
         texts.append(

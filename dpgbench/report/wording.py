@@ -73,6 +73,10 @@ _WARNINGS = {
         "{} item gets no score under this rule although all is answered",
         "{} items get no score under this rule although all is answered",
     ),
+    "answers_neither_yes_nor_no": (
+        "{} answer is neither yes nor no: it counts as no unless the rule reads it",
+        "{} answers are neither yes nor no: they count as no unless the rule reads them",
+    ),
     "invalid_answers": (
         "{} answer is neither yes nor no: it counts as no",
         "{} answers are neither yes nor no: they count as no",

@@ -278,7 +278,7 @@ def _two_questions(fields: list[str]) -> list[list[object]]:
     told = []
     for qid, dependency in ((1, "9"), (2, "0")):
         known = {"row": qid + 1, "item_id": "a", "qid": qid, "dependency": dependency}
-        known |= {"tuple": "entity - whole (x)"}
+        known |= {"tuple": "entity - whole (x)", "place": qid}
         told.append([known.get(field, "") for field in fields])
     return told
 
@@ -303,6 +303,20 @@ def test_runs_are_compared_on_items_that_both_have_under_a_rule_that_counts_zero
     assert found.overall is not None
     assert found.overall.difference == pytest.approx(sum(gaps) / 20)
     assert sum(found.outcomes) == 20
+
+
+def test_the_score_file_tells_which_items_are_absent(tmp_path: Path) -> None:
+    dpg = maker(tmp_path, rules=("dsg",))
+    run = dpg.make("run", unanswered=TEN)
+    path = run.scores("fake", "dsg")
+    told = {**json.loads(path.read_text()), "unanswered_items": TEN[:3]}
+    path.write_text(json.dumps(told))
+    items = load_records([run])[0].results[0].items
+    assert [item for item, figure in items.items() if figure.absent] == TEN[:3]
+    told.pop("unanswered_items")
+    path.write_text(json.dumps(told))
+    items = load_records([run])[0].results[0].items
+    assert [item for item, figure in items.items() if figure.absent] == TEN
 
 
 def test_a_score_that_counts_absent_items_as_zero_has_no_rank(tmp_path: Path) -> None:
