@@ -194,6 +194,10 @@ def score(
     rules: Sequence[str] = DEFAULT_RULES,
     num_images: int | None = None,
     tile_px: int | None = None,
+    layout: str | None = None,
+    pattern: str | None = None,
+    images: str | Path | None = None,
+    verify: bool = True,
     out: str | Path | None = None,
     partial: bool = False,
 ) -> scoring.Scored:
@@ -206,6 +210,10 @@ def score(
         rules: names of scoring rules.
         num_images: tiles in each image; None is the run's own, or 4.
         tile_px: side of a square tile; None finds it from the images.
+        layout: rows and columns of tiles in an image, such as `1x4`; None is 2x2 for 4.
+        pattern: where files are in the folder, such as `{item_id}/samples/{tile:04d}.png`.
+        images: folder that a run's images are in now.
+        verify: compare images with the hashes that the run has of them.
         out: run directory for a folder of images.
         partial: missing images are expected.
     """
@@ -214,6 +222,10 @@ def score(
         bench=bench,
         num_images=num_images,
         tile_px=tile_px,
+        layout=layout,
+        pattern=pattern,
+        images=None if images is None else Path(images),
+        verify=verify,
         out=None if out is None else Path(out),
     )
     request = base.JudgeRequest(judge) if isinstance(judge, str) else judge

@@ -85,6 +85,20 @@ def score(
         int | None,
         typer.Option("--tile-px", help="Pixels of a tile (default: from the images)."),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="ROWSxCOLUMNS of tiles in an image (default: 2x2 of 4)."),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option("--pattern", help="Where files are: '{item_id}/samples/{tile:04d}.png'."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder that a run's images are in now.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare images with the run's hashes.")
+    ] = True,
     name: Annotated[
         str | None, typer.Option("--name", help="Model name for the leaderboard.")
     ] = None,
@@ -164,9 +178,9 @@ def score(
         )
         request = replace(request, judge=asked)
         paths = _paths(targets or [], all_=all_, out=out, name=name)
-        found = {
-            path: partial_(_of_path, path, tile_px=tile_px, **place, **choice) for path in paths
-        }
+        place |= {"tile_px": tile_px, "layout": layout, "pattern": pattern}
+        place |= {"images": images, "verify": verify}
+        found = {path: partial_(_of_path, path, **place, **choice) for path in paths}
     _score_each(found, request, as_json=as_json)
 
 

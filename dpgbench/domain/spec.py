@@ -10,46 +10,107 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dpgbench.errors import UsageError
 
 SeedRule = Literal["per-tile", "per-item"]
 TILE_COUNTS = (1, 2, 4)
-_GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2)}  # tiles: (columns, rows)
+
+
+class Layout(NamedTuple):
+    """How many tiles lie below and beside one another in an image; tiles count row by row."""
+
+    rows: int
+    columns: int
+
+    @property
+    def num_images(self) -> int:
+        """How many tiles there are."""
+        return self.rows * self.columns
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.columns}"
+
+
+LAYOUTS = (Layout(2, 2), Layout(1, 4), Layout(4, 1), Layout(1, 2), Layout(2, 1), Layout(1, 1))
+_DEFAULT_LAYOUTS = {1: Layout(1, 1), 2: Layout(1, 2), 4: Layout(2, 2)}
+
+
+def default_layout(num_images: int) -> Layout:
+    """Return how `num_images` tiles lie where nothing says otherwise: 4 as 2x2, 2 side by side.
+
+    Raises:
+        UsageError: it is not 1, 2 or 4.
+    """
+    return _DEFAULT_LAYOUTS[check_num_images(num_images)]
+
+
+def find_layout(text: str) -> Layout:
+    """Return the layout that `text` names as ROWSxCOLUMNS, for example ``1x4``.
+
+    Raises:
+        UsageError: there is no such layout.
+    """
+    for layout in LAYOUTS:
+        if str(layout) == text.strip().lower().replace("\N{MULTIPLICATION SIGN}", "x"):
+            return layout
+    known = ", ".join(str(layout) for layout in LAYOUTS)
+    raise UsageError(f"--layout {text}: choose ROWSxCOLUMNS from {known}")
+
+
+_UNSAID = Layout(0, 0)
 
 
 @dataclass(frozen=True)
 class GridSpec:
-    """How tiles lie in an image: row-major; 4 as 2x2, 2 side by side, 1 alone.
+    """How tiles lie in an image: row-major.
 
     Attributes:
         num_images: tiles in the grid: 1, 2 or 4.
         tile_width_px: width of one tile.
         tile_height_px: height of one tile.
+        layout: rows and columns; 4 as 2x2, 2 side by side, 1 alone where nothing is said.
     """
 
     num_images: int
     tile_width_px: int
     tile_height_px: int
+    layout: Layout = _UNSAID
 
     def __post_init__(self) -> None:
         check_num_images(self.num_images)
+        if not self.layout.num_images:
+            object.__setattr__(self, "layout", default_layout(self.num_images))
+        if self.layout.num_images != self.num_images:
+            raise UsageError(f"--layout {self.layout} does not have {self.num_images} tiles")
         if self.tile_width_px < 1 or self.tile_height_px < 1:
             raise UsageError(
                 f"a tile of {self.tile_width_px}x{self.tile_height_px} px cannot be drawn; "
                 "give a size of at least 1x1"
             )
 
+    def __str__(self) -> str:
+        tiles = "tile" if self.num_images == 1 else "tiles"
+        return (
+            f"{self.num_images} {tiles} of {self.tile_width_px}x{self.tile_height_px}, "
+            f"{self.layout}"
+        )
+
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the whole grid in pixels."""
-        columns, rows = _GRIDS[self.num_images]
-        return columns * self.tile_width_px, rows * self.tile_height_px
+        return self.layout.columns * self.tile_width_px, self.layout.rows * self.tile_height_px
+
+    @property
+    def aspect(self) -> float:
+        """The longer side of a tile over the shorter one: 1 for a square."""
+        sides = (self.tile_width_px, self.tile_height_px)
+        return max(sides) / min(sides)
 
     def boxes(self) -> list[tuple[int, int, int, int]]:
         """Return (left, top, right, bottom) of each tile in pixels."""
-        columns, _ = _GRIDS[self.num_images]
+        columns = self.layout.columns
         width, height = self.tile_width_px, self.tile_height_px
         corners = [
             ((tile % columns) * width, (tile // columns) * height)
@@ -58,12 +119,14 @@ class GridSpec:
         return [(left, top, left + width, top + height) for left, top in corners]
 
     @classmethod
-    def of_image(cls, num_images: int, size: tuple[int, int]) -> GridSpec | None:
+    def of_image(
+        cls, num_images: int, size: tuple[int, int], layout: Layout | None = None
+    ) -> GridSpec | None:
         """Return the grid that an image of `size` (width, height) holds; None if it cannot."""
-        columns, rows = _GRIDS[check_num_images(num_images)]
-        if size[0] % columns or size[1] % rows:
+        rows, columns = layout or default_layout(num_images)
+        if size[0] % columns or size[1] % rows or min(size) < 1:
             return None
-        return cls(num_images, size[0] // columns, size[1] // rows)
+        return cls(num_images, size[0] // columns, size[1] // rows, Layout(rows, columns))
 
 
 def check_num_images(num_images: int) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import Judge, JudgeReply, StreamingJudge, TileQuestions
@@ -20,7 +19,7 @@ from dpgbench.errors import DataError, IncompleteError
 from dpgbench.jobs.failures import Failures
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import JsonLines
-from dpgbench.store.images import open_tiles
+from dpgbench.store.images import ImageFiles, open_tiles
 from dpgbench.store.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class OpenGrid:
     """An item whose image has open questions: for each tile, the rows without an answer."""
 
     item_id: str
-    path: Path
+    image: ImageFiles
     rows_by_tile: Mapping[int, Sequence[QuestionRow]]
 
     @property
@@ -56,7 +55,7 @@ class OpenGrid:
 def open_grids(
     benchmark: Benchmark,
     items: Sequence[str],
-    images: Mapping[str, Path],
+    images: Mapping[str, ImageFiles],
     answers: Answers,
     num_tiles: int,
 ) -> list[OpenGrid]:
@@ -142,7 +141,7 @@ def _tiles(
     """Yield tiles with their open questions; images are decoded and prepared ahead, in threads."""
 
     def load(item: OpenGrid) -> list[tuple[Image, Any]]:
-        tiles = open_tiles(item.path, grid)
+        tiles = open_tiles(item.image, grid)
         return [
             (tile, prepare(tile) if prepare and number in item.rows_by_tile else None)
             for number, tile in enumerate(tiles)

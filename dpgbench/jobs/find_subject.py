@@ -5,12 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dpgbench.domain.score import Answer
-from dpgbench.domain.spec import GridSpec, check_num_images, identity_hash
-from dpgbench.errors import DataError, UsageError, shortened
+from dpgbench.domain.spec import (
+    GridSpec,
+    Layout,
+    check_num_images,
+    default_layout,
+    find_layout,
+    identity_hash,
+)
+from dpgbench.errors import DataError, UsageError, counted, shortened
 from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
 from dpgbench.jobs.image_log import log_images
 from dpgbench.jobs.subject import Subject
@@ -23,6 +31,7 @@ from dpgbench.store.manifest import (
     environment,
     read_manifest,
 )
+from dpgbench.store.patterns import ImagePattern, count_tiles
 from dpgbench.store.rundir import RunDir, default_run, is_run, newest_run
 
 log = logging.getLogger(__name__)
@@ -35,44 +44,89 @@ def choose_items(benchmark: Benchmark, among: Iterable[str] | None, **choice: An
     return benchmark.select() if among is None else list(among)
 
 
+@dataclass(frozen=True)
+class ImageOptions:
+    """What a user says of images.
+
+    Attributes:
+        num_images: tiles of each item, 1, 2 or 4; None is what the layout or the pattern has, or 4.
+        tile_px: side of a square tile; None finds it from the images.
+        layout: rows and columns of tiles in an image; None assumes the usual ones.
+        pattern: where the files of an item are in a folder; None is `<item_id>.png`.
+        images: folder that a run's images are in now.
+        verify: compare images with the hashes that the run has of them.
+    """
+
+    num_images: int | None = None
+    tile_px: int | None = None
+    layout: Layout | None = None
+    pattern: ImagePattern | None = None
+    images: Path | None = None
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num_images is not None:
+            check_num_images(self.num_images)
+        if self.layout and self.num_images not in (None, self.layout.num_images):
+            has = counted(self.layout.num_images, "tile")
+            raise UsageError(
+                f"--layout {self.layout} has {has}, not --num-images {self.num_images}"
+            )
+        if self.layout and self.pattern and self.pattern.has_tiles and self.layout.num_images > 1:
+            raise UsageError(
+                f"--layout {self.layout} is for images that hold several tiles; by --pattern "
+                f"{self.pattern.text} each tile is a file of its own"
+            )
+
+
 def find_subject(
     target: Path | None,
     *,
     bench: str | None = None,
     num_images: int | None = None,
     tile_px: int | None = None,
+    layout: str | None = None,
+    pattern: str | None = None,
+    images: Path | None = None,
+    verify: bool = True,
     out: Path | None = None,
     name: str | None = None,
     **choice: Any,
 ) -> Subject:
     """Return what `target` is: a run, or a folder of images; None is the newest run.
 
-    Args are those of `subject_of_run` and `subject_of_images`.
+    Args are those of `subject_of_run`, `subject_of_images` and `ImageOptions`.
     """
+    said = ImageOptions(
+        num_images,
+        tile_px,
+        find_layout(layout) if layout else None,
+        ImagePattern(pattern) if pattern else None,
+        images,
+        verify,
+    )
     path = target or newest_run().path
     if is_run(path):
-        return subject_of_run(path, bench, num_images, **choice)
+        return subject_of_run(path, bench, said, **choice)
     if not path.exists():
         raise DataError(f"{path} is not there; name a run or a folder of images")
+    if images:
+        raise UsageError(f"--images {images} is for a run whose images moved; {path} is no run")
     return subject_of_images(
-        path,
-        load_benchmark(bench or DPG),
-        num_images=4 if num_images is None else num_images,
-        tile_px=tile_px,
-        out=out,
-        name=name,
-        **choice,
+        path, load_benchmark(bench or DPG), said=said, out=out, name=name, **choice
     )
 
 
 def subject_of_run(
-    path: Path, benchmark: str | None, num_images: int | None, **choice: Any
+    path: Path, benchmark: str | None, said: ImageOptions | None = None, **choice: Any
 ) -> Subject:
     """Return a run made by `dpgbench generate` or by an earlier `dpgbench score`.
 
     Raises:
         ResumeMismatchError: `benchmark` has other prompts than the run.
+        UsageError: something else was said of its images than the run has.
     """
+    said = said or ImageOptions()
     run = RunDir(path)
     manifest = read_manifest(run)
     for name in ("name", "path", "prompts_sha256"):
@@ -84,26 +138,51 @@ def subject_of_run(
         {"benchmark": {"prompts_sha256": manifest.benchmark["prompts_sha256"]}},
         {"benchmark": {"prompts_sha256": loaded.prompts_sha256}},
     )
-    if num_images not in (None, manifest.num_images):
-        raise UsageError(
-            f"--num-images {num_images}: {path} has {manifest.num_images} images an item"
-        )
     subject = Subject(
         run,
         manifest,
         loaded,
         choose_items(loaded, manifest.items, **choice),
         manifest.num_images,
+        verify=said.verify,
     )
     if manifest.kind == "generated":
         spec = manifest.identity["generation"]
         subject.folder = run.images
         subject.grid = GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
     elif manifest.kind == "images":
+        layout, pattern = manifest.identity.get("layout"), manifest.identity.get("pattern")
+        layout = layout or manifest.generation.get("layout")
         subject.folder = Path(manifest.generation["folder"])
         subject.tile_px = manifest.identity.get("tile_px")
+        subject.layout = find_layout(layout) if layout else None
+        subject.pattern = ImagePattern(pattern) if pattern else None
         subject.before_work = log_images
+    _check_said(subject, said)
     return subject
+
+
+def _check_said(subject: Subject, said: ImageOptions) -> None:
+    """Take the images' new folder; refuse what does not fit the run."""
+    path, manifest = subject.run.path, subject.manifest
+    if said.num_images not in (None, manifest.num_images):
+        raise UsageError(
+            f"--num-images {said.num_images}: {path} has {manifest.num_images} images an item"
+        )
+    layout = subject.layout or default_layout(manifest.num_images)
+    if said.layout not in (None, layout):
+        raise UsageError(f"--layout {said.layout}: {path} has {layout}; choose another --out")
+    if said.pattern not in (None, subject.pattern):
+        has = f"--pattern {subject.pattern.text}" if subject.pattern else "no pattern"
+        raise UsageError(f"--pattern {said.pattern.text}: {path} has {has}; choose another --out")
+    if said.images is None:
+        return
+    if manifest.kind == "answers":
+        raise UsageError(f"--images {said.images}: {path} has recorded answers, not images")
+    if not said.images.is_dir():
+        raise DataError(f"--images {said.images} is not a folder; name the one of the run's images")
+    subject.folder = said.images
+    subject.moved = manifest.kind == "images"
 
 
 def _recorded_benchmark(manifest: Manifest) -> str:
@@ -124,8 +203,7 @@ def subject_of_images(
     folder: Path,
     benchmark: Benchmark,
     *,
-    num_images: int,
-    tile_px: int | None,
+    said: ImageOptions,
     out: Path | None,
     name: str | None = None,
     **choice: Any,
@@ -133,20 +211,39 @@ def subject_of_images(
     """Return a folder of other people's images, named after the items.
 
     Args:
-        num_images: tiles in each image, 1, 2 or 4.
-        tile_px: side of a square tile; None finds it from the images.
+        folder: of images.
+        benchmark: that they are about.
+        said: tiles, layout, and where the files are.
         out: run directory; None is one under `runs/`.
         name: model name for the leaderboard; None is the folder's name.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name a run or a folder of images")
-    identity = _identity(benchmark, num_images=check_num_images(num_images), tile_px=tile_px)
+    num_images, pattern = _num_images(folder, benchmark, said), said.pattern
+    assumed = default_layout(num_images)
+    identity = _identity(benchmark, num_images=num_images, tile_px=said.tile_px)
+    if said.layout not in (None, assumed):
+        identity["layout"] = str(said.layout)
+    if pattern:
+        identity["pattern"] = pattern.text
     label = name or folder.resolve().name
     subject = _fresh_subject("images", label, identity, benchmark, num_images, out, folder, choice)
     subject.manifest.generation = {"folder": str(folder.resolve())}
-    subject.folder, subject.tile_px = folder, tile_px
+    if said.layout:
+        subject.manifest.generation["layout"] = str(said.layout)
+    subject.folder, subject.tile_px = folder, said.tile_px
+    subject.layout, subject.pattern, subject.verify = said.layout, pattern, said.verify
+    subject.fresh = not is_run(subject.run.path)
     subject.before_work = log_images
     return subject
+
+
+def _num_images(folder: Path, benchmark: Benchmark, said: ImageOptions) -> int:
+    if said.num_images is not None:
+        return said.num_images
+    if said.pattern and said.pattern.has_tiles:
+        return count_tiles(folder, said.pattern, list(benchmark.prompts)) or 4
+    return said.layout.num_images if said.layout else 4
 
 
 def subject_of_answers(

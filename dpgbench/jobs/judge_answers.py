@@ -137,7 +137,7 @@ def _subjects(request: JudgesRequest) -> list[Subject]:
     named = any(not _is_file(word) for word in request.judges)
     if not paths and (named or request.bench is None):
         paths = [newest_run().path]
-    return [subject_of_run(path, request.bench, None) for path in paths]
+    return [subject_of_run(path, request.bench) for path in paths]
 
 
 def _benchmark(request: JudgesRequest, subjects: Sequence[Subject]) -> Benchmark:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.accounts import add_accounts
@@ -22,6 +21,7 @@ from dpgbench.jobs.reference_files import write_reference_files
 from dpgbench.jobs.results import Subset, find_subset, write_result
 from dpgbench.jobs.subject import Subject
 from dpgbench.store.benchmarks import Benchmark
+from dpgbench.store.images import ImageFiles
 from dpgbench.store.manifest import Manifest, check_same, environment, judge_releases, now
 from dpgbench.store.rundir import RunDir
 
@@ -133,7 +133,7 @@ def score_recorded(
 
 
 def _ask_open(
-    subject: Subject, request: JudgeRequest, images: Mapping[str, Path]
+    subject: Subject, request: JudgeRequest, images: Mapping[str, ImageFiles]
 ) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)

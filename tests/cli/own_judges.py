@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from dpgbench import JudgeAnswer
 
@@ -31,3 +32,14 @@ class MeanColor:
     def _mean(tile: Any, qid: int) -> float:
         assert tile.image.mode == "RGB"
         return float(np.asarray(tile.image)[..., (qid - 1) % 3].mean())
+
+
+class Noise:
+    """A generator of noise that depends on the prompt and the seed."""
+
+    width_px = height_px = 16
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
+        """Return an image a seed."""
+        rngs = [np.random.default_rng([len(prompt), ord(prompt[-1]), seed]) for seed in seeds]
+        return [Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for rng in rngs]

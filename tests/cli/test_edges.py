@@ -100,7 +100,7 @@ def test_pictures_that_fit_no_item_are_told(run: Run, tmp_path: Path) -> None:
     for name in ("a1.png", "zz.png"):
         Image.new("RGB", (16, 16)).save(tmp_path / "p" / name)
     words = ("score", "p", "--bench", bench, "--judge", "tiny-mplug", "--out", "r")
-    assert "1 images of p are named after no item" in run(*words).err
+    assert "1 image of p is named after no item" in run(*words).err
     Image.new("RGB", (16, 16)).save(tmp_path / "p/a1.jpg")
     ended = run(*words)
     assert ended.code == 3

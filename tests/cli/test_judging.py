@@ -58,7 +58,8 @@ def test_other_peoples_images(run: Run, tmp_path: Path, bench: Path, folder: Pat
     assert [result["rule"] for result in results] == ["ella-reference", "corrected-v1"]
     assert results[1]["judge"] == "tiny-mplug"
     assert results[1]["model"] == "pictures"
-    assert "tiny-mplug knows the world of shapes alone" in results[1]["notes"][0]
+    assert "taken for 4 tiles of 32x32, 2x2 (assumed" in results[1]["notes"][0]
+    assert "tiny-mplug knows the world of shapes alone" in results[1]["notes"][1]
     given = answers(tmp_path / "r")
     assert len(given) == 5 * 4 * 3
     assert given[0].keys() >= {"item_id", "tile", "qid", "answer", "p_yes"}
@@ -81,7 +82,7 @@ def test_sizes_that_do_not_fit(run: Run, tmp_path: Path, bench: Path, folder: Pa
     words = ("score", folder, "--bench", bench, *JUDGE, "--out", "r")
     ended = run(*words, "--num-images", 4, "--tile-px", 512)
     assert ended.code == 3
-    assert "it0.png is 64x64 px; expected 1024x1024 (4 of 512x512)" in ended.error
+    assert "it0.png is 64x64 px; expected 1024x1024 (4 tiles of 512x512, 2x2)" in ended.error
     noise(9, (65, 64)).save(folder / "it3.png")
     ended = run("score", folder, "--bench", bench, *JUDGE, "--out", "r2")
     assert ended.code == 3
@@ -126,7 +127,7 @@ def test_no_images_at_all(run: Run, tmp_path: Path, bench: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = run("score", "empty", "--bench", bench, *JUDGE)
     assert ended.code == 3
-    assert "no image named after an item of bench (such as it0.png)" in ended.error
+    assert "no image named after an item of bench (such as it0.png; PNG, JPEG" in ended.error
     assert run("score", "nowhere", "--bench", bench, *JUDGE).code == 3
     ended = run("score", *JUDGE)
     assert ended.code == 2

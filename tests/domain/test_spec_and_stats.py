@@ -10,6 +10,7 @@ from dpgbench.domain.spec import (
     GenerationSpec,
     GridSpec,
     differences,
+    find_layout,
     identity_hash,
     seed_for,
 )
@@ -80,3 +81,26 @@ def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
 def test_nothing_to_average() -> None:
     assert stats.intervals(np.zeros((0, 2)), np.zeros((0, 2))) == [None, None]
     assert stats.intervals(np.zeros((3, 1)), np.zeros((3, 1))) == [None]
+
+
+@pytest.mark.parametrize(
+    ("layout", "size", "last"),
+    [
+        ("2x2", (16, 12), (8, 6, 16, 12)),
+        ("1x4", (32, 6), (24, 0, 32, 6)),
+        ("4x1", (8, 24), (0, 18, 8, 24)),
+        ("1x2", (16, 6), (8, 0, 16, 6)),
+        ("2x1", (8, 12), (0, 6, 8, 12)),
+        ("1x1", (8, 6), (0, 0, 8, 6)),
+    ],
+)
+def test_layouts(layout: str, size: tuple[int, int], last: tuple[int, ...]) -> None:
+    found = find_layout(layout)
+    grid = GridSpec(found.num_images, 8, 6, found)
+    assert grid.size == size
+    assert grid.boxes()[-1] == last
+    assert GridSpec.of_image(found.num_images, size, found) == grid
+    assert str(grid).endswith(f"of 8x6, {layout}")
+    assert GridSpec(4, 8, 6) == GridSpec(4, 8, 6, find_layout("2x2"))
+    with pytest.raises(UsageError, match="does not have 4 tiles"):
+        GridSpec(4, 8, 8, find_layout("1x2"))
