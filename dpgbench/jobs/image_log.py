@@ -21,8 +21,12 @@ def log_images(subject: Subject) -> None:
         return
     _warn_strays(subject)
     records = subject.run.image_records()
-    new = {item: image for item, image in subject.found.items() if item not in records}
-    hashes = subject.hashes or image_hashes(new)
+    new = [item_id for item_id in subject.found if item_id not in records]
+    if subject.verify:  # and what was mended before it was judged
+        hashes = subject.hashes
+        new += [i for i, sha in hashes.items() if i in records and records[i]["sha256"] != sha]
+    else:
+        hashes = image_hashes({item_id: subject.found[item_id] for item_id in new})
     with JsonLines(subject.run.images_log) as lines:
         for item_id in new:
             if item_id in hashes:

@@ -24,7 +24,7 @@ from dpgbench.store.manifest import (
 )
 from dpgbench.store.patterns import ImagePattern, find_patterned, suggest_pattern
 from dpgbench.store.pictures import KINDS
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.rundir import RunDir, read_answer_lines
 from dpgbench.store.verify import image_hashes, mismatched
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,9 @@ class Subject:
             return
         self.hashes = image_hashes(self.found)
         changed = mismatched(self.run, self.hashes)
+        if changed and self.manifest.kind == "images":  # what was never judged may be mended
+            judged = self._judged_items()
+            changed = [item_id for item_id in changed if item_id in judged]
         if changed:
             what = "answers about" if self.manifest.kind == "images" else "the hashes of"
             raise ResumeMismatchError(
@@ -99,6 +102,10 @@ class Subject:
                 "score the new ones into another --out, or give --no-verify"
             )
         self.manifest.notes = [note for note in self.manifest.notes if note != UNVERIFIED]
+
+    def _judged_items(self) -> set[str]:
+        files = sorted((self.run.path / "answers").glob("*.jsonl"))
+        return {answer.item_id for path in files for answer in read_answer_lines(path)}
 
     def _say_assumed(self) -> None:
         """Note how images were cut where nobody said it."""

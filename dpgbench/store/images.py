@@ -156,6 +156,7 @@ class ImageListing:
             self._read[target.parent] = _by_stem(target.parent)
         there = self._read[target.parent].get(target.name, ())
         fitting = [path for path in there if path.suffix.lower() in suffixes]
+        fitting.sort(key=lambda path: SUFFIXES.index(path.suffix.lower()))
         if len(fitting) > 1:
             names = " and ".join(path.name for path in fitting)
             raise DataError(f"{target.parent} has {names}; keep one image of {target.name}")

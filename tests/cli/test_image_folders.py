@@ -302,6 +302,20 @@ def test_an_item_that_lacks_a_tile_fails_alone(folders: Folders) -> None:
     assert scores["num_tiles"] == 4
 
 
+def test_a_broken_image_is_mended_and_the_run_goes_on(folders: Folders) -> None:
+    files = {f"{item}.png": encoded(grid(item, 2, 2)) for item in ITEMS}
+    folder = folders.write({**files, "b.png": files["b.png"][:200]})
+    ended = folders.run(*folders.words(folder))
+    assert ended.code == 6
+    assert folders.result()["scores"]["failed_items"] == ["b"]
+    (folder / "b.png").write_bytes(files["b.png"])
+    assert folders.run(*folders.words(folder)).code == 0
+    (folder / "b.png").write_bytes(files["a.png"])
+    ended = folders.run(*folders.words(folder))
+    assert ended.code == 5
+    assert "1 image changed" in ended.error
+
+
 def test_a_published_run_needs_no_images(folders: Folders) -> None:
     files = {f"{item}.png": encoded(grid(item, 2, 2)) for item in ITEMS}
     folders.score(files)

@@ -85,8 +85,9 @@ def test_sizes_that_do_not_fit(run: Run, tmp_path: Path, bench: Path, folder: Pa
     assert "it0.png is 64x64 px; expected 1024x1024 (4 tiles of 512x512, 2x2)" in ended.error
     noise(9, (65, 64)).save(folder / "it3.png")
     ended = run("score", folder, "--bench", bench, *JUDGE, "--out", "r2")
-    assert ended.code == 3
-    assert "it3.png is 65x64 px; expected 64x64 (4 of 32x32)" in ended.error
+    assert ended.code == 6
+    assert "it3.png is 65x64 px; expected 64x64 (4 tiles of 32x32, 2x2)" in ended.error
+    assert len(answers(tmp_path / "r2")) == 4 * 3 * 4
     ended = run("score", folder, "--bench", bench, *JUDGE, "--out", "r2", "--partial", "--json")
     assert ended.code == 0, ended.err
     failures = json.loads(ended.out)["results"][1]["failures"]
