@@ -19,7 +19,7 @@ from dpgbench.errors import DataError, IncompleteError
 from dpgbench.jobs.failures import Failures
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import JsonLines
-from dpgbench.store.images import ImageFiles, open_tiles
+from dpgbench.store.images import ImageFiles, open_tiles, single_colour_tiles
 from dpgbench.store.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -104,8 +104,18 @@ def ask(
     judge: Judge | StreamingJudge,
     grids: Sequence[OpenGrid],
     grid: GridSpec | None,
+    single_colour: dict[str, list[int]] | None = None,
 ) -> Asked:
-    """Ask `judge` what is open and append its answers to the run as they come."""
+    """Ask `judge` what is open and append its answers to the run as they come.
+
+    Args:
+        run: that answers go to.
+        judge_name: that they go by.
+        judge: is asked.
+        grids: items with open questions.
+        grid: size of the images; None where each file is a tile.
+        single_colour: gets, by item, the tiles whose pixels are all alike.
+    """
     from tqdm import tqdm
 
     failures = Failures()
@@ -115,7 +125,8 @@ def ask(
         JsonLines(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
     ):
-        tiles = _tiles(grids, grid, getattr(judge, "prepare", None), failures, progress)
+        alike = {} if single_colour is None else single_colour
+        tiles = _tiles(grids, grid, getattr(judge, "prepare", None), failures, progress, alike)
         try:
             for reply in replies(judge, tiles, failures):
                 if reply.error is not None:
@@ -137,11 +148,14 @@ def _tiles(
     prepare: Callable[[Image], Any] | None,
     failures: Failures,
     progress: Any,
+    single_colour: dict[str, list[int]],
 ) -> Iterator[TileQuestions]:
     """Yield tiles with their open questions; images are decoded and prepared ahead, in threads."""
 
     def load(item: OpenGrid) -> list[tuple[Image, Any]]:
         tiles = open_tiles(item.image, grid)
+        if alike := single_colour_tiles(tiles):
+            single_colour[item.item_id] = alike
         return [
             (tile, prepare(tile) if prepare and number in item.rows_by_tile else None)
             for number, tile in enumerate(tiles)

@@ -15,7 +15,7 @@ from dpgbench.domain.graph import find_problems
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import Answer, Answers, collect
 from dpgbench.domain.spec import differences
-from dpgbench.errors import DataError, DpgBenchError, ResumeMismatchError, shortened
+from dpgbench.errors import DataError, DpgBenchError, ResumeMismatchError, counted, shortened
 from dpgbench.jobs.ask import ask, open_grids, refuse_ambiguous_questions
 from dpgbench.jobs.reference_files import write_reference_files
 from dpgbench.jobs.results import Subset, find_subset, write_result
@@ -96,6 +96,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
             raise refused[0]
         _note_invalid(results, sum(answer.invalid for answer in given))
         _note_strays(subject, results, given)
+        _note_single_colour(subject, results)
         bodies = [write_result(subject, judge_name, result) for result in results]
         if request.reference_files:
             write_reference_files(subject, judge_name, answers)
@@ -150,9 +151,11 @@ def _ask_open(
     subject.manifest.write(subject.run)
     if not grids:
         return {}
+    alike: dict[str, list[int]] = {}
     try:
-        asked = ask(subject.run, request.label, judge, grids, subject.grid)
+        asked = ask(subject.run, request.label, judge, grids, subject.grid, alike)
     finally:
+        _keep_single_colour(subject, alike)
         _keep_account(subject, record, judge)
     record["truncated_questions"] += asked.truncated_questions
     if asked.truncated_questions:
@@ -207,6 +210,40 @@ def _note_strays(subject: Subject, results: Sequence[Result], given: Sequence[An
     )
     for result in results:
         result.body["warnings"]["stray_answers"] = len(strays)
+
+
+def _keep_single_colour(subject: Subject, alike: Mapping[str, list[int]]) -> None:
+    """Put tiles whose pixels are all alike into the manifest, and warn of those that are new."""
+    generation = subject.manifest.generation
+    known: dict[str, list[int]] = generation.get("single_colour", {}).get("items", {})
+    new = {item_id: alike[item_id] for item_id in sorted(alike) if item_id not in known}
+    if not new:
+        return
+    items = {**known, **new}
+    num_tiles = sum(len(tiles) for tiles in items.values())
+    generation["single_colour"] = {"tiles": num_tiles, "items": items}
+    subject.manifest.write(subject.run)
+    first, tiles = next(iter(new.items()))
+    num_new = sum(len(found) for found in new.values())
+    log.warning(
+        "%s of %s %s of one single colour (first: tile %d of %s): look at them; all are listed "
+        "in %s under generation.single_colour",
+        counted(num_new, "tile"),
+        counted(len(new), "item"),
+        "is" if num_new == 1 else "are",
+        tiles[0],
+        first,
+        subject.run.manifest,
+    )
+
+
+def _note_single_colour(subject: Subject, results: Sequence[Result]) -> None:
+    """Put the number of tiles of one single colour into each result."""
+    items = subject.manifest.generation.get("single_colour", {}).get("items", {})
+    count = sum(len(tiles) for item_id, tiles in items.items() if item_id in subject.items)
+    for result in results:
+        if count:
+            result.body["warnings"]["single_colour_tiles"] = count
 
 
 def _keep_account(subject: Subject, record: dict[str, Any], judge: Judge | StreamingJudge) -> None:

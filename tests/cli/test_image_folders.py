@@ -362,6 +362,20 @@ def test_grids_that_were_swapped_in_a_generated_run_are_noticed(run: Run, tmp_pa
     assert json.loads(path.read_text())["notes"] == []
 
 
+def test_tiles_of_one_colour_are_counted(folders: Folders) -> None:
+    files = {f"{item}.png": encoded(grid(item, 2, 2)) for item in ITEMS}
+    spoilt = grid("b", 2, 2)
+    spoilt.paste((0, 0, 0), (PX, 0, 2 * PX, 2 * PX))
+    ended = folders.run(*folders.words(folders.write({**files, "b.png": encoded(spoilt)})))
+    assert ended.code == 0
+    assert "2 tiles of 1 item are of one single colour (first: tile 1 of b)" in ended.err
+    assert folders.result()["scores"]["warnings"]["single_colour_tiles"] == 2
+    out = folders.path / f"r{folders.number}"
+    assert folders.run("score", out, "--judge", JUDGE).code == 0
+    assert folders.result()["scores"]["warnings"]["single_colour_tiles"] == 2
+    assert "single_colour_tiles" not in folders.score(files)["scores"]["warnings"]
+
+
 def test_python_takes_the_same_options(folders: Folders) -> None:
     files = {f"{i}_{n}.png": encoded(tile(i, n)) for i in ITEMS for n in range(4)}
     folder = folders.write(files)
