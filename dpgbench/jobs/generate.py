@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import Generator, foreign_notes
 from dpgbench.backends.memory import DrawnWithinMemory
@@ -21,6 +21,7 @@ from dpgbench.store.files import PART, JsonLines, sha256_file
 from dpgbench.store.images import (
     is_whole,
     join_tiles,
+    open_tiles,
     png_bytes,
     single_colour_tiles,
     write_image,
@@ -28,6 +29,9 @@ from dpgbench.store.images import (
 from dpgbench.store.manifest import Manifest, environment, now, open_manifest
 from dpgbench.store.pull import questions_source
 from dpgbench.store.rundir import RunDir, default_run, is_run
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
@@ -97,11 +101,10 @@ def generate(request: GenerateRequest) -> Generated:
         todo = _missing(run, request.items, plan)
         try:
             failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
+            manifest.completed = now()
         finally:
             _count_trouble(run, manifest, plan)
             manifest.write(run)
-        manifest.completed = now()
-        manifest.write(run)
     drawn = len(todo) - len(failures)
     return Generated(run, drawn, len(request.items) - len(todo), failures, manifest.notes)
 
@@ -185,7 +188,8 @@ def _missing(run: RunDir, items: Sequence[str], plan: GenerationPlan) -> list[st
     with JsonLines(run.images_log) as lines:
         for item_id in unlogged:
             digest = sha256_file(run.image(item_id))
-            lines.append(_record(item_id, plan.spec, sha256=digest))
+            tiles = open_tiles(run.image(item_id), plan.spec.grid)
+            lines.append(_with_alike(_record(item_id, plan.spec, sha256=digest), tiles))
     return missing
 
 
@@ -251,7 +255,11 @@ def _draw_one(
     failures.success()
     seconds = round(time.perf_counter() - started, 3)
     digest = hashlib.sha256(data).hexdigest()
-    record = _record(item_id, plan.spec, sha256=digest, seconds=seconds)
+    return _with_alike(_record(item_id, plan.spec, sha256=digest, seconds=seconds), tiles)
+
+
+def _with_alike(record: dict[str, Any], tiles: Sequence[Image]) -> dict[str, Any]:
+    """Return a record that says which tiles are of one single colour, if any are."""
     alike = single_colour_tiles(tiles)
     return {**record, "single_colour": alike} if alike else record
 

@@ -228,6 +228,15 @@ def test_tiles_of_one_colour_are_warned_about_and_counted(run: Run, tmp_path: Pa
     assert counts == {"tiles": 4, "items": {"flat": [0, 1, 2, 3]}}
 
 
+def test_a_grid_that_a_kill_left_without_a_record_is_counted_too(run: Run, tmp_path: Path) -> None:
+    words = own(tmp_path, ["good", "flat"])
+    run(*words)
+    (tmp_path / "own/images.jsonl").unlink()
+    assert run(*words).code == 0
+    assert logged(tmp_path / "own")["flat"]["single_colour"] == [0, 1, 2, 3]
+    assert "single_colour" not in logged(tmp_path / "own")["good"]
+
+
 class Hungry:
     """Has memory for so many images at once; counts what it was asked for."""
 
