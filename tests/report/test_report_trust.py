@@ -278,7 +278,7 @@ def _two_questions(fields: list[str]) -> list[list[object]]:
     told = []
     for qid, dependency in ((1, "9"), (2, "0")):
         known = {"row": qid + 1, "item_id": "a", "qid": qid, "dependency": dependency}
-        known |= {"tuple": "entity - whole (x)", "place": qid}
+        known |= {"tuple": "entity - whole (x)", "position": -1}
         told.append([known.get(field, "") for field in fields])
     return told
 
