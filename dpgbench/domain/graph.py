@@ -107,17 +107,19 @@ class PromptGraph:
 def topological_order(parents: dict[int, list[int]]) -> list[int]:
     """Return the keys so that parents stand before children; file order where that is free.
 
-    `parents` must be acyclic and name known keys only.
+    `parents` must be acyclic and name known keys only. Each edge is looked at once.
     """
     order: dict[int, None] = {}
     for start in parents:
-        stack = [start]
+        stack = [] if start in order else [(start, iter(parents[start]))]
         while stack:
-            waiting = [parent for parent in parents[stack[-1]] if parent not in order]
-            if waiting:
-                stack.append(waiting[0])
+            qid, above = stack[-1]
+            waiting = next((parent for parent in above if parent not in order), None)
+            if waiting is None:
+                order[qid] = None
+                stack.pop()
             else:
-                order[stack.pop()] = None
+                stack.append((waiting, iter(parents[waiting])))
     return list(order)
 
 
@@ -163,38 +165,48 @@ def _first_of_each_question(
 def _sound_parents(kept: dict[int, QuestionRow], problems: list[Problem]) -> dict[int, list[int]]:
     position = {qid: index for index, qid in enumerate(kept)}
     parents: dict[int, list[int]] = {qid: [] for qid in kept}
+    children = [0] * len(kept)  # bit p of entry q: the question at p hangs under the one at q
     for qid, row in kept.items():
         numbers, words = parse_dependency(row.dependency)
         problems += [Problem("dependency_word", row.row, row.item_id, repr(word)) for word in words]
-        for parent in dict.fromkeys(numbers):
-            kind = _edge_problem(qid, parent, position, parents)
+        named = dict.fromkeys(numbers)
+        place = position[qid]
+        back = any(position.get(parent, place) < place for parent in named)
+        below = _below(place, children) if back else 0  # further down, nothing has parents yet
+        for parent in named:
+            kind = _edge_problem(qid, parent, position, below)
             if kind:
                 problems.append(Problem(kind, row.row, row.item_id, str(parent)))
             if kind is None or kind == "forward_parent":
                 parents[qid].append(parent)
+                children[position[parent]] |= 1 << place
     return parents
 
 
 def _edge_problem(
-    qid: int, parent: int, position: dict[int, int], parents: dict[int, list[int]]
+    qid: int, parent: int, position: dict[int, int], below: int
 ) -> ProblemKind | None:
+    """Return what is wrong with an edge; `below` has a bit for each question under `qid`.
+
+    Parents given to `qid` itself do not change what hangs under it, so all its edges are judged by
+    the same `below`.
+    """
     if parent == qid:
         return "self_parent"
     if parent not in position:
         return "unknown_parent"
-    if _reaches(parent, qid, parents):
+    if below >> position[parent] & 1:
         return "cycle_edge"
     return "forward_parent" if position[parent] > position[qid] else None
 
 
-def _reaches(start: int, goal: int, parents: dict[int, list[int]]) -> bool:
-    seen: set[int] = set()
-    stack = [start]
-    while stack:
-        qid = stack.pop()
-        if qid == goal:
-            return True
-        if qid not in seen:
-            seen.add(qid)
-            stack.extend(parents[qid])
-    return False
+def _below(start: int, children: Sequence[int]) -> int:
+    """Return a bit for each place that can be reached from `start`, a union a place."""
+    seen = todo = children[start]
+    while todo:
+        place = todo.bit_length() - 1
+        todo ^= 1 << place
+        new = children[place] & ~seen
+        seen |= new
+        todo |= new
+    return seen

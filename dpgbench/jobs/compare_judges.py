@@ -6,8 +6,6 @@ with what the choice of the judge does to the score.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -32,6 +30,7 @@ from dpgbench.jobs.human_correlation import correlate_with_people
 from dpgbench.jobs.judge_answers import JudgedSet, Place
 from dpgbench.jobs.judge_pairs import AnswerTable, compare_all, compare_pair, differences
 from dpgbench.store.human_scores import HumanScores
+from dpgbench.store.tables import csv_text
 
 SCHEMA = 1
 Matrices = tuple[Matrix, Matrix]
@@ -84,14 +83,13 @@ def differences_csv(found: Mapping[str, Any]) -> str:
     """Return the differences of a comparison as a table with a column for each judge."""
     judges = [judge["name"] for judge in found["judges"]]
     about = ("model", "item_id", "tile", "qid", "l1", "l2", "question")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*about, *judges, *(f"p_yes {judge}" for judge in judges)])
+    header = [*about, *judges, *(f"p_yes {judge}" for judge in judges)]
+    rows: list[list[object]] = []
     for entry in found["differences"]:
         said = [entry["answers"].get(judge, "") for judge in judges]
         p_yes = [entry["p_yes"].get(judge) for judge in judges]
-        writer.writerow([*(entry[name] for name in about), *said, *p_yes])
-    return buffer.getvalue()
+        rows.append([*(entry[name] for name in about), *said, *p_yes])
+    return csv_text(header, rows)
 
 
 def _score_all(judged: JudgedSet, rule: ScoringRule) -> dict[str, dict[Image, ItemScore]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +14,7 @@ from dpgbench.errors import counted
 from dpgbench.jobs.subject import Subject
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import write_atomic, write_json
+from dpgbench.store.tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -99,14 +98,14 @@ def write_result(subject: Subject, judge: str, result: Result) -> dict[str, Any]
 def items_csv(result: Result) -> str:
     """Return the table of items: id, source, score and each tile's score times 100, failure."""
     num_tiles = max((len(item.tiles) for item in result.items), default=0)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
     tiles = [f"tile_{tile}" for tile in range(num_tiles)]
-    writer.writerow(["item_id", "source", "score", *tiles, "questions", "failure"])
+    header = ["item_id", "source", "score", *tiles, "questions", "failure"]
+    rows: list[list[object]] = []
     for item in result.items:
-        scores = [str(100 * score) for score in item.tile_scores] or [""] * num_tiles
+        scores = [100 * score for score in item.tile_scores] or [None] * num_tiles
         failure = result.body["failures"].get(item.item_id, "")
-        total = str(100 * item.score) if item.tiles else ""
-        row = [item.item_id, item_source(item.item_id), total, *scores, len(item.plan), failure]
-        writer.writerow(row)
-    return buffer.getvalue()
+        total = 100 * item.score if item.tiles else None
+        rows.append(
+            [item.item_id, item_source(item.item_id), total, *scores, len(item.plan), failure]
+        )
+    return csv_text(header, rows)

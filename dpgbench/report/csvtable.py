@@ -9,6 +9,7 @@ from dpgbench.report.published import BENCHMARK, PublishedScore
 from dpgbench.report.records import Figure
 from dpgbench.report.row import LeaderboardRow
 from dpgbench.report.rows import Group
+from dpgbench.store.tables import csv_text
 
 _FIRST = (
     "kind",
@@ -71,8 +72,7 @@ def leaderboard_csv(groups: Sequence[Group], published: Sequence[PublishedScore]
     rows = [row for group in groups for row in group.rows]
     told = [_measured(row) for row in rows] + [_published(score) for score in published]
     columns = [*_FIRST, *_category_columns(rows, published), *_LAST]
-    lines: list[list[Any]] = [columns, *([cells.get(name) for name in columns] for cells in told)]
-    return "".join(",".join(map(_cell, line)) + "\n" for line in lines)
+    return csv_text(columns, ([cells.get(name) for name in columns] for cells in told))
 
 
 def category_names(levels: Iterable[Mapping[str, Figure]]) -> list[str]:
@@ -95,16 +95,6 @@ def _category_columns(
         for name in found
         for end in ("", "_lo", "_hi", "_n", *(() if level == "source" else ("_items",)))
     ]
-
-
-def _cell(value: Any) -> str:
-    """Return a cell, quoted where it must be; a text that looks like a formula is made harmless."""
-    if value is None:
-        return ""
-    text = str(value)
-    if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
-        text = f"'{text}"  # else a spreadsheet runs it
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
 def _measured(row: LeaderboardRow) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dpgbench.report.subset import Subset, read_subset
 from dpgbench.store.files import read_json
 from dpgbench.store.manifest import Manifest, read_manifest
 from dpgbench.store.rundir import RunDir
-from dpgbench.store.tables import read_table
+from dpgbench.store.tables import as_written, read_table
 
 # Why a rule gives an answered item no score, in the words of `domain.score`; any other reason is
 # that pictures or answers are not there.
@@ -241,11 +241,12 @@ def read_item_scores(path: Path, unanswered: object = None) -> dict[str, ItemFig
     known = set(map(str, unanswered)) if isinstance(unanswered, list) else None
     for number, cells in read_table(path, ("item_id", "score", "questions")):
         try:
+            item_id = as_written(cells["item_id"])
             score = _number(float(cells["score"])) if cells["score"] else None
             reason = cells.get("failure", "")
-            lost = cells["item_id"] not in known if known is not None else _lost(reason)
+            lost = item_id not in known if known is not None else _lost(reason)
             absent = score is None and not lost
-            found[cells["item_id"]] = ItemFigure(score, int(cells["questions"]), absent)
+            found[item_id] = ItemFigure(score, int(cells["questions"]), absent)
         except (TypeError, ValueError):
             raise DataError(
                 f"{path} row {number} (item {cells['item_id']}): {cells['score']!r} or "

@@ -1,15 +1,19 @@
-"""Reading text and CSV from other people: everything as text, every complaint with its row."""
+"""Text and CSV of other people: everything is read as text, every complaint has its row.
+
+And the writing of CSVs: cells that a spreadsheet would run as formulas are made harmless.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dpgbench.errors import DataError, shortened
 
 csv.field_size_limit(10_000_000)
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # noqa: RUF001 - wide ones are run too
 
 
 def read_table(path: Path, required: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
@@ -69,3 +73,30 @@ def read_text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a CSV; None is an empty cell, numbers are written unrounded, texts as `harmless`."""
+    return "".join(",".join(map(_cell, row)) + "\n" for row in (header, *rows))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = harmless(value) if isinstance(value, str) else str(value)
+    quoted = any(mark in text for mark in ',"\r\n')  # Python's csv leaves a lone CR unquoted
+    return '"' + text.replace('"', '""') + '"' if quoted else text
+
+
+def harmless(text: str) -> str:
+    """Return a text as a spreadsheet takes it for text: what looks like a formula gets a ``'``.
+
+    `as_written` gives the text back, whatever it was.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA_STARTS) else text
+
+
+def as_written(cell: str) -> str:
+    """Return the text of a cell that `csv_text` wrote."""
+    rest = cell.removeprefix("'")
+    return rest if rest.lstrip("'").startswith(_FORMULA_STARTS) else cell
