@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dpgbench.domain.graph import PromptGraph, Question
 
-
 _MAX_INDENT = 40
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from dpgbench.errors import DataError, shortened
 
 csv.field_size_limit(10_000_000)
-_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # noqa: RUF001 - wide ones are run too
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")
 
 
 def read_table(path: Path, required: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
