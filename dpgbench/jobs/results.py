@@ -102,7 +102,8 @@ def items_csv(result: Result) -> str:
     header = ["item_id", "source", "score", *tiles, "questions", "failure"]
     rows: list[list[object]] = []
     for item in result.items:
-        scores = [100 * score for score in item.tile_scores] or [None] * num_tiles
+        scores: list[object] = [100 * score for score in item.tile_scores]
+        scores = scores or [None] * num_tiles
         failure = result.body["failures"].get(item.item_id, "")
         total = 100 * item.score if item.tiles else None
         rows.append(
