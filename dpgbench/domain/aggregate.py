@@ -23,6 +23,7 @@ from dpgbench.domain.score import (
     refuse_bad_dependencies,
     refuse_repeated_questions,
     score_item,
+    take_census_of_answers,
 )
 
 SCHEMA = 1
@@ -30,10 +31,11 @@ Interval = tuple[float, float] | None
 
 
 class Mean(NamedTuple):
-    """An average: `score` times 100 (None over nothing), and how many things it is over."""
+    """An average: `score` times 100 (None over nothing), over so many things of so many items."""
 
     score: float | None
     number: int
+    items: int
 
 
 @dataclass(frozen=True)
@@ -101,23 +103,24 @@ def score_answers(
         )
         for item in chosen
     )
-    unanswered = tuple(
-        item[0].item_id for item in chosen if not _is_answered(item, answers, num_tiles)
+    unanswered = tuple(item.item_id for item in scored if not item.answered)
+    census = take_census_of_answers(
+        answers, [(item.item_id, tile) for item in scored for tile in range(num_tiles)]
     )
     body = _body(scored, rule)
+    body["answers"] = census._asdict()
     body["warnings"] = _warnings(chosen, scored, rule, unanswered)
+    if census.suspicious:
+        body["warnings"]["answers_neither_yes_nor_no"] = census.neither
     return Result(rule, scored, unanswered, body)
-
-
-def _is_answered(item: Sequence[QuestionRow], answers: Answers, num_tiles: int) -> bool:
-    qids = {row.qid for row in item}
-    return all(qids <= answers.get((item[0].item_id, tile), {}).keys() for tile in range(num_tiles))
 
 
 def _body(items: Sequence[ItemScore], rule: ScoringRule) -> dict[str, Any]:
     failures = {item.item_id: item.failure for item in items if item.failure is not None}
     scored = [item for item in items if item.failure is None]
-    averages = _Averages(items if rule.unscored_item == "zero" and scored else scored, rule)
+    zeros = rule.unscored_item == "zero" and bool(scored)
+    counted = [item for item in items if item.failure is None or (zeros and item.answered)]
+    averages = _Averages(counted, rule)
     overall, interval = averages.overall()
     return {
         "overall": overall.score,
@@ -127,6 +130,7 @@ def _body(items: Sequence[ItemScore], rule: ScoringRule) -> dict[str, Any]:
         "coverage": len(scored) / len(items) if items else 0.0,
         "failed_items": sorted(failures),
         "failures": dict(sorted(failures.items())),
+        "unanswered_items": sorted(item.item_id for item in items if not item.answered),
         "l1": averages.categories(0),
         "l2": averages.categories(1),
         "sources": averages.sources(),
@@ -209,6 +213,7 @@ class _Averages:
             "interval": interval,
             "questions": questions,
             "answers": mean.number,
+            "items": mean.items,
         }
         if len(means) > 1:
             entry |= {stage: means[stage][name][0].score for stage in means}
@@ -246,5 +251,6 @@ class _Averages:
             number = sum(count for _, count in parts)
             score = 100 * total / number if number else None
             interval = None if ends is None else (100 * ends[0], 100 * ends[1])
-            result[name] = (Mean(score, number), interval)
+            items = sum(count > 0 for _, count in parts)
+            result[name] = (Mean(score, number, items), interval)
         return result

@@ -141,7 +141,7 @@ def _text_problems(rows: Sequence[QuestionRow]) -> Iterable[Problem]:
     for before, row in pairwise(rows):
         if row.text != first.text:
             yield Problem("conflicting_text", row.row, row.item_id, str(first.row))
-        if row.row != before.row + 1:
+        if row.place != before.place + 1:
             yield Problem("split_item", row.row, row.item_id, str(first.row))
     for row in rows:
         if not row.question.strip():

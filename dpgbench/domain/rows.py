@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dpgbench.domain.answer_text import is_missing
+
+_WHOLE_NUMBER = re.compile(r"\s*(-?[0-9]{1,9})(?:\.0*)?\s*")
+
 
 class Category(NamedTuple):
     """A question's category on both levels, for example ``attribute`` and ``attribute - color``."""
@@ -19,10 +23,12 @@ class QuestionRow:
     """One row of a benchmark file, as written.
 
     Attributes:
-        row: the row as a spreadsheet numbers it; the header is row 1.
+        row: the row as a spreadsheet numbers it; the header is row 1, empty lines count.
         qid: the question's number within its item, from 1.
         dependency: comma-separated parent numbers; ``0`` means none.
         tuple: category and content, for example ``attribute - color (cube, purple)``.
+        position: place among the file's rows that hold something, from 0; -1 where `row` tells
+            it, because there are no empty lines.
     """
 
     row: int
@@ -35,6 +41,12 @@ class QuestionRow:
     category_detailed: str
     tuple: str
     question: str
+    position: int = -1
+
+    @property
+    def place(self) -> int:
+        """A number that grows by one from each row to the next that holds something."""
+        return self.row if self.position < 0 else self.position
 
     @property
     def category(self) -> Category:
@@ -60,16 +72,30 @@ def item_source(item_id: str) -> str:
     return (match.group().rstrip("_") if match else "") or "web"
 
 
+def parse_whole_number(text: str) -> int | None:
+    """Return the whole number that a cell holds, or None.
+
+    ASCII digits, with a minus and spaces around at most; ``1.0`` is 1, because pandas writes the
+    whole numbers of a column with an empty cell so. Not ``1_1``, ``+1`` or digits of other scripts,
+    which Python's own `int` would take.
+    """
+    match = _WHOLE_NUMBER.fullmatch(text)
+    return int(match[1]) if match else None
+
+
 def parse_dependency(text: str) -> tuple[list[int], list[str]]:
-    """Return a dependency's parent numbers, zeros left out, and its parts that are no number."""
+    """Return a dependency's parent numbers, zeros left out, and its parts that are no number.
+
+    An empty cell, or what pandas writes for one, names no parent.
+    """
     numbers: list[int] = []
     words: list[str] = []
+    if is_missing(text):
+        return numbers, words
     for part in text.split(","):
-        try:
-            number = int(part.strip())
-        except ValueError:
+        number = parse_whole_number(part)
+        if number is None and part.strip():
             words.append(part.strip())
-        else:
-            if number:
-                numbers.append(number)
+        elif number:
+            numbers.append(number)
     return numbers, words

@@ -19,6 +19,9 @@ class ScoringRule:
     Attributes:
         name: stands beside every result.
         summary: one line for people.
+        answers: how an answer counts as yes: ``exact``, the text ``yes`` and nothing else, as the
+            scripts have it that such rules copy; or ``read``, whatever its case, spaces and marks
+            (`answer_text.read_yes_no`). A missing answer is missing under both.
         skip_first_row: leave the file's first data row out (ELLA issue 61).
         rows: ``consecutive``: only the last run of an item's rows that stand together counts;
             ``all``: every row of the item.
@@ -32,7 +35,8 @@ class ScoringRule:
         unknown_parent: a parent that is not a question of the item makes the item ``fail`` or is
             ``passed`` over.
         overall: mean of ``items`` (of tile means) or of all ``questions`` of all tiles.
-        unscored_item: an item without a score is ``left-out`` of the mean or counts as ``zero``.
+        unscored_item: an item that the rule itself loses is ``left-out`` of the mean or counts as
+            ``zero``. An item whose images or answers are missing is left out always.
         categories: named by the ``tuple`` or by the ``columns``.
         category_tiles: categories look at the ``last`` tile or at ``all``.
         category_stage: categories average answers ``raw`` or ``gated`` (after zeroing).
@@ -41,6 +45,7 @@ class ScoringRule:
     name: str
     summary: str
     source: str
+    answers: Literal["exact", "read"] = "exact"
     skip_first_row: bool = False
     rows: Literal["consecutive", "all"] = "all"
     bad_dependency: Literal["refuse", "ungated", "ignore"] = "ignore"
@@ -80,6 +85,7 @@ CORRECTED_V1 = ScoringRule(
     name="corrected-v1",
     summary="what the benchmark means to measure: all rows, all ancestors, all tiles",
     source="this project, docs/rules.md",
+    answers="read",
 )
 ULMEVAL = ScoringRule(
     name="ulmeval",
@@ -91,8 +97,18 @@ ULMEVAL = ScoringRule(
     categories="columns",
 )
 
+DIFFUSIONBENCH = ScoringRule(
+    name="diffusionbench",
+    summary="diffusionbench-evals' scorer of single images: categories before zeroing, all images",
+    source="End2End-Diffusion/diffusionbench-evals, dpgbench/dpg_evaluator at commit 01c437f",
+    skip_first_row=True,
+    gate="file-order",
+    unseen_parent="answer",
+    category_stage="raw",
+)
+
 RULES: dict[str, ScoringRule] = {
-    rule.name: rule for rule in (ELLA_REFERENCE, CORRECTED_V1, DSG, ULMEVAL)
+    rule.name: rule for rule in (ELLA_REFERENCE, CORRECTED_V1, DSG, ULMEVAL, DIFFUSIONBENCH)
 }
 DEFAULT_RULES = (ELLA_REFERENCE.name, CORRECTED_V1.name)
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 NUM_DRAWS = 5000
 SEED = 20240308  # fixed, so that a result file is the same bytes each time it is made
 CONFIDENCE = 0.95
+MIN_ITEMS = 8
+"""Fewer items than these have no interval: a percentile bootstrap of so few is far too narrow (one
+item gives an interval of no width)."""
 _CHUNK = 500
 
 Matrix = NDArray[np.float64]
@@ -53,17 +56,18 @@ def ratio_draws(sums: Matrix, counts: Matrix, **options: Any) -> Matrix:
 
 
 def intervals(sums: Matrix, counts: Matrix, **options: Any) -> list[tuple[float, float] | None]:
-    """Return the 95% percentile interval of each of S ratios; None where nothing was averaged.
+    """Return the 95% percentile interval of each of S ratios.
 
-    Args and options are those of `ratio_draws`.
+    None where fewer than `MIN_ITEMS` items have something to average. Args and options are those
+    of `ratio_draws`.
     """
     if not len(sums):
         return [None] * sums.shape[1]
     draws = ratio_draws(sums, counts, **options)
     tail = (1 - CONFIDENCE) / 2
     result: list[tuple[float, float] | None] = []
-    for column in draws.T:
+    for column, num_items in zip(draws.T, (counts > 0).sum(axis=0), strict=True):
         valid = column[~np.isnan(column)]
-        ends = np.quantile(valid, [tail, 1 - tail]) if len(valid) else None
+        ends = np.quantile(valid, [tail, 1 - tail]) if num_items >= MIN_ITEMS else None
         result.append(None if ends is None else (float(ends[0]), float(ends[1])))
     return result

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dpgbench.domain.aggregate import overall_part
+from dpgbench.domain.answer_text import NO, YES, read_yes_no
 from dpgbench.domain.correlation import Estimate
 from dpgbench.domain.paired import paired_differences
 from dpgbench.domain.rules import ScoringRule, find_rule
@@ -57,7 +58,7 @@ def compare_judges(
     if len(names) < 2 and human is None:
         raise UsageError("one judge alone has nothing to agree with; name two, or give --human")
     scores = _score_all(judged, rule)
-    table = AnswerTable.of(judged)
+    table = AnswerTable.of(judged, rule)
     pairs = [
         {
             **compare_pair(table, first, second),
@@ -125,13 +126,14 @@ def _judge(
 ) -> dict[str, Any]:
     """Return what one judge said, and the overall score by it alone."""
     given = judged.answers[name].values()
-    counted = [i for i, s in scores.items() if s.failure is None or rule.unscored_item == "zero"]
+    zeros = rule.unscored_item == "zero"
+    counted = [i for i, s in scores.items() if s.failure is None or (zeros and s.answered)]
     overall = _overalls(*_parts([scores], counted, rule))[0]
     return {
         "name": name,
         "answers": len(given),
-        "yes_rate": sum(verdict(answer.answer) for answer in given) / len(given),
-        "invalid": sum(answer.invalid for answer in given),
+        "yes_rate": sum(verdict(answer.answer, rule) for answer in given) / len(given),
+        "invalid": sum(answer.invalid or not _is_plain(answer, rule) for answer in given),
         "with_p_yes": sum(answer.p_yes is not None for answer in given),
         "not_in_benchmark": judged.strangers[name],
         "overall": overall.value,
@@ -139,6 +141,13 @@ def _judge(
         "grids_scored": sum(score.failure is None for score in scores.values()),
         "grids_expected": len(scores),
     }
+
+
+def _is_plain(answer: Answer, rule: ScoringRule) -> bool:
+    """Return whether an answer is yes or no as the rule reads answers."""
+    if rule.answers == "read":
+        return read_yes_no(answer.answer) is not None
+    return answer.answer in (YES, NO)
 
 
 def _effect(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError, shortened, unknown_name
 from dpgbench.jobs.find_subject import subject_of_run
@@ -96,8 +97,9 @@ def read_judged(request: JudgesRequest) -> JudgedSet:
     strangers: dict[str, int] = {}
     for label, word in _labels(request.judges).items():
         found = _answers_of(word, request, subjects)
-        answers[label] = {p: a for p, a in found.items() if (p.item_id, p.qid) in known}
-        strangers[label] = len(found) - len(answers[label])
+        ours = {p: a for p, a in found.items() if (p.item_id, p.qid) in known}
+        strangers[label] = len(found) - len(ours)
+        answers[label] = {p: a for p, a in ours.items() if not is_missing(a.answer)}
         if not answers[label]:
             raise DataError(
                 f"judge {label} has no answer to a question of {benchmark.name}; "

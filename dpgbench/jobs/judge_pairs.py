@@ -11,6 +11,7 @@ import numpy as np
 from dpgbench.domain.agreement import Agreement, Booleans, agreements, fleiss
 from dpgbench.domain.correlation import Indices, pearson
 from dpgbench.domain.rows import QuestionRow
+from dpgbench.domain.rules import ScoringRule
 from dpgbench.domain.score import Answer, verdict
 from dpgbench.errors import DataError
 from dpgbench.jobs.judge_answers import JudgedSet, Place
@@ -25,9 +26,10 @@ class AnswerTable:
     answers: Mapping[str, Mapping[Place, Answer]]
     places: Sequence[Place]
     rows: Mapping[tuple[str, int], QuestionRow]
+    rule: ScoringRule
 
     @classmethod
-    def of(cls, judged: JudgedSet) -> AnswerTable:
+    def of(cls, judged: JudgedSet, rule: ScoringRule) -> AnswerTable:
         """Return the table of a set; of rows that repeat a question the first counts."""
         models = {model: number for number, model in enumerate(judged.models)}
         items = {item: number for number, item in enumerate(judged.benchmark.items)}
@@ -37,7 +39,7 @@ class AnswerTable:
         for of_item in judged.benchmark.items.values():
             for row in of_item:
                 rows.setdefault((row.item_id, row.qid), row)
-        return cls(judged.answers, ordered, rows)
+        return cls(judged.answers, ordered, rows, rule)
 
     def row(self, place: Place) -> QuestionRow:
         """Return the question that a place is about."""
@@ -48,9 +50,10 @@ class AnswerTable:
         return [place for place in self.places if all(place in self.answers[j] for j in judges)]
 
     def said_yes(self, judge: str, places: Sequence[Place]) -> Booleans:
-        """Return [Q] whether the judge said yes."""
+        """Return [Q] whether the judge said yes, as the rule reads answers."""
         given = self.answers[judge]
-        return np.array([verdict(given[place].answer) for place in places], dtype=np.bool_)
+        said = [verdict(given[place].answer, self.rule) for place in places]
+        return np.array(said, dtype=np.bool_)
 
 
 def compare_pair(table: AnswerTable, first: str, second: str) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def differences(table: AnswerTable) -> list[dict[str, Any]]:
     found = []
     for place in table.places:
         given = {j: answers[place] for j, answers in table.answers.items() if place in answers}
-        if len({verdict(answer.answer) for answer in given.values()}) < 2:
+        if len({verdict(answer.answer, table.rule) for answer in given.values()}) < 2:
             continue
         row = table.row(place)
         found.append(

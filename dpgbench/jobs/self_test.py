@@ -23,7 +23,7 @@ from dpgbench.backends.base import (
 from dpgbench.backends.checkup import weights
 from dpgbench.backends.judges import find_judge, load_judge
 from dpgbench.backends.mplug_golden import GoldenReport, check_golden
-from dpgbench.domain.score import verdict
+from dpgbench.domain.answer_text import YES
 from dpgbench.domain.stats import intervals
 from dpgbench.errors import SetupError
 from dpgbench.jobs.ask import replies
@@ -180,7 +180,7 @@ def _shares(pairs: Pairs) -> dict[str, Any]:
         "accuracy": _accuracy(pairs),
         "accuracy_of_true": _accuracy([pair for pair in pairs if pair[0].truth]),
         "accuracy_of_false": _accuracy([pair for pair in pairs if not pair[0].truth]),
-        "yes_rate": sum(verdict(said.text) for _, said in pairs) / len(pairs),
+        "yes_rate": sum((said.text == YES) for _, said in pairs) / len(pairs),
     }
 
 
@@ -189,7 +189,7 @@ def _accuracy(pairs: Pairs) -> float | None:
 
 
 def _is_right(probe: Probe, said: JudgeAnswer) -> bool:
-    return verdict(said.text) == probe.truth
+    return (said.text == YES) == probe.truth
 
 
 def judge_pictures(pictures: Mapping[str, Any]) -> list[Finding]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dpgbench.domain.graph import Problem, PromptGraph, find_problems
-from dpgbench.domain.rows import QuestionRow, item_source
+from dpgbench.domain.rows import QuestionRow, item_source, parse_whole_number
 from dpgbench.domain.spec import canonical_json
 from dpgbench.errors import DataError, SetupError, UsageError, shortened, unknown_name
 from dpgbench.store.folders import mended
@@ -216,19 +216,18 @@ def load_csv(path: Path, name: str) -> Benchmark:
 
 
 def _rows(path: Path) -> Iterator[QuestionRow]:
-    for number, cells in read_table(path, COLUMNS):
+    for position, (number, cells) in enumerate(read_table(path, COLUMNS)):
         check_item_id(cells["item_id"], f"{path} row {number}")
-        try:
-            qid = int(cells["proposition_id"])
-        except ValueError:
+        qid = parse_whole_number(cells["proposition_id"])
+        if qid is None:
             raise DataError(
                 f"{path} row {number} (item {cells['item_id']}): proposition_id "
                 f"{cells['proposition_id']!r} is not a whole number"
-            ) from None
+            )
         values = {column: cells[column] for column in COLUMNS}
         question = values.pop("question_natural_language")
         values.pop("proposition_id")
-        yield QuestionRow(row=number, qid=qid, question=question, **values)
+        yield QuestionRow(row=number, qid=qid, question=question, position=position, **values)
 
 
 def _from_source(item_id: str, sources: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dpgbench.domain.rows import parse_whole_number
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError, shortened
 from dpgbench.store.tables import read_table
@@ -80,13 +81,12 @@ def _check_where(path: Path, cells: Mapping[str, str], where: Mapping[str, str])
 
 def _answer(path: Path, number: int, cells: Mapping[str, str], question_column: str) -> Answer:
     tile = cells.get("tile") or "0"
-    try:
-        tile_number, qid = int(tile), int(cells[question_column])
-    except ValueError:
+    tile_number, qid = parse_whole_number(tile), parse_whole_number(cells[question_column])
+    if tile_number is None or qid is None:
         raise DataError(
             f"{path} row {number}: tile {tile!r} or {question_column} "
             f"{cells[question_column]!r} is not a whole number"
-        ) from None
+        )
     if not 0 <= tile_number < 4:
         raise DataError(f"{path} row {number}: tile {tile_number}; tiles count from 0 to 3")
     return Answer(cells["item_id"], tile_number, qid, cells["answer"])

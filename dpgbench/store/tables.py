@@ -27,11 +27,14 @@ def read_table(path: Path, required: Sequence[str] = ()) -> Iterator[tuple[int, 
         raise DataError(f"{path} holds NUL characters; it is not a CSV of text")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = 0
+    header: list[str] = []
     try:
-        header = next(reader, [])
-        _check_header(path, header, required)
-        for number, cells in enumerate(reader, 2):
-            if not cells:
+        for number, cells in enumerate(reader, 1):
+            if not cells or (len(cells) == 1 != len(header) and not cells[0].strip()):
+                continue  # as pandas: a line that holds nothing is no row
+            if not header:
+                header = cells
+                _check_header(path, header, required)
                 continue
             if len(cells) != len(header):
                 raise DataError(
@@ -42,13 +45,13 @@ def read_table(path: Path, required: Sequence[str] = ()) -> Iterator[tuple[int, 
             yield number, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise DataError(f"{path} line {reader.line_num} is not valid CSV: {error}") from None
+    if not header:
+        raise DataError(f"{path} is empty; it needs a header and at least one row")
     if not rows:
         raise DataError(f"{path} has a header but no rows; at least one is needed")
 
 
 def _check_header(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
-    if not header:
-        raise DataError(f"{path} is empty; it needs a header and at least one row")
     missing = [column for column in required if column not in header]
     if missing:
         raise DataError(
