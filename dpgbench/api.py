@@ -15,6 +15,7 @@ from dpgbench.backends.tensors import as_image
 from dpgbench.domain.aggregate import Result
 from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer, Answers, collect
+from dpgbench.domain.score import read_answers as as_read
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.ask import replies
@@ -135,6 +136,7 @@ def score_answers(
     *,
     num_tiles: int | None = None,
     items: Sequence[str] | None = None,
+    read_answers: bool = False,
 ) -> Result:
     """Return the result of answers in memory under a rule; nothing is written.
 
@@ -144,11 +146,24 @@ def score_answers(
         rule: name, as `dpgbench score --rule` takes it.
         num_tiles: tiles an item must have answers for; None is what the answers have.
         items: ids to score; all where None.
+        read_answers: read answers as yes or no, whatever their case, spaces and marks, before the
+            rule sees them.
     """
-    table = answers if isinstance(answers, Mapping) else collect(answers)
+    if isinstance(answers, Mapping):
+        answers = [
+            Answer(item_id, tile, qid, text)
+            for (item_id, tile), given in answers.items()
+            for qid, text in given.items()
+        ]
+    given = list(answers)
+    read, num_read = as_read(given) if read_answers else (given, None)
     if num_tiles is None:
-        num_tiles = max((tile for _, tile in table), default=0) + 1
-    return scoring.score_recorded(benchmark, table, rule, num_tiles=num_tiles, items=items)
+        num_tiles = max((answer.tile for answer in given), default=0) + 1
+    result = scoring.score_recorded(
+        benchmark, collect(read), rule, num_tiles=num_tiles, items=items
+    )
+    scoring.note_reading([result], num_read)
+    return result
 
 
 def score_images(
@@ -200,6 +215,7 @@ def score(
     verify: bool = True,
     out: str | Path | None = None,
     partial: bool = False,
+    read_answers: bool = False,
 ) -> scoring.Scored:
     """Ask what was not asked yet, then score; `dpgbench score` as a function.
 
@@ -216,6 +232,8 @@ def score(
         verify: compare images with the hashes that the run has of them.
         out: run directory for a folder of images.
         partial: missing images are expected.
+        read_answers: read answers as yes or no, whatever their case, spaces and marks, before any
+            rule sees them.
     """
     subject = find_subject(
         Path(target),
@@ -230,7 +248,10 @@ def score(
     )
     request = base.JudgeRequest(judge) if isinstance(judge, str) else judge
     wanted = None if subject.manifest.kind == "answers" else request
-    return scoring.score(subject, scoring.ScoreRequest(rules=rules, judge=wanted, partial=partial))
+    return scoring.score(
+        subject,
+        scoring.ScoreRequest(rules=rules, judge=wanted, partial=partial, read_answers=read_answers),
+    )
 
 
 def build_report(

@@ -139,6 +139,12 @@ def score(
     reference_files: Annotated[
         bool, typer.Option("--reference-files", help="Also write the ELLA script's text files.")
     ] = False,
+    read_answers: Annotated[
+        bool,
+        typer.Option(
+            "--read-answers", help="Read answers as yes or no whatever their case, spaces, marks."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask what was not asked yet, then score; results are written into each run."""
@@ -152,6 +158,7 @@ def score(
         rules=rule or DEFAULT_RULES,
         partial=partial,
         reference_files=reference_files,
+        read_answers=read_answers,
         command=command_line(),
     )
     if answers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,12 +47,14 @@ class Result:
         unanswered: items that could not be scored because images or answers are missing;
             other failures are the rule's own.
         body: the fields of the score file that do not depend on where the answers came from.
+        notes: sentences that must stand where the number stands.
     """
 
     rule: ScoringRule
     items: tuple[ItemScore, ...]
     unanswered: tuple[str, ...]
     body: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def overall(self) -> float | None:

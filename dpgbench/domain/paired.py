@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dpgbench.domain.stats import CONFIDENCE, Matrix, ratio_draws
+from dpgbench.domain.stats import CONFIDENCE, LEAST_ITEMS, Matrix, ratio_draws
 
 LEVEL = 1 - CONFIDENCE
-LEAST_ITEMS = 8  # on fewer, draws say next to nothing about other items: no interval, no p-value
 _SAME = 9  # decimals; what is closer than this is the same
 
 

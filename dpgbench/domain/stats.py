@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 NUM_DRAWS = 5000
 SEED = 20240308  # fixed, so that a result file is the same bytes each time it is made
 CONFIDENCE = 0.95
-MIN_ITEMS = 8
+LEAST_ITEMS = 8
 """Fewer items than these have no interval: a percentile bootstrap of so few is far too narrow (one
 item gives an interval of no width)."""
 _CHUNK = 500
@@ -58,7 +58,7 @@ def ratio_draws(sums: Matrix, counts: Matrix, **options: Any) -> Matrix:
 def intervals(sums: Matrix, counts: Matrix, **options: Any) -> list[tuple[float, float] | None]:
     """Return the 95% percentile interval of each of S ratios.
 
-    None where fewer than `MIN_ITEMS` items have something to average. Args and options are those
+    None where fewer than `LEAST_ITEMS` items have something to average. Args and options are those
     of `ratio_draws`.
     """
     if not len(sums):
@@ -68,6 +68,6 @@ def intervals(sums: Matrix, counts: Matrix, **options: Any) -> list[tuple[float,
     result: list[tuple[float, float] | None] = []
     for column, num_items in zip(draws.T, (counts > 0).sum(axis=0), strict=True):
         valid = column[~np.isnan(column)]
-        ends = np.quantile(valid, [tail, 1 - tail]) if num_items >= MIN_ITEMS else None
+        ends = np.quantile(valid, [tail, 1 - tail]) if num_items >= LEAST_ITEMS else None
         result.append(None if ends is None else (float(ends[0]), float(ends[1])))
     return result

@@ -87,7 +87,7 @@ def write_result(subject: Subject, judge: str, result: Result) -> dict[str, Any]
         "num_tiles": subject.num_tiles,
         "subset": subset and vars(subset),
         **result.body,
-        "notes": subject.manifest.notes,
+        "notes": [*subject.manifest.notes, *result.notes],
     }
     place = (judge, result.rule.name, part_of_run(subject))
     write_json(subject.run.scores(*place), record, scratch=subject.run.path)

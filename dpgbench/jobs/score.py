@@ -13,7 +13,7 @@ from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_jud
 from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.graph import find_problems
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
-from dpgbench.domain.score import Answer, Answers, collect
+from dpgbench.domain.score import Answer, Answers, collect, read_answers
 from dpgbench.domain.spec import differences
 from dpgbench.errors import DataError, DpgBenchError, ResumeMismatchError, counted, shortened
 from dpgbench.jobs.ask import ask, open_grids, refuse_ambiguous_questions
@@ -37,6 +37,8 @@ class ScoreRequest:
         judge: what to ask; None where answers are replayed.
         partial: missing images and answers are expected, and not an error.
         reference_files: also write the ELLA script's two text files.
+        read_answers: read answers as yes or no, whatever their case, spaces and marks, before any
+            rule sees them; the raw answers stay as they are.
         command: the command line, for the manifest.
     """
 
@@ -44,6 +46,7 @@ class ScoreRequest:
     judge: JudgeRequest | None = None
     partial: bool = False
     reference_files: bool = False
+    read_answers: bool = False
     command: str = ""
 
 
@@ -83,7 +86,8 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         if request.judge:
             reasons |= _ask_open(subject, request.judge, images)
         given = subject.run.read_answers(judge_name)
-        answers = collect(given)
+        read, num_read = read_answers(given) if request.read_answers else (given, None)
+        answers = collect(read)
         results: list[Result] = []
         refused: list[DpgBenchError] = []
         for rule in rules:
@@ -97,6 +101,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         _note_invalid(results, sum(answer.invalid for answer in given))
         _note_strays(subject, results, given)
         _note_single_colour(subject, results)
+        note_reading(results, num_read)
         bodies = [write_result(subject, judge_name, result) for result in results]
         if request.reference_files:
             write_reference_files(subject, judge_name, answers)
@@ -259,6 +264,37 @@ def _note_invalid(results: Sequence[Result], count: int) -> None:
     for result in results:
         if count:
             result.body["warnings"]["invalid_answers"] = count
+
+
+def note_reading(results: Sequence[Result], num_read: int | None) -> None:
+    """Say in each result, and once on stderr, how loosely answers were read.
+
+    Args:
+        num_read: answers that were changed by reading; None where they were taken as they are.
+    """
+    for result in results:
+        if num_read is not None:
+            result.body["answers"]["read"] = num_read
+            if num_read:
+                result.body["warnings"]["answers_read"] = num_read
+                result.notes.append(
+                    f"{counted(num_read, 'answer')} were read as yes or no by --read-answers"
+                )
+    suspicious = [r for r in results if "answers_neither_yes_nor_no" in r.body["warnings"]]
+    if suspicious:
+        found = suspicious[0].body["answers"]
+        exact = [r.rule.name for r in suspicious if r.rule.answers == "exact"]
+        read = [r.rule.name for r in suspicious if r.rule.answers == "read"]
+        log.warning(
+            "%d of %s %s neither 'yes' nor 'no' (such as %r)%s%s%s",
+            found["neither"],
+            counted(found["all"], "answer"),
+            "is" if found["all"] == 1 else "are",
+            found["example"],
+            f"; no under {', '.join(exact)}" if exact else "",
+            f"; read where that can be done under {', '.join(read)}" if read else "",
+            "" if num_read is not None else "; --read-answers reads them once for all rules",
+        )
 
 
 def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.answer_text import YES, is_missing
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rules import RULES
-from dpgbench.domain.score import YES, Answers
+from dpgbench.domain.score import Answers
 from dpgbench.errors import DpgBenchError
 from dpgbench.report.answers import read_answers
 from dpgbench.report.records import RunRecord

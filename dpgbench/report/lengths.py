@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dpgbench.domain.aggregate import Interval
-from dpgbench.domain.paired import LEAST_ITEMS, difference_of
+from dpgbench.domain.paired import difference_of
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.rules import RULES
-from dpgbench.domain.stats import intervals, ratio_draws
+from dpgbench.domain.stats import LEAST_ITEMS, intervals, ratio_draws
 from dpgbench.report import settings
 from dpgbench.report.cautions import label
 from dpgbench.report.charts import Axis, axis_around, colour

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.domain.paired import LEAST_ITEMS
 from dpgbench.domain.rules import RULES
-from dpgbench.domain.stats import CONFIDENCE, NUM_DRAWS
+from dpgbench.domain.stats import CONFIDENCE, LEAST_ITEMS, NUM_DRAWS
 from dpgbench.report import wording
 from dpgbench.report.cautions import difference_text
 from dpgbench.report.drawing import page_svg

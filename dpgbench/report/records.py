@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dpgbench.domain.aggregate import SCHEMA, Interval
-from dpgbench.domain.paired import LEAST_ITEMS
+from dpgbench.domain.stats import LEAST_ITEMS
 from dpgbench.errors import DataError
 from dpgbench.report.subset import Subset, read_subset
 from dpgbench.store.files import read_json

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Mapping
 
 from dpgbench.domain.aggregate import Interval
-from dpgbench.domain.paired import LEAST_ITEMS
 from dpgbench.domain.rules import RULES
+from dpgbench.domain.stats import LEAST_ITEMS
 from dpgbench.errors import counted
 from dpgbench.report.records import Figure
 

@@ -87,7 +87,7 @@ def test_two_judges_of_the_newest_run(run: Run, made: Path) -> None:
     assert score["first"] == pytest.approx(100 * (0 + 2 / 3 + 2 / 3 + 2) / 5)
     assert score["second"] == pytest.approx(80)
     assert score["difference"] == pytest.approx(score["first"] - score["second"])
-    assert score["interval"][0] <= score["difference"] <= score["interval"][1]
+    assert score["interval"] is None  # five items say too little
 
 
 def test_where_they_differ(run: Run, made: Path, tmp_path: Path) -> None:

@@ -69,8 +69,7 @@ def test_result_file_has_the_promised_fields(run: Run, tmp_path: Path) -> None:
     table = (tmp_path / "r/scores/replay/corrected-v1.items.csv").read_text().splitlines()
     assert table[0] == "item_id,source,score,tile_0,tile_1,tile_2,tile_3,questions,failure"
     assert len(table) == 1 + result["items_expected"]
-    low, high = result["interval"]
-    assert low <= result["overall"] <= high
+    assert result["interval"] is None  # three items say too little
 
 
 def test_missing_answers_are_listed_and_not_a_success(run: Run, tmp_path: Path) -> None:
@@ -151,7 +150,7 @@ def test_dsg_1k(run: Run, shared: Path) -> None:
     words = ["score", "--bench", data / "dsg-1k-anns.csv", "--answers", data / "mplug_dsg.csv"]
     words += ["--where", "t2i_model=sd2dot1", "--json", "--partial"]
     result = json.loads(run(*words, "--rule", "dsg").out)["results"][0]
-    assert result["overall"] == pytest.approx(83.05, abs=0.05)
+    assert result["overall"] == pytest.approx(83.05 * 1060 / 1059, abs=0.05)  # one has no image
     assert result["sources"]["whoops"] | {"interval": None} == {
         "score": pytest.approx(84.11, abs=0.05), "items": 100, "interval": None,
     }  # fmt: skip

@@ -36,7 +36,9 @@ def test_item_source(item_id: str, source: str) -> None:
         (["0", "1, right"], {"dependency_word": 1}),
         (["2", "0"], {"forward_parent": 1}),
         (["2", "1"], {"cycle_edge": 1, "forward_parent": 1}),
-        (["", "0"], {"dependency_word": 1}),
+        (["", "0"], {}),
+        (["0", "1.0", "1.0, 2", " "], {}),
+        (["0", "1_1"], {"dependency_word": 1}),
     ],
 )
 def test_problems(dependencies: list[str], problems: dict[str, int]) -> None:

@@ -120,8 +120,15 @@ def test_a_word_in_a_dependency() -> None:
     assert corrected.body["warnings"] == {"dependency_word": 1}
 
 
-def test_only_yes_counts() -> None:
-    assert score(CORRECTED_V1, [rows("a1", ["0", "0"])], ["yY"]).overall == 50.0
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_yes_counts_exactly_or_read_as_the_rule_says(rule: ScoringRule) -> None:
+    items = with_spare(rows("a1", ["0", "0"], first=3))
+    expected = 100.0 if rule.answers == "read" else 50.0
+    assert score(rule, items, ["y"], ["yY"]).items[1].score * 100 == expected
+
+
+def test_which_rules_read() -> None:
+    assert {name for name, rule in RULES.items() if rule.answers == "read"} == {"corrected-v1"}
 
 
 def test_item_means_against_question_means() -> None:
@@ -137,7 +144,9 @@ def test_missing_items() -> None:
     assert corrected.overall == 100.0
     assert corrected.unanswered == ("b1",)
     assert corrected.body["failures"] == {"b1": "no answers for tile 0"}
-    assert score_answers(items, table, DSG, num_tiles=1).overall == 50.0
+    # DSG's zero is for items that the rule loses, not for images that are not there
+    assert score_answers(items, table, DSG, num_tiles=1).overall == 100.0
+    assert corrected.body["unanswered_items"] == ["b1"]
     assert score_answers(items, {}, CORRECTED_V1, num_tiles=1).overall is None
 
 

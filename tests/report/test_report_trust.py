@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 
 from dpgbench.cli import compare as compare_command
 from dpgbench.cli import report as report_command
-from dpgbench.domain.paired import LEAST_ITEMS, paired_differences
+from dpgbench.domain.paired import paired_differences
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import RULES, find_rule
 from dpgbench.domain.score import score_item
 from dpgbench.domain.spec import canonical_json
+from dpgbench.domain.stats import LEAST_ITEMS
 from dpgbench.errors import ResumeMismatchError
 from dpgbench.report import build_report, compare_runs, group_records, load_records, load_rows
 from dpgbench.report.comparison import all_rows, comparisons

@@ -1,0 +1,181 @@
+"""Answers in other case, with spaces, as true and false, or missing: never a silent no."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dpgbench
+from dpgbench import Answer
+from dpgbench.domain.answer_text import is_missing, read_yes_no
+from dpgbench.domain.rules import RULES
+from dpgbench.domain.score import take_census_of_answers
+from dpgbench.store.benchmarks import load_benchmark
+from tests.conftest import Run, answers_csv, row, write_csv
+
+EXACT = [name for name, rule in RULES.items() if rule.answers == "exact"]
+PLAIN = ["yes", "yes", "no", "yes"]  # a1: 1, 2; b1: 1, 2 (2 needs 1)
+FORMS = {
+    "case": {"yes": "Yes", "no": "No"},
+    "upper": {"yes": "YES", "no": "NO"},
+    "spaces": {"yes": " yes ", "no": " no"},
+    "marks": {"yes": '"Yes."', "no": "no!"},
+    "truth": {"yes": "True", "no": "False"},
+    "digits": {"yes": "1", "no": "0"},
+    "pandas": {"yes": "1.0", "no": "0.0"},
+}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    rows = [row("a1", 1), row("a1", 2), row("b1", 1), row("b1", 2, "1")]
+    return write_csv(tmp_path / "b.csv", rows)
+
+
+def write_answers(path: Path, texts: list[str]) -> Path:
+    places = [("a1", 0, 1), ("a1", 0, 2), ("b1", 0, 1), ("b1", 0, 2)]
+    quoted = ['"' + text.replace('"', '""') + '"' for text in texts]
+    return answers_csv(path, [(*p, t) for p, t in zip(places, quoted, strict=True)])
+
+
+def results(out: str) -> dict[str, dict[str, object]]:
+    return {result["rule"]: result for result in json.loads(out)["results"]}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_rule_that_reads_gives_the_plain_score_and_the_others_warn(
+    run: Run, tmp_path: Path, bench: Path, form: str
+) -> None:
+    texts = [FORMS[form][text] for text in PLAIN]
+    answers = write_answers(tmp_path / "a.csv", texts)
+    words = ["score", "--bench", bench, "--answers", answers, "--json"]
+    ended = run(*words, "--rule", "corrected-v1", "--rule", "dsg", "--out", tmp_path / "r")
+    found = results(ended.out)
+    assert found["corrected-v1"]["overall"] == 50.0
+    assert found["dsg"]["overall"] == 0.0
+    assert found["dsg"]["warnings"]["answers_neither_yes_nor_no"] == 4
+    assert found["dsg"]["answers"]["example"] == texts[0]
+    assert "4 of 4 answers are neither 'yes' nor 'no'" in ended.err
+    assert "no under dsg" in ended.err
+    assert "--read-answers" in ended.err
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_read_answers_reads_for_all_rules_and_says_so(
+    run: Run, tmp_path: Path, bench: Path, form: str
+) -> None:
+    answers = write_answers(tmp_path / "a.csv", [FORMS[form][text] for text in PLAIN])
+    plain = write_answers(tmp_path / "p.csv", PLAIN)
+    rules = [word for name in RULES for word in ("--rule", name)]
+    words = ["score", "--bench", bench, *rules, "--json", "--answers"]
+    read = results(run(*words, answers, "--read-answers", "--out", tmp_path / "r").out)
+    expected = results(run(*words, plain, "--out", tmp_path / "q").out)
+    for name in RULES:
+        assert read[name]["overall"] == expected[name]["overall"]
+        assert read[name]["l2"] == expected[name]["l2"]
+        assert read[name]["answers"]["read"] == 4
+        assert "4 answers were read as yes or no by --read-answers" in read[name]["notes"]
+        assert "answers_read" not in expected[name]["warnings"]
+    raw = (tmp_path / "r/answers/replay.jsonl").read_text()
+    assert json.dumps(FORMS[form]["yes"]) in raw  # what was said stays as it was
+
+
+@pytest.mark.parametrize("text", ["", "  ", "nan", "NaN", "None", "NULL", "<NA>", "N/A"])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_missing_answer_is_incomplete_under_every_rule(
+    run: Run, tmp_path: Path, bench: Path, text: str, rule: str
+) -> None:
+    answers = write_answers(tmp_path / "a.csv", [*PLAIN[:3], text])
+    ended = run("score", "--bench", bench, "--answers", answers, "--rule", rule, "--json")
+    assert ended.code == 6
+    result = results(ended.out)[rule]
+    assert result["failed_items"] == ["b1"]
+    assert result["unanswered_items"] == ["b1"]
+    assert result["items_scored"] == 1
+    assert result["overall"] == 100.0
+
+
+def test_real_answers_give_no_warning(run: Run, shared: Path) -> None:
+    data = shared / "data" / "dsg1k"
+    words = ["score", "--bench", data / "dsg-1k-anns.csv", "--answers", data / "mplug_dsg.csv"]
+    ended = run(*words, "--where", "t2i_model=sd2dot1", "--rule", "dsg", "--partial", "--json")
+    (result,) = json.loads(ended.out)["results"]
+    assert "answers_neither_yes_nor_no" not in result["warnings"]
+    assert result["answers"]["neither"] > 0
+    assert "neither" not in ended.err
+
+
+def test_few_other_texts_are_a_vqa_models_own_many_are_not() -> None:
+    def census(*texts: str):
+        return take_census_of_answers({("a", 0): dict(enumerate(texts))})
+
+    assert not census(*["yes"] * 997, "no bus", "no train", "no kite").suspicious
+    assert census(*["yes"] * 99, "no bus", "maybe").suspicious
+    assert not census(*["yes"] * 47, "no bus").suspicious
+    assert census("yes", "no", "maybe").suspicious
+    assert census(*["yes"] * 9999, "Yes").suspicious  # case alone: no VQA model's own
+    assert not census().suspicious
+
+
+@pytest.mark.parametrize("as_mapping", [False, True])
+def test_python_reads_as_the_command(bench: Path, as_mapping: bool) -> None:
+    loaded = load_benchmark(str(bench))
+    texts = iter(["Yes", "Yes", "No", "Yes"])
+    given = [
+        Answer(item, 0, q.qid, next(texts)) for item in loaded.items for q in loaded.items[item]
+    ]
+    table: dict[tuple[str, int], dict[int, str]] = {}
+    for answer in given:
+        table.setdefault((answer.item_id, 0), {})[answer.qid] = answer.answer
+    answers = table if as_mapping else given
+    assert dpgbench.score_answers(loaded, answers, "corrected-v1").overall == 50.0
+    exact = dpgbench.score_answers(loaded, answers, "dsg")
+    assert exact.overall == 0.0
+    assert exact.body["warnings"]["answers_neither_yes_nor_no"] == 4
+    read = dpgbench.score_answers(loaded, answers, "dsg", read_answers=True)
+    assert read.overall == 50.0
+    assert read.body["answers"]["read"] == 4
+
+
+def test_python_leaves_missing_answers_out(bench: Path) -> None:
+    loaded = load_benchmark(str(bench))
+    table = {("a1", 0): {1: "yes", 2: "yes"}, ("b1", 0): {1: "yes", 2: ""}}
+    for rule in RULES:
+        result = dpgbench.score_answers(loaded, table, rule)
+        assert result.unanswered == ("b1",)
+        assert not result.complete
+
+
+def test_judges_compare_counts_what_is_neither(run: Run, tmp_path: Path, bench: Path) -> None:
+    plain = write_answers(tmp_path / "plain.csv", PLAIN)
+    capital = write_answers(tmp_path / "capital.csv", ["Yes", "Yes", "No", "Yes"])
+    odd = write_answers(tmp_path / "odd.csv", ["yes", "maybe", "no", ""])
+    lines = [
+        json.dumps({"item_id": item, "tile": 0, "qid": qid, "answer": "Yes"})
+        for item, qid in [("a1", 1), ("a1", 2), ("b1", 1), ("b1", 2)]
+    ]
+    (tmp_path / "lines.jsonl").write_text("\n".join(lines) + "\n")
+    words = ["judges", "compare", plain, capital, odd, tmp_path / "lines.jsonl", "--bench", bench]
+    for rule, invalid in (("corrected-v1", [0, 0, 1, 0]), ("dsg", [0, 4, 1, 4])):
+        found = json.loads(run(*words, "--rule", rule, "--json").out)
+        assert [judge["invalid"] for judge in found["judges"]] == invalid
+        assert [judge["answers"] for judge in found["judges"]] == [4, 4, 3, 4]
+
+
+@given(st.text())
+def test_reading_never_depends_on_case_or_spaces(text: str) -> None:
+    said = read_yes_no(text)
+    assert read_yes_no(f"  {text}\n") == said
+    if said is not None:
+        assert not is_missing(text)
+    if text.isascii():
+        assert read_yes_no(text.swapcase()) == said
+
+
+@pytest.mark.parametrize("text", ["no bus", "yes and no", "not yes", "maybe", "10", "y", "是"])
+def test_what_is_neither_stays_neither(text: str) -> None:
+    assert read_yes_no(text) is None
