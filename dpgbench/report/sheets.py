@@ -92,7 +92,7 @@ def make_sheet(
 
 def reads(rule: ScoringRule) -> bool:
     """Return whether a rule reads answers such as ``Yes``; else they must be ``yes`` exactly."""
-    return bool(getattr(rule, "answers", "exact") == "read")
+    return rule.answers == "read"
 
 
 def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> str:
