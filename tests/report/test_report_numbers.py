@@ -1,0 +1,202 @@
+"""Numbers of the report against the score files and against a computation by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_runs import RunMaker
+
+from dpgbench.domain.stats import bootstrap_weights
+from dpgbench.report import group_records, load_records, load_rows
+from dpgbench.report.cautions import cautions
+from dpgbench.report.comparison import all_rows, comparisons
+from dpgbench.report.evidence import item_sets
+from dpgbench.report.lengths import length_views
+from dpgbench.report.verdicts import Mark, Outcome, outcomes
+from dpgbench.store.benchmarks import load_csv
+from dpgbench.store.rundir import RunDir
+from tests.conftest import row, write_csv
+
+CATEGORIES = ("entity - whole", "attribute - color", "relation - spatial")
+
+
+def questions(item: str, number: int) -> list[dict[str, str]]:
+    """Rows of an item; its last question alone is of the last category where it has 7."""
+    found = []
+    for qid in range(1, number + 1):
+        category = CATEGORIES[2] if qid == 7 else CATEGORIES[qid % 2]
+        broad, _, fine = category.partition(" - ")
+        cells = {"tuple": f"{category} (x)", "category_broad": broad, "category_detailed": fine}
+        words = {"text": " ".join(["word"] * (10 if number == 2 else 90))}
+        found.append(row(item, qid, "0" if qid < 3 else "1", **cells, **words))
+    return found
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> RunMaker:
+    """A maker on 20 items of 2 or 7 questions; half lack the last category."""
+    rows = [r for n in range(20) for r in questions(f"it{n:02}", 2 if n % 2 else 7)]
+    path = write_csv(tmp_path / "uneven.csv", rows)
+    rules = ("ulmeval", "dsg", "corrected-v1")
+    return RunMaker(tmp_path / "runs", load_csv(path, "uneven"), rules=rules)
+
+
+def score(run: RunDir, rule: str) -> dict:
+    return json.loads(run.scores("fake", rule).read_text())
+
+
+def item_scores(run: RunDir, rule: str) -> dict[str, float | None]:
+    with run.item_scores("fake", rule).open(newline="") as file:
+        return {r["item_id"]: float(r["score"]) if r["score"] else None
+                for r in csv.DictReader(file)}  # fmt: skip
+
+
+def by_hand(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    weights = np.concatenate(list(bootstrap_weights(len(sums))))
+    return (weights @ sums) / (weights @ counts)
+
+
+@pytest.mark.parametrize("rule", ["ulmeval", "dsg", "corrected-v1"])
+def test_runs_of_uneven_items_are_paired_under_every_rule(uneven: RunMaker, rule: str) -> None:
+    runs = [uneven.make("good", skill=0.8), uneven.make("bad", skill=0.6, seed=5)]
+    group = next(g for g in group_records(load_records(runs)) if g.key.rule == rule)
+    (pair,) = group.differences
+    overall = {run.name: score(run, rule)["overall"] for run in runs}
+    first, second = (group.rows[place].run for place in (pair.first, pair.second))
+    assert pair.points == pytest.approx(overall[first] - overall[second])
+    assert pair.items == 20
+    tables = [item_scores(uneven_run(runs, name), rule) for name in (first, second)]
+    weights = [len(uneven.benchmark.items[item]) if rule == "ulmeval" else 1 for item in tables[0]]
+    counts = np.array(weights, dtype=float)
+    drawn = [by_hand(np.array([*table.values()]) * counts, counts) for table in tables]
+    ends = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
+    assert pair.interval == pytest.approx(tuple(ends), abs=1e-4)
+    gaps = [a - b for a, b in zip(tables[0].values(), tables[1].values(), strict=True)]
+    assert (pair.wins, pair.losses) == (sum(g > 1e-6 for g in gaps), sum(g < -1e-6 for g in gaps))
+    assert pair.wins + pair.ties + pair.losses == 20
+
+
+def uneven_run(runs: list[RunDir], name: str) -> RunDir:
+    return next(run for run in runs if run.name == name)
+
+
+def test_an_item_without_some_category_still_counts(uneven: RunMaker) -> None:
+    records = load_records([uneven.make("good", skill=0.8), uneven.make("bad", seed=5)])
+    rows = all_rows(group_records(records))
+    for found in comparisons(rows, item_sets(records)):
+        assert found.items == 20
+        assert sum(found.outcomes) == 20
+        numbers = {category.name: category.items for category in found.l2}
+        assert numbers["relation - spatial"] == 10
+        assert numbers["entity - whole"] == 20
+
+
+def test_the_better_stands_first_whatever_group_it_is_in(dpg: RunMaker) -> None:
+    ten = list(dpg.benchmark.items)[:10]
+    for number, skills in enumerate([(0.9, 0.3), (0.3, 0.9)]):
+        runs = [
+            dpg.make(f"whole{number}", skill=skills[0]),
+            dpg.make(f"part{number}", skill=skills[1], items=ten),
+        ]
+        records = load_records(runs)
+        rows = all_rows(group_records(records))
+        found = comparisons(rows, item_sets(records))
+        assert len(found) == 2
+        for pair in found:
+            assert rows[pair.first].overall > rows[pair.second].overall
+            assert rows[pair.first].run == runs[int(skills[1] > skills[0])].name
+
+
+def test_results_on_other_items_of_equal_number_are_not_ranked_together(dpg: RunMaker) -> None:
+    items = list(dpg.benchmark.items)
+    runs = [dpg.make("one", items=items[:10]), dpg.make("two", items=items[10:20])]
+    for run in runs:  # both set out to do all; these results are over ten
+        manifest = json.loads(run.manifest.read_text())
+        run.manifest.write_text(json.dumps({**manifest, "items": items}))
+    groups = group_records(load_records(runs))
+    assert [len(group.rows) for group in groups] == [1, 1, 1, 1]
+
+
+def test_an_item_that_the_rule_loses_is_not_missing(pair: list[RunDir]) -> None:
+    groups = group_records(load_records(pair))
+    assert groups[0].key.rule == "ella-reference"
+    for row_ in groups[0].rows:
+        assert row_.items_scored < row_.items_expected
+        assert (row_.missing, row_.unranked) == (0, "")
+    assert not [text for text in cautions(groups[0]) if "Incomplete" in text]
+
+
+def test_items_that_lack_answers_are_missing_beside_one_that_the_rule_loses(dpg: RunMaker) -> None:
+    run = dpg.make("part", unanswered=["COCOval1", "COCOval3"])
+    missing = {row_.rule: row_.missing for row_ in load_rows([run])}
+    assert missing == {"ella-reference": 2, "corrected-v1": 2}
+
+
+def test_pages_of_items_show_the_scores_of_the_table(shared: RunMaker, pair: list[RunDir]) -> None:
+    records = load_records(pair)
+    (items,) = item_sets(records)
+    for run in items.runs:
+        table = item_scores(pair[run.index], "corrected-v1")
+        for place, item in enumerate(items.items):
+            (outcome,) = outcomes(items, run, place)
+            assert outcome.score == pytest.approx(table[item], abs=1e-3)
+            assert len(outcome.tile_scores) == 4
+            assert all(0 <= share <= 100 for share in outcome.tile_scores)
+            for qid in (1, 2, 3, 4, 5):
+                states = [mark.state for mark in outcome.marks[qid]]
+                assert outcome.holds(qid) == states.count("yes")
+    assert max(s for r in items.runs for p in range(30)
+               for s in next(iter(outcomes(items, r, p))).tile_scores) == 100  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("states", "summary"),
+    [
+        (["yes", "yes"], "all"),
+        (["yes", "no"], "some"),
+        (["yes", "zeroed"], "some"),
+        (["yes", "none"], "some"),
+        (["zeroed", "no"], "zeroed"),
+        (["zeroed", "none"], "zeroed"),
+        (["no", "other"], "no"),
+        (["no", "none"], "no"),
+        (["other"], "no"),
+        (["none", "none"], "none"),
+        ([], "none"),
+    ],
+)
+def test_how_a_question_fared_in_one_word(states: list, summary: str) -> None:
+    outcome = Outcome("j", "r", {1: tuple(Mark(state, "") for state in states)}, (), "")
+    assert outcome.summary(1) == summary
+    assert outcome.summary(2) == "none"
+    assert outcome.holds(1) == states.count("yes")
+    assert outcome.score is None
+
+
+def test_the_gap_between_cut_and_whole_prompts_has_its_interval(uneven: RunMaker) -> None:
+    long = [item for n, item in enumerate(uneven.benchmark.items) if n % 2 == 0]
+    cut = {"limit": 77, "truncated": len(long), "prompts": 20, "items": long}
+    run = uneven.make("cut", skill=0.7, generation={"truncation": cut})
+    records = load_records([run])
+    views = length_views(group_records(records), item_sets(records), records)
+    for view in views:
+        rule = view.group.key.rule
+        ((told,),) = [cuts.rows for cuts in view.cuts]
+        table = item_scores(run, rule)
+        sizes = {item: len(uneven.benchmark.items[item]) for item in table}
+        counts = np.array([sizes[i] if rule == "ulmeval" else 1.0 for i in table])
+        sums = np.array([*table.values()]) * counts
+        held = np.array([item in long for item in table])
+        drawn = by_hand(sums * held, counts * held) - by_hand(sums * ~held, counts * ~held)
+        means = [sums[side].sum() / counts[side].sum() for side in (held, ~held)]
+        assert [told.cut, told.whole] == pytest.approx(means, abs=1e-4)
+        assert told.gap.score == pytest.approx(means[0] - means[1], abs=1e-4)
+        assert told.gap.interval == pytest.approx(
+            tuple(np.nanquantile(drawn, [0.025, 0.975])), abs=1e-4
+        )
+        assert told.items == (10, 10)
+    assert {view.group.key.rule for view in views} == {"ulmeval", "dsg", "corrected-v1"}
