@@ -18,6 +18,13 @@ def complete_rule(incomplete: str) -> list[str]:
     return [name for name in RULES if name.startswith(incomplete)]
 
 
+def complete_layout(incomplete: str) -> list[str]:
+    """Return the layouts of tiles whose names start so."""
+    from dpgbench.domain.spec import LAYOUTS
+
+    return [str(layout) for layout in LAYOUTS if str(layout).startswith(incomplete)]
+
+
 def complete_judge(incomplete: str) -> list[str]:
     """Return the judges whose names, or forms of names, start so."""
     from dpgbench.backends.judges import FAMILIES, JUDGES

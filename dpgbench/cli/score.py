@@ -33,6 +33,7 @@ from dpgbench.cli.options import (
     Revision,
     Source,
     Weights,
+    complete_layout,
     complete_rule,
     judge_request,
     split_items,
@@ -87,7 +88,11 @@ def score(
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option("--layout", help="ROWSxCOLUMNS of tiles in an image (default: 2x2 of 4)."),
+        typer.Option(
+            "--layout",
+            help="ROWSxCOLUMNS of tiles in an image (default: 2x2 of 4).",
+            autocompletion=complete_layout,
+        ),
     ] = None,
     pattern: Annotated[
         str | None,

@@ -15,6 +15,7 @@ from dpgbench.store.images import (
     check_size,
     files_of,
     find_images,
+    fitting_layouts,
     infer_grid,
     read_size,
 )
@@ -131,6 +132,8 @@ class Subject:
             return {}, self._without_images()
         found, missing = self._find()
         if not found and self.manifest.kind == "images":
+            if self._has_answers:
+                return {}, self._without_images() | missing
             raise DataError(self._nothing_found())
         self.found = dict(found)
         tiles_apart = bool(self.pattern and self.pattern.has_tiles)
@@ -148,7 +151,7 @@ class Subject:
         if odd:
             self._say_odd(odd, len(found), size)
         if odd and len(odd) == len(found):
-            raise DataError(next(reason for reason, _ in odd.values()))
+            raise DataError(next(reason for reason, _ in odd.values()) + _fitting(found))
         for item_id, (reason, _) in odd.items():
             reasons[item_id] = reason
             del found[item_id]
@@ -158,6 +161,10 @@ class Subject:
     def _doubtful(self) -> bool:
         """Whether the layout is assumed, and nothing was judged by it yet."""
         return self.fresh and self.layout is None
+
+    @property
+    def _has_answers(self) -> bool:
+        return any((self.run.path / "answers").glob("*.jsonl"))
 
     def _find(self) -> tuple[dict[str, ImageFiles], dict[str, str]]:
         """Return images by item, and why some are missing that a pattern speaks of."""
@@ -177,12 +184,12 @@ class Subject:
         if self.manifest.kind == "generated":
             return self._unlogged_failures({})
         place = self.folder or self.run.path
-        if not any((self.run.path / "answers").glob("*.jsonl")):
+        if not self._has_answers:
             raise DataError(
                 f"{place} has no images; give a folder of them"
                 + (" with --images" if self.manifest.kind == "images" else "")
             )
-        why = f"its image is not here ({place} is gone); give the images' place with --images"
+        why = f"its image is not in {place}; give the images' place with --images"
         return dict.fromkeys(self.items, why)
 
     def _nothing_found(self) -> str:
@@ -227,6 +234,13 @@ class Subject:
                 error = records.get(item_id, {}).get("error")
                 reasons[item_id] = error or f"image {item_id}.png is missing"
         return reasons
+
+
+def _fitting(found: Mapping[str, ImageFiles]) -> str:
+    """Return the layouts that would fit the first of images that do not, as words to add."""
+    size = read_size(files_of(next(iter(found.values())))[0])
+    layouts = [str(layout) for layout in fitting_layouts(size)] if size else []
+    return f" ({' or '.join(layouts)} would give tiles near square)" if layouts else ""
 
 
 def _odd_sizes(found: Mapping[str, ImageFiles], expected: GridSpec) -> dict[str, tuple[str, str]]:

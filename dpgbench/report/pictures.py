@@ -54,8 +54,8 @@ class Pictures:
         if first is not None:
             told["base"] = self._address(first.parent) + "/"
         for place, item in enumerate(items):
-            if item in found and found[item].name != f"{item}.png":
-                told["other"][str(place)] = told["base"] + quote(found[item].name)
+            if item in found and first and found[item] != first.with_name(f"{item}.png"):
+                told["other"][str(place)] = self._address(found[item])
         return told
 
     def some(self, record: RunRecord, items: Sequence[str]) -> dict[str, Picture]:
@@ -77,7 +77,13 @@ class Pictures:
 def picture_files(record: RunRecord, items: Sequence[str]) -> Mapping[str, Path]:
     """Return the grid of each item that has one."""
     images = _folder(record)
-    return find_images(images, items) if images.is_dir() else {}
+    if not images.is_dir():
+        return {}
+    if not record.manifest.identity.get("pattern"):
+        return find_images(images, items)
+    logged = record.run.image_records()
+    files = {item: list(logged.get(item, {}).get("files") or ()) for item in items}
+    return {item: images / names[0] for item, names in files.items() if len(names) == 1}
 
 
 def _folder(record: RunRecord) -> Path:

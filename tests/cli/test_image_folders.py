@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 
 import dpgbench
+from dpgbench.report.pictures import Pictures, picture_files
+from dpgbench.report.records import read_record
+from dpgbench.store.rundir import RunDir
 from tests.conftest import Run, row, write_csv
 
 JUDGE = "tests.cli.own_judges:MeanColor"
@@ -275,6 +278,18 @@ def test_pictures_by_a_pattern_score_what_grids_score(folders: Folders, text: st
     assert "other images of a " in ended.error
 
 
+def test_the_report_shows_pictures_found_by_a_pattern(folders: Folders) -> None:
+    files = {f"{n}/grid.png": encoded(grid(item, 2, 2)) for n, item in enumerate(ITEMS)}
+    folders.score(files, "--pattern", "{index}/grid.png")
+    out = folders.path / f"r{folders.number}"
+    record = read_record(RunDir(out))
+    found = picture_files(record, ITEMS)
+    assert [path.parent.name for path in found.values()] == ["0", "1", "2"]
+    told = Pictures(folders.path).of(record, ITEMS)
+    shown = [told["other"].get(str(n), told["base"] + f"{i}.png") for n, i in enumerate(ITEMS)]
+    assert shown == [f"pictures1/{n}/grid.png" for n in range(3)]
+
+
 def test_files_that_count_from_another_number_are_refused(folders: Folders) -> None:
     zero = {f"{i}_{n}.png": encoded(tile(i, n)) for i in ITEMS for n in range(4)}
     one = {f"{i}_{n + 1}.png": encoded(tile(i, n)) for i in ITEMS for n in range(4)}
@@ -330,8 +345,10 @@ def test_a_published_run_needs_no_images(folders: Folders) -> None:
     assert len(answers.read_text().splitlines()) < len(lines)
     ended = folders.run(*words, "corrected-v1")
     assert ended.code == 6
-    assert "its image is not here" in ended.err
+    assert f"its image is not in {folder}" in ended.err
     assert "--images" in ended.err
+    folder.mkdir()
+    assert folders.run(*words, "corrected-v1").code == 6
     ended = folders.run(*words, "corrected-v1", "--images", moved)
     assert ended.code == 0, ended.err
     assert sorted(answers.read_text().splitlines(keepends=True)) == sorted(lines)
