@@ -67,8 +67,8 @@ SHAPES = {
     "questions": "732471e7db7ab9328e170ee4d61a529ba6337434b013354ef7c3d689e14e057a",
     "graphs": "16f9868636bc969899b37efac0937de6c4c10e8d513a5c3dc79fde94830d11b1",
 }
-SUMS = np.array([[1.0, 0], [3, 1], [5, 1], [2, 0], [9, 3], [7, 0], [1, 1]])
-COUNTS = np.array([[1.0, 0], [5, 1], [9, 1], [4, 1], [9, 4], [11, 3], [7, 1]])
+SUMS = np.array([[1.0, 0], [3, 1], [5, 1], [2, 0], [9, 3], [7, 0], [1, 1], [2, 1], [4, 0]])
+COUNTS = np.array([[1.0, 0], [5, 1], [9, 1], [4, 1], [9, 4], [11, 3], [7, 1], [3, 1], [6, 2]])
 
 
 def test_draws_and_intervals() -> None:
@@ -80,8 +80,8 @@ def test_draws_and_intervals() -> None:
     assert found == [
         pytest.approx(ends, rel=1e-9)
         for ends in [
-            (0.3953488372093023, 0.8113207547169812),
-            (0.16666666666666666, 0.8888888888888888),
+            (0.43636363636363634, 0.7894736842105263),
+            (0.17647058823529413, 0.8573809523809489),
         ]
     ]
     assert stats.CONFIDENCE == 0.95
@@ -105,14 +105,20 @@ def test_a_draw_with_one_question_counts() -> None:
     assert (draws[~np.isnan(draws)] == 1).all()
 
 
+UNEVEN = {
+    f"{letter}{n}": word
+    for n in (1, 2, 3)
+    for letter, word in (("a", "y"), ("b", "yyynn"), ("c", "yynnnnnnn"))
+}
+
+
 def uneven() -> list[list[QuestionRow]]:
-    """Three items of 1, 5 and 9 questions in one category."""
-    sizes = {"a1": 1, "b1": 5, "c1": 9}
-    firsts = {"a1": 2, "b1": 3, "c1": 8}
-    return [rows(item, ["0"] * size, first=firsts[item]) for item, size in sizes.items()]
-
-
-UNEVEN = {"a1": "y", "b1": "yyynn", "c1": "yynnnnnnn"}
+    """Nine items of 1, 5 and 9 questions in one category."""
+    items, first = [], 2
+    for item, word in UNEVEN.items():
+        items.append(rows(item, ["0"] * len(word), first=first))
+        first += len(word)
+    return items
 
 
 def uneven_result(rule: str) -> Result:
@@ -136,12 +142,13 @@ def test_intervals_of_a_category_weigh_items_by_their_questions() -> None:
     for level, name in (("l1", "entity"), ("l2", "entity - whole")):
         entry = body[level][name]
         assert entry["score"] == pytest.approx(100 * 6 / 15)
-        assert entry["interval"] == pytest.approx(by_hand([1, 3, 2], [1, 5, 9]))
-        assert entry["questions"] == entry["answers"] == 15
-    assert body["interval"] == pytest.approx(by_hand([1, 3 / 5, 2 / 9], [1, 1, 1]))
+        assert entry["interval"] == pytest.approx(by_hand([1, 3, 2] * 3, [1, 5, 9] * 3))
+        assert entry["questions"] == entry["answers"] == 45
+        assert entry["items"] == 9
+    assert body["interval"] == pytest.approx(by_hand([1, 3 / 5, 2 / 9] * 3, [1] * 9))
     whole = uneven_result("ulmeval").body
     assert whole["overall"] == pytest.approx(40.0)
-    assert whole["interval"] == pytest.approx(by_hand([1, 3, 2], [1, 5, 9]))
+    assert whole["interval"] == pytest.approx(by_hand([1, 3, 2] * 3, [1, 5, 9] * 3))
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))
@@ -151,8 +158,19 @@ def test_every_score_lies_in_its_interval(rule: str) -> None:
     entries += [e for key in ("l1", "l2", "sources") for e in body[key].values()]
     assert len(entries) >= 5
     for entry in entries:
-        low, high = entry["interval"]
-        assert 0 <= low <= entry["score"] <= high <= 100
+        few = entry.get("items", 9) < stats.LEAST_ITEMS
+        assert few == (entry["interval"] is None)
+        if not few:
+            low, high = entry["interval"]
+            assert 0 <= low <= entry["score"] <= high <= 100
+
+
+@pytest.mark.parametrize("number", [1, 7, 8, 9])
+def test_no_interval_from_a_few_items(number: int) -> None:
+    sums, counts = np.ones((9, 1)), np.zeros((9, 1))
+    counts[:number] = 2.0
+    (found,) = stats.intervals(sums * counts / 2, counts)
+    assert (found is None) == (number < 8)
 
 
 def test_sources_have_the_scores_and_intervals_of_their_items() -> None:
