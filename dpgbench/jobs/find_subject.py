@@ -130,7 +130,7 @@ def subject_of_run(
     run = RunDir(path)
     manifest = read_manifest(run)
     for name in ("name", "path", "prompts_sha256"):
-        if name not in manifest.benchmark:
+        if not manifest.benchmark.get(name):
             raise DataError(f"{run.manifest} is damaged: benchmark.{name} is missing; restore it")
     loaded = load_benchmark(benchmark or _recorded_benchmark(manifest))
     check_same(

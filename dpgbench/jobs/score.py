@@ -310,7 +310,7 @@ def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) ->
     if before:
         old = {key: before.get(key) for key in described}
         check_same(subject.run, old, described, f"answers of judge {name}")
-    record = {**described, **(before or {"truncated_questions": 0})}
+    record = {**described, "truncated_questions": 0, **(before or {})}
     here = judge_releases()
     changed = differences(record.setdefault("releases", here), here)
     if has_answers and changed:

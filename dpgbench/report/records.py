@@ -168,7 +168,7 @@ def read_score_file(path: Path, benchmark_items: object = None) -> ScoreFile:
         )
     try:
         return _score_file(path, record, benchmark_items)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{path} is damaged ({type(error).__name__}: {error}); score the run again"
         ) from None
@@ -247,7 +247,7 @@ def read_item_scores(path: Path, unanswered: object = None) -> dict[str, ItemFig
             lost = item_id not in known if known is not None else _lost(reason)
             absent = score is None and not lost
             found[item_id] = ItemFigure(score, int(cells["questions"]), absent)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(
                 f"{path} row {number} (item {cells['item_id']}): {cells['score']!r} or "
                 f"{cells['questions']!r} is not a number; score the run again"

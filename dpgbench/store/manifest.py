@@ -169,9 +169,9 @@ def _check_kind(manifest: Manifest) -> None:
             _check(manifest.identity["generation"], name, int, "identity.generation.")
             if manifest.identity["generation"][name] < 1:
                 raise ValueError(f"identity.generation.{name} is below 1")
+        _check_known(manifest.generation, {"weights": dict}, "generation")
         for role, weights in manifest.generation.get("weights", {}).items():
-            if not isinstance(weights, dict):
-                raise ValueError(f"generation.weights.{role} is {weights!r:.60}")
+            _check_known(weights, {}, f"generation.weights.{role}")
     elif manifest.kind == "images":
         _check(manifest.generation, "folder", str, "generation.")
         _check_known(manifest.identity, {"tile_px": (int, NoneType)}, "identity")
