@@ -119,6 +119,9 @@ def test_results_on_other_items_of_equal_number_are_not_ranked_together(dpg: Run
         run.manifest.write_text(json.dumps({**manifest, "items": items}))
     groups = group_records(load_records(runs))
     assert [len(group.rows) for group in groups] == [1, 1, 1, 1]
+    same = dpg.make("same", items=items[:10], seed=3)  # of a run that set out to do these ten
+    groups = group_records(load_records([runs[0], same]))
+    assert [len(group.rows) for group in groups] == [2, 2]
 
 
 def test_an_item_that_the_rule_loses_is_not_missing(pair: list[RunDir]) -> None:
