@@ -107,3 +107,29 @@ def test_dsg_1k(shared: Path) -> None:
     assert kinds.count("dependency_word") == 10
     assert kinds.count("self_parent") == 44
     assert kinds.count("unknown_parent") == 8
+
+
+def test_another_question_is_another_benchmark_to_a_judge(tmp_path: Path) -> None:
+    plain = [row("a", 1), row("a", 2, "1"), row("b", 1)]
+    changes = [
+        {"question_natural_language": "Is there thing 7?"},
+        {"proposition_id": "3"},
+        {"item_id": "c"},
+    ]
+    hashes = [load_benchmark(write_csv(tmp_path / "0.csv", plain)).questions_sha256]
+    for number, change in enumerate(changes, 1):
+        rows = [*plain[:2], {**plain[2], **change}]
+        path = write_csv(tmp_path / f"{number}.csv", rows)
+        hashes.append(load_benchmark(path).questions_sha256)
+    assert len(set(hashes)) == 4
+    turned = load_benchmark(write_csv(tmp_path / "t.csv", [plain[2], *plain[:2]]))
+    assert turned.questions_sha256 == hashes[0]  # a judge does not see the order
+
+
+def test_another_prompt_is_another_benchmark_to_a_generator(tmp_path: Path) -> None:
+    one = load_benchmark(write_csv(tmp_path / "1.csv", [row("a", 1)]))
+    two = load_benchmark(write_csv(tmp_path / "2.csv", [row("a", 1, text="another prompt")]))
+    assert one.prompts_sha256 != two.prompts_sha256
+    assert one.questions_sha256 == two.questions_sha256
+    three = load_benchmark(write_csv(tmp_path / "3.csv", [row("a", 1, tuple="global - (x)")]))
+    assert three.graphs_sha256 != one.graphs_sha256
