@@ -81,6 +81,10 @@ _WARNINGS = {
         "{} answer is neither yes nor no: it counts as no",
         "{} answers are neither yes nor no: they count as no",
     ),
+    "single_colour_tiles": (
+        "{} tile is of one single colour: look at it",
+        "{} tiles are of one single colour: look at them",
+    ),
     "stray_answers": (
         "{} answer about no item, tile or question of the benchmark: not counted",
         "{} answers about no item, tile or question of the benchmark: not counted",
