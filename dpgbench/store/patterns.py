@@ -6,6 +6,7 @@ Generators write a picture a file: ``{item_id}_{tile}.png``, ``{item_id}/samples
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,9 @@ class ImagePattern:
             raise UsageError(f"--pattern {self.text}: {error}; {_HELP}") from None
         if any(conversion for *_, conversion in parts):
             raise UsageError(f"--pattern {self.text}: no '!' is understood; {_HELP}")
+        for _, name, width, _ in parts:
+            if name is not None and not re.fullmatch(r"0?\d{0,2}d?", width or ""):
+                raise UsageError(f"--pattern {self.text}: ':{width}' is no width; {_HELP}")
         return [name for _, name, _, _ in parts if name is not None]
 
     @property
