@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
+from dpgbench.backends.devices import default_dtype
 from dpgbench.backends.hub_classes import (
     furthest_reader,
     guidance_argument,
@@ -84,7 +85,7 @@ class HubPipeline:
 
     @staticmethod
     def notes(
-        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str]
+        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str], device: str
     ) -> list[str]:
         """Return what was taken from the repository or its class rather than from the table.
 
@@ -92,24 +93,19 @@ class HubPipeline:
             entry: the model.
             weights: its files.
             given: settings that the user gave.
+            device: where it runs.
         """
         folder = weights["base"].path
-        own, known = _own_settings(entry.name, folder), _published(entry.name)
-        name = pipeline_class(entry.name, folder).__name__
-        by_class = _told(own, ("steps", "guidance_scale"), known, given)
-        by_repository = _told(own, ("scheduler",), known, given)
-        sized = {"width_px", "height_px"} & ({*known.settings} | given)
-        size = f"{own['width_px']}x{own['height_px']} px"
-        asked = native_size(folder, pipeline_class(entry.name, folder))
-        by_repository += [f"size {size}"] if asked and not sized else []
-        parts = [f"{', '.join(by_class)} by the defaults of {name}"] if by_class else []
-        parts += [f"{', '.join(by_repository)} by the repository"] if by_repository else []
-        parts += [f"size {size} assumed, for it names none"] if not asked and not sized else []
+        known = _published(entry.name)
+        parts = _assumed(entry.name, folder, known, given)
+        if device != "cpu" and "dtype" not in given and not known.dtype:
+            parts.append(_precision(stored_dtype(folder), device))
         notes = []
         if parts:
             table = "" if known.sources else "; the table of published settings does not know it"
             notes.append(f"settings of {entry.name}: {'; '.join(parts)}{table}")
-        if read_config(folder / "model_index.json").get("safety_checker", [None])[0]:
+        checker = read_config(folder / "model_index.json").get("safety_checker")
+        if isinstance(checker, list) and checker[0]:
             notes.append(f"the safety checker of {entry.name} is left out")
         return notes
 
@@ -194,6 +190,28 @@ def _own_settings(name: str, folder: Path) -> dict[str, Any]:
 def _default(parameters: Mapping[str, inspect.Parameter], name: str) -> Any:
     parameter = parameters.get(name)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+def _assumed(name: str, folder: Path, known: PublishedSettings, given: frozenset[str]) -> list[str]:
+    """Return, by where they come from, the settings that neither the table nor the user gave."""
+    cls = pipeline_class(name, folder)
+    own = _own_settings(name, folder)
+    by_class = _told(own, ("steps", "guidance_scale"), known, given)
+    by_repository = _told(own, ("scheduler",), known, given)
+    parts = [f"{', '.join(by_class)} by the defaults of {cls.__name__}"] if by_class else []
+    if not {"width_px", "height_px"} & {*known.settings, *given}:
+        size = f"size {own['width_px']}x{own['height_px']} px"
+        if native_size(folder, cls):
+            by_repository.append(size)
+        else:
+            parts.append(f"{size} assumed, for it names none")
+    return parts + ([f"{', '.join(by_repository)} by the repository"] if by_repository else [])
+
+
+def _precision(stored: str | None, device: str) -> str:
+    if stored:
+        return f"precision {stored}, as the weights are stored"
+    return f"precision {default_dtype(device)} assumed: the weights are not of 16 bit"
 
 
 def _told(

@@ -119,7 +119,7 @@ def loading(entry: ModelEntry) -> Iterator[None]:
     ) as error:
         if is_out_of_memory(error):
             raise SetupError(
-                f"model {entry.name} does not fit into memory ({one_line(str(error))[:200]}); take "
+                f"model {entry.name} does not fit into memory ({one_line(str(error))}); take "
                 "half the precision (--dtype float16 or bfloat16), or a device with more memory"
             ) from error
         reason = one_line(str(error).strip()) or type(error).__name__

@@ -63,7 +63,7 @@ class StableDiffusion:
 
     @staticmethod
     def notes(
-        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str]
+        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str], device: str
     ) -> list[str]:
         """Return what was assumed: whose configuration a base in one file is read with."""
         base = weights["base"].path
@@ -177,10 +177,10 @@ class EllaStableDiffusion(StableDiffusion):
 
     @staticmethod
     def notes(
-        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str]
+        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str], device: str
     ) -> list[str]:
         """Return what was assumed: also of the texts, where the connector's file does not say."""
-        notes = StableDiffusion.notes(entry, weights, given)
+        notes = StableDiffusion.notes(entry, weights, given, device)
         role = next(role for role in entry.roles if role.name == "connector")
         own = role.embedded and weights["connector"].path == embedded_path(role.embedded)
         if not own and "text_length" not in given and _trained_text(weights) is None:

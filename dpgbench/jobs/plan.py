@@ -80,7 +80,7 @@ def make_plan(
     if hasattr(generator, "check"):
         generator.check(spec, located)
     notes = (
-        generator.notes(entry, located, frozenset({*given, *given.get("options", {})}))
+        generator.notes(entry, located, frozenset({*given, *given.get("options", {})}), device)
         if hasattr(generator, "notes")
         else ()
     )

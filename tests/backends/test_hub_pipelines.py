@@ -274,6 +274,18 @@ def test_what_the_table_does_not_know_is_said(planned: Planned, folders: Path) -
     assert "steps" not in planned("flux").notes[0]  # given
 
 
+def test_a_precision_that_is_a_guess_is_said(named: Callable[..., GenerationPlan]) -> None:
+    plan = named("some/other-model", "flux")
+    assert plan.spec.dtype == "float16"
+    assert "precision float16 assumed" in plan.notes[0]
+    for other in (
+        named("some/other-model", "flux", dtype="bfloat16"),
+        named("some/other-model", "flux", "cpu"),
+        named("black-forest-labs/FLUX.1-dev", "flux"),
+    ):
+        assert "precision" not in " ".join(other.notes)
+
+
 def test_bfloat16_weights_run_in_bfloat16(folders: Path, tmp_path: Path) -> None:
     transformer = diffusers.FluxTransformer2DModel.from_pretrained(folders / "flux/transformer")
     for dtype, found in ((torch.bfloat16, "bfloat16"), (torch.float16, "float16")):
