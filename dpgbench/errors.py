@@ -14,6 +14,7 @@ A message is one line with three facts: what, where (file, row, item), and what 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import ClassVar
@@ -71,10 +72,14 @@ def one_line(text: str) -> str:
     line = " ".join(text.splitlines())
     if line.isprintable():
         return line
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in line
-    )
+    return "".join(map(_shown, line))
+
+
+def _shown(character: str) -> str:
+    """Return a character as it is, or escaped where a terminal would obey it or show nothing."""
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def counted(number: int, noun: str) -> str:

@@ -15,7 +15,14 @@ from typing import Any
 
 import typer
 
-from dpgbench.errors import DpgBenchError, IncompleteError, StorageError, UsageError
+from dpgbench.errors import (
+    DpgBenchError,
+    IncompleteError,
+    StorageError,
+    UsageError,
+    counted,
+    one_line,
+)
 from dpgbench.interrupts import INTERRUPTED, say_interrupted
 
 
@@ -62,9 +69,9 @@ def ending() -> Iterator[Result]:
 def setup(*, quiet: bool) -> None:
     """Send log lines to stderr, and keep libraries from talking."""
     level = logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(
-        level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True
-    )
+    logging.basicConfig(level=level, stream=sys.stderr, force=True)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_OneLine("%(levelname)s: %(message)s"))
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
     logging.getLogger("dpgbench").setLevel(level)
@@ -80,7 +87,14 @@ def setup(*, quiet: bool) -> None:
 
 
 def _one_line(message: Warning | str, *place: Any, **more: Any) -> str:
-    return f"warning: {' '.join(str(message).split())}\n"
+    return f"warning: {one_line(' '.join(str(message).split()))}\n"
+
+
+class _OneLine(logging.Formatter):
+    """Log lines that hold a stranger's text show its control characters instead of sending them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        return one_line(super().formatMessage(record))
 
 
 def version(wanted: bool) -> None:
@@ -95,7 +109,7 @@ def version(wanted: bool) -> None:
 def say(message: str) -> None:
     """Write one line to stderr."""
     with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
+        print(one_line(message), file=sys.stderr, flush=True)
 
 
 def say_unless_quiet(message: str) -> None:
@@ -106,13 +120,23 @@ def say_unless_quiet(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """Write one JSON object to stdout."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(map(_json_escaped, text))
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _json_escaped(character: str) -> str:
+    """Return a character of a JSON text; what a terminal would obey as JSON's own escape."""
+    if character == "\n" or one_line(character) == character:
+        return character
+    return json.dumps(character)[1:-1] if ord(character) != 0x7F else "\\u007f"
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a plain table to stdout; columns as wide as their longest cell but the last."""
-    table = [header, *[[str(cell) for cell in row] for row in rows]]
+    table = [[one_line(str(cell)) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -133,5 +157,5 @@ def raise_incomplete(missing: Mapping[str, str], what: str, *, partial: bool) ->
     if missing and not partial:
         first, reason = next(iter(missing.items()))
         raise IncompleteError(
-            f"{len(missing)} items are {what}, first {first}: {reason}; what there is was kept"
+            f"{counted(len(missing), 'item')} {'is' if len(missing) == 1 else 'are'} {what}, first {first}: {reason}; what there is was kept"
         )

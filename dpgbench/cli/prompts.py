@@ -31,6 +31,7 @@ def list_items(
         _list_benchmarks(as_json)
         return
     from dpgbench.domain.rows import item_source
+    from dpgbench.errors import one_line
     from dpgbench.store.benchmarks import load_benchmark
 
     benchmark = load_benchmark(bench)
@@ -52,7 +53,7 @@ def list_items(
         )
         return
     for item_id in chosen:
-        typer.echo(f"{item_id}\t{' '.join(benchmark.prompts[item_id].split())}")
+        typer.echo(f"{item_id}\t{one_line(' '.join(benchmark.prompts[item_id].split()))}")
 
 
 def _list_benchmarks(as_json: bool) -> None:
@@ -83,14 +84,16 @@ def show(
 ) -> None:
     """Print an item's prompt and its question graph as a tree."""
     from dpgbench.domain.tree import draw_tree
-    from dpgbench.errors import unknown_name
+    from dpgbench.errors import one_line, unknown_name
     from dpgbench.store.benchmarks import DPG, load_benchmark
 
     benchmark = load_benchmark(bench or DPG)
     if item_id not in benchmark.prompts:
         raise unknown_name("item", item_id, benchmark.prompts, listing="dpgbench prompts list")
     if not benchmark.has_graphs:
-        typer.echo(benchmark.prompts[item_id])
+        typer.echo(one_line(benchmark.prompts[item_id]))
+        if benchmark.is_list:
+            return
         benchmark.require_graphs()
     graph = benchmark.graph(item_id)
     if as_json:
@@ -107,37 +110,57 @@ def show(
         ]
         print_json({"item_id": item_id, "text": graph.text, "questions": questions})
         return
-    typer.echo(f"{item_id}\n{graph.text}\n")
+    typer.echo(f"{item_id}\n{one_line(graph.text)}\n")
     for line in draw_tree(graph):
-        typer.echo(line)
+        typer.echo(one_line(line))
     for problem in graph.problems:
         say(f"warning: {problem}")
 
 
 @app.command()
-def check(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = False) -> None:
-    """List every problem of a benchmark's graphs; exit with 3 if there is one."""
-    from dpgbench.domain.graph import count_problems
-    from dpgbench.errors import DataError
+def check(
+    name: BenchArgument = None,
+    bench: Bench = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 for warnings and notes too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every problem of a benchmark as error, warning or note; exit with 3 for errors.
+
+    An error is what scoring or drawing refuses; a warning can move a number or lose an item under
+    some rule; a note is worth knowing.
+    """
+    from dpgbench.domain.check import count_kinds, count_severities
+    from dpgbench.errors import DataError, counted, one_line
     from dpgbench.store.benchmarks import DPG, load_benchmark
 
     benchmark = load_benchmark(name or bench or DPG)
-    benchmark.require_graphs()
-    problems = benchmark.problems()
+    if not benchmark.is_list:
+        benchmark.require_graphs()
+    found = benchmark.findings()
+    severities = count_severities(found)
     if as_json:
-        listed = [
-            {"kind": p.kind, "row": p.row, "item_id": p.item_id, "message": str(p)}
-            for p in problems
-        ]
-        print_json({"problems": listed, "counts": count_problems(problems)})
+        print_json(
+            {
+                "problems": [entry._asdict() for entry in found],
+                "counts": count_kinds(found),
+                "severities": severities,
+            }
+        )
     else:
-        for problem in problems:
-            typer.echo(str(problem))
-    if problems:
-        counts = ", ".join(f"{n} {kind}" for kind, n in count_problems(problems).items())
-        noun = "problem" if len(problems) == 1 else "problems"
-        raise DataError(f"{benchmark.path} has {len(problems)} {noun}: {counts}")
-    say(f"{len(benchmark.items)} items, {benchmark.num_questions} questions: no problem")
+        for entry in found:
+            typer.echo(one_line(str(entry)))
+    size = f"{counted(len(benchmark.prompts), 'item')}, "
+    size += counted(benchmark.num_questions, "question")
+    if not found:
+        say(f"{size}: no problem")
+        return
+    summary = ", ".join(counted(number, kind) for kind, number in severities.items() if number)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in count_kinds(found).items())
+    if severities["error"] or strict:
+        raise DataError(f"{benchmark.path} has {summary}: {kinds}")
+    say(f"{size}: {summary} ({kinds}); nothing that scoring refuses")
 
 
 @app.command()
@@ -207,6 +230,7 @@ def pull(
 def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = False) -> None:
     """Count items and questions by source, category and length."""
     from dpgbench.domain.census import take_census
+    from dpgbench.errors import counted
     from dpgbench.store.benchmarks import DPG, load_benchmark
 
     benchmark = load_benchmark(name or bench or DPG)
@@ -214,7 +238,9 @@ def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = Fal
     if as_json:
         print_json({"benchmark": benchmark.name, **census})
         return
-    typer.echo(f"{census['items']} items, {census['questions']} questions")
+    typer.echo(
+        f"{counted(census['items'], 'item')}, {counted(census['questions'], 'question')}"
+    )
     words: dict[str, Any] = census["words"]
     typer.echo(f"words a prompt: {words['mean']:.1f} ({words['min']} to {words['max']})")
     for title, key in (("source", "sources"), ("L1", "l1"), ("L2", "l2"), ("words", "lengths")):

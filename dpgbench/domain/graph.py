@@ -96,7 +96,7 @@ class PromptGraph:
         kept = _first_of_each_question(rows, problems)
         parents = _sound_parents(kept, problems)
         questions = {
-            qid: Question(qid, row.question, row.category, tuple(parents[qid]), row)
+            qid: Question(qid, row.question, row.meant_category, tuple(parents[qid]), row)
             for qid, row in kept.items()
         }
         ordered = tuple(questions[qid] for qid in topological_order(parents))
@@ -139,7 +139,7 @@ def _text_problems(rows: Sequence[QuestionRow]) -> Iterable[Problem]:
     if not first.text.strip():
         yield Problem("empty_text", first.row, first.item_id, "")
     for before, row in pairwise(rows):
-        if row.text != first.text:
+        if row.text.strip() != first.text.strip():
             yield Problem("conflicting_text", row.row, row.item_id, str(first.row))
         if row.place != before.place + 1:
             yield Problem("split_item", row.row, row.item_id, str(first.row))

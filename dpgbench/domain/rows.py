@@ -9,6 +9,7 @@ from typing import NamedTuple
 from dpgbench.domain.answer_text import is_missing
 
 _WHOLE_NUMBER = re.compile(r"\s*(-?[0-9]{1,9})(?:\.0*)?\s*")
+_DASHES = re.compile("[\u2010-\u2015\u2043\u2212\ufe58\ufe63\uff0d\u00ad]")
 
 
 class Category(NamedTuple):
@@ -16,6 +17,15 @@ class Category(NamedTuple):
 
     l1: str
     l2: str
+
+    def as_meant(self) -> Category:
+        """Return the category however it was typed: any dash is ``-``, capitals are small.
+
+        A word processor's dash or a capital letter would else make a category of its own.
+        """
+        plain = " ".join(_DASHES.sub("-", self.l2).casefold().split())
+        l1, dash, detail = plain.partition("-")
+        return Category(l1.strip(), f"{l1.strip()} - {detail.strip()}".strip() if dash else plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,12 @@ class QuestionRow:
         """Category as the ELLA script reads it: from the part of `tuple` before ``(``."""
         l2 = self.tuple.split("(")[0].strip()
         return Category(l2.split("-")[0].strip(), l2)
+
+    @property
+    def meant_category(self) -> Category:
+        """Category as `category`, however it was typed; for rules that do not copy a script."""
+        l2 = self.tuple.split("(")[0].strip()
+        return Category("", l2).as_meant()
 
     @property
     def column_category(self) -> Category:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dpgbench.domain.check import Finding, check_benchmark
 from dpgbench.domain.graph import Problem, PromptGraph, find_problems
 from dpgbench.domain.rows import QuestionRow, item_source, parse_whole_number
 from dpgbench.domain.spec import canonical_json
@@ -82,8 +83,12 @@ class Benchmark:
         return sorted((row for item in self.items.values() for row in item), key=lambda r: r.row)
 
     def problems(self) -> list[Problem]:
-        """Return everything that is wrong in the file, in file order."""
+        """Return everything that is wrong in the graphs, in file order."""
         return find_problems(self.items.values())
+
+    def findings(self) -> list[Finding]:
+        """Return everything that is wrong in the file, with severities, in file order."""
+        return check_benchmark(self.prompts, list(self.items.values()))
 
     def graph(self, item_id: str) -> PromptGraph:
         """Return the clean question graph of one item.
