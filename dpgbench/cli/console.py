@@ -156,6 +156,8 @@ def raise_incomplete(missing: Mapping[str, str], what: str, *, partial: bool) ->
     """
     if missing and not partial:
         first, reason = next(iter(missing.items()))
+        verb = "is" if len(missing) == 1 else "are"
         raise IncompleteError(
-            f"{counted(len(missing), 'item')} {'is' if len(missing) == 1 else 'are'} {what}, first {first}: {reason}; what there is was kept"
+            f"{counted(len(missing), 'item')} {verb} {what}, first {first}: {reason}; "
+            "what there is was kept"
         )

@@ -42,6 +42,7 @@ def complete_model(incomplete: str) -> list[str]:
 def complete_bench(incomplete: str) -> list[str]:
     """Return the benchmarks and the CSV files and folders here whose names start so."""
     from dpgbench.store.benchmarks import DPG, packaged_names
+    from dpgbench.store.prompt_lists import SUFFIXES
 
     before, _, start = incomplete.rpartition("/")
     folder = Path(f"{before}/" if before or incomplete.startswith("/") else ".")
@@ -50,7 +51,7 @@ def complete_bench(incomplete: str) -> list[str]:
     files = [
         f"{prefix}{path.name}{'/' * path.is_dir()}"
         for path in here
-        if path.name.startswith(start) and (path.is_dir() or path.suffix.lower() == ".csv")
+        if path.name.startswith(start) and (path.is_dir() or path.suffix.lower() in SUFFIXES)
     ]
     named = [name for name in (DPG, *packaged_names()) if name.startswith(incomplete)]
     return [*named, *(name for name in files if start or not name.startswith("."))]
@@ -61,7 +62,7 @@ Bench = Annotated[
     typer.Option(
         "--bench",
         metavar="NAME|FILE.csv",
-        help="Benchmark: dpg, shapes, or a CSV.",
+        help="Benchmark: dpg, shapes, a CSV, or prompts to draw (.txt, .jsonl, .tsv, .csv).",
         autocompletion=complete_bench,
     ),
 ]

@@ -238,9 +238,7 @@ def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = Fal
     if as_json:
         print_json({"benchmark": benchmark.name, **census})
         return
-    typer.echo(
-        f"{counted(census['items'], 'item')}, {counted(census['questions'], 'question')}"
-    )
+    typer.echo(f"{counted(census['items'], 'item')}, {counted(census['questions'], 'question')}")
     words: dict[str, Any] = census["words"]
     typer.echo(f"words a prompt: {words['mean']:.1f} ({words['min']} to {words['max']})")
     for title, key in (("source", "sources"), ("L1", "l1"), ("L2", "l2"), ("words", "lengths")):

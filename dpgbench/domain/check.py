@@ -42,6 +42,14 @@ SEVERITY: Mapping[str, Severity] = {
 """An error is what `score` or `generate` refuses; a warning can move a number or lose an item under
 some rule; a note is worth knowing."""
 
+LEFT_OUT: Mapping[str, str] = {
+    "dependency_word": "dependency word",
+    "self_parent": "self-parent",
+    "unknown_parent": "unknown parent",
+    "cycle_edge": "cycle edge",
+}
+"""What a rule that mends graphs leaves out of them, in words."""
+
 _LARGE_NUMBER = 9_999
 _WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{device}{number}" for device in ("COM", "LPT") for number in "123456789¹²³"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,8 @@ from dpgbench.backends.accounts import add_accounts
 from dpgbench.backends.base import Judge, JudgeRequest, StreamingJudge, foreign_notes
 from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_judge
 from dpgbench.domain.aggregate import Result, score_answers
-from dpgbench.domain.graph import find_problems
+from dpgbench.domain.check import LEFT_OUT, misspelt_categories, names
+from dpgbench.domain.graph import Problem, find_problems
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import Answer, Answers, collect, read_answers
 from dpgbench.domain.spec import differences
@@ -93,11 +95,11 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         for rule in rules:
             try:
                 results.append(_result(subject, answers, rule.name, reasons))
-                _warn_dirt(subject, rule)
             except DataError as error:
                 refused.append(error)
         if not results:
             raise refused[0]
+        _warn_dirt(subject, [result.rule for result in results])
         _note_invalid(results, sum(answer.invalid for answer in given))
         _note_strays(subject, results, given)
         _note_single_colour(subject, results)
@@ -318,13 +320,41 @@ def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) ->
     return record
 
 
-def _warn_dirt(subject: Subject, rule: ScoringRule) -> None:
-    """Say what a rule that mends graphs has left out, one line each."""
-    if rule.gate != "ancestors":
-        return
-    for problem in find_problems(subject.benchmark.items[item] for item in subject.items):
-        if problem.kind != "forward_parent":
-            log.warning("%s %s; left out under %s", subject.benchmark.path, problem, rule.name)
+def _warn_dirt(subject: Subject, rules: Sequence[ScoringRule]) -> None:
+    """Say what a rule that mends graphs has left out, and which categories are kept as typed.
+
+    One line a kind: how many, the first of them, and the command that lists all.
+    """
+    items = [subject.benchmark.items[item] for item in subject.items]
+    listing = f"'dpgbench prompts check {shlex.quote(str(subject.benchmark.path))}' lists all"
+    mending = names(rule for rule in rules if rule.gate == "ancestors")
+    left_out: dict[str, list[Problem]] = {}
+    for problem in find_problems(items) if mending else ():
+        if problem.kind in LEFT_OUT:
+            left_out.setdefault(problem.kind, []).append(problem)
+    for kind, found in left_out.items():
+        log.warning(
+            "%s: %s left out under %s, first %s; %s",
+            subject.benchmark.path,
+            counted(len(found), LEFT_OUT[kind]),
+            mending,
+            found[0],
+            listing,
+        )
+    misspelt = misspelt_categories(items)
+    keeping = names(r for r in rules if r.categories == "tuple" and r.gate != "ancestors")
+    if misspelt and keeping:
+        log.warning(
+            "%s: %s with other dashes or capitals than 'entity - whole', first row %d (item %s): "
+            "%s keeps %r as a category of its own; %s",
+            subject.benchmark.path,
+            counted(len(misspelt), "row"),
+            misspelt[0].row,
+            misspelt[0].item_id,
+            keeping,
+            misspelt[0].category.l2,
+            listing,
+        )
 
 
 def _result(subject: Subject, answers: Answers, rule: str, reasons: Mapping[str, str]) -> Result:

@@ -1,6 +1,7 @@
 """Benchmarks: find one by name or file, read it as text, check that it can be used.
 
-Any CSV in DPG-Bench's columns is a benchmark. Named ones: `dpg` (pulled into the user's cache)
+Any CSV in DPG-Bench's columns is a benchmark; a list of prompts (`prompt_lists`) is one that can be
+drawn only. Named ones: `dpg` (pulled into the user's cache)
 and those that ship in `prompts/`.
 """
 
@@ -20,6 +21,7 @@ from dpgbench.errors import DataError, SetupError, UsageError, shortened, unknow
 from dpgbench.store.folders import mended
 from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.places import cache_folder, data_folder
+from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, no_questions, read_prompt_list
 from dpgbench.store.tables import read_table, read_text
 
 COLUMNS = (
@@ -58,6 +60,11 @@ class Benchmark:
     def has_graphs(self) -> bool:
         """Whether there are questions to ask."""
         return bool(self.items)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a file of prompts, to which no questions belong."""
+        return not self.items and self.path.is_file()
 
     @property
     def num_questions(self) -> int:
@@ -110,6 +117,8 @@ class Benchmark:
         Raises:
             SetupError: says which file is missing and the command that gets it.
         """
+        if self.is_list:
+            raise SetupError(no_questions(self.path, len(self.prompts)))
         if not self.has_graphs:
             raise SetupError(
                 f"benchmark {self.name} has prompts but no questions: {self.path / QUESTIONS_FILE} "
@@ -152,7 +161,9 @@ class Benchmark:
 
 
 def load_benchmark(name: str | Path) -> Benchmark:
-    """Return the benchmark with a name (`dpg`, `shapes`) or in a CSV file.
+    """Return the benchmark with a name (`dpg`, `shapes`), in a CSV or TSV, or a list of prompts.
+
+    Lists are `.txt` (a prompt a line), `.jsonl`, and tables without columns of questions.
 
     Raises:
         UsageError: an unknown name.
@@ -168,10 +179,13 @@ def load_benchmark(name: str | Path) -> Benchmark:
     path = Path(name).expanduser()
     if path.is_dir():
         return load_folder(path, path.name)
-    if path.suffix.lower() != ".csv" and not path.exists() and "/" not in text:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES and not path.exists() and "/" not in text:
         raise unknown_name(
             "benchmark", text, [DPG, *packaged_names()], listing="dpgbench prompts list"
         )
+    if suffix in SUFFIXES and is_prompt_list(path):
+        return Benchmark(path.stem, path, read_prompt_list(path), {})
     return load_csv(path, path.stem)
 
 

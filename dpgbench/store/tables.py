@@ -75,9 +75,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     if "\0" in text:
         raise DataError(f"{path} holds NUL characters; it is not a CSV of text")
     tabs = path.suffix.lower() in TAB_SUFFIXES
-    reader = csv.reader(
-        io.StringIO(text, newline=""), strict=True, delimiter="\t" if tabs else ","
-    )
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter="\t" if tabs else ",")
     try:
         yield from enumerate(reader, 1)
     except csv.Error as error:

@@ -28,7 +28,7 @@ GENERATE = ("generate", "--model", "tiny-sd15", "--steps", "2", "--bench")
         ([*GENERATE, "twice.csv"], 3, "row 3: item a1 has another prompt than at row 2"),
         (["score", "pictures", "--bench", "duplicate.csv"], 3, "row 3 (item a1): question 1"),
         (["prompts", "check", "duplicate.csv"], 3, "1 duplicate_question"),
-        (["prompts", "check", "cycle.csv"], 3, "1 cycle_edge"),
+        (["prompts", "check", "cycle.csv", "--strict"], 3, "1 cycle_edge"),
         (["prompts", "check", "none.csv"], 3, "does not exist"),
         (["generate", "--model", "tiny-sd16"], 2, "did you mean tiny-sd15"),
         (["generate", "--model", "ella-sd15", "--weights", "conector=x"], 2, "its roles are base"),
@@ -55,7 +55,7 @@ def test_one_line_and_the_right_code(
     run: Run, tmp_path: Path, words: list[str], code: int, says: str
 ) -> None:
     (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "columns.csv").write_text("item_id,text\na1,x\n")
+    (tmp_path / "columns.csv").write_text("item_id,text,tuple\na1,x,y\n")
     (tmp_path / "latin.csv").write_bytes(csv_text([row("a1", 1, text="é")]).encode("latin-1"))
     write_csv(tmp_path / "paths.csv", [row("../evil", 1)])
     write_csv(tmp_path / "twice.csv", [row("a1", 1), row("a1", 2, text="other")])

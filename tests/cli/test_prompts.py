@@ -47,12 +47,15 @@ def test_show(run: Run, bench: Path) -> None:
 
 
 def test_check(run: Run, bench: Path) -> None:
-    ended = run("prompts", "check", bench)
+    ended = run("prompts", "check", bench, "--strict")
     assert ended.code == 3
-    assert ended.out == "row 4 (item 7): parent 9 is not a question of this item\n"
-    assert "has 1 problem: 1 unknown_parent" in ended.error
+    assert "warning: row 4 (item 7): parent 9 is not a question of this item" in ended.out
+    assert "1 unknown_parent" in ended.error
     problems = json.loads(run("prompts", "check", bench, "--json").out)
-    assert problems["problems"][0]["row"] == 4
+    assert [(p["row"], p["kind"]) for p in problems["problems"]] == [
+        (3, "category_columns"),
+        (4, "unknown_parent"),
+    ]
     clean = run("prompts", "check", "shapes")
     assert clean.code == 0
     assert "no problem" in clean.err

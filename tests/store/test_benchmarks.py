@@ -39,8 +39,8 @@ def test_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (b"", "is empty"),
-        (b"item_id,text\n", "has no column keywords"),
-        (b"item_id,text\na,b\n", "has no column keywords"),
+        (b"item_id,text,tuple\n", "has no column keywords"),
+        (b"item_id,text,tuple\na,b,c\n", "has no column keywords"),
         (csv_text([]).encode(), "has a header but no rows"),
         (csv_text([row("a1", 1, text="caf\xe9")]).encode("latin-1"), "is not UTF-8"),
         (csv_text([row("a1", "one")]).encode(), "row 2 (item a1): proposition_id 'one'"),

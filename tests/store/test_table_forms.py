@@ -1,0 +1,121 @@
+"""Tables in other forms than a CSV with commas: read, or refused with the cause in one line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dpgbench.errors import DataError, DpgBenchError
+from dpgbench.report.published import read_published
+from dpgbench.store.benchmarks import load_benchmark
+from dpgbench.store.human_scores import read_human_scores
+from dpgbench.store.replay import read_recorded_answers
+from tests.conftest import COLUMNS, csv_text, row
+
+BENCH = csv_text([row("a1", 1), row("a1", 2, "1")])
+ANSWERS = "item_id,question_id,answer\na1,1,yes\na1,2,no\n"
+HUMAN = "item_id,model,score\na1,m,3\n"
+PUBLISHED = "model,average,global,entity,attribute,relation,other,source,note\nm,80,,,,,,s,n\n"
+READERS: list[tuple[str, Callable[[Path], object]]] = [
+    (BENCH, load_benchmark),
+    (ANSWERS, lambda path: read_recorded_answers(path, {})),
+    (HUMAN, read_human_scores),
+    (PUBLISHED, read_published),
+]
+
+
+def separated(text: str, separator: str) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=separator, lineterminator="\n").writerows(
+        csv.reader(io.StringIO(text))
+    )
+    return buffer.getvalue()
+
+
+def with_empty_row(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    return text + "," * lines[0].count(",") + "\n"
+
+
+def with_column_twice(text: str) -> str:
+    lines = text.splitlines()
+    return "".join(f"{line},{line.split(',')[0]}\n" for line in lines)
+
+
+@pytest.mark.parametrize(("text", "read"), READERS)
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: separated(text, ";").encode(), "separated by semicolons"),
+        (lambda text: separated(text, "\t").encode(), "separated by tabs"),
+        (lambda text: b"sep=;\n" + separated(text, ";").encode(), "Excel's line 'sep=;'"),
+        (lambda text: b"sep=,\n" + text.encode(), "Excel's line"),
+        (lambda text: with_empty_row(text).encode(), "empty row of a spreadsheet"),
+        (lambda text: with_column_twice(text).encode(), "twice"),
+        (lambda text: text.encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_the_cause_is_named(
+    tmp_path: Path,
+    text: str,
+    read: Callable[[Path], object],
+    change: Callable[[str], bytes],
+    says: str,
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(change(text))
+    with pytest.raises(DataError, match=says):
+        read(path)
+
+
+@pytest.mark.parametrize(("text", "read"), READERS)
+def test_other_forms_read_the_same(
+    tmp_path: Path, text: str, read: Callable[[Path], object]
+) -> None:
+    def of(name: str, content: bytes) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        path = folder / ("table.tsv" if name == "tabs" else "table.csv")
+        path.write_bytes(content)
+        found = read(path)
+        return str(getattr(found, "prompts", getattr(found, "scores", found)))
+
+    plain = of("plain", text.encode())
+    assert of("bom", b"\xef\xbb\xbf" + text.encode()) == plain
+    assert of("crlf", text.replace("\n", "\r\n").encode()) == plain
+    assert of("blank", text.replace("\n", "\n\n").encode()) == plain
+    assert of("tabs", separated(text, "\t").encode()) == plain
+
+
+CELLS = st.text(alphabet='a1,;"\t\r\n=-\0 é\u2028', max_size=8)
+TABLES = st.binary(max_size=80) | st.builds(
+    lambda columns, rows: (
+        ",".join(columns) + "\n" + "\n".join(",".join(cells) for cells in rows)
+    ).encode(),
+    st.lists(
+        st.sampled_from([*COLUMNS, "answer", "question_id", "score", "model", "prompt", "id"]),
+        max_size=12,
+    ),
+    st.lists(st.lists(CELLS, max_size=12), max_size=4),
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=TABLES, suffix=st.sampled_from([".csv", ".tsv", ".txt", ".jsonl"]))
+def test_nothing_but_our_own_errors_comes_out(tmp_path: Path, data: bytes, suffix: str) -> None:
+    path = tmp_path / f"table{suffix}"
+    path.write_bytes(data)
+    for _, read in READERS:
+        try:
+            found = read(path)
+        except DpgBenchError as error:
+            assert len(str(error).splitlines()) == 1
+            assert str(error).isprintable() or "\u3000" in str(error)
+        else:
+            assert found
