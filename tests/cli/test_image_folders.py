@@ -371,6 +371,10 @@ def test_grids_that_were_swapped_in_a_generated_run_are_noticed(run: Run, tmp_pa
     ended = run(*scoring)
     assert ended.code == 5
     assert "other images of a than" in ended.error
+    (tmp_path / "r/images").rename(tmp_path / "elsewhere")
+    assert run(*scoring).code == 0  # answers are enough
+    assert run(*scoring, "--images", "elsewhere").code == 5
+    (tmp_path / "elsewhere").rename(tmp_path / "r/images")
     assert run(*scoring, "--no-verify").code == 0
     (path,) = (tmp_path / "r/scores").glob("*/corrected-v1.json")
     assert any("--no-verify" in note for note in json.loads(path.read_text())["notes"])
