@@ -367,7 +367,7 @@ def test_changed_pictures_end_report_and_compare(
     ):
         ended = CliRunner().invoke(app, words)
         assert isinstance(ended.exception, ResumeMismatchError), ended.output
-        assert "1 picture changed since they were drawn" in str(ended.exception)
+        assert "1 picture changed since drawing or judging" in str(ended.exception)
         assert TEN[0] in str(ended.exception)
     hasty = CliRunner().invoke(app, ["report", str(drawn.path), "--out", out, "--no-verify"])
     assert hasty.exit_code == 0
