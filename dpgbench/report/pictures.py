@@ -109,8 +109,8 @@ def verified(record: RunRecord, *, verify: bool) -> RunRecord:
     changed = mismatched_images(record.run, files)
     if changed:
         raise ResumeMismatchError(
-            f"{record.run.path}: {counted(len(changed), 'picture')} changed since drawing "
-            f"or judging (other hashes than in {record.run.images_log.name}): {shortened(changed)}; "
+            f"{record.run.path}: {counted(len(changed), 'picture')} changed since drawing or "
+            f"judging (other hashes than in {record.run.images_log.name}): {shortened(changed)}; "
             "bring them back, or leave the check out with --no-verify"
         )
     return record
