@@ -9,9 +9,10 @@ from typing import Any
 from dpgbench.backends.base import BEAM, Judge, JudgeEntry, JudgeRequest, Role, StreamingJudge
 from dpgbench.backends.devices import DTYPES
 from dpgbench.backends.naming import import_target, is_own_class
-from dpgbench.errors import UsageError, unknown_name
+from dpgbench.errors import DataError, UsageError, unknown_name
+from dpgbench.store.files import read_json
 from dpgbench.store.places import cache_folder
-from dpgbench.store.rundir import file_name
+from dpgbench.store.rundir import file_name, old_file_name
 
 REPLAY = "replay"
 DEFAULT_JUDGE = "mplug"
@@ -111,7 +112,19 @@ def find_judge(name: str) -> JudgeEntry:
 
 def mplug_folder(revision: str | None = None) -> Path:
     """Return where fetched weights of mPLUG lie in the user's cache."""
-    return cache_folder() / "judges" / "mplug" / file_name(revision or "default")
+    folder = cache_folder() / "judges" / "mplug"
+    new = folder / file_name(revision or "default")
+    old = folder / old_file_name(revision or "default")  # of an earlier version of the toolkit
+    return old if not new.exists() and _is_of_revision(old, revision) else new
+
+
+def _is_of_revision(folder: Path, revision: str | None) -> bool:
+    from dpgbench.backends.modelscope import MARKER
+
+    try:
+        return bool(read_json(folder / MARKER)["revision"] == revision)
+    except (DataError, LookupError, TypeError):
+        return False
 
 
 def check_request(request: JudgeRequest) -> JudgeEntry:

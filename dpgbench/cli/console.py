@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -68,6 +69,8 @@ def ending() -> Iterator[Result]:
 
 def setup(*, quiet: bool) -> None:
     """Send log lines to stderr, and keep libraries from talking."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: no text stops a result
     level = logging.ERROR if quiet else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, force=True)
     for handler in logging.getLogger().handlers:

@@ -212,7 +212,8 @@ def canonical_json(value: Any) -> str:
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
     """Return 12 hexadecimal digits that stand for `identity`."""
-    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:12]
+    text = canonical_json(identity).encode("utf-8", "replace")  # half a pair: as files hold it
+    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -49,7 +49,7 @@ def write_atomic(path: Path, content: bytes | str, *, scratch: Path | None = Non
     Raises:
         StorageError: it could not be written; the old file is untouched.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = utf8(content) if isinstance(content, str) else content
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = scratch or path.parent
@@ -66,6 +66,11 @@ def write_atomic(path: Path, content: bytes | str, *, scratch: Path | None = Non
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def utf8(text: str) -> bytes:
+    """Return text as files hold it; half of a surrogate pair, which UTF-8 has not, is ``?``."""
+    return text.encode("utf-8", "replace")
 
 
 def _part_of_this_process() -> str:
@@ -143,8 +148,7 @@ def parse_json(data: bytes) -> Any:
     try:
         value = _DECODER.decode(text)
         if "\\ud" in text.lower():
-            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-            value = _DECODER.decode(whole.decode())
+            value = _DECODER.decode(utf8(json.dumps(value, ensure_ascii=False)).decode())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
@@ -188,7 +192,7 @@ class JsonLines:
             StorageError: they could not be written.
         """
         text = "".join(json_line(record) for record in records)
-        data = text.encode()
+        data = utf8(text)
         with writing(self.path):
             if self._file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, "only a part was written")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -195,3 +196,16 @@ def damaged(whole: bytes, dice: random.Random) -> bytes:
         (b"", b"\xff\xfe", b'"', b",,", b"\n\n", b"1e999", b"-1", b"\x00", whole[:40])
     )
     return whole[:start] + other + whole[start + length * dice.randrange(2) :]
+
+
+def test_half_a_character_from_a_model_or_a_user_stops_nothing(run: Run, made: Path) -> None:
+    judge = made.with_name("own_judge.py").read_text()
+    made.with_name("own_half.py").write_text(judge.replace('"no"', '"\\ud83c"'))
+    asked = ("--judge", "own_half:Judge", "--device", "cpu")
+    half = os.fsdecode(b"\xff")
+    ended = run("score", "r/images", "--bench", "b.csv", "--out", "half", "--name", half, *asked)
+    assert ended.code == 0, ended.err
+    answers = next(Path("half/answers").iterdir()).read_text("utf-8")
+    assert '"answer": "?"' in answers
+    assert run("score", "half", *asked, "--json").code == 0
+    assert run("report", "half", "--out", "rep").code == 0

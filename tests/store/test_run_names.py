@@ -81,3 +81,13 @@ def test_a_default_run_goes_on_under_its_old_name(tmp_path: Path) -> None:
     assert default_run("My Model", "0123", tmp_path).path == old
     assert default_run("My/Model", "0123", tmp_path).path != old
     assert default_run("My Model", "4567", tmp_path).path.name == f"{file_name('My Model')}-4567"
+
+
+def test_weights_fetched_under_an_old_name_are_used_for_their_revision_alone() -> None:
+    from dpgbench.backends.judges import mplug_folder
+
+    old = mplug_folder("x").with_name("refs-pr-1")
+    old.mkdir(parents=True)
+    (old / ".fetched.json").write_text('{"revision": "refs/pr/1"}')
+    assert mplug_folder("refs/pr/1") == old
+    assert mplug_folder("refs:pr:1").name.startswith("refs-pr-1~")
