@@ -113,7 +113,8 @@ def test_four_pictures_are_learnt(tmp_path):
     assert loss() < before - 0.2
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines] == list(range(1, 51))
-    assert all(line["samples_per_second"] > 0 for line in lines)
+    for line in lines:
+        assert line["samples_per_second"] == pytest.approx(4 / line["seconds"], rel=0.05, abs=0.01)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpgbench.mplug.beam import beam_search, first_tokens
+from dpgbench.mplug.beam import Hypothesis, _Beams, _keep_best, beam_search, first_tokens
 from dpgbench.mplug.config import SearchRules
 
 END = 1
@@ -129,6 +129,19 @@ def test_a_finished_beam_that_is_not_the_best_is_kept_and_extended():
     best = run(steps, rules)
     assert best.token_ids == (0, 2, 1)
     assert best.score == pytest.approx(math.log(0.45) / (7 / 6) ** 0.6, rel=1e-5)
+
+
+def test_of_equals_the_one_that_was_finished_first_counts():
+    def finished(*tokens, score):
+        one = torch.tensor([[float(score)]])
+        return _Beams(torch.tensor([[tokens]]), one, one, torch.tensor([[0]]), one < 1)
+
+    best = {}
+    for tokens, score in (((0, 2, 1), -0.5), ((0, 3, 4, 1), -0.5), ((0, 2, 4, 1), -0.75)):
+        _keep_best(best, [7], finished(*tokens, score=score))
+        assert best == {7: Hypothesis((0, 2, 1), -0.5)}
+    _keep_best(best, [7], finished(0, 3, 3, 1, score=-0.25))
+    assert best == {7: Hypothesis((0, 3, 3, 1), -0.25)}
 
 
 def test_an_answer_longer_than_allowed_is_cut():

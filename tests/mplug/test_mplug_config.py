@@ -83,5 +83,6 @@ def test_a_missing_or_unreadable_file_is_named(tiny_folder, file):
 
 
 def test_a_folder_without_configuration_is_let_pass(tiny_folder):
+    whole = MplugConfig.from_folder(tiny_folder)
     (tiny_folder / "configuration.json").unlink()
-    MplugConfig.from_folder(tiny_folder)
+    assert MplugConfig.from_folder(tiny_folder) == whole

@@ -158,6 +158,9 @@ def test_answers_read_as_the_published_judge_writes_them(judge):
     assert text("dog ##s do n ##'t") == "dogs don't"
     assert text("do ' n") == "do'n"
     assert processor.text([101, 9999, 102]) == ""
+    assert text("no [UNK]") == "no"  # a word that the vocabulary lacks is none of the answer
+    assert text("[UNK] [PAD] [CLS] no [MASK]") == "no"
+    assert processor.text([101, numbers["no"], 9999, 102]) == "no"
 
 
 def test_any_mode_of_image_is_seen_as_rgb(judge):

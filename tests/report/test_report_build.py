@@ -109,7 +109,13 @@ def test_an_axis_holds_all_and_has_round_ends(scores: list, ends: tuple[int, int
     assert 2 <= len(axis.ticks) <= 7
     for score, interval in scores:
         place = mark(axis, score, interval)
-        assert score is None or 0 <= (place.low or 0) <= (place.high or 0) <= 100
+        if score is None or interval is None:
+            assert place == (None, None, None, None)
+            continue
+        assert place.value is not None
+        assert place.low is not None
+        assert place.high is not None
+        assert 0 <= place.low <= place.value <= place.high <= 100
 
 
 def test_a_mark_without_a_score_draws_nothing() -> None:
