@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpgbench.domain.spec import LAYOUTS, GridSpec, Layout, default_layout
-from dpgbench.errors import DataError, shortened
+from dpgbench.errors import DataError, counted, shortened
 from dpgbench.store.files import write_atomic
 from dpgbench.store.pictures import FORMATS, read_picture_size
 from dpgbench.store.pictures import open_picture as open_picture  # readers find it here too
@@ -212,14 +212,25 @@ def infer_grid(
             if refuse_wide and grid.aspect > MAX_ASPECT:
                 raise DataError(_wide(grid))
             return grid
+    if not sizes:
+        raise DataError(f"none of {counted(len(paths), 'image')} can be read{_first_fault(paths)}")
     seen = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
     fits = shortened([str(other) for size in list(sizes)[:1] for other in fitting_layouts(size)])
     raise DataError(
-        f"no image splits into {num_images} equal tiles (sizes: {seen or 'no readable image'}) "
+        f"no image splits into {num_images} equal tiles (sizes: {seen}) "
         f"as {assumed}"
         + (f"; --layout {fits} would fit" if fits else "")
         + "; see --layout and --num-images"
     )
+
+
+def _first_fault(paths: Sequence[Path]) -> str:
+    """Return why the first of images that cannot be read cannot, as words to add."""
+    try:
+        read_picture_size(paths[0])
+    except (DataError, IndexError) as error:
+        return f", first: {error}" if paths else ""
+    return ""
 
 
 def fitting_layouts(size: tuple[int, int]) -> list[Layout]:

@@ -209,6 +209,27 @@ def test_wide_tiles_are_scored_where_the_layout_is_said(folders: Folders) -> Non
     folders.score(wide)
 
 
+def test_other_formats_under_png_are_refused_by_name(folders: Folders) -> None:
+    files = {f"{item}.png": encoded(grid(item, 2, 2)) for item in ITEMS}
+    frames = [grid("b", 2, 2), grid("c", 2, 2)]
+    for data, said in (
+        (encoded(frames[0], "GIF"), "not PNG, JPEG or WebP but GIF"),
+        (encoded(frames[0], "TIFF"), "not PNG, JPEG or WebP but TIFF"),
+        (encoded(frames[0], "EPS"), "not PNG, JPEG or WebP but EPS"),
+        (encoded(frames[0], save_all=True, append_images=frames[1:]), "animated (2 frames)"),
+        (files["b.png"][:300], "truncated"),
+    ):
+        ended = folders.run(*folders.words(folders.write({**files, "b.png": data})))
+        assert ended.code == 6
+        assert "item b: image b.png cannot be read: " in ended.err
+        assert said in folders.result()["scores"]["failures"]["b"]
+        ended = folders.run(*folders.words(folders.write(dict.fromkeys(files, data))))
+        if said != "truncated":
+            assert ended.code == 3
+            assert "none of 3 images can be read, first: image a.png cannot" in ended.error
+            assert said in ended.error
+
+
 def test_two_files_of_one_item_are_refused(folders: Folders) -> None:
     data = encoded(grid("a", 2, 2))
     for other in ("a.PNG", "a.jpg", "a.WEBP"):
