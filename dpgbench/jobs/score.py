@@ -314,8 +314,9 @@ def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) ->
         check_same(subject.run, old, described, f"answers of judge {name}")
     record = {**described, "truncated_questions": 0, **(before or {})}
     here = judge_releases()
-    changed = differences(record.setdefault("releases", here), here)
-    if has_answers and changed:
+    if before is None:
+        record["releases"] = here
+    elif changed := differences(record.get("releases", here), here):
         log.warning("answers so far were given with other releases: %s", shortened(changed))
     return record
 

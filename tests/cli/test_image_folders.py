@@ -155,6 +155,10 @@ def test_four_in_a_row_or_column_are_refused_until_they_are_named(
     assert found["scores"]["notes"] == []
     again = folders.run("score", folders.path / f"r{folders.number}", "--judge", JUDGE)
     assert again.code == 0, again.err
+    lying = {f"{item}.png": turned(grid(item, rows, columns), 6) for item in ITEMS}
+    assert folders.score(lying, "--layout", layout)["items"] == want["items"]
+    words = folders.words(folders.write(lying), "--tile-px", PX)
+    assert f"({layout} would give tiles near square)" in folders.run(*words).error
 
 
 @pytest.mark.parametrize("layout", ["1x2", "2x1"])

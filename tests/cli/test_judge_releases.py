@@ -30,3 +30,8 @@ def test_releases_stand_in_the_record_of_the_judge(run: Run, tmp_path: Path) -> 
     assert 'pillow: "9.5.0" ->' in again.err
     (record,) = json.loads((tmp_path / "r/manifest.json").read_text())["judges"].values()
     assert record["releases"]["pillow"] == "9.5.0"
+    del manifest["judges"][next(iter(manifest["judges"]))]["releases"]  # of an earlier version
+    (tmp_path / "r/manifest.json").write_text(json.dumps(manifest))
+    assert run(*words, "a").code == 0
+    (record,) = json.loads((tmp_path / "r/manifest.json").read_text())["judges"].values()
+    assert "releases" not in record
