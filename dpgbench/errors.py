@@ -107,3 +107,12 @@ def shortened(values: Sequence[object], limit: int = 5) -> str:
     text = ", ".join(str(value) for value in values[:limit])
     more = len(values) - limit
     return f"{text} and {more} more" if more > 0 else text
+
+
+def clipped(value: object, limit: int = 60) -> str:
+    """Return a value as Python writes it; a long one ends after a whole word, with ``...``."""
+    text = repr(value)
+    if len(text) <= limit:
+        return text
+    words = text[: limit + 1].rpartition(" ")[0]
+    return f"{words if len(words) > limit // 2 else text[:limit]}..."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 from dpgbench.errors import UsageError
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -26,7 +28,7 @@ def find_device(name: str) -> str:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first_line = str(error).splitlines()[0][:120]
+        first_line = shorten(str(error).splitlines()[0], 120, placeholder="...")
         raise UsageError(f"--device {name} cannot be used here: {first_line}") from None
     return name
 

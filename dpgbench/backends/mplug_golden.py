@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ def check_golden(device: str = "cpu") -> GoldenReport:
             for recorded in record["sets"]:
                 found += _check_set(Path(home), record, recorded, pictures, device)
     except Exception as error:  # whatever breaks here is what is to be found out
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        text = shorten(f"{type(error).__name__}: {error}", 300, placeholder="...")
         return GoldenReport(0, 0, 0, 0, None, time.monotonic() - start, text)
     return GoldenReport(
         len(found),

@@ -14,7 +14,7 @@ app = typer.Typer(
 )
 
 BenchArgument = Annotated[
-    str | None, typer.Argument(metavar="NAME|FILE.csv", help="Benchmark: dpg, shapes, or a CSV.")
+    str | None, typer.Argument(metavar="NAME|FILE", help="Benchmark: dpg, shapes, or a file.")
 ]
 
 
@@ -83,6 +83,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print an item's prompt and its question graph as a tree."""
+    from dpgbench.domain.check import SEVERITY
     from dpgbench.domain.tree import draw_tree
     from dpgbench.errors import one_line, unknown_name
     from dpgbench.store.benchmarks import DPG, load_benchmark
@@ -113,8 +114,12 @@ def show(
     typer.echo(f"{item_id}\n{one_line(graph.text)}\n")
     for line in draw_tree(graph):
         typer.echo(one_line(line))
+    by_kind: dict[str, list[str]] = {}
     for problem in graph.problems:
-        say(f"warning: {problem}")
+        by_kind.setdefault(problem.kind, []).append(str(problem))
+    for kind, lines in by_kind.items():
+        more = f"; {len(lines) - 1} more such ('dpgbench prompts check' lists all)"
+        say(f"{SEVERITY[kind]}: {lines[0]}{more if len(lines) > 1 else ''}")
 
 
 @app.command()

@@ -110,9 +110,21 @@ def count_severities(found: Iterable[Finding]) -> dict[str, int]:
     return {severity: counts[severity] for severity in SEVERITIES}
 
 
-def misspelt_categories(items: Iterable[Sequence[QuestionRow]]) -> list[QuestionRow]:
-    """Return the rows whose tuple writes its category in another way than it is read."""
-    return [row for rows in items for row in rows if row.category != row.meant_category]
+def categories_as_typed(
+    items: Iterable[Sequence[QuestionRow]], rule: ScoringRule
+) -> list[tuple[QuestionRow, str]]:
+    """Return the rows whose category `rule` keeps as typed though it is meant as another, with it.
+
+    None for a rule that reads categories however they were typed.
+    """
+    if rule.gate == "ancestors":
+        return []
+    typed = [
+        (row, row.column_category if rule.categories == "columns" else row.category)
+        for rows in items
+        for row in rows
+    ]
+    return [(row, category.l2) for row, category in typed if category.l2 != category.as_meant().l2]
 
 
 def names(chosen: Iterable[ScoringRule]) -> str:

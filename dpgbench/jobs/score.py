@@ -12,7 +12,7 @@ from dpgbench.backends.accounts import add_accounts
 from dpgbench.backends.base import Judge, JudgeRequest, StreamingJudge, foreign_notes
 from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_judge
 from dpgbench.domain.aggregate import Result, score_answers
-from dpgbench.domain.check import LEFT_OUT, misspelt_categories, names
+from dpgbench.domain.check import LEFT_OUT, categories_as_typed, names
 from dpgbench.domain.graph import Problem, find_problems
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import Answer, Answers, collect, read_answers
@@ -342,20 +342,21 @@ def _warn_dirt(subject: Subject, rules: Sequence[ScoringRule]) -> None:
             found[0],
             listing,
         )
-    misspelt = misspelt_categories(items)
-    keeping = names(r for r in rules if r.categories == "tuple" and r.gate != "ancestors")
-    if misspelt and keeping:
-        log.warning(
-            "%s: %s with other dashes or capitals than 'entity - whole', first row %d (item %s): "
-            "%s keeps %r as a category of its own; %s",
-            subject.benchmark.path,
-            counted(len(misspelt), "row"),
-            misspelt[0].row,
-            misspelt[0].item_id,
-            keeping,
-            misspelt[0].category.l2,
-            listing,
-        )
+    for rule in rules:
+        typed = categories_as_typed(items, rule)
+        if typed:
+            row, category = typed[0]
+            log.warning(
+                "%s: %s with other dashes or capitals than 'entity - whole', first row %d (item "
+                "%s): %s keeps %r as a category of its own; %s",
+                subject.benchmark.path,
+                counted(len(typed), "row"),
+                row.row,
+                row.item_id,
+                rule.name,
+                category,
+                listing,
+            )
 
 
 def _result(subject: Subject, answers: Answers, rule: str, reasons: Mapping[str, str]) -> Result:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dpgbench.domain.aggregate import SCHEMA, Interval
 from dpgbench.domain.stats import LEAST_ITEMS
-from dpgbench.errors import DataError
+from dpgbench.errors import DataError, clipped
 from dpgbench.report.subset import Subset, read_subset
 from dpgbench.store.files import read_json
 from dpgbench.store.manifest import Manifest, read_manifest
@@ -148,7 +148,7 @@ def _check(run: RunDir, manifest: Manifest) -> None:
         value = getattr(manifest, name)
         parts = manifest.judges.values() if name == "judges" and isinstance(value, dict) else ()
         if not isinstance(value, kind) or not all(isinstance(part, dict) for part in parts):
-            raise DataError(f"{run.manifest} is damaged: {name} is {value!r:.60}; restore it")
+            raise DataError(f"{run.manifest} is damaged: {name} is {clipped(value)}; restore it")
 
 
 def read_score_file(path: Path, benchmark_items: object = None) -> ScoreFile:

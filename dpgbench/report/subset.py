@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dpgbench.errors import counted
+from dpgbench.errors import clipped, counted
 
 
 class Subset(NamedTuple):
@@ -40,7 +40,7 @@ def read_subset(record: Mapping[str, Any], benchmark_items: object) -> Subset | 
     if told is not None:
         items, of, choice = told["items"], told["of"], told.get("choice") or ""
         if not isinstance(items, int) or not isinstance(of, int) or not isinstance(choice, str):
-            raise TypeError(f"{told!r:.80} does not tell a subset")
+            raise TypeError(f"{clipped(told, 80)} does not tell a subset")
         return Subset(items, of, choice, str(told.get("items_sha256") or ""))
     expected = record["items_expected"]
     others = record["warnings"].get("items_not_chosen", 0)

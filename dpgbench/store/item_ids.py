@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpgbench.errors import DataError
+from dpgbench.errors import DataError, clipped
 
 _MAX_ID_BYTES = 200
 
@@ -22,6 +22,6 @@ def check_item_id(item_id: str, where: str) -> None:
     )
     if bad:
         raise DataError(
-            f"{where}: item id {item_id[:80]!r} cannot name an image file; use letters, digits, "
-            f"'_', '-' and '.', at most {_MAX_ID_BYTES} bytes, no leading '.'"
+            f"{where}: item id {clipped(item_id, 80)} cannot name an image file; use letters, "
+            f"digits, '_', '-' and '.', at most {_MAX_ID_BYTES} bytes, no leading '.'"
         )

@@ -16,7 +16,7 @@ from types import NoneType
 from typing import Any, Literal, get_args
 
 from dpgbench.domain.spec import TILE_COUNTS, differences, identity_hash
-from dpgbench.errors import DataError, ResumeMismatchError, shortened
+from dpgbench.errors import DataError, ResumeMismatchError, clipped, shortened
 from dpgbench.store.files import read_json, write_json
 from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.rundir import RunDir, old_names
@@ -131,7 +131,7 @@ def read_manifest(run: RunDir) -> Manifest:
     if recorded != manifest.identity_hash:
         raise ResumeMismatchError(
             f"{run.manifest}: its identity was changed after the run was made "
-            f"(hash {recorded!r:.20}, of what stands there {manifest.identity_hash!r}); "
+            f"(hash {clipped(recorded)}, of what stands there {manifest.identity_hash!r}); "
             "restore it, or make the run anew"
         )
     return manifest
@@ -147,9 +147,9 @@ def check_fields(manifest: Manifest) -> None:
     for name, kind in _FIELDS.items():
         _check(top, name, kind)
     if manifest.kind not in get_args(RunKind):
-        raise ValueError(f"kind is {manifest.kind!r:.60}")
+        raise ValueError(f"kind is {clipped(manifest.kind)}")
     if type(manifest.num_images) is not int or manifest.num_images not in TILE_COUNTS:
-        raise ValueError(f"num_images is {manifest.num_images!r:.60}")
+        raise ValueError(f"num_images is {clipped(manifest.num_images)}")
     for name in ("items", "notes", "commands"):
         if not all(isinstance(entry, str) for entry in top[name]):
             raise ValueError(f"{name} holds what is not text")
@@ -180,7 +180,7 @@ def _check_kind(manifest: Manifest) -> None:
 def _check_known(record: object, kinds: Mapping[str, Kind], where: str) -> None:
     """Check the fields that are there, of a record that need not have them all."""
     if not isinstance(record, dict):
-        raise ValueError(f"{where} is {record!r:.60}")
+        raise ValueError(f"{where} is {clipped(record)}")
     for name in kinds.keys() & record.keys():
         _check(record, name, kinds[name], f"{where}.")
 
@@ -190,7 +190,7 @@ def _check(values: Mapping[str, Any], name: str, kind: Kind, prefix: str = "") -
         raise ValueError(f"{prefix}{name} is missing")
     value = values[name]
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{prefix}{name} is {value!r:.60}")
+        raise ValueError(f"{prefix}{name} is {clipped(value)}")
 
 
 def open_manifest(run: RunDir, fresh: Manifest) -> Manifest:

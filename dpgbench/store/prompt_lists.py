@@ -121,5 +121,5 @@ def no_questions(path: Path, number: int) -> str:
     """Return why a list cannot be scored."""
     return (
         f"{path} is a list of {counted(number, 'prompt')} without questions: it can be drawn, not "
-        "scored; a benchmark with questions is a CSV in the columns that docs/shapes.md tells"
+        "scored; a benchmark with questions is a CSV in the columns that docs/benchmarks.md tells"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.domain.score import Answer
-from dpgbench.errors import DataError, UsageError
+from dpgbench.errors import DataError, UsageError, clipped
 from dpgbench.store.files import read_json, read_jsonl, sweep_parts, writing
 from dpgbench.store.item_ids import check_item_id
 
@@ -169,8 +169,8 @@ def read_answer_lines(path: Path) -> Iterator[Answer]:
         if (before.answer, before.invalid) != (answer.answer, answer.invalid):
             raise DataError(
                 f"{path} lines {first} and {number} contradict each other: item {answer.item_id} "
-                f"tile {answer.tile} question {answer.qid} is {before.answer!r:.40} and "
-                f"{answer.answer!r:.40}; remove the wrong line"
+                f"tile {answer.tile} question {answer.qid} is {clipped(before.answer)} and "
+                f"{clipped(answer.answer)}; remove the wrong line"
             )
         yield answer
 
