@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 
-if any("dpgbench" in word for word in sys.orig_argv[:4]):
+if any("dpgbench" in word for word in sys.orig_argv):
     from dpgbench import interrupts
 
     if interrupts.is_command():

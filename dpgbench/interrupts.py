@@ -6,7 +6,8 @@ traceback. So the handler is put in place as the first thing that the package do
 process, and a thread that the operating system wakes ends the process where the main thread does
 not come out in time. That is safe at any moment: every file is written whole.
 
-Nothing heavy may be imported here, and a program that imports the package keeps its own handling.
+Until this module is there, the interpreter's own handling counts (some 30 ms from the start), so
+nothing that takes long may be imported here. A program that imports the package keeps its own.
 """
 
 from __future__ import annotations
@@ -18,11 +19,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from pathlib import Path
 from types import FrameType
-from typing import Any
 
 INTERRUPTED = 130
 UNWRITTEN = 120  # as Python itself ends where its output cannot be written at the end
@@ -45,7 +44,11 @@ def is_command() -> bool:
     """Return whether this process is the command line, not a program that imports the package."""
     words = sys.orig_argv[1:]
     as_module = any(pair == ("-m", "dpgbench") for pair in pairwise(words))
-    return as_module or Path(sys.argv[0]).stem in ("dpgbench", "dpgbench-script")
+    return as_module or _script() in ("dpgbench", "dpgbench.exe", "dpgbench-script.py")
+
+
+def _script() -> str:
+    return sys.argv[0].replace(os.sep, "/").rpartition("/")[2]
 
 
 def install() -> None:
@@ -71,7 +74,8 @@ def working() -> Iterator[None]:
     with contextlib.suppress(RuntimeError):
         _said.release()  # a command before this one, in the same process, was interrupted
     if ours:
-        sys.unraisablehook, threading.excepthook = _unless_interrupted(*hooks)
+        sys.unraisablehook = _unless_interrupted(hooks[0])
+        threading.excepthook = _unless_interrupted(hooks[1])
     try:
         yield
     except Exception as error:
@@ -108,11 +112,8 @@ def _on_interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _unless_interrupted(*hooks: Any) -> Any:
-    def quiet(hook: Any) -> Any:
-        return lambda what: None if _State.interrupted else hook(what)
-
-    return tuple(quiet(hook) for hook in hooks)
+def _unless_interrupted(hook: Callable[..., object]) -> Callable[[object], object]:
+    return lambda what: None if _State.interrupted else hook(what)
 
 
 def _watch() -> None:
