@@ -244,6 +244,8 @@ def _score_each(
     for path, find in found.items():
         try:
             subject = find()
+            announced: list[str] = []
+            subject.announce = partial_(_announce, announced)
             replayed = subject.manifest.kind == "answers"
             if request.judge and not replayed:
                 _hint(request.judge, subject)
@@ -253,7 +255,8 @@ def _score_each(
             continue
         outcomes.append(outcome)
         for note in subject.manifest.notes:
-            say(f"note: {note}")
+            if note not in announced:
+                say(f"note: {note}")
         try:
             if outcome.refused:
                 raise outcome.refused[0]
@@ -265,6 +268,12 @@ def _score_each(
         say(f"error: {later}")
     if failures:
         raise failures[0]
+
+
+def _announce(announced: list[str], note: str) -> None:
+    """Say a note that must be read before the judge has worked for hours."""
+    announced.append(note)
+    say(f"note: {note}")
 
 
 def _hint(judge: JudgeRequest, subject: Subject) -> None:

@@ -169,6 +169,12 @@ def _check_said(subject: Subject, said: ImageOptions) -> None:
         raise UsageError(
             f"--num-images {said.num_images}: {path} has {manifest.num_images} images an item"
         )
+    sides = {subject.tile_px}
+    if subject.grid:
+        sides = {subject.grid.tile_width_px, subject.grid.tile_height_px}
+    if said.tile_px is not None and sides != {said.tile_px}:
+        has = " and ".join(str(side) for side in sides if side) or "none"
+        raise UsageError(f"--tile-px {said.tile_px}: {path} has {has}; choose another --out")
     layout = subject.layout or default_layout(manifest.num_images)
     if said.layout not in (None, layout):
         raise UsageError(f"--layout {said.layout}: {path} has {layout}; choose another --out")

@@ -49,6 +49,7 @@ class Subject:
         moved: `folder` is the images' new place, for the manifest.
         hashes: of the images that were found; by item.
         before_work: called with the subject, inside the run's lock.
+        announce: told of each note on what was assumed, before the judge is asked.
     """
 
     run: RunDir
@@ -67,6 +68,7 @@ class Subject:
     hashes: Mapping[str, str] = field(default_factory=dict)
     found: Mapping[str, ImageFiles] = field(default_factory=dict)
     before_work: Callable[[Subject], None] = field(default=lambda subject: None)
+    announce: Callable[[str], None] = field(default=lambda note: None)
 
     def prepare(self) -> None:
         """Write the manifest before any work, or check it against the one that is there.
@@ -114,10 +116,12 @@ class Subject:
             return
         if self.pattern and self.pattern.has_tiles:
             return
-        self.manifest.note(
+        note = (
             f"each image was taken for {self.grid} (assumed; --layout ROWSxCOLUMNS says otherwise, "
             "1x1 for single pictures)"
         )
+        self.manifest.note(note)
+        self.announce(note)
 
     def images(self, *, partial: bool) -> tuple[dict[str, ImageFiles], dict[str, str]]:
         """Return the image of each item that has a sound one, and why the others have none.

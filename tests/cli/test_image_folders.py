@@ -180,7 +180,10 @@ def test_single_pictures_are_said_to_be_cut_until_they_are_named(folders: Folder
     files = {f"{item}.png": encoded(tile(item, 0)) for item in ITEMS}
     ended = folders.run(*folders.words(folders.write(files)))
     assert ended.code == 0
-    assert "each image was taken for 4 tiles of 8x8, 2x2 (assumed" in ended.err
+    assert ended.err.count("each image was taken for 4 tiles of 8x8, 2x2 (assumed") == 1
+    assert ended.err.index("each image was taken") < ended.err.index("question/s")
+    out = folders.path / f"r{folders.number}"
+    assert folders.run("score", out, "--judge", JUDGE, "--tile-px", 16).code == 2
     single = folders.score(files, "--layout", "1x1")
     assert single["scores"]["num_tiles"] == 1
     assert folders.score(files, "--num-images", 1)["items"] == single["items"]
