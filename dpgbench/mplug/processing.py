@@ -35,7 +35,6 @@ class MplugProcessor:
 
     def __init__(self, vocabulary: dict[str, int], config: MplugConfig) -> None:
         self._config = config
-        self._vocabulary = vocabulary
         self._word_of = {number: word for word, number in vocabulary.items()}
         self._tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True)
         yes, no = vocabulary.get("yes"), vocabulary.get("no")
