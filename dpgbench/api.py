@@ -13,9 +13,11 @@ from dpgbench.backends import base, judges
 from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.backends.tensors import as_image
 from dpgbench.domain.aggregate import Result
+from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer, Answers, collect
 from dpgbench.domain.score import read_answers as as_read
+from dpgbench.errors import DataError
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.ask import replies
@@ -142,12 +144,34 @@ def score_answers(
 
     Args:
         benchmark: with question graphs.
-        answers: `Answer` objects, or text by (item_id, tile) and question number.
+        answers: `Answer` objects, or text by (item_id, tile) and question number; what holds
+            nothing (empty text, `None`, NaN) is a missing answer.
         rule: name, as `dpgbench score --rule` takes it.
         num_tiles: tiles an item must have answers for; None is what the answers have.
         items: ids to score; all where None.
         read_answers: read answers as yes or no, whatever their case, spaces and marks, before the
             rule sees them.
+
+    Raises:
+        DataError: an answer is not text, such as `True`, or the rule refuses the benchmark.
+        UsageError: there is no such rule.
+    """
+    given = _texts(answers)
+    read, num_read = as_read(given) if read_answers else (given, None)
+    if num_tiles is None:
+        num_tiles = int(max((answer.tile for answer in given), default=0)) + 1
+    result = scoring.score_recorded(
+        benchmark, collect(read), rule, num_tiles=num_tiles, items=items
+    )
+    scoring.note_reading([result], num_read)
+    return result
+
+
+def _texts(answers: Answers | Iterable[Answer]) -> list[Answer]:
+    """Return the answers as objects; what holds nothing is an empty text.
+
+    Raises:
+        DataError: one is not text.
     """
     if isinstance(answers, Mapping):
         answers = [
@@ -155,15 +179,19 @@ def score_answers(
             for (item_id, tile), given in answers.items()
             for qid, text in given.items()
         ]
-    given = list(answers)
-    read, num_read = as_read(given) if read_answers else (given, None)
-    if num_tiles is None:
-        num_tiles = max((answer.tile for answer in given), default=0) + 1
-    result = scoring.score_recorded(
-        benchmark, collect(read), rule, num_tiles=num_tiles, items=items
-    )
-    scoring.note_reading([result], num_read)
-    return result
+    texts: list[Answer] = []
+    for answer in answers:
+        text: object = answer.answer
+        if is_missing(str(text)):
+            texts.append(answer._replace(answer=""))
+        elif isinstance(text, str):
+            texts.append(answer)
+        else:
+            raise DataError(
+                f"answer {text!r} to question {answer.qid} of item {answer.item_id}, tile "
+                f"{answer.tile}, is of type {type(text).__name__}, not text: write 'yes' or 'no'"
+            )
+    return texts
 
 
 def score_images(

@@ -102,7 +102,8 @@ def parse_whole_number(text: str) -> int | None:
 def parse_dependency(text: str) -> tuple[list[int], list[str]]:
     """Return a dependency's parent numbers, zeros left out, and its parts that are no number.
 
-    An empty cell, or what pandas writes for one, names no parent.
+    An empty cell, or what pandas writes for one, names no parent; an empty part beside others
+    (``1,``) is no number.
     """
     numbers: list[int] = []
     words: list[str] = []
@@ -110,7 +111,7 @@ def parse_dependency(text: str) -> tuple[list[int], list[str]]:
         return numbers, words
     for part in text.split(","):
         number = parse_whole_number(part)
-        if number is None and part.strip():
+        if number is None:
             words.append(part.strip())
         elif number:
             numbers.append(number)

@@ -177,7 +177,8 @@ def read_answer_lines(path: Path) -> Iterator[Answer]:
 
 def _as_answer(record: Mapping[str, Any]) -> Answer | None:
     item_id, tile, qid = record.get("item_id"), record.get("tile"), record.get("qid")
-    text, p_yes = record.get("answer"), record.get("p_yes")
+    text, p_yes = record.get("answer", False), record.get("p_yes")
+    text = "" if text is None else text  # what pandas writes of a missing answer
     if not isinstance(item_id, str) or not isinstance(text, str):
         return None
     if type(tile) is not int or type(qid) is not int:  # True is no number of a tile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from dpgbench import Answer
 from dpgbench.domain.answer_text import is_missing, read_yes_no
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import take_census_of_answers
+from dpgbench.errors import DataError
 from dpgbench.store.benchmarks import load_benchmark
 from tests.conftest import Run, answers_csv, row, write_csv
 
@@ -148,6 +150,52 @@ def test_python_leaves_missing_answers_out(bench: Path) -> None:
         result = dpgbench.score_answers(loaded, table, rule)
         assert result.unanswered == ("b1",)
         assert not result.complete
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), "", " ", "nan", "<NA>"])
+@pytest.mark.parametrize("as_mapping", [False, True])
+def test_what_pandas_has_for_nothing_is_missing_in_python(
+    bench: Path, nothing: Any, as_mapping: bool
+) -> None:
+    loaded = load_benchmark(str(bench))
+    table = {("a1", 0): {1: "yes", 2: "yes"}, ("b1", 0): {1: "yes", 2: nothing}}
+    given = [
+        Answer(i, t, qid, text) for (i, t), said in table.items() for qid, text in said.items()
+    ]
+    for rule in RULES:
+        for read in (False, True):
+            answers = table if as_mapping else iter(given)
+            result = dpgbench.score_answers(loaded, answers, rule, read_answers=read)
+            assert result.unanswered == ("b1",)
+            assert result.overall == 100.0
+
+
+def test_a_tile_of_missing_answers_is_still_a_tile(bench: Path) -> None:
+    loaded = load_benchmark(str(bench))
+    table: Any = {(item, 0): {1: "yes", 2: "yes"} for item in ("a1", "b1")}
+    table |= {(item, 1): {1: None, 2: None} for item in ("a1", "b1")}
+    assert dpgbench.score_answers(loaded, table).unanswered == ("a1", "b1")
+
+
+@pytest.mark.parametrize("said", [True, 1, 1.0, b"yes"])
+def test_an_answer_in_python_that_is_no_text_is_refused_by_name(bench: Path, said: Any) -> None:
+    loaded = load_benchmark(str(bench))
+    with pytest.raises(DataError, match=r"question 2 of item b1, tile 0, is of type .*'yes' or"):
+        dpgbench.score_answers(loaded, {("b1", 0): {1: "yes", 2: said}})
+
+
+@pytest.mark.parametrize("nothing", ["null", '""', '"nan"'])
+def test_json_lines_without_an_answer_are_missing(
+    run: Run, tmp_path: Path, bench: Path, nothing: str
+) -> None:
+    places = [("a1", 1), ("a1", 2), ("b1", 1), ("b1", 2)]
+    lines = [f'{{"item_id": "{i}", "tile": 0, "qid": {q}, "answer": "yes"}}' for i, q in places]
+    (tmp_path / "one.jsonl").write_text("\n".join(lines) + "\n")
+    lines[-1] = lines[-1].replace('"yes"', nothing)
+    (tmp_path / "other.jsonl").write_text("\n".join(lines) + "\n")
+    words = ["judges", "compare", tmp_path / "one.jsonl", tmp_path / "other.jsonl"]
+    found = json.loads(run(*words, "--bench", bench, "--json").out)
+    assert [judge["answers"] for judge in found["judges"]] == [4, 3]
 
 
 def test_judges_compare_counts_what_is_neither(run: Run, tmp_path: Path, bench: Path) -> None:
