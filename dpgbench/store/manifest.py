@@ -157,6 +157,7 @@ def check_fields(manifest: Manifest) -> None:
         check_item_id(item_id, "items")
     _check_known(manifest.benchmark, _BENCHMARK_FIELDS, "benchmark")
     _check_kind(manifest)
+    _check_repeated(manifest)
     for judge, record in manifest.judges.items():
         _check_known(record, _JUDGE_FIELDS, f"judges.{judge}")
 
@@ -175,6 +176,25 @@ def _check_kind(manifest: Manifest) -> None:
     elif manifest.kind == "images":
         _check(manifest.generation, "folder", str, "generation.")
         _check_known(manifest.identity, {"tile_px": (int, NoneType)}, "identity")
+
+
+def _check_repeated(manifest: Manifest) -> None:
+    """Check what stands in the identity and again beside it, where code reads it."""
+    identity, generation = manifest.identity, manifest.identity.get("generation", {})
+    about = identity.get("benchmark", {})
+    repeated: list[tuple[str, object, object]] = [
+        (f"benchmark.{name}", manifest.benchmark.get(name), about.get(name))
+        for name in ("name", "prompts_sha256")
+        if isinstance(about, dict)
+    ]
+    repeated += [
+        ("num_images", manifest.num_images, part.get("num_images"))
+        for part in (identity, generation)
+        if isinstance(part, dict)
+    ]
+    for name, beside, within in repeated:
+        if beside is not None and within is not None and beside != within:
+            raise ValueError(f"{name} is {beside!r:.60}, but {within!r:.60} in its identity")
 
 
 def _check_known(record: object, kinds: Mapping[str, Kind], where: str) -> None:

@@ -168,3 +168,17 @@ def test_an_identity_edited_by_hand_is_refused(run: Run, judged: RunDir, hash_to
         ended = run(*command)
         assert ended.code == 5, ended.err
         assert "its identity was changed after the run was made" in ended.error
+
+
+def test_what_stands_beside_the_identity_must_agree_with_it(run: Run, judged: RunDir) -> None:
+    words = (*SCORE, "--judge", "own_yes:Judge")
+    assert run(*words).code == 0
+    manifest = json.loads(judged.manifest.read_text())
+    for change in (
+        {"num_images": 4},
+        {"benchmark": {**manifest["benchmark"], "prompts_sha256": "0" * 64}},
+    ):
+        judged.manifest.write_text(json.dumps({**manifest, **change}))
+        ended = run("score", "r", *words[-2:])
+        assert ended.code == 3, ended.err
+        assert "in its identity" in ended.error
