@@ -103,6 +103,7 @@ _ARITHMETIC = {
     ast.LShift: ">>",
 }
 _TALK = {"log", "logging", "warnings", "say", "progress", "tqdm", "bar", "typer"}
+_SYMMETRIC = {"min", "max", "minimum", "maximum", "isclose", "allclose", "gcd"}
 _WORDS = {"counted", "shortened", "one_line", "unknown_name", "plural", "cast", "TypeVar", "field"}
 
 
@@ -141,7 +142,8 @@ class Finder(ast.NodeVisitor):
     """Collects every mutant of one file.
 
     Left out, since they cannot change a number or lose work: docstrings, annotations, imports,
-    decorators, blocks for type checking, words of messages (arguments of `raise`, of logging and
+    decorators, blocks for type checking, swapped arguments of functions that do not mind, None for
+    False, words of messages (arguments of `raise`, of logging and
     of what makes text for people, f-strings), `__repr__` and `__str__`.
     """
 
@@ -281,7 +283,7 @@ class Finder(ast.NodeVisitor):
 
     def visit_Return(self, node: ast.Return) -> None:
         """Return nothing instead."""
-        if node.value is not None and not _is_none(node.value):
+        if node.value is not None and not _is_nothing(node.value):
             before, self.statement = self.statement, node
             self._replace(node.value, "None")
             self.statement = before
@@ -345,7 +347,7 @@ class Finder(ast.NodeVisitor):
         if name in _TALK or name in _WORDS or (last or "").endswith("Error"):
             return
         plain = [arg for arg in node.args if not isinstance(arg, ast.Starred)]
-        if len(plain) >= 2 and plain == node.args[: len(plain)] and last not in ("cast",):
+        if len(plain) >= 2 and plain == node.args[: len(plain)] and last not in _SYMMETRIC:
             first, second = plain[:2]
             start, end = self._span(first)[0], self._span(second)[1]
             middle = self.source[self._span(first)[1] : self._span(second)[0]]
@@ -385,8 +387,9 @@ def _root_name(node: ast.expr) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.expr) -> bool:
+    """Return whether an expression is None or, which callers cannot tell from it, False."""
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
 
 
 def _is_number(node: ast.expr) -> bool:
