@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpgbench.cli.console import print_json, print_table
+from dpgbench.cli.console import echo, print_json, print_table
 from dpgbench.cli.options import AsJson, complete_rule
 
 
@@ -47,9 +47,9 @@ def compare(
     else:
         for number, versus in enumerate(found):
             if number:
-                typer.echo("")
+                echo("")
             for sentence in sentences(versus):
-                typer.echo(sentence)
+                echo(sentence)
             header, *rows = table(versus)
             if rows:
                 print_table(header, rows)

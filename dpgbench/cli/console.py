@@ -121,6 +121,13 @@ def say_unless_quiet(message: str) -> None:
         say(message)
 
 
+def echo(text: str = "") -> None:
+    """Write lines to stdout; of a stranger's text within them, control characters are shown."""
+    if not text.isprintable():
+        text = "\n".join("\t".join(map(one_line, ln.split("\t"))) for ln in text.split("\n"))
+    typer.echo(text)
+
+
 def print_json(value: Any) -> None:
     """Write one JSON object to stdout."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
@@ -143,7 +150,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo(line.rstrip())
+        echo(line.rstrip())
 
 
 def command_line() -> str:

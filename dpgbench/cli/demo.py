@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dpgbench.cli.console import command_line, say
+from dpgbench.cli.console import command_line, echo, say
 
 MODELS = ("tiny-sd15", "tiny-ella-sd15")
 JUDGE = "tiny-mplug"
@@ -54,10 +54,10 @@ def demo(
         for note in subject.manifest.notes:
             say(f"note: {note}")
         for result in scored.results:
-            typer.echo(f"{model}  {result['rule']}  {result['overall']:.2f}")
+            echo(f"{model}  {result['rule']}  {result['overall']:.2f}")
     paths = build_report(runs, out / "report")
     page = next(path for path in paths if path.suffix == ".html")
-    typer.echo(f"report: {page.resolve()}")
+    echo(f"report: {page.resolve()}")
 
 
 def _spread(items: Sequence[str], limit: int) -> list[str]:

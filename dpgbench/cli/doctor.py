@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpgbench.cli.console import print_json, print_table
+from dpgbench.cli.console import echo, print_json, print_table
 from dpgbench.cli.options import (
     AsJson,
     BaseUrl,
@@ -20,6 +20,7 @@ from dpgbench.cli.options import (
     complete_judge,
     judge_request,
 )
+from dpgbench.errors import counted
 
 if TYPE_CHECKING:
     from dpgbench.backends.base import JudgeRequest
@@ -79,8 +80,8 @@ def _examine_machine(*, as_json: bool) -> None:
     _print_machine(findings["machine"])
     for device in findings["devices"]:
         memory = f", {device['memory_gib']} GiB" if device["memory_gib"] else ""
-        typer.echo(f"device {device['name']}: {device['what']}{memory}")
-    typer.echo("")
+        echo(f"device {device['name']}: {device['what']}{memory}")
+    echo("")
     rows = [
         [w["used_by"], w["role"], "here" if w["present"] else "missing", w["path"] or w["command"]]
         for w in findings["weights"]
@@ -104,23 +105,26 @@ def _examine_judge(request: JudgeRequest, *, as_json: bool) -> None:
 
 def _print_judge(found: Mapping[str, Any]) -> None:
     _print_machine(found["machine"])
-    typer.echo(f"\njudge {found['judge']} on {found['device']}, {found['dtype']}")
+    echo(f"\njudge {found['judge']} on {found['device']}, {found['dtype']}")
     network = found["network"]
     if network:
         state = "as the reference" if network["sound"] else "NOT as the reference"
-        typer.echo(f"network: {state}, {network['questions']} golden questions")
+        echo(f"network: {state}, {network['questions']} golden questions")
     if found["pictures"]:
         _print_pictures(found["pictures"])
     for warning in found["warnings"]:
-        typer.echo(f"note: {warning}")
-    typer.echo(f"verdict: {found['verdict']} ({found['seconds']:.0f} s)")
+        echo(f"note: {warning}")
+    echo(f"verdict: {found['verdict']} ({found['seconds']:.0f} s)")
 
 
 def _print_pictures(pictures: Mapping[str, Any]) -> None:
-    low, high = pictures["interval"]
-    typer.echo(
-        f"{pictures['pictures']} pictures with known answers, half of the questions true; right: "
-        f"{_percent(pictures['accuracy'])} ({_percent(low)} to {_percent(high)})"
+    between = ""
+    if pictures["interval"]:  # there is none where few pictures were asked about
+        low, high = pictures["interval"]
+        between = f" ({_percent(low)} to {_percent(high)})"
+    echo(
+        f"{counted(pictures['pictures'], 'picture')} with known answers, half of the questions "
+        f"true; right: {_percent(pictures['accuracy'])}{between}"
     )
     rows = [
         [
@@ -137,9 +141,9 @@ def _print_pictures(pictures: Mapping[str, Any]) -> None:
 
 
 def _print_machine(machine: Mapping[str, Any]) -> None:
-    typer.echo(f"dpgbench {machine['dpgbench']}, Python {machine['python']}, {machine['platform']}")
+    echo(f"dpgbench {machine['dpgbench']}, Python {machine['python']}, {machine['platform']}")
     for name, number in machine["packages"].items():
-        typer.echo(f"  {name} {number}")
+        echo(f"  {name} {number}")
 
 
 def _percent(share: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpgbench.cli.console import command_line, print_json, raise_incomplete, say
+from dpgbench.cli.console import command_line, echo, print_json, raise_incomplete, say
 from dpgbench.cli.options import (
     AsJson,
     Bench,
@@ -19,6 +19,7 @@ from dpgbench.cli.options import (
     complete_model,
     split_items,
 )
+from dpgbench.errors import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -121,5 +122,8 @@ def generate(
             }
         )
     else:
-        typer.echo(f"{outcome.drawn} grids drawn, {outcome.kept} were there: {outcome.run.path}")
+        echo(
+            f"{counted(outcome.drawn, 'grid')} drawn, {outcome.kept} there before: "
+            f"{outcome.run.path}"
+        )
     raise_incomplete(outcome.failures, "not drawn", partial=False)

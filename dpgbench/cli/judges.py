@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpgbench.cli.console import print_json
+from dpgbench.cli.console import echo, print_json
 from dpgbench.cli.judges_text import print_comparison
 from dpgbench.cli.options import AsJson, Bench, complete_rule
 
@@ -106,7 +106,7 @@ def compare(
     else:
         print_comparison(found, num_differences=differences)
         if out:
-            typer.echo(f"differences: {out}")
+            echo(f"differences: {out}")
 
 
 def _list(*, as_json: bool) -> None:
@@ -121,14 +121,14 @@ def _list(*, as_json: bool) -> None:
         )
         return
     for entry in JUDGES.values():
-        typer.echo(f"{entry.name}\n  {entry.summary}")
+        echo(f"{entry.name}\n  {entry.summary}")
         for role in entry.roles:
-            typer.echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source}")
+            echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source}")
         if entry.world:
-            typer.echo(f"  knows the world of {entry.world} alone: elsewhere scores mean nothing")
+            echo(f"  knows the world of {entry.world} alone: elsewhere scores mean nothing")
     for form, meaning in FORMS.items():
-        typer.echo(f"{form}\n  {meaning}")
-    typer.echo("--answers FILE.csv\n  recorded answers instead of a judge")
+        echo(f"{form}\n  {meaning}")
+    echo("--answers FILE.csv\n  recorded answers instead of a judge")
 
 
 def _plain(entry: Any) -> dict[str, Any]:

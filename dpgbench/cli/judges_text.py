@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import typer
-
-from dpgbench.cli.console import print_table
+from dpgbench.cli.console import echo, print_table
+from dpgbench.errors import counted
 
 _WIDTH = 70
 
@@ -15,15 +14,15 @@ _WIDTH = 70
 def print_comparison(found: Mapping[str, Any], *, num_differences: int) -> None:
     """Print a comparison; of the questions that differ, those with the widest gap of p_yes."""
     models = ", ".join(model for model in found["models"] if model) or "not named"
-    typer.echo(f"benchmark {found['benchmark']}, rule {found['rule']}, images of {models}\n")
+    echo(f"benchmark {found['benchmark']}, rule {found['rule']}, images of {models}\n")
     _print_judges(found["judges"])
     for pair in found["pairs"]:
         _print_pair(pair, found["rule"])
     if found["fleiss"]:
         group = found["fleiss"]
-        typer.echo(
-            f"\nall {len(group['judges'])} judges: {group['questions']} questions, all agree "
-            f"{_share(group['all_agree'])}, Fleiss' kappa {_estimate(group['kappa'])}"
+        echo(
+            f"\nall {len(group['judges'])} judges: {counted(group['questions'], 'question')}, "
+            f"all agree {_share(group['all_agree'])}, Fleiss' kappa {_estimate(group['kappa'])}"
         )
     if found["human"]:
         _print_human(found["human"])
@@ -50,9 +49,10 @@ def _print_judges(judges: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_pair(pair: Mapping[str, Any], rule: str) -> None:
     first, second = pair["judges"]
-    typer.echo(
-        f"\n{first} against {second}: {pair['questions']} questions; only {first} answered "
-        f"{pair['only_first_answered']} more, only {second} {pair['only_second_answered']} more"
+    echo(
+        f"\n{first} against {second}: {counted(pair['questions'], 'question')}; "
+        f"only {first} answered {pair['only_first_answered']} more, only {second} "
+        f"{pair['only_second_answered']} more"
     )
     rows = [_row("all", pair)]
     for name, entry in pair["l1"].items():
@@ -64,14 +64,14 @@ def _print_pair(pair: Mapping[str, Any], rule: str) -> None:
         rows,
     )
     if pair["p_yes"]:
-        typer.echo(
+        echo(
             f"p_yes: Pearson {_estimate(pair['p_yes']['pearson'])} "
-            f"over {pair['p_yes']['questions']} questions"
+            f"over {counted(pair['p_yes']['questions'], 'question')}"
         )
     score = pair["score"]
     if score["difference"] is not None:
-        typer.echo(
-            f"{rule} on {score['grids']} grids: {first} {score['first']:.2f}, {second} "
+        echo(
+            f"{rule} on {counted(score['grids'], 'grid')}: {first} {score['first']:.2f}, {second} "
             f"{score['second']:.2f}, difference {_score(score['difference'], score['interval'])}"
         )
 
@@ -85,8 +85,9 @@ def _row(name: str, entry: Mapping[str, Any]) -> list[object]:
 def _print_human(human: Mapping[str, Any]) -> None:
     left = {name.replace("_", " "): n for name, n in human["left_out"].items() if n}
     note = "".join(f"; {number} left out ({why})" for why, number in left.items())
-    typer.echo(
-        f"\npeople ({human['file']}): {human['samples']} grids of {human['items']} items{note}"
+    echo(
+        f"\npeople ({human['file']}): {counted(human['samples'], 'grid')} of "
+        f"{counted(human['items'], 'item')}{note}"
     )
     rows = [
         [judge, _estimate(entry["spearman"]), _estimate(entry["kendall"])]
@@ -105,14 +106,14 @@ def _print_human(human: Mapping[str, Any]) -> None:
 
 def _print_differences(differences: Sequence[Mapping[str, Any]], number: int) -> None:
     chosen = sorted(differences, key=_gap, reverse=True)[:number]
-    typer.echo(f"\n{len(chosen)} of {len(differences)} questions that differ:")
+    echo(f"\n{len(chosen)} of {len(differences)} questions that differ:")
     for entry in chosen:
         model = f"{entry['model']} " if entry["model"] else ""
         said = ", ".join(
             f"{judge}: {answer[:_WIDTH]}{_probability(entry['p_yes'][judge])}"
             for judge, answer in entry["answers"].items()
         )
-        typer.echo(
+        echo(
             f"{model}{entry['item_id']} tile {entry['tile']} question {entry['qid']} "
             f"[{entry['l2']}] {' '.join(entry['question'].split())}\n    {said}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from dpgbench.cli.console import print_json
+from dpgbench.cli.console import echo, print_json
 from dpgbench.cli.options import AsJson
 
 
@@ -35,15 +35,15 @@ def models(as_json: AsJson = False) -> None:
         )
         return
     for entry in MODELS.values():
-        typer.echo(f"{entry.name}\n  {entry.summary}")
+        echo(f"{entry.name}\n  {entry.summary}")
         settings = entry.defaults
-        typer.echo(
+        echo(
             f"  {settings['width_px']}x{settings['height_px']} px, {settings['steps']} steps, "
             f"guidance {settings['guidance_scale']}, {settings['scheduler']}"
         )
         for role in entry.roles:
-            typer.echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source}")
+            echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source}")
         if entry.world:
-            typer.echo(f"  knows the world of {entry.world} alone: elsewhere scores mean nothing")
+            echo(f"  knows the world of {entry.world} alone: elsewhere scores mean nothing")
     for form, meaning in FORMS.items():
-        typer.echo(f"{form}\n  {meaning}")
+        echo(f"{form}\n  {meaning}")

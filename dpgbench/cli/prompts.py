@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpgbench.cli.console import print_json, print_table, say
+from dpgbench.cli.console import echo, print_json, print_table, say
 from dpgbench.cli.options import AsJson, Bench, Items, Limit, Source, split_items
 
 app = typer.Typer(
@@ -53,7 +53,7 @@ def list_items(
         )
         return
     for item_id in chosen:
-        typer.echo(f"{item_id}\t{one_line(' '.join(benchmark.prompts[item_id].split()))}")
+        echo(f"{item_id}\t{one_line(' '.join(benchmark.prompts[item_id].split()))}")
 
 
 def _list_benchmarks(as_json: bool) -> None:
@@ -92,7 +92,7 @@ def show(
     if item_id not in benchmark.prompts:
         raise unknown_name("item", item_id, benchmark.prompts, listing="dpgbench prompts list")
     if not benchmark.has_graphs:
-        typer.echo(one_line(benchmark.prompts[item_id]))
+        echo(one_line(benchmark.prompts[item_id]))
         if benchmark.is_list:
             return
         benchmark.require_graphs()
@@ -111,9 +111,9 @@ def show(
         ]
         print_json({"item_id": item_id, "text": graph.text, "questions": questions})
         return
-    typer.echo(f"{item_id}\n{one_line(graph.text)}\n")
+    echo(f"{item_id}\n{one_line(graph.text)}\n")
     for line in draw_tree(graph):
-        typer.echo(one_line(line))
+        echo(one_line(line))
     by_kind: dict[str, list[str]] = {}
     for problem in graph.problems:
         by_kind.setdefault(problem.kind, []).append(str(problem))
@@ -155,7 +155,7 @@ def check(
         )
     else:
         for entry in found:
-            typer.echo(one_line(str(entry)))
+            echo(one_line(str(entry)))
     size = f"{counted(len(benchmark.prompts), 'item')}, "
     size += counted(benchmark.num_questions, "question")
     if not found:
@@ -214,9 +214,9 @@ def pull(
         )
     else:
         prompts = counted(pulled.num_prompts, "prompt")
-        typer.echo(f"{prompts} verified and stored in {pulled.folder}")
+        echo(f"{prompts} verified and stored in {pulled.folder}")
         if pulled.questions_from:
-            typer.echo(f"questions verified; they came from {pulled.questions_from}")
+            echo(f"questions verified; they came from {pulled.questions_from}")
     if pulled.line_ends_restored:
         say(
             f"note: {counted(pulled.line_ends_restored, 'file')} had Windows line ends; with "
@@ -243,12 +243,12 @@ def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = Fal
     if as_json:
         print_json({"benchmark": benchmark.name, **census})
         return
-    typer.echo(f"{counted(census['items'], 'item')}, {counted(census['questions'], 'question')}")
+    echo(f"{counted(census['items'], 'item')}, {counted(census['questions'], 'question')}")
     words: dict[str, Any] = census["words"]
-    typer.echo(f"words a prompt: {words['mean']:.1f} ({words['min']} to {words['max']})")
+    echo(f"words a prompt: {words['mean']:.1f} ({words['min']} to {words['max']})")
     for title, key in (("source", "sources"), ("L1", "l1"), ("L2", "l2"), ("words", "lengths")):
         if census[key]:
-            typer.echo("")
+            echo("")
             print_table([title, "count"], list(census[key].items()))
 
 

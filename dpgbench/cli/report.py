@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from dpgbench.cli.console import echo
+
 
 class Embedded(StrEnum):
     """What of the pictures goes into the page."""
@@ -63,10 +65,10 @@ def report(
                 f"stale or absent: {shortened(stale, 20)}; "
                 "the same command without --check writes them anew"
             )
-        typer.echo(f"up to date: {out}")
+        echo(f"up to date: {out}")
         return
     paths = build_report(
         found, out, published=published, embed=embed.value, figures=figures, verify=verify
     )
     for path in paths:
-        typer.echo(str(path))
+        echo(str(path))

@@ -12,6 +12,7 @@ import typer
 
 from dpgbench.cli.console import (
     command_line,
+    echo,
     print_json,
     print_table,
     raise_incomplete,
@@ -296,7 +297,7 @@ def _print_all(outcomes: Sequence[Scored], *, as_json: bool) -> None:
         _print(results)
         for outcome in outcomes:
             whole = f" of {outcome.subset}" if outcome.subset else ""
-            typer.echo(f"results{whole}: {outcome.run.path / 'scores'}")
+            echo(f"results{whole}: {outcome.run.path / 'scores'}")
 
 
 def _of_answers(

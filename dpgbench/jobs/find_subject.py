@@ -320,8 +320,8 @@ def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:
     unknown = sorted({a.item_id for a in answers} - subject.benchmark.prompts.keys())
     if unknown:
         log.warning(
-            "%d items of the answers are not in %s: %s",
-            len(unknown),
+            "%s of the answers not in %s: %s",
+            counted(len(unknown), "item"),
             subject.benchmark.name,
             shortened(unknown),
         )

@@ -11,7 +11,7 @@ import numpy as np
 from dpgbench.domain.correlation import RankDraws, Vector, estimate, rank_draws
 from dpgbench.domain.rules import ScoringRule
 from dpgbench.domain.score import ItemScore
-from dpgbench.errors import DataError, UsageError, shortened
+from dpgbench.errors import DataError, UsageError, counted, shortened
 from dpgbench.jobs.judge_answers import UNNAMED, JudgedSet
 from dpgbench.store.human_scores import HumanScores
 
@@ -43,8 +43,8 @@ def correlate_with_people(
     images = [image for image in ours if all(image in value for value in values.values())]
     if len(images) < 2:
         raise DataError(
-            f"{human.path} has {len(images)} images that all judges scored; two are needed: "
-            f"its items start with {shortened(sorted({item for _, item in rated}), 3)}"
+            f"{human.path} has {counted(len(images), 'image')} that all judges scored; two are "
+            f"needed: its items start with {shortened(sorted({item for _, item in rated}), 3)}"
         )
     people = np.array([ours[image] for image in images])
     clusters = np.unique([item for _, item in images], return_inverse=True)[1]

@@ -167,8 +167,8 @@ def _ask_open(
     record["truncated_questions"] += asked.truncated_questions
     if asked.truncated_questions:
         log.warning(
-            "%d questions are longer than the judge reads; it never sees their ends",
-            asked.truncated_questions,
+            "%s longer than the judge reads, which never sees the rest",
+            counted(asked.truncated_questions, "question"),
         )
     return dict(asked.failures)
 

@@ -203,9 +203,10 @@ def judge_pictures(pictures: Mapping[str, Any]) -> list[Finding]:
     if pictures["invalid"] > MOST_INVALID * pictures["questions"]:
         sentence = f"{pictures['invalid']} answers are neither yes nor no"
         found.append(Finding("invalid answers", sentence))
-    if pictures["accuracy"] < LEAST_ACCURACY or pictures["interval"][0] <= 0.5:
-        low, high = map(_percent, pictures["interval"])
-        right = f"{_percent(pictures['accuracy'])} are right ({low} to {high})"
+    interval = pictures["interval"]  # None where too few pictures were asked about
+    if pictures["accuracy"] < LEAST_ACCURACY or (interval and interval[0] <= 0.5):
+        ends = f" ({_percent(interval[0])} to {_percent(interval[1])})" if interval else ""
+        right = f"{_percent(pictures['accuracy'])} are right{ends}"
         found.append(Finding("guessing", f"{right}; guessing gives 50%"))
     return found
 

@@ -73,7 +73,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (record number from 1, cells), empty lines as no cells."""
     text = read_text(path)
     if "\0" in text:
-        raise DataError(f"{path} holds NUL characters; it is not a CSV of text")
+        raise DataError(f"{path} holds NUL characters; it is not a CSV of text in UTF-8")
     tabs = path.suffix.lower() in TAB_SUFFIXES
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter="\t" if tabs else ",")
     try:
@@ -136,6 +136,11 @@ def read_text(path: Path) -> str:
             raise DataError(
                 f"{path} is UTF-16 ('Unicode text' of a spreadsheet), not UTF-8; save it as UTF-8 "
                 "('CSV UTF-8') and try again"
+            )
+        if data.startswith(b"PK\x03\x04"):
+            raise DataError(
+                f"{path} is a workbook of a spreadsheet or an archive, not text; save it as CSV in "
+                "UTF-8 and try again"
             )
         return data.decode("utf-8-sig")
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from dpgbench.errors import DataError, DpgBenchError
 from dpgbench.report.published import read_published
 from dpgbench.store.benchmarks import load_benchmark
+from dpgbench.store.files import read_jsonl
 from dpgbench.store.human_scores import read_human_scores
 from dpgbench.store.replay import read_recorded_answers
+from dpgbench.store.rundir import RunDir
 from tests.conftest import COLUMNS, csv_text, row
 
 BENCH = csv_text([row("a1", 1), row("a1", 2, "1")])
@@ -59,6 +62,7 @@ def with_column_twice(text: str) -> str:
         (lambda text: with_empty_row(text).encode(), "empty row of a spreadsheet"),
         (lambda text: with_column_twice(text).encode(), "twice"),
         (lambda text: text.encode("utf-16"), "UTF-16"),
+        (lambda text: b"PK\x03\x04" + text.encode(), "workbook of a spreadsheet"),
     ],
 )
 def test_the_cause_is_named(
@@ -104,6 +108,39 @@ TABLES = st.binary(max_size=80) | st.builds(
     ),
     st.lists(st.lists(CELLS, max_size=12), max_size=4),
 )
+
+
+LINES = st.lists(
+    st.binary(max_size=20)
+    | st.sampled_from([b'{"item_id":"a","tile":0,"qid":1,"answer":"yes"}', b"[1]", b"\\ud800"])
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "item_id": st.text(max_size=3) | st.none(),
+            "tile": st.integers() | st.text(max_size=2) | st.floats(),
+            "qid": st.integers() | st.booleans(),
+            "answer": st.text(max_size=3) | st.lists(st.none(), max_size=1),
+            "p_yes": st.floats() | st.text(max_size=1),
+        },
+    ).map(lambda record: json.dumps(record).encode()),
+    max_size=4,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=LINES)
+def test_records_of_a_run_give_nothing_but_our_own_errors(
+    tmp_path: Path, lines: list[bytes]
+) -> None:
+    run = RunDir(tmp_path / "r")
+    path = run.answers("replay")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    for read in (lambda: list(read_jsonl(path)), lambda: run.read_answers("replay")):
+        try:
+            read()
+        except DpgBenchError as error:
+            assert len(str(error).splitlines()) == 1
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
