@@ -199,6 +199,8 @@ def score_images(
     images: Mapping[str, Sequence[Image | Tensor]],
     judge: base.Judge | base.StreamingJudge,
     rule: str = "corrected-v1",
+    *,
+    read_answers: bool = False,
 ) -> Result:
     """Return the result of images in memory: `images[item_id]` are the tiles of one item.
 
@@ -208,6 +210,7 @@ def score_images(
             bytes from 0 to 255 or floating point from 0 to 1.
         judge: from `load_judge`.
         rule: name, as `dpgbench score --rule` takes it.
+        read_answers: as in `score_answers`.
     """
     benchmark.require_graphs()
     tiles = [
@@ -226,7 +229,7 @@ def score_images(
         for reply in replies(judge, iter(tiles), Failures())
         for qid, answer in reply.answers.items()
     ]
-    return score_answers(benchmark, answers, rule, items=list(images))
+    return score_answers(benchmark, answers, rule, items=list(images), read_answers=read_answers)
 
 
 def score(

@@ -72,7 +72,7 @@ def score(
     judge: Judge = None,
     answers: Annotated[
         Path | None,
-        typer.Option("--answers", help="Recorded answers (CSV) instead of a judge."),
+        typer.Option("--answers", help="Recorded answers (CSV, JSON lines) instead of a judge."),
     ] = None,
     where: Annotated[
         list[str] | None,

@@ -280,7 +280,8 @@ def note_reading(results: Sequence[Result], num_read: int | None) -> None:
             if num_read:
                 result.body["warnings"]["answers_read"] = num_read
                 result.notes.append(
-                    f"{counted(num_read, 'answer')} were read as yes or no by --read-answers"
+                    f"{counted(num_read, 'answer')} {'was' if num_read == 1 else 'were'} read as "
+                    "yes or no by --read-answers"
                 )
     suspicious = [r for r in results if "answers_neither_yes_nor_no" in r.body["warnings"]]
     if suspicious:
@@ -291,7 +292,7 @@ def note_reading(results: Sequence[Result], num_read: int | None) -> None:
             "%d of %s %s neither 'yes' nor 'no' (such as %r)%s%s%s",
             found["neither"],
             counted(found["all"], "answer"),
-            "is" if found["all"] == 1 else "are",
+            "is" if found["neither"] == 1 else "are",
             found["example"],
             f"; no under {', '.join(exact)}" if exact else "",
             f"; read where that can be done under {', '.join(read)}" if read else "",

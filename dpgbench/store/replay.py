@@ -1,4 +1,4 @@
-"""Recorded answers of other people's judges, from a CSV."""
+"""Recorded answers of other people's judges, from a CSV or the JSON lines of a run."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from pathlib import Path
 from dpgbench.domain.rows import parse_whole_number
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError, shortened
+from dpgbench.store.rundir import read_answer_lines
 from dpgbench.store.tables import read_table
 
 _QUESTION_COLUMNS = ("question_id", "qid", "proposition_id")
 
 
 def read_recorded_answers(path: Path, where: Mapping[str, str]) -> list[Answer]:
-    """Return the answers of a CSV, in file order.
+    """Return the answers of a CSV, or of JSON lines as a run has them, in file order.
 
     Args:
-        path: columns `item_id`; `question_id`, `qid` or `proposition_id`; `answer`; optional
-            `tile`, counted from 0.
+        path: ``.jsonl``, or a CSV with columns `item_id`; `question_id`, `qid` or `proposition_id`;
+            `answer`; optional `tile`, counted from 0.
         where: only rows in which each of these columns has this value.
 
     Raises:
         DataError: wrong columns, a number that is none, or one question answered in two ways.
         UsageError: a column of `where` is not in the file, or no row is left.
     """
+    if path.suffix.lower() == ".jsonl":
+        return _read_lines(path, where)
     answers: dict[tuple[str, int, int], Answer] = {}
     question_column = ""
     for number, cells in read_table(path, ("item_id", "answer")):
@@ -44,6 +47,19 @@ def read_recorded_answers(path: Path, where: Mapping[str, str]) -> list[Answer]:
         chosen = ", ".join(f"{column}={value}" for column, value in where.items())
         raise UsageError(f"{path} has no row with {chosen}")
     return list(answers.values())
+
+
+def _read_lines(path: Path, where: Mapping[str, str]) -> list[Answer]:
+    if where:
+        raise UsageError(f"{path}: --where chooses rows of a CSV; JSON lines have no columns")
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; name a file of recorded answers")
+    if not path.read_bytes().endswith(b"\n"):
+        raise DataError(f"{path} has a last line without its end; is it whole? then add a line end")
+    answers = list(read_answer_lines(path))
+    for number, answer in enumerate(answers, 1):
+        _check_tile(f"{path} line {number}", answer.tile)
+    return answers
 
 
 def parse_where(values: Sequence[str]) -> dict[str, str]:
@@ -87,6 +103,10 @@ def _answer(path: Path, number: int, cells: Mapping[str, str], question_column: 
             f"{path} row {number}: tile {tile!r} or {question_column} "
             f"{cells[question_column]!r} is not a whole number"
         )
-    if not 0 <= tile_number < 4:
-        raise DataError(f"{path} row {number}: tile {tile_number}; tiles count from 0 to 3")
+    _check_tile(f"{path} row {number}", tile_number)
     return Answer(cells["item_id"], tile_number, qid, cells["answer"])
+
+
+def _check_tile(where: str, tile: int) -> None:
+    if not 0 <= tile < 4:
+        raise DataError(f"{where}: tile {tile}; tiles count from 0 to 3")

@@ -198,6 +198,28 @@ def test_json_lines_without_an_answer_are_missing(
     assert [judge["answers"] for judge in found["judges"]] == [4, 3]
 
 
+def test_the_json_lines_of_a_run_are_recorded_answers_too(
+    run: Run, tmp_path: Path, bench: Path
+) -> None:
+    answers = write_answers(tmp_path / "a.csv", ["Yes", "yes", "no", "yes"])
+    words = ["score", "--bench", bench, "--rule", "corrected-v1", "--rule", "dsg", "--json"]
+    one = results(run(*words, "--answers", answers, "--out", tmp_path / "one").out)
+    lines = tmp_path / "one/answers/replay.jsonl"
+    other = results(run(*words, "--answers", lines, "--out", tmp_path / "other").out)
+    for rule in ("corrected-v1", "dsg"):
+        assert one[rule]["overall"] is not None
+        assert other[rule]["overall"] == one[rule]["overall"]
+        assert other[rule]["warnings"] == one[rule]["warnings"]
+    far = tmp_path / "far.jsonl"
+    far.write_text(lines.read_text().replace('"tile":0', '"tile":7').replace(": 0,", ": 7,"))
+    assert run(*words, "--answers", far).code == 3
+    assert run(*words, "--answers", tmp_path / "none.jsonl").code == 3
+    for torn in (lines.read_text().rstrip("\n"), ""):
+        (tmp_path / "torn.jsonl").write_text(torn)
+        assert run(*words, "--answers", tmp_path / "torn.jsonl").code == 3
+    assert run(*words, "--answers", lines, "--where", "a=b").code == 2
+
+
 def test_judges_compare_counts_what_is_neither(run: Run, tmp_path: Path, bench: Path) -> None:
     plain = write_answers(tmp_path / "plain.csv", PLAIN)
     capital = write_answers(tmp_path / "capital.csv", ["Yes", "Yes", "No", "Yes"])
