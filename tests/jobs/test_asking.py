@@ -1,0 +1,308 @@
+"""Asking a judge: every open question once, under its own number, whatever goes wrong beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from dpgbench.backends.base import JudgeAnswer, JudgeReply, TileQuestions
+from dpgbench.domain.spec import GridSpec
+from dpgbench.errors import DataError, IncompleteError, SetupError
+from dpgbench.jobs.ask import OpenGrid, ask, open_grids, refuse_ambiguous_questions
+from dpgbench.jobs.failures import Failures
+from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.store.rundir import RunDir
+from tests.conftest import row, write_csv
+
+ITEMS = ("a1", "b1", "c1")
+GRID = GridSpec(2, 4, 4)
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Benchmark:
+    rows = [row(item, qid, question_natural_language=f"{item} {qid}?")
+            for item in ITEMS for qid in (1, 2, 5)]  # fmt: skip
+    return load_benchmark(write_csv(tmp_path / "b.csv", rows))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> dict[str, Path]:
+    """Two tiles an item: red 10 times the item's place, green the tile's number."""
+    found = {}
+    for place, item in enumerate(ITEMS):
+        image = Image.new("RGB", (8, 4))
+        for tile in (0, 1):
+            image.paste((10 * place, tile, 0), (4 * tile, 0, 4 * tile + 4, 4))
+            image.putpixel((4 * tile, 0), (255, 255, 255))
+        found[item] = tmp_path / f"{item}.png"
+        image.save(found[item])
+    return found
+
+
+class Known:
+    """Answers with what it was asked and shown; `num_images_at_once` as told."""
+
+    def __init__(self, at_once: int, trouble: Callable[[TileQuestions], None] | None = None):
+        self.num_images_at_once = at_once
+        self.trouble = trouble
+        self.batches: list[int] = []
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self, image: Image.Image) -> Any:
+        return image.getpixel((3, 3))
+
+    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
+        self.batches.append(len(tiles))
+        for tile in tiles:
+            if self.trouble:
+                self.trouble(tile)
+        return [
+            [JudgeAnswer(f"{question} {tile.image.getpixel((3, 3))} {tile.prepared}")
+             for question in tile.questions]
+            for tile in tiles
+        ]  # fmt: skip
+
+
+def told(run: RunDir) -> dict[tuple[str, int, int], str]:
+    answers = run.read_answers("j")
+    found = {(a.item_id, a.tile, a.qid): a.answer for a in answers}
+    assert len(found) == len(answers)
+    return found
+
+
+def expected(items: Sequence[str] = ITEMS) -> dict[tuple[str, int, int], str]:
+    return {
+        (item, tile, qid): f"{item} {qid}? {(10 * ITEMS.index(item), tile, 0)} "
+        f"{(10 * ITEMS.index(item), tile, 0)}"
+        for item in items
+        for tile in (0, 1)
+        for qid in (1, 2, 5)
+    }
+
+
+@pytest.mark.parametrize(
+    ("at_once", "batches"),
+    [(1, [1] * 6), (2, [2, 2, 2]), (4, [4, 2]), (0, [1] * 6), (99, [6])],
+)
+def test_every_question_of_every_tile_once(
+    tmp_path: Path,
+    benchmark: Benchmark,
+    images: dict[str, Path],
+    at_once: int,
+    batches: list[int],
+) -> None:
+    run, judge = RunDir(tmp_path / "r"), Known(at_once)
+    grids = open_grids(benchmark, ITEMS, images, {}, 2)
+    assert [grid.num_questions for grid in grids] == [6, 6, 6]
+    asked = ask(run, "j", judge, grids, GRID)
+    assert told(run) == expected()
+    assert judge.batches == batches
+    assert (asked.answers, asked.failures, asked.truncated_questions) == (18, {}, 0)
+
+
+def test_only_what_is_open_is_asked(
+    tmp_path: Path, benchmark: Benchmark, images: dict[str, Path]
+) -> None:
+    run = RunDir(tmp_path / "r")
+    known = {("a1", 0): {1: "x", 2: "x", 5: "x"}, ("a1", 1): {1: "x", 5: "x"},
+             ("b1", 0): {1: "x", 2: "x", 5: "x"}, ("b1", 1): {1: "x", 2: "x", 5: "x"}}  # fmt: skip
+    grids = open_grids(benchmark, ["a1", "b1", "c1"], images, known, 2)
+    assert [(grid.item_id, sorted(grid.rows_by_tile)) for grid in grids] == [
+        ("a1", [1]),
+        ("c1", [0, 1]),
+    ]
+    asked = ask(run, "j", Known(1), grids, GRID)
+    assert asked.answers == 7
+    wanted = expected(["c1"]) | {("a1", 1, 2): expected()["a1", 1, 2]}
+    assert told(run) == wanted
+    less = {item: path for item, path in images.items() if item != "a1"}
+    assert [grid.item_id for grid in open_grids(benchmark, ITEMS, less, known, 2)] == ["c1"]
+    assert open_grids(benchmark, ["a1", "b1"], images, known, 1) == []
+
+
+def fails_for(*places: tuple[str, int]) -> Callable[[TileQuestions], None]:
+    def trouble(tile: TileQuestions) -> None:
+        if (tile.item_id, tile.tile) in places:
+            raise ValueError("no\nluck")
+
+    return trouble
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 6])
+def test_a_tile_that_fails_costs_no_other(
+    tmp_path: Path, benchmark: Benchmark, images: dict[str, Path], at_once: int
+) -> None:
+    run = RunDir(tmp_path / "r")
+    grids = open_grids(benchmark, ITEMS, images, {}, 2)
+    asked = ask(run, "j", Known(at_once, fails_for(("b1", 1))), grids, GRID)
+    lost = {("b1", 1, qid) for qid in (1, 2, 5)}
+    assert told(run) == {key: text for key, text in expected().items() if key not in lost}
+    assert asked.failures == {"b1": "ValueError: no luck"}
+    assert asked.answers == 15
+
+
+def test_an_image_that_cannot_be_read_costs_no_other(
+    tmp_path: Path, benchmark: Benchmark, images: dict[str, Path]
+) -> None:
+    run = RunDir(tmp_path / "r")
+    images["b1"].write_bytes(b"x")
+    asked = ask(run, "j", Known(2), open_grids(benchmark, ITEMS, images, {}, 2), GRID)
+    assert told(run) == expected(["a1", "c1"])
+    assert "image b1.png cannot be read" in asked.failures["b1"]
+
+
+def test_many_more_images_than_are_read_ahead(tmp_path: Path) -> None:
+    names = [f"i{n:02}" for n in range(23)]
+    path = write_csv(tmp_path / "b.csv", [row(name, 1) for name in names])
+    for place, name in enumerate(names):
+        Image.new("RGB", (4, 4), (place, 0, 0)).save(tmp_path / f"{name}.png")
+    images = {name: tmp_path / f"{name}.png" for name in names}
+    run, alike = RunDir(tmp_path / "r"), {}
+    grids = open_grids(load_benchmark(path), names, images, {}, 1)
+    asked = ask(run, "j", Known(5), grids, None, alike)
+    assert asked.answers == 23
+    assert [a.item_id for a in run.read_answers("j")] == names
+    assert [int(a.answer.split("(")[1].split(",")[0]) for a in run.read_answers("j")] == [
+        *range(23)
+    ]
+    assert alike == {name: [0] for name in names}
+
+
+class Telling(Known):
+    """Gives each kind of answer in turn."""
+
+    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
+        return [
+            [
+                JudgeAnswer("yes", 0.12345678),
+                JudgeAnswer("no", 0.0, truncated=True),
+                JudgeAnswer("hm", None, invalid=True),
+            ]
+            for _ in tiles
+        ]
+
+
+def test_what_an_answer_says_is_written_down(
+    tmp_path: Path, benchmark: Benchmark, images: dict[str, Path]
+) -> None:
+    run = RunDir(tmp_path / "r")
+    asked = ask(run, "j", Telling(1), open_grids(benchmark, ["a1"], images, {}, 2), GRID)
+    lines = [json.loads(line) for line in run.answers("j").read_text().splitlines()]
+    place = {"item_id": "a1", "tile": 0}
+    assert lines[:3] == [
+        {**place, "qid": 1, "answer": "yes", "p_yes": 0.123457},
+        {**place, "qid": 2, "answer": "no", "p_yes": 0.0, "truncated": True},
+        {**place, "qid": 5, "answer": "hm", "invalid": True},
+    ]
+    assert [line["tile"] for line in lines] == [0, 0, 0, 1, 1, 1]
+    assert asked.truncated_questions == 2
+
+
+class Short(Known):
+    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
+        return [[JudgeAnswer("yes")] for _ in tiles]
+
+
+def test_a_judge_that_gives_too_few_answers_gives_none(
+    tmp_path: Path, benchmark: Benchmark, images: dict[str, Path]
+) -> None:
+    run = RunDir(tmp_path / "r")
+    with pytest.raises(ValueError, match="zip"):
+        ask(run, "j", Short(1), open_grids(benchmark, ["a1"], images, {}, 2), GRID)
+    assert told(run) == {}
+
+
+class Streaming:
+    """Replies in parts and out of order, then has enough."""
+
+    def __init__(self, end: Exception | None) -> None:
+        self.end = end
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def stream(self, tiles: Iterator[TileQuestions]) -> Iterator[JudgeReply]:
+        held = list(tiles)
+        for tile in reversed(held):
+            yield JudgeReply(tile.item_id, tile.tile, {tile.qids[0]: JudgeAnswer("yes")})
+            yield JudgeReply(tile.item_id, tile.tile, {2: JudgeAnswer("no"), 5: JudgeAnswer("no")})
+        if self.end is not None:
+            raise self.end
+        yield JudgeReply("a1", 0, {}, "said nothing")
+
+
+def test_replies_of_a_stream(tmp_path: Path, benchmark: Benchmark, images: dict[str, Path]) -> None:
+    run = RunDir(tmp_path / "r")
+    grids = open_grids(benchmark, ITEMS, images, {}, 2)
+    asked = ask(run, "j", Streaming(None), grids, GRID)
+    assert len(told(run)) == asked.answers == 18
+    assert told(run)["b1", 1, 1] == "yes"
+    assert told(run)["b1", 1, 5] == "no"
+    assert asked.failures == {"a1": "said nothing"}
+
+
+def test_a_stream_that_ends_too_soon_says_what_is_left(
+    tmp_path: Path, benchmark: Benchmark, images: dict[str, Path]
+) -> None:
+    more = {**images, "x": images["a1"]}
+    grids = open_grids(benchmark, ITEMS, more, {}, 2)
+    grids.append(OpenGrid("a1", images["a1"], {}))
+    with pytest.raises(IncompleteError, match=r"quota \(0 of 18 questions are left\)"):
+        ask(RunDir(tmp_path / "r"), "j", Streaming(IncompleteError("quota")), grids, GRID)
+    assert len(told(RunDir(tmp_path / "r"))) == 18
+
+
+def test_a_number_that_stands_twice_in_an_item_is_refused(tmp_path: Path) -> None:
+    rows = [row("a", 1), row("b", 1), row("b", 2), row("b", 1)]
+    benchmark = load_benchmark(write_csv(tmp_path / "b.csv", rows))
+    refuse_ambiguous_questions(benchmark, ["a"])
+    with pytest.raises(DataError, match=r"row 5 \(item b\): question 1 stands at row 3 already"):
+        refuse_ambiguous_questions(benchmark, ["a", "b"])
+
+
+def test_failures_in_a_row_end_the_work() -> None:
+    failures = Failures()
+    for number in range(9):
+        assert failures.record(str(number), ValueError("a  b")) == "ValueError: a b"
+    failures.success()
+    for number in range(9):
+        failures.record(str(number), ValueError("c"))
+    with pytest.raises(ValueError, match="c"):
+        failures.record("x", ValueError("c"))
+
+
+def test_foreseen_faults_of_an_item_go_on_and_others_do_not() -> None:
+    failures = Failures()
+    for number in range(30):
+        assert failures.record(str(number), DataError("bad image")) == "bad image"
+    assert len(failures.reasons) == 30
+    with pytest.raises(SetupError):
+        failures.record("x", SetupError("no weights"))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "success", "hopeless"),
+    [
+        (["a"] * 10, False, "a"),
+        (["a"] * 9, False, None),
+        (["a"] * 9 + ["b"], False, None),
+        (["a"] * 12, True, None),
+        ([], False, None),
+    ],
+)
+def test_what_fails_for_one_reason_is_hopeless(
+    reasons: list[str], success: bool, hopeless: str | None
+) -> None:
+    failures = Failures()
+    for number, reason in enumerate(reasons):
+        failures.record(str(number), DataError(reason))
+    if success:
+        failures.success()
+    assert failures.hopeless() == hopeless
