@@ -152,12 +152,14 @@ def test_two_prompts_of_one_item_are_refused(run: Run, parts: Path) -> None:
 
 
 def test_where_the_first_ten_fail_the_others_are_not_tried(run: Run, parts: Path) -> None:
-    rows = [row(f"i{n:02}", 1, text="fail") for n in range(15)]
+    (parts / "shy_model.py").write_text(MODEL.replace("(8, 8), (len", "(9, 8), (len"))
+    rows = [row(f"i{n:02}", 1, text="x") for n in range(15)]
     write_csv(parts / "b.csv", rows)
     ended = run(*DRAW)
-    assert ended.code != 0
-    assert "cannot draw fail" in ended.error
-    assert len(records(parts)) <= 10
+    assert ended.code == 6
+    assert "the first 10 items all failed" in ended.error
+    assert len(records(parts)) == 10
     found = manifest(parts)
     assert found["completed"] is None
     assert len(found["items"]) == 15
+    assert len(found["generation"]["failed"]) == 10
