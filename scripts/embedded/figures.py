@@ -205,7 +205,8 @@ def _gap(table: Table) -> PairedDifference | None:
     columns = [table.column(role, name) for name in ("cut", "whole") for role in ("ella", "clip")]
     signs = np.array([1.0, -1.0, -1.0, 1.0])
     draws = ratio_draws(table.sums[:, columns], table.counts[:, columns]) @ signs
-    return difference_of(float(table.means[columns] @ signs), draws)
+    num_items = int((table.counts[:, columns] > 0).sum(axis=0).min())
+    return difference_of(float(table.means[columns] @ signs), draws, num_items=num_items)
 
 
 def _told(found: PairedDifference | None) -> dict[str, Any]:
@@ -237,9 +238,11 @@ def _number(value: float) -> float | None:
 
 
 def _shown(entry: Mapping[str, Any], name: str) -> str:
-    """`61.2 (58.0 to 64.3)`."""
-    if entry[name] is None or entry["interval"] is None:
+    """`61.2 (58.0 to 64.3)`; over too few items for an interval `61.2`."""
+    if entry[name] is None:
         return "-"
+    if entry["interval"] is None:
+        return f"{entry[name]:.1f}"
     low, high = entry["interval"]
     return f"{entry[name]:.1f} ({low:.1f} to {high:.1f})"
 

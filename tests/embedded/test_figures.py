@@ -14,7 +14,8 @@ from tests.conftest import Run
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "embedded"
 JUDGE = "tests.embedded.own_classes:Detector"
-NUM_ITEMS = 10
+NUM_ITEMS = 22  # over 8 of them are cut, over 8 are not: fewer have no intervals
+NUM_FEW = 10
 
 Script = Callable[[Sequence[str]], int]
 
@@ -142,6 +143,33 @@ def test_figures_need_scores_the_same_items_and_a_limit_of_tokens(
     capfd.readouterr()
     assert figures([*options(swapped), "--judge", JUDGE]) == 3
     assert "tells no limit of tokens" in capfd.readouterr().err
-    assert run("score", scored[3], "--judge", JUDGE, "--limit", 5).code == 0
-    assert figures(words) == 3
+    assert run("score", scored[3], "--judge", JUDGE, "--limit", 9).code == 0
+    assert figures(words) == 0  # a narrower score stands beside the wide one
+    few = draw_few(run)
+    capfd.readouterr()
+    assert figures([*options([*scored[:3], few]), "--judge", JUDGE]) == 3
     assert "other items" in capfd.readouterr().err
+
+
+def draw_few(run: Run) -> str:
+    """A scored run of fewer items, its long prompts cut."""
+    words = ("--bench", "shapes", "--limit", NUM_FEW, "--num-images", 1, "--out", "few")
+    assert run("generate", "--model", "tests.embedded.own_classes:Forgetful", *words).code == 0
+    assert run("score", "few", "--judge", JUDGE).code == 0
+    return "few"
+
+
+def test_parts_of_few_items_have_scores_and_no_intervals(run: Run, figures: Script) -> None:
+    assert figures([*options([draw_few(run)] * 4), "--judge", JUDGE, "--out", "made"]) == 0
+    found = json.loads(Path("made/figures.json").read_text())
+    every, cut, whole = (found["parts"][name] for name in ("all", "cut", "whole"))
+    assert every["scores"]["clip"]["interval"] is not None
+    assert max(cut["items"], whole["items"]) < 8 < every["items"]
+    for part in (cut, whole):
+        assert part["scores"]["clip"]["interval"] is None
+        assert part["differences"]["ella - clip"]["points"] == 0
+    gap = found["gap_cut_less_gap_whole"]
+    assert (gap["points"], gap["interval"], gap["told_apart"]) == (0, None, False)
+    score = cut["scores"]["clip"]["score"]
+    row = f"| more than 77 tokens | {cut['items']} |" + f" {score:.1f} |" * 4
+    assert row in Path("made/figures.md").read_text()
