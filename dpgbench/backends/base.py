@@ -77,7 +77,8 @@ class Judge(Protocol):
     """Answers questions about images.
 
     A judge may also have ``prepare(image)``: it is called in worker threads, ahead of `ask`, and
-    its result comes back as `TileQuestions.prepared`.
+    its result comes back as `TileQuestions.prepared`. And ``origin()``: plain data for the manifest
+    beside `describe`'s, about where its files are from; another origin does not stop a resume.
     """
 
     num_images_at_once: int

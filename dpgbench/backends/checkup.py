@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.judges import MPLUG_MODEL, mplug_folder
+from dpgbench.backends.judges import MPLUG_MODEL, MPLUG_REPOSITORY, mplug_folder
 from dpgbench.backends.weights import ELLA_FILE, ELLA_REPOSITORY, SD15_REPOSITORY, T5_FOLDER
 from dpgbench.errors import SetupError
 from dpgbench.store.benchmarks import DPG, load_benchmark
 from dpgbench.store.manifest import environment
+
+MPLUG_FROM_HF = "mplug --weights-source hf"
 
 
 def examine() -> dict[str, Any]:
@@ -61,6 +63,12 @@ def weights() -> list[dict[str, Any]]:
             "judge",
             _mplug(),
             f"modelscope download --model {MPLUG_MODEL} --local_dir {mplug_folder()}",
+        ),
+        _finding(
+            MPLUG_FROM_HF,
+            "judge",
+            _in_hub_cache(MPLUG_REPOSITORY, "pytorch_model.bin"),
+            f"hf download {MPLUG_REPOSITORY}",
         ),
     ]
 

@@ -18,7 +18,10 @@ REPLAY = "replay"
 DEFAULT_JUDGE = "mplug"
 MPLUG_MODEL = "iic/mplug_visual-question-answering_coco_large_en"
 
+MPLUG_REPOSITORY = "diffusion-bench/mplug_visual-question-answering_coco_large_en"
+
 DECODINGS = (BEAM, "first-token")
+WEIGHTS_SOURCES = ("modelscope", "hf")
 _MPLUG_OPTIONS = {"decode": BEAM, "compile": False}
 
 JUDGES: dict[str, JudgeEntry] = {
@@ -31,11 +34,12 @@ JUDGES: dict[str, JudgeEntry] = {
             roles=(
                 Role(
                     "judge",
-                    f"ModelScope {MPLUG_MODEL}",
+                    f"ModelScope {MPLUG_MODEL}, or with --weights-source hf Hugging Face "
+                    f"{MPLUG_REPOSITORY}",
                     "a folder in ModelScope's layout (configuration.json, pytorch_model.bin)",
                 ),
             ),
-            options=_MPLUG_OPTIONS,
+            options={**_MPLUG_OPTIONS, "weights_source": None},
         ),
         JudgeEntry(
             "tiny-mplug",
@@ -141,7 +145,25 @@ def check_request(request: JudgeRequest) -> JudgeEntry:
     decode = request.options.get("decode", BEAM)
     if decode not in DECODINGS:
         raise UsageError(f"--decode {decode}: choose one of {', '.join(DECODINGS)}")
+    _check_weights_source(request)
     return entry
+
+
+def _check_weights_source(request: JudgeRequest) -> None:
+    """Raise where the weights' source is none that there is, or weights are given as well.
+
+    Raises:
+        UsageError: one of these.
+    """
+    source = request.options.get("weights_source")
+    if source not in (None, *WEIGHTS_SOURCES):
+        raise UsageError(f"--weights-source {source}: choose one of {', '.join(WEIGHTS_SOURCES)}")
+    if source and request.weights:
+        role, path = next(iter(request.weights.items()))
+        raise UsageError(
+            f"--weights-source {source} and --weights {role}={path}: weights are fetched or given, "
+            "not both"
+        )
 
 
 def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:

@@ -14,7 +14,10 @@ from dpgbench.store.files import writing
 if TYPE_CHECKING:
     from modelscope_hub import HubApi
 
-OWN_COPY = "or give a copy of your own with --weights judge=FOLDER"
+OWN_COPY = (
+    "or give a copy of your own with --weights judge=FOLDER, or take Hugging Face's with "
+    "--weights-source hf"
+)
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.backends.judges import MPLUG_MODEL, find_judge, mplug_folder
+from dpgbench.backends.judges import MPLUG_MODEL, MPLUG_REPOSITORY, find_judge, mplug_folder
 from dpgbench.backends.memory import ask_within_memory
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import SetupError
@@ -26,15 +26,17 @@ log = logging.getLogger(__name__)
 _IMAGES_ON_GPU = 8
 _WEIGHTS = ("pytorch_model.bin", "model.safetensors")
 _NEEDED = ("configuration.json", "config.yaml", "config_bert.json", "vocab.txt")
+_MAY_LACK = {"configuration.json", "config_bert.json"}  # as copies on other hubs do
 
 
 class MplugJudge:
-    """mPLUG in ModelScope's layout: a folder, the embedded one, or fetched into the cache."""
+    """mPLUG in ModelScope's layout: a folder, the embedded one, or fetched from one of two hubs."""
 
     def __init__(self, request: JudgeRequest) -> None:
         self.request = request
-        self.folder, self.source = self._find(request)
+        self.folder, self.source, self._origin = self._find(request)
         self.vqa, self.hashes = _load(self.folder, request)
+        self.is_standard = not _has_bert_config(self.folder)
         default = 1 if request.device == "cpu" else _IMAGES_ON_GPU
         self.num_images_at_once = request.batch_size or default
         if request.options["compile"]:
@@ -47,7 +49,12 @@ class MplugJudge:
             "weights": self.hashes,
             "decode": self.request.options["decode"],
             "dtype": self.request.dtype,
+            **({"config_bert": "standard"} if self.is_standard else {}),
         }
+
+    def origin(self) -> dict[str, Any]:
+        """Return where the files are from; what they are, their hashes say."""
+        return self._origin
 
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile; each image is encoded once."""
@@ -66,22 +73,29 @@ class MplugJudge:
             decode=self.request.options["decode"],
         )
 
-    def _find(self, request: JudgeRequest) -> tuple[Path, str]:
-        """Return the folder of weights, and what a manifest calls it."""
+    def _find(self, request: JudgeRequest) -> tuple[Path, str, dict[str, Any]]:
+        """Return the folder of weights, what a manifest calls it, and where it was fetched from."""
         (role,) = find_judge(request.name).roles
         given = request.weights.get(role.name)
         if given is None and role.embedded:
-            return embedded_path(role.embedded), "embedded"
+            return embedded_path(role.embedded), "embedded", {}
+        if given is None and request.options.get("weights_source") == "hf":
+            from dpgbench.backends.mplug_hub import fetch
+
+            folder, commit = fetch(revision=request.revision, say=log.warning)
+            origin = {"weights_source": "Hugging Face", "commit": commit}
+            return folder, f"{MPLUG_REPOSITORY} (Hugging Face)", origin
         if given is None:
-            return _fetch(request.revision), f"{MPLUG_MODEL} {request.revision or '(default)'}"
+            name = f"{MPLUG_MODEL} {request.revision or '(default)'}"
+            return _fetch(request.revision), name, {"weights_source": "ModelScope"}
         folder = Path(given).expanduser()
         missing = [name for name in _NEEDED if not (folder / name).is_file()]
-        if missing:
+        if set(missing) - _MAY_LACK:
             raise SetupError(
                 f"--weights judge={given}: {folder} lacks {', '.join(missing)}; give a folder in "
                 f"ModelScope's layout, such as 'modelscope download --model {MPLUG_MODEL}' makes"
             )
-        return folder, "a folder"
+        return folder, "a folder", {}
 
 
 def _fetch(revision: str | None) -> Path:
@@ -92,6 +106,12 @@ def _fetch(revision: str | None) -> Path:
     if not (target / MARKER).exists() and all((target / name).is_file() for name in NEEDED):
         return target
     return fetch(MPLUG_MODEL, target, revision=revision, say=log.warning)
+
+
+def _has_bert_config(folder: Path) -> bool:
+    from dpgbench.mplug.config import has_bert_config
+
+    return has_bert_config(folder)
 
 
 def _load(folder: Path, request: JudgeRequest) -> tuple[MplugVqa, dict[str, str]]:
@@ -108,7 +128,14 @@ def _load(folder: Path, request: JudgeRequest) -> tuple[MplugVqa, dict[str, str]
             device=request.device,
             dtype=getattr(torch, request.dtype),
             weights_sha256=hashes.get(_WEIGHTS[0]),
+            standard_bert=True,
         )
+        if not _has_bert_config(folder):
+            log.warning(
+                "%s has no config_bert.json: mPLUG-large's own fields are taken; all tensors have "
+                "the names and shapes that go with them",
+                folder,
+            )
         return vqa, hashes
     except CheckpointError as error:
         raise SetupError(

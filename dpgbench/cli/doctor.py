@@ -17,10 +17,11 @@ from dpgbench.cli.options import (
     MaxRequests,
     Revision,
     Weights,
+    WeightsSource,
     complete_judge,
     judge_request,
 )
-from dpgbench.errors import counted
+from dpgbench.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from dpgbench.backends.base import JudgeRequest
@@ -45,6 +46,11 @@ def doctor(
     dtype: Dtype = "float32",
     decode: Decode = None,
     revision: Revision = None,
+    weights_source: WeightsSource = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="modelscope|hf", help="As --weights-source."),
+    ] = None,
     base_url: BaseUrl = None,
     max_requests: MaxRequests = None,
     as_json: AsJson = False,
@@ -54,6 +60,8 @@ def doctor(
     With --judge: ask it about pictures with known answers, within about a minute; exit code 4 if
     it is not sound.
     """
+    if source and weights_source not in (None, source):
+        raise UsageError(f"--source {source}, --weights-source {weights_source}: give one of them")
     if judge is None:
         _examine_machine(as_json=as_json)
         return
@@ -64,6 +72,7 @@ def doctor(
         device=device,
         dtype=dtype,
         decode=decode,
+        weights_source=weights_source or source,
         base_url=base_url,
         max_requests=max_requests,
     )

@@ -96,6 +96,14 @@ Decode = Annotated[
 Revision = Annotated[
     str | None, typer.Option("--revision", help="Revision of the judge's weights to fetch.")
 ]
+WeightsSource = Annotated[
+    str | None,
+    typer.Option(
+        "--weights-source",
+        metavar="modelscope|hf",
+        help="mplug: where its weights are fetched from (default: modelscope).",
+    ),
+]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="openai: address of the server.")]
 MaxRequests = Annotated[
     int | None, typer.Option("--max-requests", help="openai: stop after so many requests.")

@@ -34,6 +34,7 @@ from dpgbench.cli.options import (
     Revision,
     Source,
     Weights,
+    WeightsSource,
     complete_layout,
     complete_rule,
     judge_request,
@@ -111,6 +112,7 @@ def score(
     out: Annotated[Path | None, typer.Option("--out", help="Run directory.")] = None,
     weights: Weights = None,
     revision: Revision = None,
+    weights_source: WeightsSource = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
     batch_size: Annotated[
@@ -181,6 +183,7 @@ def score(
             dtype=dtype,
             batch_size=batch_size,
             decode=decode,
+            weights_source=weights_source,
             compile=compile_,
             base_url=base_url,
             max_requests=max_requests,
@@ -189,8 +192,9 @@ def score(
             price_in=price_in,
             price_out=price_out,
         )
-        request = replace(request, judge=asked)
         paths = _paths(targets or [], all_=all_, out=out, name=name)
+        asked, choice["sources"] = _take_hub(asked, source or [], paths, bench)
+        request = replace(request, judge=asked)
         place |= {"tile_px": tile_px, "layout": layout, "pattern": pattern}
         place |= {"images": images, "verify": verify}
         found = {path: partial_(_of_path, path, **place, **choice) for path in paths}
@@ -219,6 +223,41 @@ def _paths(
         option = "--out" if out else "--name"
         raise UsageError(f"{option} is for one run or folder; {len(targets)} are named")
     return targets
+
+
+def _take_hub(
+    judge: JudgeRequest, words: Sequence[str], paths: Sequence[Path], bench: str | None
+) -> tuple[JudgeRequest, list[str]]:
+    """Return the judge with the source of weights that ``--source`` names, and those of items.
+
+    A hub's name is one of weights where the judge can be had from there and no benchmark has items
+    of such a source; what was understood is said.
+
+    Raises:
+        UsageError: two hubs are named.
+    """
+    from dpgbench.backends.judges import WEIGHTS_SOURCES, check_request, find_judge
+    from dpgbench.jobs.find_subject import has_item_source
+
+    hubs = sorted({word for word in words if word in WEIGHTS_SOURCES})
+    takes_hubs = "weights_source" in find_judge(judge.name).options
+    said = judge.options.get("weights_source")
+    if (
+        said
+        or not takes_hubs
+        or not hubs
+        or any(has_item_source(path, bench, hubs) for path in paths)
+    ):
+        return judge, list(words)
+    if len(hubs) > 1:
+        raise UsageError(f"--source {' --source '.join(hubs)}: weights are from one source")
+    hub = hubs[0]
+    say_unless_quiet(
+        f"--source {hub}: taken as --weights-source {hub}, for no item is of such a source"
+    )
+    chosen = replace(judge, options={**judge.options, "weights_source": hub})
+    check_request(chosen)
+    return chosen, [word for word in words if word != hub]
 
 
 def _of_path(path: Path, **options: Any) -> Subject:

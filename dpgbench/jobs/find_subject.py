@@ -18,7 +18,7 @@ from dpgbench.domain.spec import (
     find_layout,
     identity_hash,
 )
-from dpgbench.errors import DataError, UsageError, counted, shortened
+from dpgbench.errors import DataError, DpgBenchError, UsageError, counted, shortened
 from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
 from dpgbench.jobs.image_log import log_images
 from dpgbench.jobs.subject import Subject
@@ -42,6 +42,18 @@ def choose_items(benchmark: Benchmark, among: Iterable[str] | None, **choice: An
     if any(value not in (None, [], ()) for value in choice.values()):
         return benchmark.select(**choice)
     return benchmark.select() if among is None else list(among)
+
+
+def has_item_source(path: Path, bench: str | None, sources: Sequence[str]) -> bool:
+    """Return whether the benchmark of a run or a folder has items of one of `sources`.
+
+    No where it cannot be read: what is wrong with it is said when the subject itself is looked for.
+    """
+    try:
+        name = bench or (_recorded_benchmark(read_manifest(RunDir(path))) if is_run(path) else DPG)
+        return bool(load_benchmark(name).select(sources=sources))
+    except (DpgBenchError, LookupError):
+        return False
 
 
 @dataclass(frozen=True)

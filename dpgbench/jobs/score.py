@@ -147,7 +147,8 @@ def _ask_open(
     entry = find_judge(request.name)
     answers = collect(subject.run.read_answers(request.label))
     grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_tiles)
-    known = request.label in subject.manifest.judges and not request.weights
+    chosen = request.weights or request.options.get("weights_source")
+    known = request.label in subject.manifest.judges and not chosen
     if not grids and (known or not images):
         return {}  # nothing is left to ask: the judge need not be loaded
     judge = load_judge(request)
@@ -313,7 +314,8 @@ def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) ->
     if before:
         old = {key: before.get(key) for key in described}
         check_same(subject.run, old, described, f"answers of judge {name}")
-    record = {**described, "truncated_questions": 0, **(before or {})}
+    origin: dict[str, Any] = getattr(judge, "origin", dict)()
+    record = {**described, **origin, "truncated_questions": 0, **(before or {})}
     here = judge_releases()
     if before is None:
         record["releases"] = here

@@ -21,8 +21,9 @@ from dpgbench.backends.base import (
     TileQuestions,
 )
 from dpgbench.backends.checkup import weights
-from dpgbench.backends.judges import find_judge, load_judge
+from dpgbench.backends.judges import MPLUG_REPOSITORY, find_judge, load_judge
 from dpgbench.backends.mplug_golden import GoldenReport, check_golden
+from dpgbench.backends.mplug_hub import is_cached
 from dpgbench.domain.answer_text import YES
 from dpgbench.domain.stats import intervals
 from dpgbench.errors import SetupError
@@ -94,6 +95,14 @@ def examine_judge(request: JudgeRequest) -> dict[str, Any]:
 
 def _refuse_to_fetch(entry: JudgeEntry, request: JudgeRequest) -> None:
     """Raise where weights would be fetched: gigabytes that nobody asked this command for."""
+    if request.options.get("weights_source") == "hf":
+        if not is_cached(request.revision):
+            at = f" --revision {request.revision}" if request.revision else ""
+            raise SetupError(
+                "its weights are not in the hub's cache on this machine; get them with "
+                f"'hf download {MPLUG_REPOSITORY}{at}', then run the same command again"
+            )
+        return
     for finding in weights():
         needed = finding["used_by"] == entry.name and finding["role"] not in request.weights
         if needed and not finding["present"]:

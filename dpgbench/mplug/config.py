@@ -28,6 +28,25 @@ class _Trunk(NamedTuple):
 _TRUNKS: Final = {"ViT-L-14": _Trunk(24, 1024, 14), "ViT-B-16": _Trunk(12, 768, 16)}
 """CLIP's published image trunks, by the `clip_name` of config.yaml."""
 
+STANDARD_BERT: Final[Mapping[str, Any]] = {
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-12,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "vocab_size": 30522,
+    "pad_token_id": 0,
+    "encoder_width": 768,
+    "text_encoder_layers": 6,
+    "num_hidden_layers": 12,
+    "fusion_layers": 6,
+    "text_decode_layers": 12,
+    "stride_layer": 6,
+}
+"""config_bert.json of mPLUG-large VQA, for copies without that file."""
+
 
 @dataclass(frozen=True, slots=True)
 class SearchRules:
@@ -92,8 +111,12 @@ class MplugConfig:
         return layer > 0 and layer % self.stride == 0
 
     @classmethod
-    def from_folder(cls, folder: str | Path) -> Self:
+    def from_folder(cls, folder: str | Path, *, standard_bert: bool = False) -> Self:
         """The config of the network in `folder`.
+
+        Args:
+            folder: holds config.yaml and config_bert.json.
+            standard_bert: take mPLUG-large's own fields where config_bert.json is not there.
 
         Raises:
             CheckpointError: a file or a field is missing or impossible; both are named.
@@ -101,7 +124,9 @@ class MplugConfig:
         folder = Path(folder)
         _check_kind(folder / CONFIGURATION_FILE)
         task = _Fields.read(folder / CONFIG_FILE)
-        bert = _Fields.read(folder / task.text("bert_config", BERT_FILE))
+        bert_path = _bert_path(folder, task)
+        is_standard = standard_bert and not bert_path.exists()
+        bert = _Fields(bert_path, STANDARD_BERT) if is_standard else _Fields.read(bert_path)
         trunk = _trunk(task)
         config = cls(
             image_px=task.count("image_res"),
@@ -129,6 +154,15 @@ class MplugConfig:
         _check_task(task, config)
         _check_bert(bert, config)
         return config
+
+
+def has_bert_config(folder: str | Path) -> bool:
+    """Whether `folder` has the file of BERT's fields that its config.yaml names."""
+    return _bert_path(Path(folder), _Fields.read(Path(folder) / CONFIG_FILE)).exists()
+
+
+def _bert_path(folder: Path, task: "_Fields") -> Path:
+    return folder / task.text("bert_config", BERT_FILE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,10 @@ class MplugVqa:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         weights_sha256: str | None = None,
+        standard_bert: bool = False,
     ) -> Self:
         """See `load_mplug`."""
-        config = MplugConfig.from_folder(folder)
+        config = MplugConfig.from_folder(folder, standard_bert=standard_bert)
         processor = MplugProcessor.from_folder(folder, config)
         network = load_network(
             folder,
@@ -200,6 +201,7 @@ def load_mplug(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     weights_sha256: str | None = None,
+    standard_bert: bool = False,
 ) -> MplugVqa:
     """The judge in a folder of ModelScope's layout.
 
@@ -211,12 +213,20 @@ def load_mplug(
         dtype: float32 is the published judge; float16 and bfloat16 may change close answers.
         weights_sha256: of pytorch_model.bin where it is known; spares reading 3 GB to name its
             converted copy.
+        standard_bert: take mPLUG-large's own config_bert.json where the folder has none. Names and
+            shapes of all tensors are checked as strictly; what they do not show (heads, `eps`,
+            the activation, mostly the stride) is taken on trust.
 
     Raises:
         CheckpointError: a file is missing, damaged, or not this network's; it is named.
     """
     return MplugVqa.from_folder(
-        folder, cache_dir=cache_dir, device=device, dtype=dtype, weights_sha256=weights_sha256
+        folder,
+        cache_dir=cache_dir,
+        device=device,
+        dtype=dtype,
+        weights_sha256=weights_sha256,
+        standard_bert=standard_bert,
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from dpgbench.mplug import CheckpointError, MplugConfig
+from dpgbench.mplug.config import STANDARD_BERT, has_bert_config
 
 
 def change(path, **fields):
@@ -80,6 +81,22 @@ def test_a_missing_or_unreadable_file_is_named(tiny_folder, file):
     assert f"{tiny_folder / file}: holds no fields" in refusal(tiny_folder)
     (tiny_folder / file).unlink()
     assert f"{tiny_folder / file}: not there" in refusal(tiny_folder)
+
+
+def test_standard_fields_are_those_of_the_recorded_large_network(golden):
+    recorded = golden("full_stride6_answers.json")["config"]
+    assert {name: recorded[name] for name in STANDARD_BERT} == STANDARD_BERT
+
+
+def test_standard_fields_stand_in_only_where_asked_and_where_the_file_is_missing(tiny_folder):
+    own = MplugConfig.from_folder(tiny_folder)
+    assert MplugConfig.from_folder(tiny_folder, standard_bert=True) == own
+    assert has_bert_config(tiny_folder)
+    (tiny_folder / "config_bert.json").unlink()
+    assert not has_bert_config(tiny_folder)
+    config = MplugConfig.from_folder(tiny_folder, standard_bert=True)
+    assert (config.hidden_size, config.decoder_layers, config.stride) == (768, 12, 6)
+    assert "not there" in refusal(tiny_folder)
 
 
 def test_a_folder_without_configuration_is_let_pass(tiny_folder):
