@@ -21,6 +21,7 @@ from dpgbench.backends.base import (
     TileQuestions,
 )
 from dpgbench.backends.judges import find_judge, load_judge
+from dpgbench.domain.answer_text import is_missing, read_yes_no
 from dpgbench.errors import DataError, DpgBenchError, IncompleteError, UsageError
 
 log = logging.getLogger(__name__)
@@ -142,8 +143,13 @@ def member_names(name: str) -> list[str]:
 
 
 def vote(answer: JudgeAnswer) -> bool | None:
-    """Return whether an answer is a vote for yes; None where it is no vote at all."""
-    return None if answer.invalid else answer.text == "yes"
+    """Return whether an answer is a vote for yes; None where it is no vote at all.
+
+    Other words than yes and no count as a no, as they do for the member asked alone.
+    """
+    if answer.invalid or is_missing(answer.text):
+        return None
+    return read_yes_no(answer.text) is True
 
 
 def majority(answers: Sequence[JudgeAnswer]) -> JudgeAnswer:

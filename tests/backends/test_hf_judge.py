@@ -14,10 +14,11 @@ import torch
 import transformers
 from PIL import Image
 
+from dpgbench.backends.answer_reading import first_word_answer
 from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.backends.hf.judge import HfJudge
 from dpgbench.backends.hf.prefix import ImagePrefix
-from dpgbench.backends.hf.speech import CHAT, WITHOUT_CHAT, Speech, word_ids, yes_or_no
+from dpgbench.backends.hf.speech import CHAT, WITHOUT_CHAT, Speech, word_ids
 from dpgbench.backends.pipelines import single_thread
 from tests.backends.tiny_vlms import WRITERS
 from tests.conftest import Run, row, write_csv
@@ -127,8 +128,8 @@ def test_llava_answers_as_transformers_does(vlm: Folder) -> None:
         no = p[word_ids(processor.tokenizer, "no")].sum()
         assert answer.p_yes == pytest.approx(float(yes / (yes + no)), abs=1e-5)
         words = processor.decode(said[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
-        assert answer.text == (yes_or_no(words) or answer.text)
-        assert answer.invalid == (yes_or_no(words) is None)
+        assert answer.text == (first_word_answer(words) or answer.text)
+        assert answer.invalid == (first_word_answer(words) is None)
 
 
 def test_blip_answers_as_transformers_does(vlm: Folder) -> None:
@@ -145,7 +146,7 @@ def test_blip_answers_as_transformers_does(vlm: Folder) -> None:
                 **inputs, max_new_tokens=8, output_logits=True, return_dict_in_generate=True
             )
             words = processor.decode(said.sequences[0], skip_special_tokens=True)
-            assert answer.text == (yes_or_no(words) or answer.text)
+            assert answer.text == (first_word_answer(words) or answer.text)
             assert [answer.p_yes] == pytest.approx(speech.p_yes(said.logits[0]), abs=1e-5)
 
 
@@ -234,11 +235,11 @@ def test_a_question_that_blip_does_not_read_to_its_end(vlm: Folder) -> None:
 
 def test_what_counts_as_yes_or_no() -> None:
     for text in ("yes", "Yes.", " YES, there is", "**yes**", "_yes_", "Yes\nbecause"):
-        assert yes_or_no(text) == "yes"
+        assert first_word_answer(text) == "yes"
     for text in ("no", "No", "NO!", "(no)"):
-        assert yes_or_no(text) == "no"
+        assert first_word_answer(text) == "no"
     for text in ("", "not at all", "yesterday", "noyes", "The answer is yes", "y"):
-        assert yes_or_no(text) is None
+        assert first_word_answer(text) is None
 
 
 def test_the_page_shows_the_prompts() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpgbench.backends.openai.parsing import kept, p_yes, read, yes_no
+from dpgbench.backends.answer_reading import kept, plain_answer
+from dpgbench.backends.openai.parsing import p_yes, read
 from dpgbench.backends.openai.session import Patience
 from dpgbench.backends.openai.throttle import retry_after
 
@@ -24,7 +25,7 @@ from dpgbench.backends.openai.throttle import retry_after
     ],
 )  # fmt: skip
 def test_only_a_plain_yes_or_no_counts(text, means):
-    assert yes_no(text) == means
+    assert plain_answer(text) == means
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_only_a_plain_yes_or_no_counts(text, means):
     ],
 )  # fmt: skip
 def test_the_reply_to_one_question(text, means):
-    assert yes_no(read(text, [1], 1).get(1, "")) == means
+    assert plain_answer(read(text, [1], 1).get(1, "")) == means
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_the_reply_to_one_question(text, means):
     ],
 )
 def test_the_reply_to_many_questions(text, said):
-    plain = {n: words.strip('",') for n, words in read(text, [1, 2, 3], 3).items() if yes_no(words)}
+    plain = {n: words.strip('",') for n, words in read(text, [1, 2, 3], 3).items() if plain_answer(words)}
     assert plain == said
 
 
@@ -97,7 +98,7 @@ def test_answers_are_never_shifted(count, numbers, answers, rendering, data):
     asked = data.draw(st.lists(st.integers(1, count), unique=True, min_size=1))
     said = [(number, answers.choice(["yes", "no"])) for number in numbers]
     by_number = dict(said)
-    read_back = {n: yes_no(words) for n, words in read(rendering(said), asked, count).items()}
+    read_back = {n: plain_answer(words) for n, words in read(rendering(said), asked, count).items()}
     if all(1 <= number <= count for number in numbers):
         assert read_back == {n: by_number[n] for n in asked if n in by_number}
     else:

@@ -1,15 +1,15 @@
-"""What a Hugging Face judge is asked, and how its words become yes or no.
+"""What a Hugging Face judge is asked, and which of its tokens are its answer.
 
 A prompt's wording decides answers: each has a version, and the version changes with it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dpgbench.backends.answer_reading import first_word_answer, first_word_settled, kept
 from dpgbench.backends.base import JudgeAnswer
 from dpgbench.errors import DataError
 
@@ -21,10 +21,7 @@ OVERFLOW_REMEDY = "use --dtype bfloat16 or float32"
 DECODE = f"greedy, at most {MAX_NEW_TOKENS} tokens"
 P_YES = "first token: yes / (yes + no)"
 
-_ANSWER = re.compile(r"[\W_]*(yes|no)(?![^\W_])", re.IGNORECASE)
-_ENDED_ANSWER = re.compile(r"[\W_]*(yes|no)[\W_]", re.IGNORECASE)
 _SPACES = ("", " ", "\u0120", "\u2581")  # as written; byte-level BPE; SentencePiece
-_TEXT_KEPT = 80
 
 
 @dataclass(frozen=True)
@@ -50,12 +47,6 @@ WITHOUT_CHAT = {
     "blip-2": Prompt("blip-2-v1", "Question: {question} Answer:"),
 }
 """Prompts of models that are no chat models, by model type, as their own pages give them."""
-
-
-def yes_or_no(text: str) -> str | None:
-    """Return ``yes`` or ``no`` if that is the text's first word, in whatever case; else None."""
-    match = _ANSWER.match(text)
-    return match[1].lower() if match else None
 
 
 def word_ids(tokenizer: Any, word: str) -> list[int]:
@@ -113,7 +104,7 @@ class Speech:
         import torch
 
         decoded = self.tokenizer.batch_decode(token_ids, skip_special_tokens=True)
-        whole = [_ENDED_ANSWER.match(text) is not None for text in decoded]
+        whole = [first_word_settled(text) for text in decoded]
         ends = torch.tensor(self.end_ids, device=token_ids.device)
         stands = torch.tensor(whole, device=token_ids.device)
         return torch.isin(token_ids, ends).any(-1) | stands
@@ -132,7 +123,7 @@ class Speech:
 
 
 def _answer(text: str, p_yes: float | None) -> JudgeAnswer:
-    word = yes_or_no(text)
+    word = first_word_answer(text)
     if word is None:
-        return JudgeAnswer(text[:_TEXT_KEPT], p_yes, invalid=True)
+        return JudgeAnswer(kept(text), p_yes, invalid=True)
     return JudgeAnswer(word, p_yes)

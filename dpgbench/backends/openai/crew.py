@@ -13,14 +13,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from dpgbench.backends.answer_reading import kept, plain_answer
 from dpgbench.backends.base import JudgeAnswer, JudgeReply, TileQuestions
 from dpgbench.backends.openai.account import Account, CapReachedError
-from dpgbench.backends.openai.parsing import kept, read, yes_no
+from dpgbench.backends.openai.parsing import read
 from dpgbench.backends.openai.prompts import data_url, first_prompt
-from dpgbench.backends.openai.session import RequestFailedError, Session
-from dpgbench.errors import IncompleteError
+from dpgbench.backends.openai.session import RefusedRequestError, RequestFailedError, Session
+from dpgbench.errors import IncompleteError, SetupError
 
 _FAILED_ITEMS_ON_END = 10
+_REFUSED_TILES_AT_START = 3
+_SILENCE = {
+    "content_filter": "the server's content filter let no answer through (content_filter)",
+    "length": "the model said nothing: its tokens all went into thinking (finish_reason length); "
+    "turn thinking off or down at the server",
+}
 _LEAVE_SECONDS = 2.0
 
 
@@ -62,6 +69,8 @@ class Crew:
 
     Args:
         session: shared by all.
+        has_answers: the server has answered before, in an earlier command: its key and model are
+            right, and what it refuses is about the request.
         scrub: takes secrets out of a text.
         stop: cuts off what is in flight.
     """
@@ -73,6 +82,7 @@ class Crew:
         account: Account,
         *,
         questions_per_request: int,
+        has_answers: bool = False,
         scrub: Callable[[str], str],
         stop: Callable[[], None],
     ) -> None:
@@ -86,6 +96,8 @@ class Crew:
         self._pending = 0
         self._left = False
         self._failed_items: set[str] = set()
+        self._answered = has_answers
+        self._refused: dict[tuple[str, int], str] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"dpgbench-openai-{n}", daemon=True)
             for n in range(size)
@@ -127,6 +139,7 @@ class Crew:
             event = self._events.get()
             if isinstance(event, JudgeReply):
                 self._failed_items.clear()
+                self._answered = True
                 yield event
                 continue
             self._pending -= 1
@@ -136,6 +149,8 @@ class Crew:
                 yield from self._failed(event.tile, event.trouble)
             elif event.trouble is not None:
                 raise event.trouble
+        if self._refused and not self._answered:
+            raise SetupError(next(iter(self._refused.values())))
         if capped:
             raise IncompleteError(
                 f"--max-requests {self._account.max_requests}: so many requests were sent, and "
@@ -151,10 +166,22 @@ class Crew:
             self._pending += 1
 
     def _failed(self, tile: _OpenTile, trouble: RequestFailedError) -> Iterator[JudgeReply]:
-        """Yield a tile's error once; raise where the trouble is not with the items."""
+        """Yield a tile's error once; raise where the trouble is not with the items.
+
+        Raises:
+            IncompleteError: item after item fails.
+            SetupError: nothing but refusals since the start: the key or the model is wrong.
+        """
         if not tile.failed:
             tile.failed = True  # its other questions are not asked either
             yield JudgeReply(tile.item_id, tile.tile, {}, str(trouble))
+        if isinstance(trouble, RefusedRequestError):
+            if self._answered:
+                return  # a server that answers may refuse as many pictures as it likes
+            if trouble.told:
+                self._refused[tile.item_id, tile.tile] = trouble.told
+        if len(self._refused) >= _REFUSED_TILES_AT_START:
+            raise SetupError(next(iter(self._refused.values())))
         self._failed_items.add(tile.item_id)
         if len(self._failed_items) >= _FAILED_ITEMS_ON_END:
             raise IncompleteError(
@@ -201,6 +228,8 @@ class Crew:
             return
         prompt = first_prompt(job.tile.image_url(), job.questions)
         first = self._session.complete(prompt)
+        if first.silence == "content_filter":
+            raise RefusedRequestError(_SILENCE[first.silence])
         said = read(first.text, prompt.asked, len(prompt.questions))
         plain = _plain(said)
         if plain:
@@ -210,6 +239,8 @@ class Crew:
         if not missing:
             return
         second = self._session.complete(prompt.again(first.text, missing))
+        if second.silence == "content_filter" or (second.silence and not any(said.values())):
+            raise RefusedRequestError(_SILENCE[second.silence])
         mended = read(second.text, missing, len(prompt.questions))
         plain = _plain(mended)
         answers = {number: JudgeAnswer(text) for number, text in plain.items()}
@@ -223,7 +254,7 @@ class Crew:
 
 def _plain(said: Mapping[int, str]) -> dict[int, str]:
     """Return the answers that are yes or no."""
-    return {number: answer for number, words in said.items() if (answer := yes_no(words))}
+    return {number: answer for number, words in said.items() if (answer := plain_answer(words))}
 
 
 def _reply(job: _Job, answers: Mapping[int, JudgeAnswer]) -> JudgeReply:

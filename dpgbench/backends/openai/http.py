@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import re
 import selectors
 import socket
@@ -17,16 +16,22 @@ import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from dpgbench.backends.answer_reading import writable
 from dpgbench.errors import SetupError, UsageError
+from dpgbench.store.files import parse_json
 
 _CONNECT_SECONDS = 10.0
 _LARGEST_REPLY = 1 << 24
 _LONGEST_REASON = 300
 _MASKED = re.compile(r"\S*\*{3,}\S*")  # as OpenAI shows a refused key: its ends are still there
+_SHORTENED = re.compile(r"([\w-]*?)(?:\*+|\.{2,}|…|•+|#+|[xX]{3,})([\w-]*)")
+_SECRET = 16  # characters from which on a key is no word such as "EMPTY" that servers take
+_PART = 6  # characters in a row of a secret key that are not shown
+_END = 4  # of its last ones, where they stand alone
 
 
 class HungUpError(Exception):
@@ -121,24 +126,27 @@ class Client:
 
     def reason(self, reply: Reply) -> str:
         """Return what an error reply says, in one short line without the key."""
-        text = self.text(reply)
-        try:
-            value = json.loads(text)
-            error = value.get("error", value) if isinstance(value, dict) else value
-            text = str(error.get("message", error) if isinstance(error, dict) else error)
-        except (ValueError, RecursionError):
-            pass
-        return self.scrub(text)[:_LONGEST_REASON] or "(no words)"
+        text: Any = self.text(reply)
+        with contextlib.suppress(ValueError):
+            text = parse_json(text.encode())
+        return self.reason_of(text.get("error", text) if isinstance(text, dict) else text)
+
+    def reason_of(self, error: Any) -> str:
+        """Return what an error object says, in one short line without the key."""
+        said = error.get("message") or error if isinstance(error, dict) else error
+        return self.scrub(str(said))[:_LONGEST_REASON] or "(no words)"
 
     def text(self, reply: Reply) -> str:
         """Return a reply's body as it is: not for people's eyes."""
         return reply.body.decode(errors="replace")
 
     def scrub(self, text: str) -> str:
-        """Return `text` as one line in which the key, whole or masked, is not to be seen."""
-        if self._key:
-            text = text.replace(self._key, "[key]")
-        return " ".join(_MASKED.sub("[key]", text).split())
+        """Return `text` as one line in which the key, whole, in part or masked, is not to be seen.
+
+        Half of a surrogate pair, which no file could hold, becomes a question mark.
+        """
+        shown = _without_key(writable(text), self._key) if self._key else writable(text)
+        return " ".join(_MASKED.sub("[key]", shown).split())
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[http.client.HTTPConnection]:
@@ -201,6 +209,28 @@ class _Route:
         if self._secure:
             connection.set_tunnel(self._host, self._port, self._tunnel_headers)
         return connection
+
+
+def _without_key(text: str, key: str) -> str:
+    """Return `text` without `key`, and without the parts of it that servers echo."""
+    text = text.replace(key, "[key]")
+    if len(key) < _SECRET:
+        return text
+
+    def masked(match: re.Match[str]) -> str:
+        head, tail = match.groups()
+        ends = (len(head) > 1 and key.startswith(head)) or (len(tail) > 1 and key.endswith(tail))
+        return "[key]" if ends else match[0]
+
+    text = _SHORTENED.sub(masked, text)
+    parts = {key[start : start + _PART] for start in range(len(key) - _PART + 1)}
+    hidden = [False] * len(text)
+    for start in range(len(text) - _PART + 1):
+        if text[start : start + _PART] in parts:
+            hidden[start : start + _PART] = [True] * _PART
+    shown = "".join("\0" if hide else c for c, hide in zip(text, hidden, strict=True))
+    end = rf"(?<![\w-])[\w-]{{0,2}}{re.escape(key[-_END:])}(?![\w-])"
+    return re.sub(rf"\0+|{end}", "[key]", shown)
 
 
 def _login(proxy: SplitResult) -> dict[str, str]:

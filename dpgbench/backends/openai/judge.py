@@ -34,6 +34,10 @@ class OpenAiJudge:
     """Asks `MODEL` of ``openai:MODEL`` yes-or-no questions about images.
 
     Options of the request: `base_url`, `max_requests`, `questions_per_request`, `concurrency`.
+
+    Attributes:
+        has_answers: whoever asks sets it where the run holds answers of this judge, so that its key
+            and model are known to be right.
     """
 
     def __init__(self, request: JudgeRequest) -> None:
@@ -48,6 +52,7 @@ class OpenAiJudge:
         self._patience = replace(PATIENCE, timeout_seconds=_timeout_seconds())
         self._key = _key(self.base_url)
         self._session: Session | None = None
+        self.has_answers = False
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the answers, as far as it can be known from here."""
@@ -86,6 +91,7 @@ class OpenAiJudge:
             session,
             self._account,
             questions_per_request=self.questions_per_request,
+            has_answers=self.has_answers,
             scrub=client.scrub,
             stop=stop,
         )

@@ -1,7 +1,7 @@
-"""What a chat model's words say of numbered questions: yes, no, or nothing that can be used.
+"""Which words of a chat model's reply belong to which of the numbered questions.
 
 Strict on purpose: a reply in which a number could mean another question than it says is worth
-nothing, and anything but a plain yes or no is left to the caller, who asks once more.
+nothing. What the words of one question mean is read by `dpgbench.backends.answer_reading`.
 """
 
 from __future__ import annotations
@@ -10,28 +10,13 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-YesNo = Literal["yes", "no"]
+from dpgbench.backends.answer_reading import plain_answer, unboxed, without_thoughts
 
-_LONGEST = 200
-_LONGEST_READ = 20_000
-_THOUGHTS_END = "</think>"
 _FENCED = re.compile(r"```\w*\n?(.*?)```", re.DOTALL)
-_PLAIN = re.compile(
-    r"[\W_]*(?:(?:the\s+|my\s+)?(?:final\s+)?answer\b\s*(?:is\b)?)?[\W_]*(yes|no)[\W_]*", re.I
-)
 _LINE = re.compile(r"[\W_]*(?:q(?:uestion)?\s*)?(\d{1,4})[\W_]+(.*)", re.I)
 _KEY = re.compile(r"[\W_]*(?:q(?:uestion)?|a(?:nswer)?)?[\W_]*(\d{1,4})[\W_]*", re.I)
-
-
-def yes_no(text: str) -> YesNo | None:
-    """Return what `text` says if it is yes or no and nothing else, whatever its case and marks."""
-    text = text.strip()
-    match = _PLAIN.fullmatch(text) if len(text) <= _LONGEST else None
-    if match is None:
-        return None
-    return "yes" if match[1].lower() == "yes" else "no"
 
 
 def read(text: str, asked: Collection[int], count: int) -> dict[int, str]:
@@ -43,7 +28,8 @@ def read(text: str, asked: Collection[int], count: int) -> dict[int, str]:
         count: questions in the whole conversation. A reply with any other number counts them in a
             way of its own (from 0, say), and none of its answers can be trusted.
     """
-    text = text[-_LONGEST_READ:].rpartition(_THOUGHTS_END)[2]
+    text = without_thoughts(text)
+    text = unboxed(text) or text
     fenced = _FENCED.findall(text)
     if len(fenced) == 1:
         text = fenced[0]
@@ -56,16 +42,6 @@ def read(text: str, asked: Collection[int], count: int) -> dict[int, str]:
     return {number: words for number in asked if (words := numbered.get(number)) is not None}
 
 
-def kept(text: str) -> str:
-    """Return the form in which an answer that is neither yes nor no is kept: one short line.
-
-    Never a bare yes or no, which would count.
-    """
-    line = " ".join(text.split())
-    short = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
-    return short if yes_no(short) is None else f"({short})"[:_LONGEST]
-
-
 def p_yes(tokens: Any) -> float | None:
     """Return the probability of yes against no at the token that decided, 0..1.
 
@@ -73,11 +49,11 @@ def p_yes(tokens: Any) -> float | None:
         tokens: `choices[0].logprobs.content` of a reply to one question, whatever it is.
     """
     for token in reversed(_mappings(tokens)):
-        if yes_no(str(token.get("token"))) is None:
+        if plain_answer(str(token.get("token"))) is None:
             continue
         mass = {"yes": 0.0, "no": 0.0}
         for other in _mappings(token.get("top_logprobs")):
-            said, logprob = yes_no(str(other.get("token"))), other.get("logprob")
+            said, logprob = plain_answer(str(other.get("token"))), other.get("logprob")
             if said and isinstance(logprob, int | float):
                 mass[said] += math.exp(min(logprob, 0.0))
         total = mass["yes"] + mass["no"]
@@ -101,7 +77,9 @@ def _json(text: str) -> Any:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Return the object inside ``{"answers": {...}}``; one under a number stays there."""
+    """Return the object inside ``{"answers": {...}}`` or ``[{...}]``; under a number it stays."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     while isinstance(value, dict) and len(value) == 1:
         ((key, inner),) = value.items()
         if not isinstance(inner, dict) or _KEY.fullmatch(key):
@@ -141,9 +119,10 @@ def _agreed(pairs: Sequence[tuple[int, str | None]]) -> dict[int, str | None]:
 
 def _only(value: Any, text: str) -> str:
     """Return the words of a reply to one question that bears no number."""
-    if isinstance(value, Mapping) and (len(value) == 1 or "answer" in value):
-        value = value.get("answer", next(iter(value.values())))
-        return _words(value) or text
+    if isinstance(value, Mapping):
+        named = [inner for key, inner in value.items() if key.strip().lower() == "answer"]
+        if len(named) == 1 or len(value) == 1:
+            return _words((named or list(value.values()))[0]) or text
     return value if isinstance(value, str) else text
 
 

@@ -15,6 +15,7 @@ from dpgbench.backends.openai.http import Client, HungUpError
 from dpgbench.backends.openai.prompts import Prompt
 from dpgbench.backends.openai.replies import (
     Completion,
+    KeyOrModelError,
     PassingError,
     RefusedError,
     completion_of,
@@ -56,6 +57,18 @@ class RequestFailedError(Exception):
     """This request has no answer; others may have. The message says why, without any key."""
 
 
+class RefusedRequestError(RequestFailedError):
+    """The server is well, and does not answer this request; it would not another time either.
+
+    Attributes:
+        told: what to do if it answers no other request either: the key or the model is wrong.
+    """
+
+    def __init__(self, reason: str, told: str | None = None) -> None:
+        super().__init__(reason)
+        self.told = told
+
+
 @dataclass
 class _Tries:
     """What became of one prompt's requests so far."""
@@ -85,17 +98,19 @@ class Session:
             RequestFailedError: it says nothing, and others may have better luck.
             CapReachedError: no further request may be sent.
             StoppedError: the work was called off.
-            SetupError: no request can succeed: the key, the model or the address is wrong.
+            SetupError: no request can succeed: the key, the account or the address is wrong.
             IncompleteError: the server wants a pause that is too long to sit through.
         """
         dialect, tries, again = self.dialects.current, _Tries(), False
         while True:
             try:
                 return self._once(prompt, dialect, again=again)
+            except KeyOrModelError as error:
+                raise RefusedRequestError(str(error), error.told) from None
             except RefusedError as error:
                 simpler = self.dialects.after_refusal(dialect, str(error), only_named=False)
                 if simpler is None:
-                    raise RequestFailedError(str(error)) from None
+                    raise RefusedRequestError(str(error)) from None
             except PassingError as error:
                 # some servers answer 500 to a parameter that they do not know
                 simpler = self.dialects.after_refusal(dialect, str(error), only_named=True)
