@@ -17,10 +17,10 @@ from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer, Answers, collect
 from dpgbench.domain.score import read_answers as as_read
-from dpgbench.errors import DataError
+from dpgbench.errors import DataError, UsageError, counted, unknown_name
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
-from dpgbench.jobs.ask import replies
+from dpgbench.jobs.ask import Validity, replies
 from dpgbench.jobs.failures import Failures
 from dpgbench.jobs.find_subject import find_subject
 from dpgbench.jobs.plan import make_plan
@@ -116,15 +116,13 @@ def load_judge(
         batch_size: images at once; None leaves it to the judge.
         options: of one family of judges alone, such as `decode="first-token"`.
     """
-    from dpgbench.backends.devices import check_dtype, find_device
-
     return judges.load_judge(
-        base.JudgeRequest(
-            name=name,
+        judges.judge_request(
+            name,
             weights=weights or {},
             revision=revision,
-            device=find_device(device),
-            dtype=check_dtype(dtype),
+            device=device,
+            dtype=dtype,
             batch_size=batch_size,
             options=options,
         )
@@ -213,6 +211,7 @@ def score_images(
         read_answers: as in `score_answers`.
     """
     benchmark.require_graphs()
+    num_tiles = _num_tiles(benchmark, images)
     tiles = [
         base.TileQuestions(
             item_id,
@@ -224,12 +223,53 @@ def score_images(
         for item_id, drawn in images.items()
         for number, image in enumerate(drawn)
     ]
-    answers = [
-        Answer(reply.item_id, reply.tile, qid, answer.text, answer.p_yes, answer.invalid)
-        for reply in replies(judge, iter(tiles), Failures())
-        for qid, answer in reply.answers.items()
-    ]
-    return score_answers(benchmark, answers, rule, items=list(images), read_answers=read_answers)
+    failures, validity = Failures(), Validity(type(judge).__name__)
+    answers: list[Answer] = []
+    for reply in replies(judge, iter(tiles), failures):
+        validity.watch(reply.answers.values())
+        if reply.error is not None:
+            failures.reasons[reply.item_id] = reply.error
+        answers += [
+            Answer(reply.item_id, reply.tile, qid, answer.text, answer.p_yes, answer.invalid)
+            for qid, answer in reply.answers.items()
+        ]
+    result = score_answers(
+        benchmark,
+        answers,
+        rule,
+        num_tiles=num_tiles,
+        items=list(images),
+        read_answers=read_answers,
+    )
+    failed = result.body["failures"]
+    failed.update({item: why for item, why in failures.reasons.items() if item in failed})
+    return result
+
+
+def _num_tiles(benchmark: Benchmark, images: Mapping[str, Sequence[Any]]) -> int:
+    """Return how many tiles each item has.
+
+    Raises:
+        UsageError: an id that the benchmark has not, no images, or not as many for each item.
+    """
+    for item_id in images:
+        if item_id not in benchmark.items:
+            raise unknown_name(
+                "item", str(item_id), benchmark.items, listing="dpgbench prompts list"
+            )
+    counts = {item_id: len(drawn) for item_id, drawn in images.items()}
+    if not counts:
+        raise UsageError("images: give the tiles of at least one item")
+    first, num_tiles = next(iter(counts.items()))
+    for item_id, count in counts.items():
+        if not count:
+            raise UsageError(f"images: item {item_id} has no tiles; leave it out or give some")
+        if count != num_tiles:
+            raise UsageError(
+                f"images: item {first} has {counted(num_tiles, 'tile')} and item {item_id} "
+                f"{count}; give as many for each item"
+            )
+    return num_tiles
 
 
 def score(
@@ -247,6 +287,7 @@ def score(
     out: str | Path | None = None,
     partial: bool = False,
     read_answers: bool = False,
+    ask_invalid_again: bool = False,
 ) -> scoring.Scored:
     """Ask what was not asked yet, then score; `dpgbench score` as a function.
 
@@ -265,6 +306,11 @@ def score(
         partial: missing images are expected.
         read_answers: read answers as yes or no, whatever their case, spaces and marks, before any
             rule sees them.
+        ask_invalid_again: answers that are neither yes nor no are asked anew.
+
+    Raises:
+        DpgBenchError: as the command does; where more than a fifth of a judge's answers are neither
+            yes nor no, the error stands in `Scored.refused`.
     """
     subject = find_subject(
         Path(target),
@@ -277,11 +323,17 @@ def score(
         verify=verify,
         out=None if out is None else Path(out),
     )
-    request = base.JudgeRequest(judge) if isinstance(judge, str) else judge
+    request = judges.judge_request(judge) if isinstance(judge, str) else judge
     wanted = None if subject.manifest.kind == "answers" else request
     return scoring.score(
         subject,
-        scoring.ScoreRequest(rules=rules, judge=wanted, partial=partial, read_answers=read_answers),
+        scoring.ScoreRequest(
+            rules=rules,
+            judge=wanted,
+            partial=partial,
+            read_answers=read_answers,
+            ask_invalid_again=ask_invalid_again,
+        ),
     )
 
 

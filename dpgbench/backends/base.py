@@ -93,7 +93,10 @@ class Judge(Protocol):
 
 @runtime_checkable
 class StreamingJudge(Protocol):
-    """A judge that works on many tiles at a time and replies in whatever order it likes."""
+    """A judge that works on many tiles at a time and replies in whatever order it likes.
+
+    One that has an attribute ``has_answers`` is told there whether the run holds answers of it.
+    """
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the answers, as plain data for the manifest."""
@@ -184,7 +187,7 @@ class JudgeRequest:
     Attributes:
         weights: path by role, as given with ``--weights``.
         revision: of weights that are fetched; None is the entry's own.
-        device: ``cpu``, ``cuda``, ...
+        device: ``cpu``, ``cuda``, ...; ``auto`` until `load_judge` finds what is there.
         dtype: ``float32``, ``float16`` or ``bfloat16``.
         batch_size: images at once; None leaves it to the judge.
         options: settings of one family of judges alone, such as `decode` or `base_url`.
@@ -193,7 +196,7 @@ class JudgeRequest:
     name: str
     weights: Mapping[str, str] = field(default_factory=dict)
     revision: str | None = None
-    device: str = "cpu"
+    device: str = "auto"
     dtype: str = REFERENCE_DTYPE
     batch_size: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import combinations, islice
 from typing import Any
 
+from dpgbench.backends.answer_checks import checked_answers, checked_reply
 from dpgbench.backends.base import (
     Judge,
     JudgeAnswer,
@@ -171,7 +172,7 @@ def _ask(judge: Judge | StreamingJudge, tiles: Sequence[TileQuestions]) -> list[
     if isinstance(judge, StreamingJudge):
         return _collect(judge, tiles)
     try:
-        answers = judge.ask(tiles)
+        returned = judge.ask(tiles)
     except Exception as error:  # one tile's failure is that tile's, recorded in its reply
         if isinstance(error, DpgBenchError) and not isinstance(error, DataError):
             raise
@@ -180,6 +181,7 @@ def _ask(judge: Judge | StreamingJudge, tiles: Sequence[TileQuestions]) -> list[
         log.debug("%s failed", type(judge).__name__, exc_info=error)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return [JudgeReply(tiles[0].item_id, tiles[0].tile, {}, reason)]
+    answers = checked_answers(judge, tiles, returned)
     return [
         JudgeReply(tile.item_id, tile.tile, dict(zip(tile.qids, given, strict=True)))
         for tile, given in zip(tiles, answers, strict=True)
@@ -189,7 +191,8 @@ def _ask(judge: Judge | StreamingJudge, tiles: Sequence[TileQuestions]) -> list[
 def _collect(judge: StreamingJudge, tiles: Sequence[TileQuestions]) -> list[JudgeReply]:
     answers: dict[tuple[str, int], dict[int, JudgeAnswer]] = {}
     errors: dict[tuple[str, int], str] = {}
-    for reply in judge.stream(iter(tiles)):
+    for said in judge.stream(iter(tiles)):
+        reply = checked_reply(judge, said)
         key = (reply.item_id, reply.tile)
         answers.setdefault(key, {}).update(reply.answers)
         if reply.error is not None:

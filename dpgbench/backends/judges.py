@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import BEAM, Judge, JudgeEntry, JudgeRequest, Role, StreamingJudge
-from dpgbench.backends.devices import DTYPES
+from dpgbench.backends.devices import DTYPES, check_dtype, find_device
 from dpgbench.backends.naming import import_target, is_own_class
 from dpgbench.errors import DataError, UsageError, unknown_name
 from dpgbench.store.files import read_json
@@ -135,9 +135,17 @@ def check_request(request: JudgeRequest) -> JudgeEntry:
     """Return the entry of the judge that is asked for.
 
     Raises:
-        UsageError: unknown name, option or decoding.
+        UsageError: unknown name, option, decoding, precision or role of weights.
     """
     entry = find_judge(request.name)
+    check_dtype(request.dtype)
+    roles = [role.name for role in entry.roles]
+    for role in request.weights:
+        if role not in roles:
+            raise UsageError(
+                f"--weights {role}: {request.name} has no role '{role}'; its roles are "
+                f"{', '.join(roles) or '(none)'}"
+            )
     for option in request.options:
         if option not in entry.options:
             flag = "--" + option.replace("_", "-")
@@ -166,6 +174,31 @@ def _check_weights_source(request: JudgeRequest) -> None:
         )
 
 
+def on_found_device(request: JudgeRequest, entry: JudgeEntry) -> JudgeRequest:
+    """Return `request` with the device that it stands for on this machine.
+
+    The command line and Python come by here alike, so that ``auto`` is one device for both.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
+    return replace(request, device=find_device(request.device)) if entry.on_device else request
+
+
+def judge_request(name: str | None = None, **fields: Any) -> JudgeRequest:
+    """Return a request that has been checked, with the device that it will run on.
+
+    Args:
+        name: as in ``dpgbench judges``; None is `DEFAULT_JUDGE`.
+        fields: of `JudgeRequest`.
+
+    Raises:
+        UsageError: unknown name, option or device.
+    """
+    request = JudgeRequest(find_judge(name or DEFAULT_JUDGE).name, **fields)
+    return on_found_device(request, check_request(request))
+
+
 def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:
     """Return the judge that `request` asks for, ready to answer.
 
@@ -175,6 +208,6 @@ def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:
     """
     entry = check_request(request)
     judge: Any = import_target(entry.target, "judge")
-    chosen = replace(request, options={**entry.options, **request.options})
+    chosen = replace(on_found_device(request, entry), options={**entry.options, **request.options})
     loaded: Judge | StreamingJudge = judge(chosen)
     return loaded

@@ -73,7 +73,7 @@ class DrawnWithinMemory:
     def _halve(self, num_images: int, error: BaseException) -> None:
         """Draw fewer from now on, with what the failed attempt held given back."""
         traceback_holds_tensors = error.with_traceback(None)
-        _give_back()
+        give_back()
         if num_images == 1:
             raise DataError(
                 "out of memory with a single image at once; take a smaller --width and --height, "
@@ -87,7 +87,8 @@ class DrawnWithinMemory:
         )
 
 
-def _give_back() -> None:
+def give_back() -> None:
+    """Give back the memory that nothing holds any more."""
     import gc
 
     gc.collect()

@@ -124,23 +124,19 @@ def judge_request(
     **options: Any,
 ) -> JudgeRequest:
     """Return the request that a command's words make; options left out are the judge's own."""
-    from dpgbench.backends.base import JudgeRequest
-    from dpgbench.backends.devices import check_dtype, find_device
-    from dpgbench.backends.judges import DEFAULT_JUDGE, check_request, find_judge
+    from dpgbench.backends import judges
     from dpgbench.backends.naming import parse_weights
 
-    entry = find_judge(name or DEFAULT_JUDGE)
-    request = JudgeRequest(
-        name=entry.name,
+    entry = judges.find_judge(name or judges.DEFAULT_JUDGE)
+    return judges.judge_request(
+        entry.name,
         weights=parse_weights(weights or [], entry.roles, entry.name),
         revision=revision,
-        device=find_device(device) if entry.on_device else device,
-        dtype=check_dtype(dtype),
+        device=device,
+        dtype=dtype,
         batch_size=batch_size,
         options={option: value for option, value in options.items() if value is not None},
     )
-    check_request(request)
-    return request
 
 
 def split_items(text: str | None) -> list[str]:

@@ -153,6 +153,10 @@ def score(
             "--read-answers", help="Read answers as yes or no whatever their case, spaces, marks."
         ),
     ] = False,
+    ask_invalid_again: Annotated[
+        bool,
+        typer.Option("--ask-invalid-again", help="Ask anew what was answered neither yes nor no."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask what was not asked yet, then score; results are written into each run."""
@@ -167,12 +171,15 @@ def score(
         partial=partial,
         reference_files=reference_files,
         read_answers=read_answers,
+        ask_invalid_again=ask_invalid_again,
         command=command_line(),
     )
     if answers:
         if targets or all_:
             shown = targets[0] if targets else "--all"
             raise UsageError(f"{shown}: give images to judge or --answers to replay, not both")
+        if ask_invalid_again:
+            raise UsageError("--ask-invalid-again: --answers has no judge to ask; name a run")
         found = {answers: partial_(_of_answers, answers, where or [], place, choice)}
     else:
         asked = judge_request(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.base import Judge, JudgeReply, StreamingJudge, TileQuestions
+from dpgbench.backends.answer_checks import checked_answers, checked_reply
+from dpgbench.backends.base import Judge, JudgeAnswer, JudgeReply, StreamingJudge, TileQuestions
+from dpgbench.backends.memory import give_back, is_out_of_memory
+from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.score import Answers
 from dpgbench.domain.spec import GridSpec
-from dpgbench.errors import DataError, IncompleteError
+from dpgbench.errors import DataError, IncompleteError, counted
 from dpgbench.jobs.failures import Failures
 from dpgbench.store.benchmarks import Benchmark
-from dpgbench.store.files import JsonLines
+from dpgbench.store.files import JsonLines, json_line, read_jsonl, write_atomic
 from dpgbench.store.images import ImageFiles, open_tiles, single_colour_tiles
 from dpgbench.store.rundir import RunDir
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 log = logging.getLogger(__name__)
+_NUM_WARNED, _SHARE_WARNED = 10, 0.5  # answers from which on many invalid ones are warned about
+_NUM_HOPELESS, _SHARE_HOPELESS = 20, 0.9  # and from which on nothing more is asked
+_LONGEST_EXAMPLE = 100
 _AHEAD = 8  # grids that are decoded while the judge is busy
 
 
@@ -105,6 +111,8 @@ def ask(
     grids: Sequence[OpenGrid],
     grid: GridSpec | None,
     single_colour: dict[str, list[int]] | None = None,
+    *,
+    has_answers: bool = False,
 ) -> Asked:
     """Ask `judge` what is open and append its answers to the run as they come.
 
@@ -115,10 +123,18 @@ def ask(
         grids: items with open questions.
         grid: size of the images; None where each file is a tile.
         single_colour: gets, by item, the tiles whose pixels are all alike.
+        has_answers: the run holds answers of the judge already.
+
+    Raises:
+        IncompleteError: nearly all answers from the start are neither yes nor no.
+        JudgeContractError: the judge returned something else than answers.
     """
     from tqdm import tqdm
 
-    failures = Failures()
+    if hasattr(judge, "has_answers"):
+        judge.has_answers = has_answers
+
+    failures, validity = Failures(), Validity(judge_name)
     written = truncated = 0
     total = sum(item.num_questions for item in grids)
     with (
@@ -132,14 +148,81 @@ def ask(
                 if reply.error is not None:
                     failures.reasons[reply.item_id] = reply.error
                     log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
-                lines.append(*(_record(reply, qid) for qid in reply.answers))
-                written += len(reply.answers)
-                truncated += sum(answer.truncated for answer in reply.answers.values())
+                given = {qid: a for qid, a in reply.answers.items() if not is_missing(a.text)}
+                lines.append(*(_record(reply, qid) for qid in given))
+                if num_empty := len(reply.answers) - len(given):
+                    failures.reasons[reply.item_id] = _said_nothing(reply, num_empty)
+                written += len(given)
+                truncated += sum(answer.truncated for answer in given.values())
                 progress.update(len(reply.answers))
+                validity.watch(reply.answers.values())
         except IncompleteError as error:
             left = f"{total - written} of {total} questions are left"
             raise type(error)(f"{error} ({left})") from error
     return Asked(written, failures.reasons, truncated)
+
+
+class Validity:
+    """How many answers are neither yes nor no; ends the work where nearly all are, from the start.
+
+    A judge that says nothing valid twenty times says nothing valid of a whole benchmark either.
+    """
+
+    def __init__(self, judge: str) -> None:
+        self._judge = judge
+        self._answers = self._invalid = 0
+        self._first = ""
+        self._warned = False
+
+    def watch(self, answers: Iterable[JudgeAnswer]) -> None:
+        """Count `answers`; warn once where many are invalid.
+
+        Raises:
+            IncompleteError: nearly all of the first ones are.
+        """
+        for answer in answers:
+            self._answers += 1
+            if answer.invalid or is_missing(answer.text):
+                self._first = self._first if self._invalid else answer.text
+                self._invalid += 1
+        share = self._invalid / max(1, self._answers)
+        said = (
+            f"{self._invalid} of {counted(self._answers, 'answer')} of judge {self._judge} are "
+            f"neither yes nor no (first: {self._first[:_LONGEST_EXAMPLE]!r})"
+        )
+        if self._answers >= _NUM_HOPELESS and share >= _SHARE_HOPELESS:
+            raise IncompleteError(
+                f"{said}: nothing more is asked. Mend the judge, or take another one; then the "
+                "same command with --ask-invalid-again asks these anew"
+            )
+        if not self._warned and self._answers >= _NUM_WARNED and share >= _SHARE_WARNED:
+            self._warned = True
+            log.warning("%s", said)
+
+
+def drop_invalid_answers(run: RunDir, judge_name: str) -> int:
+    """Take a judge's answers that are neither yes nor no out of the run, so that they are open.
+
+    Returns:
+        How many there were.
+    """
+    path = run.answers(judge_name)
+    records = list(read_jsonl(path))
+    kept = [record for record in records if not _is_invalid(record)]
+    if len(kept) < len(records):
+        write_atomic(path, "".join(map(json_line, kept)), scratch=run.path)
+    return len(records) - len(kept)
+
+
+def _is_invalid(record: Mapping[str, Any]) -> bool:
+    return record.get("invalid") is True or is_missing(str(record.get("answer")))
+
+
+def _said_nothing(reply: JudgeReply, num_empty: int) -> str:
+    return (
+        f"tile {reply.tile}: the judge gave {'an' if num_empty == 1 else num_empty} empty "
+        f"{'answer' if num_empty == 1 else 'answers'}; they are asked again by the same command"
+    )
 
 
 def _tiles(
@@ -190,7 +273,8 @@ def replies(
 ) -> Iterator[JudgeReply]:
     """Yield what `judge` says of `tiles`, in batches or as a stream, whichever it offers."""
     if isinstance(judge, StreamingJudge):
-        yield from judge.stream(tiles)
+        for reply in judge.stream(tiles):
+            yield checked_reply(judge, reply)
         return
     while batch := list(islice(tiles, max(1, judge.num_images_at_once))):
         yield from _ask_batch(judge, batch, failures)
@@ -200,19 +284,46 @@ def _ask_batch(
     judge: Judge, batch: Sequence[TileQuestions], failures: Failures
 ) -> Iterator[JudgeReply]:
     try:
-        answers = judge.ask(batch)
+        returned = judge.ask(batch)
     except Exception as error:
-        if len(batch) > 1:  # find out whose fault it is
-            for tile in batch:
-                yield from _ask_batch(judge, [tile], failures)
-            return
-        reason = failures.record(batch[0].item_id, error)
-        yield JudgeReply(batch[0].item_id, batch[0].tile, {}, reason)
+        failed = error.with_traceback(None) if is_out_of_memory(error) else error
+    else:
+        failures.success()
+        answers = checked_answers(judge, batch, returned)
+        for tile, given in zip(batch, answers, strict=True):
+            by_qid = dict(zip(tile.qids, given, strict=True))
+            yield JudgeReply(tile.item_id, tile.tile, by_qid)
         return
-    failures.success()
-    for tile, given in zip(batch, answers, strict=True):
-        by_qid = dict(zip(tile.qids, given, strict=True))
-        yield JudgeReply(tile.item_id, tile.tile, by_qid)
+    if len(batch) > 1:
+        for part in _parts(batch, failed):
+            yield from _ask_batch(judge, part, failures)
+        return
+    reason = failures.record(batch[0].item_id, _in_words(failed))
+    yield JudgeReply(batch[0].item_id, batch[0].tile, {}, reason)
+
+
+def _parts(batch: Sequence[TileQuestions], error: Exception) -> list[Sequence[TileQuestions]]:
+    """Return a failed batch in halves where memory ran out, else singly, to find whose fault it is.
+
+    What the failed attempt held is given back.
+    """
+    if not is_out_of_memory(error):
+        return [[tile] for tile in batch]
+    give_back()
+    log.warning("out of memory with %d images at once: halving (see --batch-size)", len(batch))
+    middle = len(batch) // 2
+    return [batch[:middle], batch[middle:]]
+
+
+def _in_words(error: Exception) -> Exception:
+    """Return what is told of one tile's failure."""
+    if not is_out_of_memory(error):
+        return error
+    give_back()
+    return DataError(
+        "out of memory with a single image at once; take a device with more memory, or half the "
+        "precision (--dtype float16 or bfloat16), which is another judge in every result"
+    )
 
 
 def _record(reply: JudgeReply, qid: int) -> dict[str, Any]:

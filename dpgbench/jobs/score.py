@@ -12,13 +12,21 @@ from dpgbench.backends.accounts import add_accounts
 from dpgbench.backends.base import Judge, JudgeRequest, StreamingJudge, foreign_notes
 from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_judge
 from dpgbench.domain.aggregate import Result, score_answers
+from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.check import LEFT_OUT, categories_as_typed, names
 from dpgbench.domain.graph import Problem, find_problems
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import Answer, Answers, collect, read_answers
 from dpgbench.domain.spec import differences
-from dpgbench.errors import DataError, DpgBenchError, ResumeMismatchError, counted, shortened
-from dpgbench.jobs.ask import ask, open_grids, refuse_ambiguous_questions
+from dpgbench.errors import (
+    DataError,
+    DpgBenchError,
+    IncompleteError,
+    ResumeMismatchError,
+    counted,
+    shortened,
+)
+from dpgbench.jobs.ask import ask, drop_invalid_answers, open_grids, refuse_ambiguous_questions
 from dpgbench.jobs.reference_files import write_reference_files
 from dpgbench.jobs.results import Subset, find_subset, write_result
 from dpgbench.jobs.subject import Subject
@@ -28,6 +36,7 @@ from dpgbench.store.manifest import Manifest, check_same, environment, judge_rel
 from dpgbench.store.rundir import RunDir
 
 log = logging.getLogger(__name__)
+_MOST_INVALID = 0.2  # share of a judge's answers; with more of them a command never ends with 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class ScoreRequest:
         reference_files: also write the ELLA script's two text files.
         read_answers: read answers as yes or no, whatever their case, spaces and marks, before any
             rule sees them; the raw answers stay as they are.
+        ask_invalid_again: answers of the judge that are neither yes nor no are asked anew.
         command: the command line, for the manifest.
     """
 
@@ -49,6 +59,7 @@ class ScoreRequest:
     partial: bool = False
     reference_files: bool = False
     read_answers: bool = False
+    ask_invalid_again: bool = False
     command: str = ""
 
 
@@ -86,6 +97,8 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         subject.prepare()
         _refuse_other_questions(subject, judge_name)
         if request.judge:
+            if request.ask_invalid_again:
+                drop_invalid_answers(subject.run, judge_name)
             reasons |= _ask_open(subject, request.judge, images)
         given = subject.run.read_answers(judge_name)
         read, num_read = read_answers(given) if request.read_answers else (given, None)
@@ -100,7 +113,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         if not results:
             raise refused[0]
         _warn_dirt(subject, [result.rule for result in results])
-        _note_invalid(results, sum(answer.invalid for answer in given))
+        invalid = _note_invalid(subject, results, given, judge_name)
         _note_strays(subject, results, given)
         _note_single_colour(subject, results)
         note_reading(results, num_read)
@@ -109,6 +122,8 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
             write_reference_files(subject, judge_name, answers)
         _complete(subject, request)
     subset = find_subset(subject.benchmark, subject.items)
+    if invalid:
+        refused.append(invalid)
     return Scored(subject.run, bodies, refused, _incomplete(results), subset)
 
 
@@ -161,7 +176,9 @@ def _ask_open(
         return {}
     alike: dict[str, list[int]] = {}
     try:
-        asked = ask(subject.run, request.label, judge, grids, subject.grid, alike)
+        asked = ask(
+            subject.run, request.label, judge, grids, subject.grid, alike, has_answers=bool(answers)
+        )
     finally:
         _keep_single_colour(subject, alike)
         _keep_account(subject, record, judge)
@@ -262,11 +279,33 @@ def _keep_account(subject: Subject, record: dict[str, Any], judge: Judge | Strea
         subject.manifest.write(subject.run)
 
 
-def _note_invalid(results: Sequence[Result], count: int) -> None:
-    """Put the number of answers that are neither yes nor no into each result."""
+def _note_invalid(
+    subject: Subject, results: Sequence[Result], given: Sequence[Answer], judge: str
+) -> IncompleteError | None:
+    """Put the number of invalid answers into each result and say it; return the error of too many.
+
+    An invalid answer is a no that nobody gave, so that from a share of them on a score is none.
+    """
+    chosen = set(subject.items)
+    answers = [answer for answer in given if answer.item_id in chosen]
+    invalid = [answer for answer in answers if answer.invalid]
+    empty = [answer for answer in answers if is_missing(answer.answer) and not answer.invalid]
     for result in results:
-        if count:
-            result.body["warnings"]["invalid_answers"] = count
+        if invalid:
+            result.body["warnings"]["invalid_answers"] = len(invalid)
+    if judge == REPLAY or not (invalid or empty):
+        return None
+    count = len(invalid) + len(empty)
+    said = (
+        f"{count} of {counted(len(answers), 'answer')} of judge {judge} "
+        f"{'is' if count == 1 else 'are'} neither yes nor no "
+        f"(first: {(invalid or empty)[0].answer[:100]!r}); --ask-invalid-again asks "
+        f"{'it' if count == 1 else 'them'} anew"
+    )
+    if count > _MOST_INVALID * len(answers):
+        return IncompleteError(f"{said}. With so many of them a score means nothing")
+    log.warning("%s", said)
+    return None
 
 
 def note_reading(results: Sequence[Result], num_read: int | None) -> None:

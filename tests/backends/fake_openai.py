@@ -47,6 +47,18 @@ class Act(NamedTuple):
 HONEST = Act()
 
 
+def says(content: Any, finish: str = "stop", **message: Any) -> Act:
+    """Return the act of a model whose message is `content` with further fields."""
+    said = {"role": "assistant", "content": content, **message}
+    choice = {"index": 0, "finish_reason": finish, "message": said}
+    return Act(body=json.dumps({"model": "m-2026", "choices": [choice]}).encode())
+
+
+def sends(**body: Any) -> Act:
+    """Return the act of a server that answers 200 with another body than a completion."""
+    return Act(body=json.dumps(body).encode())
+
+
 class Asked(NamedTuple):
     """One request: the picture (SHA-256 of its file), the questions by number, the rest."""
 

@@ -78,7 +78,8 @@ def test_a_thought_without_an_end_is_no_answer(thought, words):
         "not yes", "yes and no", "Yes. No.", "yes/no", "no, yes", "yes or no", "Yes; no", "",
         "I'm sorry, but I can't assist with that request.", "I cannot say", "N/A", "是否", "是不是",
         "It is not \\boxed{yes}", "<answer>yes</answer><answer>no</answer>", "不知道",
-        "\\boxed{yes} no, \\boxed{no}", "<answer>yes</answer> or no?", "</think>", "<answer></answer>",
+        "\\boxed{yes} no, \\boxed{no}", "<answer>yes</answer> or no?", "</think>",
+        "<answer></answer>",
     ],
 )  # fmt: skip
 def test_what_could_mean_either_or_nothing_is_no_answer(text):

@@ -95,7 +95,7 @@ def test_scores_a_folder_of_pictures(run: Run, tmp_path: Path, vlm: Folder, fami
     words += ("--judge", f"hf:{family}", "--device", "cpu")
     ended = run(*words)
     assert ended.code == 0, ended.err
-    lines = (tmp_path / f"r/answers/hf-{family}.jsonl").read_text()
+    lines = RunDir(tmp_path / "r").answers(f"hf:{family}").read_text()
     given = [json.loads(line) for line in lines.splitlines()]
     assert len(given) == 2 * len(QUESTIONS)
     for answer in given:
@@ -110,7 +110,7 @@ def test_scores_a_folder_of_pictures(run: Run, tmp_path: Path, vlm: Folder, fami
     assert "{question}" in record["prompt"]["template"]
     assert record["dtype"] == "float32"
     assert json.loads(run(*words).out)["results"] == json.loads(ended.out)["results"]
-    assert (tmp_path / f"r/answers/hf-{family}.jsonl").read_text() == lines
+    assert RunDir(tmp_path / "r").answers(f"hf:{family}").read_text() == lines
 
 
 def test_llava_answers_as_transformers_does(vlm: Folder) -> None:

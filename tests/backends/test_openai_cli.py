@@ -11,6 +11,7 @@ import pytest
 
 from dpgbench.backends.openai.judge import PUBLIC_URL, TIMEOUT_VARIABLE
 from dpgbench.backends.openai.prompts import MANY, MANY_AGAIN, ONE, ONE_AGAIN, TEMPLATE
+from dpgbench.store.rundir import RunDir
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, truth
 from tests.backends.openai_kit import (
     KEY,
@@ -53,7 +54,7 @@ def score_words(server, *more):
 
 
 def lines(folder):
-    return [json.loads(line) for line in (folder / "r/answers/openai-m.jsonl").open()]
+    return [json.loads(line) for line in RunDir(folder / "r").answers("openai:m").open()]
 
 
 def everything_written(folder):
@@ -132,7 +133,7 @@ def test_after_a_kill_only_open_questions_are_asked(server, pictures):
     server.rule = lambda asked: Act(seconds=0.1)
     command = [sys.executable, "-m", "dpgbench", *map(str, score_words(server, "--concurrency", 2))]
     process = subprocess.Popen(command, cwd=pictures, stderr=subprocess.DEVNULL)
-    log = pictures / "r/answers/openai-m.jsonl"
+    log = RunDir(pictures / "r").answers("openai:m")
     deadline = time.monotonic() + 60
     while (not log.exists() or log.stat().st_size < 400) and time.monotonic() < deadline:
         time.sleep(0.005)

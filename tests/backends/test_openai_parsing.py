@@ -65,7 +65,9 @@ def test_the_reply_to_one_question(text, means):
     ],
 )
 def test_the_reply_to_many_questions(text, said):
-    plain = {n: words.strip('",') for n, words in read(text, [1, 2, 3], 3).items() if plain_answer(words)}
+    plain = {
+        n: words.strip('",') for n, words in read(text, [1, 2, 3], 3).items() if plain_answer(words)
+    }
     assert plain == said
 
 

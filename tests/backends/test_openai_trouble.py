@@ -138,8 +138,6 @@ def test_a_server_that_lets_nothing_through(server):
     ("act", "says"),
     [
         (Act(401, f"bad key {KEY}"), r"answered 401: set OPENAI_API_KEY .* --base-url"),
-        (Act(403, f"no {KEY} sk-te***cret"), r"403 \(no \[key\] \[key\]\): OPENAI_API_KEY .*m at"),
-        (Act(404, "no such model"), r"404 \(no such model\): check the model's name \(m\) and --b"),
         (Act(402), "no money or quota left"),
         (Act(429, "no", code="insufficient_quota"), "429 .* no money or quota left"),
         (Act(302, headers=(("Location", "http://127.0.0.1:9/"),)), "302 .* check --base-url"),
@@ -154,6 +152,40 @@ def test_what_no_request_can_mend_ends_it_at_once(server, act, says):
     assert KEY not in str(caught.value) and "***" not in str(caught.value)
     assert len(answers) == 1
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (Act(403, f"no {KEY} sk-te***cret"), r"403 \(no \[key\] \[key\]\): OPENAI_API_KEY .*m at"),
+        (Act(404, "no such model"), r"404 \(no such model\): check the model's name \(m\) and --b"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_refused_from_the_start_is_the_key_or_the_model(server, act, says, count):
+    server.rule = lambda asked: act
+    with pytest.raises(SetupError, match=says):
+        collected(judge_of(server, concurrency=1).stream(tiles(count)))
+    assert len(server.asked) == min(count, 3)
+
+
+@pytest.mark.parametrize("status", [403, 404, 400])
+@pytest.mark.parametrize("flagged", [{0}, {1}, {0, 1, 5}, set(range(2, 20))])
+def test_refused_beside_answers_is_about_the_picture(server, status, flagged):
+    names = {name_of(picture(number)) for number in flagged}
+    server.rule = lambda asked: Act(status, "flagged") if asked.picture in names else HONEST
+    answers, errors = collected(judge_of(server, concurrency=1).stream(tiles(21)))
+    assert errors == {f"it{n}": f"the server answered {status}: flagged" for n in flagged}
+    good = {key: text for key, text in truths(21).items() if key[0] not in errors}
+    assert texts(answers) == good
+
+
+def test_at_the_next_start_refused_pictures_are_no_trouble_of_the_key(server):
+    server.rule = lambda asked: Act(403, "flagged")
+    judge = judge_of(server)
+    judge.has_answers = True
+    answers, errors = collected(judge.stream(tiles(15)))
+    assert (answers, len(errors)) == ({}, 15)
 
 
 def test_a_refused_key_stops_all_requests(server):

@@ -89,7 +89,8 @@ def completion_of(reply: Reply, client: Client, model: str) -> dict[str, Any]:
         status, reason = _status_of(error), client.reason_of(error)
     else:
         status, reason = reply.status, client.reason(reply)
-    said = f"the server answered {status}: {reason}"
+    shown = status
+    said = f"the server answered {shown}: {reason}"
     if status == _TOO_MANY and _NO_MONEY_WORD in client.text(reply):
         status = _NO_MONEY
     if status in _PASSING or status >= 500:
@@ -99,7 +100,7 @@ def completion_of(reply: Reply, client: Client, model: str) -> dict[str, Any]:
     if what_to_do is None:
         raise RefusedError(said)
     quoted = "" if status == 401 else f" ({reason})"  # whose words tend to quote the key
-    told = f"{client.base_url} answered {status}{quoted}: {what_to_do.format(model=model)}"
+    told = f"{client.base_url} answered {shown}{quoted}: {what_to_do.format(model=model)}"
     if status in _OF_REQUEST_OR_ALL:
         raise KeyOrModelError(said, told)
     raise SetupError(told)
