@@ -20,6 +20,7 @@ from dpgbench.backends.hf.judge import HfJudge
 from dpgbench.backends.hf.prefix import ImagePrefix
 from dpgbench.backends.hf.speech import CHAT, WITHOUT_CHAT, Speech, word_ids
 from dpgbench.backends.pipelines import single_thread
+from dpgbench.store.rundir import RunDir
 from tests.backends.tiny_vlms import WRITERS
 from tests.conftest import Run, row, write_csv
 
@@ -94,7 +95,6 @@ def test_scores_a_folder_of_pictures(run: Run, tmp_path: Path, vlm: Folder, fami
     words = ("score", "pictures", "--bench", "b.csv", "--num-images", 1, "--out", "r", "--json")
     words += ("--judge", f"hf:{family}", "--device", "cpu")
     ended = run(*words)
-    assert ended.code == 0, ended.err
     lines = RunDir(tmp_path / "r").answers(f"hf:{family}").read_text()
     given = [json.loads(line) for line in lines.splitlines()]
     assert len(given) == 2 * len(QUESTIONS)
@@ -104,6 +104,7 @@ def test_scores_a_folder_of_pictures(run: Run, tmp_path: Path, vlm: Folder, fami
     invalid = sum("invalid" in answer for answer in given)
     warned = json.loads(ended.out)["results"][0]["warnings"].get("invalid_answers", 0)
     assert warned == invalid < len(given)
+    assert ended.code == (6 if invalid > len(given) / 5 else 0), ended.err
     record = json.loads((tmp_path / "r/manifest.json").read_text())["judges"][f"hf:{family}"]
     assert record["model"] == f"folder {family}"
     assert len(record["weights"]["model.safetensors"]) == 64

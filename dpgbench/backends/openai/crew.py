@@ -36,7 +36,8 @@ class _OpenTile:
 
     def __init__(self, tile: TileQuestions) -> None:
         self.item_id, self.tile = tile.item_id, tile.tile
-        self.failed = False
+        self.failed = False  # one of its requests did: no other one is sent
+        self.told = False
         self._tile: TileQuestions | None = tile
         self._url = ""
         self._lock = threading.Lock()
@@ -172,8 +173,8 @@ class Crew:
             IncompleteError: item after item fails.
             SetupError: nothing but refusals since the start: the key or the model is wrong.
         """
-        if not tile.failed:
-            tile.failed = True  # its other questions are not asked either
+        if not tile.told:
+            tile.told = True
             yield JudgeReply(tile.item_id, tile.tile, {}, str(trouble))
         if isinstance(trouble, RefusedRequestError):
             if self._answered:
@@ -217,6 +218,7 @@ class Crew:
                     self._events.put(reply)
             except BaseException as error:  # whose it is decides the thread that hands out
                 trouble = error
+                job.tile.failed |= isinstance(error, RequestFailedError)
             self._events.put(_Done(job.tile, trouble))
             if not isinstance(trouble, CapReachedError | RequestFailedError | None):
                 self._stop()  # nothing is sent any more, even before the other thread knows
