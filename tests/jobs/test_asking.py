@@ -214,7 +214,7 @@ def test_a_judge_that_gives_too_few_answers_gives_none(
     tmp_path: Path, benchmark: Benchmark, images: dict[str, Path]
 ) -> None:
     run = RunDir(tmp_path / "r")
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(DataError, match="returned 1 for 3 questions"):
         ask(run, "j", Short(1), open_grids(benchmark, ["a1"], images, {}, 2), GRID)
     assert told(run) == {}
 
