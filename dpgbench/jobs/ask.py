@@ -152,6 +152,7 @@ def ask(
                 lines.append(*(_record(reply, qid) for qid in given))
                 if num_empty := len(reply.answers) - len(given):
                     failures.reasons[reply.item_id] = _said_nothing(reply, num_empty)
+                    log.warning("item %s %s", reply.item_id, failures.reasons[reply.item_id])
                 written += len(given)
                 truncated += sum(answer.truncated for answer in given.values())
                 progress.update(len(reply.answers))
