@@ -142,9 +142,9 @@ class Finder(ast.NodeVisitor):
     """Collects every mutant of one file.
 
     Left out, since they cannot change a number or lose work: docstrings, annotations, imports,
-    decorators, blocks for type checking, swapped arguments of functions that do not mind, None for
-    False, words of messages (arguments of `raise`, of logging and
-    of what makes text for people, f-strings), `__repr__` and `__str__`.
+    decorators, blocks for type checking, checks of our own thinking (`assert`, `zip`'s `strict`),
+    swapped arguments of functions that do not mind, None for False, words of messages (arguments
+    of `raise`, of logging and of what makes text for people, f-strings), `__repr__`, `__str__`.
     """
 
     def __init__(self, file: str, source: str) -> None:
@@ -353,6 +353,11 @@ class Finder(ast.NodeVisitor):
             middle = self.source[self._span(first)[1] : self._span(second)[0]]
             self._add(start, end, self._code(second) + middle + self._code(first))
         self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """Not `strict` of `zip`: a check of our own thinking."""
+        if node.arg != "strict":
+            self.visit(node.value)
 
     def visit_Dict(self, node: ast.Dict) -> None:
         """Keys of what is written and read matter; so do values."""

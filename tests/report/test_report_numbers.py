@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from report_runs import RunMaker
 
+from dpgbench.domain.paired import LEVEL, PairedDifference
+from dpgbench.domain.rules import find_rule
 from dpgbench.domain.stats import bootstrap_weights
 from dpgbench.report import group_records, load_records, load_rows
 from dpgbench.report.cautions import cautions
-from dpgbench.report.comparison import all_rows, comparisons
+from dpgbench.report.comparison import CategoryDifference, all_rows, comparisons
 from dpgbench.report.evidence import item_sets
 from dpgbench.report.lengths import length_views
+from dpgbench.report.ranks import Difference, Entry, differences, part, rank_ranges
+from dpgbench.report.records import ItemFigure
 from dpgbench.report.verdicts import Mark, Outcome, outcomes
 from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.rundir import RunDir
@@ -203,3 +208,124 @@ def test_the_gap_between_cut_and_whole_prompts_has_its_interval(uneven: RunMaker
         )
         assert told.items == (10, 10)
     assert {view.group.key.rule for view in views} == {"ulmeval", "dsg", "corrected-v1"}
+
+
+@pytest.fixture
+def lossy(tmp_path: Path) -> RunMaker:
+    """A maker on 12 items, of which dsg loses each third that reaches its unknown parent."""
+    rows = [
+        row(f"it{n:02}", qid, "1,9" if qid == 2 and n % 3 == 0 else str(qid // 2))
+        for n in range(12)
+        for qid in (1, 2, 3)
+    ]
+    path = write_csv(tmp_path / "lossy.csv", rows)
+    rules = ("ulmeval", "dsg", "corrected-v1", "ella-reference")
+    return RunMaker(tmp_path / "runs", load_csv(path, "lossy"), rules=rules)
+
+
+def test_wins_count_every_item_that_the_rule_counts(lossy: RunMaker) -> None:
+    runs = [lossy.make("good", skill=0.9), lossy.make("bad", skill=0.5, seed=4)]
+    records = load_records(runs)
+    rows = all_rows(group_records(records))
+    seen = set()
+    for found in comparisons(rows, item_sets(records)):
+        rule = rows[found.first].rule
+        zero = rule == "dsg"
+        tables = [
+            item_scores(runs[rows[place].index], rule) for place in (found.first, found.second)
+        ]
+        pairs = [
+            (a or 0.0, b or 0.0)
+            for a, b in zip(tables[0].values(), tables[1].values(), strict=True)
+            if zero or (a is not None and b is not None)
+        ]
+        assert found.items == len(pairs)
+        wins, losses = (sum(a > b + 1e-9 for a, b in pairs), sum(b > a + 1e-9 for a, b in pairs))
+        assert found.outcomes == (wins, len(pairs) - wins - losses, losses)
+        assert found.outcomes.wins > found.outcomes.losses > 0
+        seen.add((rule, len(pairs)))
+        lost = sum(score is None for score in tables[1].values())
+        assert (lost > 0) == (rule in ("dsg", "ella-reference"))
+    assert {rule for rule, _ in seen} == {"ulmeval", "dsg", "corrected-v1", "ella-reference"}
+
+
+def test_a_result_without_a_score_stands_behind_the_lowest(dpg: RunMaker) -> None:
+    runs = [
+        dpg.make("none", unanswered=list(dpg.benchmark.items)),
+        dpg.make("zero", skill=0.0),
+        dpg.make("tiny", skill=0.02, seed=3),
+    ]
+    overall = [score(run, "corrected-v1")["overall"] for run in runs]
+    assert overall[:2] == [None, 0.0]
+    for turned in (False, True):
+        records = load_records(runs[::-1] if turned else runs)
+        rows = [r for r in all_rows(group_records(records)) if r.rule == "corrected-v1"]
+        for low in (0.5, 0.99):
+            rows = [replace(r, overall=low) if r.run == "tiny" else r for r in rows]
+            order = {
+                (rows[c.first].run, rows[c.second].run)
+                for c in comparisons(rows, item_sets(records))
+            }
+            assert ("tiny", "zero") in order
+            assert ("tiny", "none") in order
+
+
+def test_told_apart_only_below_the_level() -> None:
+    def apart(adjusted: float | None) -> bool:
+        nothing = PairedDifference(1.0, None, None)
+        return CategoryDifference("x", 1.0, 0.0, nothing, adjusted).told_apart
+
+    assert [apart(p) for p in (None, 0.04, LEVEL, 0.06)] == [False, True, False, False]
+
+
+def test_intervals_that_touch_are_not_apart() -> None:
+    def entry(low: float, high: float) -> Entry:
+        return Entry((low + high) / 2, (low, high), {})
+
+    assert rank_ranges([entry(10, 20), entry(0, 10)], []) == [(1, 2), (1, 2)]
+    assert rank_ranges([entry(10.1, 20), entry(0, 10)], []) == [(1, 1), (2, 2)]
+    assert rank_ranges([entry(0, 10), entry(10.1, 20)], []) == [(2, 2), (1, 1)]
+    zero = Difference(0, 1, 1.0, (0.0, 2.0), 1, 0, 0)
+    below = Difference(0, 1, -1.0, (-2.0, 0.0), 0, 0, 1)
+    for pair in (zero, below, Difference(0, 1, 1.0, None, 1, 0, 0)):
+        assert rank_ranges([entry(0, 1), entry(5, 6)], [pair]) == [(1, 2), (1, 2)]
+        assert not pair.told_apart
+    apart = Difference(0, 1, -1.0, (-2.0, -0.1), 0, 0, 1)
+    assert rank_ranges([entry(0, 1), entry(0, 1)], [apart]) == [(2, 2), (1, 1)]
+    assert apart.told_apart
+
+
+@pytest.mark.parametrize("rule", ["corrected-v1", "dsg", "ulmeval"])
+def test_what_an_item_adds(rule: str) -> None:
+    told = find_rule(rule)
+    weight = 4 if rule == "ulmeval" else 1
+    assert part(ItemFigure(25.0, 4), told) == (25.0 * weight, weight)
+    assert part(ItemFigure(0.0, 4), told) == (0.0, weight)
+    assert part(ItemFigure(None, 4), told) == (0.0, 1 if rule == "dsg" else 0)
+    assert part(ItemFigure(None, 4, absent=True), told) == (0.0, 0)
+
+
+def test_a_table_that_does_not_make_up_the_overall_is_not_believed() -> None:
+    rule = find_rule("corrected-v1")
+
+    def entry(*scores: float, overall: float) -> Entry:
+        return Entry(overall, None, {str(n): ItemFigure(s, 2) for n, s in enumerate(scores)})
+
+    sound = entry(20.0, 40.0, overall=30.0)
+    (pair,) = differences([sound, entry(10.0, 50.0, overall=30.0)], rule)
+    assert (pair.wins, pair.ties, pair.losses, pair.items) == (1, 0, 1, 2)
+    assert (pair.points, pair.interval, pair.p_value) == (0.0, None, None)
+    for other in (30.1, 29.9):
+        assert differences([sound, entry(10.0, 50.0, overall=other)], rule) == []
+        assert differences([entry(10.0, 50.0, overall=other), sound], rule) == []
+    assert differences([sound, entry(10.0, overall=10.0)], rule) == []
+    assert differences([sound], rule) == []
+    nothing = Entry(0.0, None, {"0": ItemFigure(None, 2), "1": ItemFigure(None, 2)})
+    assert differences([sound, nothing], rule) == []
+    third = entry(90.0, 90.0, overall=90.0)
+    found = differences([sound, third, sound], rule)
+    assert [(p.first, p.second, p.points) for p in found] == [
+        (0, 1, -60.0),
+        (0, 2, 0.0),
+        (1, 2, 60.0),
+    ]
