@@ -154,7 +154,7 @@ class Session:
                 f"{error}; it asks for a pause of {seconds:.0f} s. What was answered is kept: "
                 "run the same command again after that"
             )
-        refusing_seconds = self._throttle.pause(seconds)
+        refusing_seconds = self._throttle.pause(seconds, str(error))
         if refusing_seconds > self._patience.refusing_seconds:
             raise RequestFailedError(f"{error} (for {refusing_seconds:.0f} s, to every request)")
 

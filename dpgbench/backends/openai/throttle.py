@@ -63,17 +63,21 @@ class Throttle:
             if self._change.wait_for(lambda: self._stopped, seconds):
                 raise StoppedError
 
-    def pause(self, seconds: float) -> float:
+    def pause(self, seconds: float, said: str = "") -> float:
         """Let nothing out for `seconds`; return since how long the server has refused everything.
 
         Refusals that arrive during a pause belong to the same burst and lower the limit once.
+
+        Args:
+            seconds: how long.
+            said: the server's words, for the warning.
         """
         with self._change:
             now = time.monotonic()
             if now >= self._paused_until:
                 self._limit = max(1.0, self._limit / 2)
                 if seconds >= _WORTH_TELLING_SECONDS:
-                    log.warning("the server wants a pause: no request for %.0f s", seconds)
+                    log.warning("no request for %.0f s: %s", seconds, said or "the server wants it so")
             self._paused_until = max(self._paused_until, now + seconds)
             self._refused_since = now if self._refused_since is None else self._refused_since
             return now - self._refused_since
