@@ -77,7 +77,9 @@ class Throttle:
             if now >= self._paused_until:
                 self._limit = max(1.0, self._limit / 2)
                 if seconds >= _WORTH_TELLING_SECONDS:
-                    log.warning("no request for %.0f s: %s", seconds, said or "the server wants it so")
+                    log.warning(
+                        "no request for %.0f s: %s", seconds, said or "the server wants it so"
+                    )
             self._paused_until = max(self._paused_until, now + seconds)
             self._refused_since = now if self._refused_since is None else self._refused_since
             return now - self._refused_since
