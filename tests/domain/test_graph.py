@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dpgbench.domain.census import take_census
-from dpgbench.domain.graph import PromptGraph, count_problems, find_problems
+from dpgbench.domain.graph import (
+    Problem,
+    ProblemKind,
+    PromptGraph,
+    count_problems,
+    find_problems,
+)
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.tree import draw_tree
 from tests.domain.test_rules import rows
@@ -82,3 +90,11 @@ def test_census() -> None:
     assert census["l2"] == {"entity - whole": 2}
     assert census["words"] == {"mean": 13.5, "median": 13.5, "min": 2, "max": 25}
     assert census["lengths"] == {"0-19": 1, "20-39": 1}
+
+
+@pytest.mark.parametrize("kind", get_args(ProblemKind))
+def test_every_kind_of_problem_can_be_told(kind: ProblemKind) -> None:
+    said = str(Problem(kind, 7, "a1", "here"))
+    assert said.startswith("row 7 (item a1): ")
+    assert "here" in said
+    assert "{" not in said

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from report_runs import RunMaker
 
-from dpgbench.domain.paired import LEVEL, PairedDifference
+from dpgbench.domain.paired import LEVEL, PairedDifference, holm
 from dpgbench.domain.rules import find_rule
 from dpgbench.domain.stats import bootstrap_weights
 from dpgbench.report import group_records, load_records, load_rows
@@ -98,6 +98,40 @@ def test_an_item_without_some_category_still_counts(uneven: RunMaker) -> None:
         numbers = {category.name: category.items for category in found.l2}
         assert numbers["relation - spatial"] == 10
         assert numbers["entity - whole"] == 20
+
+
+def test_intervals_of_a_comparison_are_those_of_paired_draws(uneven: RunMaker) -> None:
+    runs = [uneven.make("good", skill=0.8), uneven.make("bad", seed=5)]
+    records = load_records(runs)
+    rows = all_rows(group_records(records))
+    for found in comparisons(rows, item_sets(records)):
+        rule, order = rows[found.first].rule, (found.first, found.second)
+        tables = [item_scores(runs[rows[place].index], rule) for place in order]
+        sizes = [len(uneven.benchmark.items[i]) if rule == "ulmeval" else 1 for i in tables[0]]
+        counts = np.array(sizes, dtype=float)
+        drawn = [by_hand(np.array([*table.values()]) * counts, counts) for table in tables]
+        assert found.overall is not None
+        ends = tuple(np.quantile(drawn[0] - drawn[1], [0.025, 0.975]))
+        assert found.overall.interval == pytest.approx(ends, abs=1e-4)
+        assert found.scores == pytest.approx([rows[place].overall for place in order])
+        for level, told in (("l1", found.l1), ("l2", found.l2)):
+            files = [score(runs[rows[place].index], rule)[level] for place in order]
+            assert [category.name for category in told] == sorted(files[0])
+            adjusted = holm([c.difference.p_value for c in told])
+            for category, p in zip(told, adjusted, strict=True):
+                sides = [file[category.name] for file in files]
+                assert [category.first, category.second] == pytest.approx(
+                    [side["score"] for side in sides]
+                )
+                low, high = category.difference.interval
+                gap = category.first - category.second
+                assert category.difference.difference == pytest.approx(gap, abs=1e-8)
+                assert low <= category.difference.difference <= high
+                # paired: no wider than the two intervals together
+                widths = [side["interval"][1] - side["interval"][0] for side in sides]
+                assert 0 < high - low < sum(widths)
+                assert category.adjusted == pytest.approx(p)
+                assert category.difference.p_value < 1 or gap == 0
 
 
 def test_the_better_stands_first_whatever_group_it_is_in(dpg: RunMaker) -> None:
