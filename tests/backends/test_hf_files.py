@@ -152,7 +152,7 @@ def test_a_repository_is_fetched_at_its_revision_and_known_by_its_commit(
         return str(snapshot)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
-    described = HfJudge(JudgeRequest("hf:org/llava", revision="v1")).describe()
+    described = HfJudge(JudgeRequest("hf:org/llava", revision="v1", device="cpu")).describe()
     assert (asked["repository"], asked["revision"]) == ("org/llava", "v1")
     assert not any(".bin" in str(pattern) for pattern in asked["allow_patterns"])
     assert (described["model"], described["revision"]) == ("org/llava", "0f0f0f")
@@ -165,14 +165,14 @@ def test_code_in_the_folder_of_a_known_model_is_not_run(whole: Path, tmp_path: P
     (folder / "mine.py").write_text("raise SystemExit('it ran')\n")
     own = {"AutoConfig": "mine.Config", "AutoModelForImageTextToText": "mine.Model"}
     edit_config(folder, auto_map=own)
-    assert HfJudge(JudgeRequest(f"hf:{folder}")).network == "LlavaForConditionalGeneration"
+    assert HfJudge(JudgeRequest(f"hf:{folder}", device="cpu")).network == "LlavaForConditionalGeneration"
 
 
 def test_a_repositorys_own_sampling_is_left_out(tmp_path: Path) -> None:
     folder = write_qwen2_vl(tmp_path / "qwen")
     saved = json.loads((folder / "generation_config.json").read_text())
     assert saved["do_sample"]
-    model = HfJudge(JudgeRequest(f"hf:{folder}")).answerer.model
+    model = HfJudge(JudgeRequest(f"hf:{folder}", device="cpu")).answerer.model
     assert model.generation_config.do_sample is None or not model.generation_config.do_sample
     assert model.generation_config.repetition_penalty in (None, 1.0)
     assert model.generation_config.eos_token_id == saved["eos_token_id"]
@@ -182,7 +182,7 @@ def test_other_weights_are_another_judge(tmp_path: Path) -> None:
     described = []
     for seed in (0, 1):
         folder = write_blip(tmp_path / f"{seed}/blip", seed)
-        described.append(HfJudge(JudgeRequest(f"hf:{folder}")).describe())
+        described.append(HfJudge(JudgeRequest(f"hf:{folder}", device="cpu")).describe())
     changed = {key for key in described[0] if described[0][key] != described[1][key]}
     assert changed == {"weights"}
     assert described[0]["network"] == transformers.BlipForQuestionAnswering.__name__

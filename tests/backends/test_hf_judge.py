@@ -71,7 +71,7 @@ def tile(seed: int, questions: tuple[str, ...] = QUESTIONS, prepared: Any = None
 
 
 def judge_of(folder: Path, **fields: Any) -> HfJudge:
-    return HfJudge(JudgeRequest(f"hf:{folder}", **fields))
+    return HfJudge(JudgeRequest(f"hf:{folder}", device="cpu", **fields))
 
 
 def assert_same(ours: list[JudgeAnswer], wanted: list[JudgeAnswer]) -> None:
