@@ -165,7 +165,10 @@ def test_code_in_the_folder_of_a_known_model_is_not_run(whole: Path, tmp_path: P
     (folder / "mine.py").write_text("raise SystemExit('it ran')\n")
     own = {"AutoConfig": "mine.Config", "AutoModelForImageTextToText": "mine.Model"}
     edit_config(folder, auto_map=own)
-    assert HfJudge(JudgeRequest(f"hf:{folder}", device="cpu")).network == "LlavaForConditionalGeneration"
+    assert (
+        HfJudge(JudgeRequest(f"hf:{folder}", device="cpu")).network
+        == "LlavaForConditionalGeneration"
+    )
 
 
 def test_a_repositorys_own_sampling_is_left_out(tmp_path: Path) -> None:
