@@ -213,6 +213,8 @@ def test_a_constant_column_correlates_with_nothing() -> None:
     wave = np.array([0.0, 1, 0, 1, 1, 0, 0, 1, 1, 0])
     assert pearson(5 + 1e-8 * wave, other, np.arange(10)).value is None
     plain = pearson(wave, other, np.arange(10)).value
+    far = pearson(1e7 + wave, 1e7 + other, np.arange(10))  # where scores lie costs no digits
+    assert far.value == pytest.approx(plain, abs=1e-9)
     assert pearson(5 + 1e-4 * wave, other, np.arange(10)).value == pytest.approx(plain, abs=1e-6)
     assert rank_draws(dust, other, np.arange(10)).spearman[0] != 1  # NaN
 

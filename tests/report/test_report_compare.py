@@ -66,6 +66,8 @@ def test_the_order_of_the_runs_turns_the_sign(pair: list[RunDir]) -> None:
 def test_what_decides_leaves_nothing_to_compute(dpg: RunMaker, other: dict, what: str) -> None:
     found = corrected(compare_runs(dpg.make("one"), dpg.make("two", **other)))
     assert found.comparison.overall is None
+    assert found.comparison.outcomes == (0, 0, 0)
+    assert (found.comparison.items, found.comparison.scores) == (0, None)
     assert any(reason.decides and what in reason.label for reason in found.comparison.reasons)
     assert "not comparable, so no difference is computed:" in list(sentences(found))
     assert len(table(found)) == 1

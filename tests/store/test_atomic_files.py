@@ -178,11 +178,16 @@ def test_when_a_run_was_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_json_is_on_disk_before_the_name_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order: list[str] = []
+    order: list[object] = []
     real_sync, real_replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("sync"), real_sync(handle))[1])
+
+    def sync(handle: int) -> None:
+        order.append(os.fstat(handle).st_size)
+        real_sync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(
         Path, "replace", lambda self, other: (order.append("name"), real_replace(self, other))[1]
     )
     write_json(tmp_path / "a.json", {"a": 1})
-    assert order == ["sync", "name"]
+    assert order == [len('{\n "a": 1\n}\n'), "name"]  # whole by then
