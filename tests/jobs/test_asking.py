@@ -13,7 +13,14 @@ from PIL import Image
 from dpgbench.backends.base import JudgeAnswer, JudgeReply, TileQuestions
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, IncompleteError, SetupError
-from dpgbench.jobs.ask import OpenGrid, ask, open_grids, refuse_ambiguous_questions
+from dpgbench.jobs.ask import (
+    OpenGrid,
+    Validity,
+    ask,
+    drop_invalid_answers,
+    open_grids,
+    refuse_ambiguous_questions,
+)
 from dpgbench.jobs.failures import Failures
 from dpgbench.store.benchmarks import Benchmark, load_benchmark
 from dpgbench.store.rundir import RunDir
@@ -306,3 +313,87 @@ def test_what_fails_for_one_reason_is_hopeless(
     if success:
         failures.success()
     assert failures.hopeless() == hopeless
+
+
+def watched(*invalid: int) -> str | None:
+    """Return how the work ended after answers of which 1 is invalid, None where it went on."""
+    validity = Validity("j")
+    try:
+        for number, bad in enumerate(invalid):
+            validity.watch([JudgeAnswer(f"hm {number}" if bad else "yes", invalid=bool(bad))])
+    except IncompleteError as error:
+        return f"{number + 1}: {error}"
+    return None
+
+
+def test_a_judge_that_says_nothing_valid_is_asked_no_more() -> None:
+    assert watched(*[1] * 19) is None
+    told = watched(*[1] * 40)
+    assert told is not None
+    assert told.startswith("20: 20 of 20 answers of judge j are neither yes nor no (first: 'hm 0')")
+    assert (watched(0, 0, *[1] * 18) or "").startswith("20: 18 of 20")
+    assert watched(0, 0, 0, *[1] * 17) is None
+    assert (watched(0, 0, 0, *[1] * 40) or "").startswith("30: 27 of 30")
+    assert watched(*[0, 1] * 30) is None
+
+
+@pytest.mark.parametrize(
+    ("invalid", "warnings"),
+    [
+        ([1] * 9, []),
+        ([1] * 10, ["10 of 10"]),
+        ([0] * 5 + [1] * 5, ["5 of 10"]),
+        ([0] * 6 + [1] * 5, []),
+        ([0] * 6 + [1] * 12, ["6 of 12"]),
+    ],
+)
+def test_many_invalid_answers_are_warned_of_once(
+    caplog: pytest.LogCaptureFixture, invalid: list[int], warnings: list[str]
+) -> None:
+    assert watched(*invalid) is None
+    assert [r.getMessage().split(" answers")[0] for r in caplog.records] == warnings
+
+
+def test_the_first_invalid_answer_is_the_example() -> None:
+    validity = Validity("j")
+    texts = ["yes", "", "hm", "nan", *["x"] * 17]
+    answers = [JudgeAnswer(text, invalid=text in ("hm", "x")) for text in texts]
+    with pytest.raises(IncompleteError, match=r"20 of 21 answers .* \(first: ''\)"):
+        validity.watch(answers)
+
+
+class Mumbling(Known):
+    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
+        return [[JudgeAnswer("hm", invalid=True) for _ in tile.questions] for tile in tiles]
+
+
+def test_asking_ends_where_nothing_valid_comes(tmp_path: Path) -> None:
+    names = [f"i{n:02}" for n in range(30)]
+    path = write_csv(tmp_path / "b.csv", [row(name, 1) for name in names])
+    images = dict.fromkeys(names, tmp_path / "x.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
+    run = RunDir(tmp_path / "r")
+    grids = open_grids(load_benchmark(path), names, images, {}, 1)
+    with pytest.raises(
+        IncompleteError, match=r"20 of 20 answers .* \(10 of 30 questions are left\)"
+    ):
+        ask(run, "j", Mumbling(1), grids, None)
+    assert len(run.read_answers("j")) == 20
+    assert drop_invalid_answers(run, "j") == 20
+    assert run.answers("j").read_text() == ""
+
+
+def test_invalid_answers_are_taken_out_and_others_stay(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    assert drop_invalid_answers(run, "j") == 0
+    run.answers("j").parent.mkdir()
+    place = {"item_id": "a", "tile": 0}
+    good = [{**place, "qid": 1, "answer": "yes", "p_yes": 0.5}, {**place, "qid": 2, "answer": "hm"}]
+    bad = [{**place, "qid": 3, "answer": "yes", "invalid": True}, {**place, "qid": 4, "answer": ""}]
+    text = [json.dumps(record) + "\n" for record in (good[0], bad[0], bad[1], good[1])]
+    run.answers("j").write_text("".join(text))
+    assert drop_invalid_answers(run, "j") == 2
+    assert run.answers("j").read_text() == text[0] + text[3]
+    before = run.answers("j").stat().st_mtime_ns
+    assert drop_invalid_answers(run, "j") == 0
+    assert run.answers("j").stat().st_mtime_ns == before
