@@ -45,6 +45,11 @@ def test_cut_prompts_are_those_of_the_runs_items(
     assert truncation(tmp_path / "r") == {
         "limit": 77, "truncated": len(cut), "prompts": number, "items": cut,
     }  # fmt: skip
+    manifest = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert manifest["generation"]["device"] == "cpu"
+    weights = manifest["generation"]["weights"]
+    assert weights.keys() == manifest["identity"]["weights"].keys()
+    assert all(isinstance(record, dict) for record in weights.values())
     assert ("longer than the text encoder's 77 tokens" in ended.err) == bool(cut)
 
 

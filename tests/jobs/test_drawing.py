@@ -120,6 +120,13 @@ def test_a_picture_of_another_size_or_that_is_damaged_is_drawn_again(run: Run, p
         assert (parts / "r/images/a1.png").read_bytes() == whole
 
 
+def test_only_what_failed_is_called_failed(run: Run, parts: Path) -> None:
+    run(*DRAW, "--items", "a1,b2")
+    (parts / "r/images/b2.png").write_bytes(b"x")  # damaged since, and not asked for now
+    assert run(*DRAW, "--items", "a1").code == 0
+    assert manifest(parts)["generation"]["failed"] == {}
+
+
 def test_a_run_is_widened_in_the_benchmarks_order(run: Run, parts: Path) -> None:
     assert run(*DRAW, "--items", "b2").code == 0
     assert run(*DRAW, "--items", "b1,a1").code == 0

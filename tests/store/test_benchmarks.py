@@ -133,3 +133,18 @@ def test_another_prompt_is_another_benchmark_to_a_generator(tmp_path: Path) -> N
     assert one.questions_sha256 == two.questions_sha256
     three = load_benchmark(write_csv(tmp_path / "3.csv", [row("a", 1, tuple="global - (x)")]))
     assert three.graphs_sha256 != one.graphs_sha256
+
+
+def test_a_folder_in_upstreams_layout(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    (folder / "prompts").mkdir(parents=True)
+    for name, text in {"a": " from the file\n", "c": "only here"}.items():
+        (folder / f"prompts/{name}.txt").write_text(text)
+    prompts = load_benchmark(folder)
+    assert (prompts.name, prompts.path, prompts.has_graphs) == ("mine", folder, False)
+    assert prompts.prompts == {"a": "from the file", "c": "only here"}
+    write_csv(folder / "dpg_bench.csv", [row("b", 1), row("a", 1), row("a", 2)])
+    whole = load_benchmark(folder)
+    assert (whole.name, whole.path, whole.num_questions) == ("mine", folder, 3)
+    assert list(whole.prompts) == ["b", "a", "c"]
+    assert whole.prompts == {"b": "a prompt for b", "a": "from the file", "c": "only here"}

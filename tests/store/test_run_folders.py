@@ -253,3 +253,14 @@ def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x" * 1_000_003)
     assert sha256_file(path) == hashlib.sha256(b"x" * 1_000_003).hexdigest()
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "5", "{}", '{"judges": 5}', '{"judges": {}}'])
+def test_a_manifest_that_tells_nothing_leaves_names_as_they_are(
+    tmp_path: Path, text: str | None
+) -> None:
+    run = RunDir(tmp_path)
+    if text is not None:
+        run.manifest.write_text(text)
+    assert run.answers("a:b").name == f"{file_name('a:b')}.jsonl"
+    assert run.answers("mplug").name == "mplug.jsonl"
