@@ -5,7 +5,8 @@ Listed in `dpgbench.__all__`; everything else may change without notice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer, Answers, collect
 from dpgbench.domain.score import read_answers as as_read
-from dpgbench.errors import DataError, UsageError, counted, unknown_name
+from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_name
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.ask import Validity, replies
@@ -150,46 +151,105 @@ def score_answers(
         read_answers: read answers as yes or no, whatever their case, spaces and marks, before the
             rule sees them.
 
+    Returns:
+        Its `body["warnings"]` count answers that are about nothing in the benchmark
+        (`stray_answers`) and items that were not chosen (`items_not_chosen`).
+
     Raises:
-        DataError: an answer is not text, such as `True`, or the rule refuses the benchmark.
-        UsageError: there is no such rule.
+        DataError: an answer is not text, such as `True`, two answers to one question contradict
+            each other, or the rule refuses the benchmark.
+        UsageError: there is no such rule or item, or not a tile.
     """
+    benchmark.require_graphs()
     given = _texts(answers)
     read, num_read = as_read(given) if read_answers else (given, None)
     if num_tiles is None:
-        num_tiles = int(max((answer.tile for answer in given), default=0)) + 1
+        num_tiles = max((answer.tile for answer in given), default=0) + 1
+    if num_tiles < 1:
+        raise UsageError(f"num_tiles {num_tiles}: at least 1 is needed")
+    chosen = list(benchmark.items) if items is None else _chosen(benchmark, items)
     result = scoring.score_recorded(
-        benchmark, collect(read), rule, num_tiles=num_tiles, items=items
+        benchmark, collect(read), rule, num_tiles=num_tiles, items=chosen
     )
+    if len(chosen) < len(benchmark.items):
+        result.body["warnings"]["items_not_chosen"] = len(benchmark.items) - len(chosen)
+    scoring.note_strays([result], given, benchmark, num_tiles)
     scoring.note_reading([result], num_read)
     return result
+
+
+def _chosen(benchmark: Benchmark, items: Sequence[str]) -> list[str]:
+    """Return items that have questions, in the benchmark's order.
+
+    Raises:
+        UsageError: there is none, or one that the benchmark has not.
+    """
+    if isinstance(items, str):
+        raise UsageError(f"items {items!r}: give a list of ids, such as [{items!r}]")
+    for item_id in items:
+        if item_id not in benchmark.items:
+            raise unknown_name("item", str(item_id), benchmark.items, listing="benchmark.items")
+    wanted = set(items)
+    if not wanted:
+        raise UsageError("items: give one at least, or None for all")
+    return [item_id for item_id in benchmark.items if item_id in wanted]
 
 
 def _texts(answers: Answers | Iterable[Answer]) -> list[Answer]:
     """Return the answers as objects; what holds nothing is an empty text.
 
     Raises:
-        DataError: one is not text.
+        DataError: one is not text or not an answer, a number is none, or two answers to one
+            question contradict each other.
     """
-    if isinstance(answers, Mapping):
-        answers = [
-            Answer(item_id, tile, qid, text)
-            for (item_id, tile), given in answers.items()
-            for qid, text in given.items()
-        ]
-    texts: list[Answer] = []
-    for answer in answers:
-        text: object = answer.answer
-        if is_missing(str(text)):
-            texts.append(answer._replace(answer=""))
-        elif isinstance(text, str):
-            texts.append(answer)
-        else:
+    texts: dict[tuple[str, int, int], Answer] = {}
+    for answer in _from_mapping(answers) if isinstance(answers, Mapping) else answers:
+        if not isinstance(answer, Answer):
             raise DataError(
-                f"answer {text!r} to question {answer.qid} of item {answer.item_id}, tile "
-                f"{answer.tile}, is of type {type(text).__name__}, not text: write 'yes' or 'no'"
+                f"{clipped(answer)} is not an answer: give dpgbench.Answer(item_id, tile, qid, "
+                "'yes'), or texts by (item_id, tile) and question number"
             )
-    return texts
+        told = _as_told(answer)
+        known = texts.setdefault((told.item_id, told.tile, told.qid), told)
+        if (known.answer, known.invalid) != (told.answer, told.invalid):
+            raise DataError(
+                f"answers contradict each other: item {told.item_id} tile {told.tile} question "
+                f"{told.qid} is {clipped(known.answer)} and {clipped(told.answer)}"
+            )
+    return list(texts.values())
+
+
+def _from_mapping(answers: Mapping[Any, Any]) -> Iterator[Answer]:
+    for key, given in answers.items():
+        if not isinstance(key, tuple) or len(key) != 2 or not isinstance(given, Mapping):
+            raise DataError(
+                f"answers of {clipped(key)}: give texts by (item_id, tile) and question number, "
+                "such as {('few_000', 0): {1: 'yes'}}"
+            )
+        yield from (Answer(*key, qid, text) for qid, text in given.items())
+
+
+def _as_told(answer: Answer) -> Answer:
+    """Return an answer with its text, empty where it holds nothing, and whole numbers.
+
+    Raises:
+        DataError: it has anything else.
+    """
+    place = f"question {answer.qid} of item {answer.item_id}, tile {answer.tile}"
+    text: object = answer.answer
+    if not is_missing(str(text)) and not isinstance(text, str):
+        raise DataError(
+            f"answer {text!r} to {place}, is of type {type(text).__name__}, not text: write 'yes' "
+            "or 'no'"
+        )
+    try:
+        tile, qid = index(answer.tile), index(answer.qid)
+    except TypeError:
+        raise DataError(
+            f"answer {text!r} to {place}: tile and question are whole numbers, not of type "
+            f"{type(answer.tile).__name__} and {type(answer.qid).__name__}"
+        ) from None
+    return answer._replace(tile=tile, qid=qid, answer="" if is_missing(str(text)) else str(text))
 
 
 def score_images(

@@ -144,7 +144,7 @@ def _effect(kind: str) -> str:
         seen = names(r for r in rules if r.gate == "file-order" and r.unseen_parent == "answer")
         passed = names(r for r in rules if r.gate == "file-order" and r.unseen_parent == "passed")
         return (
-            f"; {mends} leaves this parent out, {seen} takes each parent as it stands when the "
+            f"; {mends} leaves this parent out, {seen} take each parent as it stands when the "
             f"walk comes by, {passed} only parents further up, {direct} each parent's own answer"
         )
     if kind == "unknown_parent":

@@ -337,8 +337,13 @@ def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:
             subject.benchmark.name,
             shortened(unknown),
         )
-    lines = [
-        json_line({"item_id": a.item_id, "tile": a.tile, "qid": a.qid, "answer": a.answer})
-        for a in answers
-    ]
-    write_atomic(subject.run.answers("replay"), "".join(lines), scratch=subject.run.path)
+    lines = "".join(json_line(_recorded(answer)) for answer in answers)
+    write_atomic(subject.run.answers("replay"), lines, scratch=subject.run.path)
+
+
+def _recorded(answer: Answer) -> dict[str, Any]:
+    """Return an answer's fields; a probability and an invalid answer's mark stand where given."""
+    given = answer._asdict()
+    return {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }

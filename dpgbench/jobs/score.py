@@ -114,7 +114,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
             raise refused[0]
         _warn_dirt(subject, [result.rule for result in results])
         invalid = _note_invalid(subject, results, given, judge_name)
-        _note_strays(subject, results, given)
+        note_strays(results, given, subject.benchmark, subject.num_tiles)
         _note_single_colour(subject, results)
         note_reading(results, num_read)
         bodies = [write_result(subject, judge_name, result) for result in results]
@@ -213,22 +213,29 @@ def _refuse_other_questions(subject: Subject, judge: str) -> None:
         log.warning("%s does not tell which questions %s was asked", subject.run.manifest, judge)
 
 
-def _note_strays(subject: Subject, results: Sequence[Result], given: Sequence[Answer]) -> None:
-    """Say of answers that are about nothing in the benchmark that they count nowhere."""
-    known = {(row.item_id, row.qid) for rows in subject.benchmark.items.values() for row in rows}
+def note_strays(
+    results: Sequence[Result], given: Sequence[Answer], benchmark: Benchmark, num_tiles: int
+) -> None:
+    """Say of answers that are about nothing in the benchmark that they count nowhere.
+
+    Args:
+        num_tiles: that an item has; a tile beyond them is none.
+    """
+    known = {(row.item_id, row.qid) for rows in benchmark.items.values() for row in rows}
     strays = [
         answer
         for answer in given
-        if not 0 <= answer.tile < subject.num_tiles or (answer.item_id, answer.qid) not in known
+        if not 0 <= answer.tile < num_tiles or (answer.item_id, answer.qid) not in known
     ]
     if not strays:
         return
     first = strays[0]
     log.warning(
-        "%s about no item, tile or question of %s and count nowhere (first: item %s tile %d "
+        "%s about no item, tile or question of %s and %s nowhere (first: item %s tile %d "
         "question %d)",
         "1 answer is" if len(strays) == 1 else f"{len(strays):,} answers are",
-        subject.benchmark.name,
+        benchmark.name,
+        "counts" if len(strays) == 1 else "count",
         first.item_id,
         first.tile,
         first.qid,

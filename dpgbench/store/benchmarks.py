@@ -17,7 +17,7 @@ from dpgbench.domain.check import Finding, check_benchmark
 from dpgbench.domain.graph import Problem, PromptGraph, find_problems
 from dpgbench.domain.rows import QuestionRow, item_source, parse_whole_number
 from dpgbench.domain.spec import canonical_json
-from dpgbench.errors import DataError, SetupError, UsageError, shortened, unknown_name
+from dpgbench.errors import DataError, SetupError, UsageError, clipped, shortened, unknown_name
 from dpgbench.store.folders import mended
 from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.places import cache_folder, data_folder
@@ -241,7 +241,7 @@ def _rows(path: Path) -> Iterator[QuestionRow]:
         if qid is None:
             raise DataError(
                 f"{path} row {number} (item {cells['item_id']}): proposition_id "
-                f"{cells['proposition_id']!r} is not a whole number"
+                f"{clipped(cells['proposition_id'])} is not a whole number of at most 9 digits"
             )
         values = {column: cells[column] for column in COLUMNS}
         question = values.pop("question_natural_language")

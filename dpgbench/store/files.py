@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import codecs
 import hashlib
 import json
 import os
@@ -233,7 +234,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                record = parse_json(line)
+                record = parse_json(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)
             except ValueError:
                 record = None
             if not isinstance(record, dict):

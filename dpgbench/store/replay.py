@@ -54,7 +54,10 @@ def _read_lines(path: Path, where: Mapping[str, str]) -> list[Answer]:
         raise UsageError(f"{path}: --where chooses rows of a CSV; JSON lines have no columns")
     if not path.is_file():
         raise DataError(f"{path} does not exist; name a file of recorded answers")
-    if not path.read_bytes().endswith(b"\n"):
+    content = path.read_bytes()
+    if not content.strip():
+        raise DataError(f"{path} is empty; it needs an answer at least")
+    if not content.endswith(b"\n"):
         raise DataError(f"{path} has a last line without its end; is it whole? then add a line end")
     answers = list(read_answer_lines(path))
     for number, answer in enumerate(answers, 1):
@@ -66,14 +69,18 @@ def parse_where(values: Sequence[str]) -> dict[str, str]:
     """Return column values from ``column=value`` words.
 
     Raises:
-        UsageError: a word has another form.
+        UsageError: a word has another form, or a column shall have two values.
     """
     where = {}
     for value in values:
         column, equals, wanted = value.partition("=")
         if not equals:
             raise UsageError(f"--where {value}: write column=value")
-        where[column] = wanted
+        if where.setdefault(column, wanted) != wanted:
+            raise UsageError(
+                f"--where {value}: {column} shall be {where[column]} already; a row has one value "
+                "of a column, so score one after the other"
+            )
     return where
 
 

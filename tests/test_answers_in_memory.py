@@ -1,0 +1,103 @@
+"""Answers given from Python: what the command refuses or says of a file holds for them too."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dpgbench
+from dpgbench import Answer, Benchmark
+from dpgbench.errors import DataError, UsageError
+from tests.conftest import row, write_csv
+
+YES = [Answer("a1", 0, 1, "yes"), Answer("a1", 0, 2, "yes"), Answer("b1", 0, 1, "no")]
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Benchmark:
+    rows = [row("a1", 1), row("a1", 2, "1"), row("b1", 1)]
+    return dpgbench.load_benchmark(str(write_csv(tmp_path / "b.csv", rows)))
+
+
+@pytest.mark.parametrize("second", ["no", "Yes", "", None])
+def test_two_answers_to_one_question_are_refused(benchmark: Benchmark, second: Any) -> None:
+    with pytest.raises(DataError, match=r"contradict each other: item a1 tile 0 question 2"):
+        dpgbench.score_answers(benchmark, [*YES, Answer("a1", 0, 2, second)])
+
+
+def test_the_same_answer_twice_is_one(benchmark: Benchmark) -> None:
+    result = dpgbench.score_answers(benchmark, [*YES, YES[0], *YES])
+    assert result.overall == 50.0
+    assert result.body["answers"]["all"] == 3
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [Answer("zz", 0, 1, "yes"), Answer("a1", 0, 9, "no"), Answer("a1", -1, 1, "no")],
+)
+def test_strays_are_counted_and_said(
+    benchmark: Benchmark, stray: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        result = dpgbench.score_answers(benchmark, [*YES, stray])
+    assert result.overall == 50.0
+    assert result.body["warnings"] == {"stray_answers": 1}
+    assert f"counts nowhere (first: item {stray.item_id} tile {stray.tile}" in caplog.text
+
+
+def test_a_tile_beyond_those_asked_for_is_a_stray(benchmark: Benchmark) -> None:
+    extra = [*YES, Answer("a1", 1, 1, "no"), Answer("a1", 2, 1, "no")]
+    result = dpgbench.score_answers(benchmark, extra, num_tiles=1)
+    assert (result.overall, result.body["warnings"]) == (50.0, {"stray_answers": 2})
+
+
+def test_a_part_of_the_items_says_so(benchmark: Benchmark) -> None:
+    result = dpgbench.score_answers(benchmark, YES, items=["a1"])
+    assert (result.overall, result.body["warnings"]) == (100.0, {"items_not_chosen": 1})
+    assert not dpgbench.score_answers(benchmark, YES, items=["b1", "a1"]).body["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("items", "says"),
+    [(["a2"], "did you mean a1"), ("a1", r"such as \['a1'\]"), ([], "one at least")],
+)
+def test_items_that_are_none_are_refused(benchmark: Benchmark, items: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        dpgbench.score_answers(benchmark, YES, items=items)
+
+
+@pytest.mark.parametrize("num_tiles", [0, -1])
+def test_no_tile_is_no_score(benchmark: Benchmark, num_tiles: int) -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        dpgbench.score_answers(benchmark, YES, num_tiles=num_tiles)
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ([("a1", 0, 1, "yes")], r"\('a1', 0, 1, 'yes'\) is not an answer"),
+        ("yes", "'y' is not an answer"),
+        ({"a1": {1: "yes"}}, "answers of 'a1': give texts by"),
+        ({("a1", 0): "yes"}, "give texts by"),
+        ({("a1", 0): {"1": "yes"}}, "of type int and str"),
+        ({("a1", "0"): {1: "yes"}}, "of type str and int"),
+        ([Answer("a1", None, 1, "yes")], "of type NoneType and int"),  # type: ignore[arg-type]
+        ([Answer("a1", 0, 1.0, "yes")], "of type int and float"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_answer_is_refused_by_name(
+    benchmark: Benchmark, answers: Any, says: str
+) -> None:
+    with pytest.raises(DataError, match=says):
+        dpgbench.score_answers(benchmark, answers)
+
+
+def test_numbers_of_numpy_are_numbers(benchmark: Benchmark) -> None:
+    answers = {(a.item_id, np.int64(a.tile)): {} for a in YES}
+    for a in YES:
+        answers[a.item_id, np.int64(a.tile)][np.int64(a.qid)] = np.str_(a.answer)
+    assert dpgbench.score_answers(benchmark, answers).overall == 50.0
