@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
-import codecs
 import hashlib
 import json
 import os
