@@ -71,7 +71,7 @@ def parse_where(values: Sequence[str]) -> dict[str, str]:
     Raises:
         UsageError: a word has another form, or a column shall have two values.
     """
-    where = {}
+    where: dict[str, str] = {}
     for value in values:
         column, equals, wanted = value.partition("=")
         if not equals:
