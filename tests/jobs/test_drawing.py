@@ -78,6 +78,7 @@ def test_failures_and_tiles_of_one_colour_are_in_the_manifest(run: Run, parts: P
         assert told[item]["sha256"] == hashlib.sha256(data).hexdigest()
         assert told[item]["error"] is None
         assert told[item]["seeds"] == [0, 1, 2, 3]
+        assert 0 <= told[item]["seconds"] < 60
     assert "1 tile of 1 item is of one single colour (first: tile 1 of b1)" in ended.err
 
 

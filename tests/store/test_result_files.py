@@ -125,3 +125,21 @@ def test_where() -> None:
     assert parse_where([]) == {}
     with pytest.raises(UsageError, match="write column=value"):
         parse_where(["a"])
+
+
+def test_answers_in_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    good = '{"item_id": "a", "tile": 3, "qid": 1, "answer": "yes"}\n'
+    path.write_text(good + good.replace('"tile": 3', '"tile": 0'))
+    assert [answer.tile for answer in read_recorded_answers(path, {})] == [3, 0]
+    for tile in (4, -1):
+        path.write_text(good + good.replace('"tile": 3', f'"tile": {tile}'))
+        with pytest.raises(DataError, match=f"line 2: tile {tile}; tiles count from 0 to 3"):
+            read_recorded_answers(path, {})
+    path.write_text(good + good.strip())
+    with pytest.raises(DataError, match="a last line without its end"):
+        read_recorded_answers(path, {})
+    with pytest.raises(UsageError, match="--where chooses rows of a CSV"):
+        read_recorded_answers(path, {"a": "b"})
+    with pytest.raises(DataError, match="does not exist"):
+        read_recorded_answers(tmp_path / "none.jsonl", {})
