@@ -146,7 +146,8 @@ def score_answers(
         answers: `Answer` objects, or text by (item_id, tile) and question number; what holds
             nothing (empty text, `None`, NaN) is a missing answer.
         rule: name, as `dpgbench score --rule` takes it.
-        num_tiles: tiles an item must have answers for; None is what the answers have.
+        num_tiles: tiles an item must have answers for; None is what the answers to the
+            benchmark's items have.
         items: ids to score; all where None.
         read_answers: read answers as yes or no, whatever their case, spaces and marks, before the
             rule sees them.
@@ -164,7 +165,8 @@ def score_answers(
     given = _texts(answers)
     read, num_read = as_read(given) if read_answers else (given, None)
     if num_tiles is None:
-        num_tiles = max((answer.tile for answer in given), default=0) + 1
+        about = [answer.tile for answer in given if answer.item_id in benchmark.items]
+        num_tiles = max(about, default=0) + 1
     if num_tiles < 1:
         raise UsageError(f"num_tiles {num_tiles}: at least 1 is needed")
     chosen = list(benchmark.items) if items is None else _chosen(benchmark, items)

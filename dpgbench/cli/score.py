@@ -167,7 +167,7 @@ def score(
     choice: dict[str, Any] = {"limit": limit, "items": split_items(items), "sources": source or []}
     place: dict[str, Any] = {"bench": bench, "num_images": num_images, "out": out, "name": name}
     request = ScoreRequest(
-        rules=rule or DEFAULT_RULES,
+        rules=list(dict.fromkeys(rule or DEFAULT_RULES)),
         partial=partial,
         reference_files=reference_files,
         read_answers=read_answers,
@@ -181,6 +181,8 @@ def score(
         if ask_invalid_again:
             raise UsageError("--ask-invalid-again: --answers has no judge to ask; name a run")
         found = {answers: partial_(_of_answers, answers, where or [], place, choice)}
+    elif where:
+        raise UsageError(f"--where {where[0]}: it chooses rows of --answers, and there are none")
     else:
         asked = judge_request(
             judge,

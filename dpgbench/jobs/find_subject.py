@@ -280,14 +280,16 @@ def subject_of_answers(
     Args:
         source: the file that they were read from.
         where: the rows that were chosen.
-        num_images: tiles an item must have; None is what the file has.
+        num_images: tiles an item must have; None is what the file has of the benchmark's items.
     """
     num_tiles = num_images
     if num_tiles is None:
-        num_tiles = max(answer.tile for answer in answers) + 1
+        about = [answer.tile for answer in answers if answer.item_id in benchmark.items]
+        num_tiles = max(about, default=0) + 1
     if num_images is None and num_tiles == 3:
         num_tiles = 4
-    lines = "".join(f"{a.item_id}\t{a.tile}\t{a.qid}\t{a.answer}\n" for a in sorted(answers))
+    texts = sorted((a.item_id, a.tile, a.qid, a.answer) for a in answers)
+    lines = "".join("\t".join(map(str, text)) + "\n" for text in texts)
     digest = hashlib.sha256(lines.encode()).hexdigest()
     identity = _identity(benchmark, num_images=check_num_images(num_tiles), answers_sha256=digest)
     label = name or (", ".join(where.values()) if where else source.stem)

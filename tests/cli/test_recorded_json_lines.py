@@ -56,3 +56,32 @@ def test_a_column_of_where_has_one_value() -> None:
     with pytest.raises(UsageError, match="--where model=b: model shall be a already"):
         parse_where(["model=a", "model=b"])
     assert parse_where(["model=a", "model=a"]) == {"model": "a"}
+
+
+def test_one_answer_with_and_without_its_probability_is_one(
+    run: Run, tmp_path: Path, bench: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_text(lines(p_yes=0.5) + lines())
+    ended = run("score", "--bench", bench, "--answers", "a.jsonl", "--rule", "dsg", "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out)["results"][0]["overall"] == 75.0
+
+
+def test_tiles_of_other_items_do_not_make_answers_missing(
+    run: Run, tmp_path: Path, bench: Path
+) -> None:
+    stray = {"item_id": "zz", "tile": 3, "qid": 1, "answer": "yes"}
+    (tmp_path / "a.jsonl").write_text(lines() + json.dumps(stray) + "\n")
+    ended = run("score", "--bench", bench, "--answers", "a.jsonl", "--rule", "dsg", "--json")
+    assert ended.code == 0
+    [result] = json.loads(ended.out)["results"]
+    assert (result["overall"], result["warnings"]["stray_answers"]) == (75.0, 1)
+
+
+def test_where_needs_answers_and_a_rule_counts_once(run: Run, tmp_path: Path, bench: Path) -> None:
+    (tmp_path / "images").mkdir()
+    ended = run("score", "images", "--bench", bench, "--where", "model=a")
+    assert (ended.code, "--where model=a: it chooses rows of --answers" in ended.err) == (2, True)
+    (tmp_path / "a.jsonl").write_text(lines())
+    words = ["--answers", "a.jsonl", "--rule", "dsg", "--rule", "dsg", "--json"]
+    assert len(json.loads(run("score", "--bench", bench, *words).out)["results"]) == 1
