@@ -136,6 +136,20 @@ def test_special_tokens_in_a_question_are_words(judge):
     assert 0 not in ids[: ids.index(102)]
 
 
+def test_accents_and_capitals_do_not_count(judge):
+    special = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    numbers = {word: i for i, word in enumerate([*special, "a", "cafe", "?"])}
+    processor = MplugProcessor(numbers, judge.network.config)
+    for text in (
+        "a cafe?",
+        "A CAFE?",
+        "a caf\N{LATIN SMALL LETTER E WITH ACUTE}?",
+        "A CafE\u0301?",
+    ):
+        ids = processor.questions([text]).token_ST[0].tolist()
+        assert ids[:5] == [101, numbers["a"], numbers["cafe"], numbers["?"], 102]
+
+
 def test_an_empty_question_is_answered(judge, pictures):
     (answers,) = judge.ask(pictures[:1], [[""]])
     assert answers[0].text in {"yes", "no"}
