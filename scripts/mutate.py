@@ -143,6 +143,7 @@ class Finder(ast.NodeVisitor):
 
     Left out, since they cannot change a number or lose work: docstrings, annotations, imports,
     decorators, blocks for type checking, checks of our own thinking (`assert`, `zip`'s `strict`),
+    numbers of threads,
     swapped arguments of functions that do not mind, None for False, words of messages (arguments
     of `raise`, of logging and of what makes text for people, f-strings), `__repr__`, `__str__`.
     """
@@ -355,8 +356,8 @@ class Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        """Not `strict` of `zip`: a check of our own thinking."""
-        if node.arg != "strict":
+        """Not `strict` of `zip`, a check of our own thinking, nor how many threads there are."""
+        if node.arg not in ("strict", "max_workers"):
             self.visit(node.value)
 
     def visit_Dict(self, node: ast.Dict) -> None:
