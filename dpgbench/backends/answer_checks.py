@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 from dpgbench.backends.answer_reading import writable
-from dpgbench.backends.base import JudgeAnswer, JudgeReply, TileQuestions
-from dpgbench.errors import DataError, counted, one_line
+from dpgbench.backends.base import JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
+from dpgbench.backends.naming import failure_in_words
+from dpgbench.errors import DataError, DpgBenchError, counted, one_line
 
 
 class JudgeContractError(DataError):
@@ -38,6 +40,21 @@ def checked_answers(
     ]
 
 
+def stream_of(judge: Any, tiles: Iterator[TileQuestions]) -> Iterator[Any]:
+    """Return what ``judge.stream(tiles)`` yields.
+
+    Raises:
+        JudgeContractError: it is nothing that yields.
+    """
+    stream = judge.stream(tiles)
+    if not isinstance(stream, Iterable):
+        raise JudgeContractError(
+            f"{_class(judge)}.stream must yield JudgeReply(item_id, tile, answers), not "
+            f"return {_shown(stream)}; see docs/judges.md"
+        )
+    return iter(stream)
+
+
 def checked_reply(judge: object, reply: Any) -> JudgeReply:
     """Return what ``judge.stream(tiles)`` yielded, with plain answers.
 
@@ -56,6 +73,67 @@ def checked_reply(judge: object, reply: Any) -> JudgeReply:
     }
     error = None if reply.error is None else writable(str(reply.error))
     return reply._replace(answers=answers, error=error)
+
+
+def refuse_strays(judge: object, reply: JudgeReply, asked: Collection[int]) -> None:
+    """Raise where a reply is about a tile or a question that was not asked.
+
+    Raises:
+        JudgeContractError: names the class and the first such question.
+    """
+    strays = [str(qid) for qid in reply.answers if qid not in asked]
+    if strays:
+        raise JudgeContractError(
+            f"{_class(judge)}.stream must yield replies to what it was asked, not to "
+            f"{one_line(str(reply.item_id))} tile {reply.tile} question {one_line(strays[0])}"
+        )
+
+
+def checked_description(judge: Any) -> dict[str, Any]:
+    """Return what ``judge.describe()`` returned, made sure that the manifest can hold it.
+
+    Raises:
+        JudgeContractError: names the class and what it must return.
+    """
+    described = judge.describe()
+    must = f"{_class(judge)}.describe must return a dict of plain data (JSON) for the manifest"
+    if not isinstance(described, Mapping):
+        raise JudgeContractError(f"{must}, not {_shown(described)}; see docs/judges.md")
+    try:
+        json.dumps(dict(described), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise JudgeContractError(f"{must}: {one_line(str(error))}; see docs/judges.md") from error
+    return dict(described)
+
+
+def own_judge(target: str, cls: Any, request: JudgeRequest) -> Any:
+    """Return a judge of the user's own class, made sure that it has what is called.
+
+    Raises:
+        JudgeContractError: the class fails when it is built, or lacks a method.
+    """
+    try:
+        judge = cls(request)
+    except DpgBenchError:
+        raise
+    except Exception as error:  # whatever the user's own class does
+        raise JudgeContractError(
+            f"judge {target} cannot be built: {failure_in_words(error)}; it is built with one "
+            "argument, a JudgeRequest"
+        ) from error
+    has = [name for name in ("describe", "ask", "stream") if callable(getattr(judge, name, None))]
+    if "describe" not in has or len(has) < 2:
+        raise JudgeContractError(
+            f"judge {target} needs the methods describe() and ask(tiles) or stream(tiles); it has "
+            f"{' and '.join(has) or 'none of them'}; see docs/judges.md"
+        )
+    at_once = getattr(judge, "num_images_at_once", None)
+    if "stream" not in has and (type(at_once) is not int or at_once < 1):
+        raise JudgeContractError(
+            f"judge {target}: num_images_at_once must be a whole number from 1, not "
+            f"{_shown(at_once)}; see docs/judges.md"
+        )
+    return judge
 
 
 def _listed(judge: object, values: Any, number: int, noun: str, what: str) -> list[Any]:

@@ -30,8 +30,13 @@ _THOUGHTS_END = re.compile(
 # where a server takes special tokens out.
 _CHANNEL = "<|channel|>"
 _FINAL = re.compile(r"<\|channel\|>\s*final\b.{0,60}?<\|message\|>", re.DOTALL)
-_BARE_FINAL = re.compile(r"\s*analysis.*assistant\s*final(.*)", re.DOTALL)
+_BARE_FINAL = re.compile(r"\s*(?:analysis.*)?assistant\s*final(.*)", re.DOTALL)
 _MESSAGE_END = re.compile(r"<\|(?:end|return|start|call)\|>")
+# Ends of a turn, where a server leaves special tokens in.
+_TURN_END = re.compile(
+    r"(?:\s*(?:</s>|<eos>|<end_of_turn>|<\|(?:im_end|eot_id|eot|endoftext|end|return|eom_id)\|>))+"
+    r"\s*\Z"
+)
 
 _BOXES = re.compile(
     r"<answer>(?P<tag>.*?)</answer>"
@@ -69,7 +74,7 @@ def without_thoughts(text: str) -> str:
         text = bare[1]
     ends = list(_THOUGHTS_END.finditer(text))
     text = text[ends[-1].end() :] if ends else text
-    return "" if _THOUGHTS_BEGIN.search(text) else text
+    return "" if _THOUGHTS_BEGIN.search(text) else _TURN_END.sub("", text)
 
 
 def unboxed(text: str) -> str:

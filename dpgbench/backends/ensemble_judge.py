@@ -12,7 +12,12 @@ from dataclasses import replace
 from itertools import combinations, islice
 from typing import Any
 
-from dpgbench.backends.answer_checks import checked_answers, checked_reply
+from dpgbench.backends.answer_checks import (
+    checked_answers,
+    checked_description,
+    checked_reply,
+    stream_of,
+)
 from dpgbench.backends.base import (
     Judge,
     JudgeAnswer,
@@ -58,7 +63,8 @@ class EnsembleJudge:
         return {
             "rule": RULE,
             "members": [
-                {"judge": name, **judge.describe()} for name, judge in self.members.items()
+                {"judge": name, **checked_description(judge)}
+                for name, judge in self.members.items()
             ],
         }
 
@@ -191,7 +197,7 @@ def _ask(judge: Judge | StreamingJudge, tiles: Sequence[TileQuestions]) -> list[
 def _collect(judge: StreamingJudge, tiles: Sequence[TileQuestions]) -> list[JudgeReply]:
     answers: dict[tuple[str, int], dict[int, JudgeAnswer]] = {}
     errors: dict[tuple[str, int], str] = {}
-    for said in judge.stream(iter(tiles)):
+    for said in stream_of(judge, iter(tiles)):
         reply = checked_reply(judge, said)
         key = (reply.item_id, reply.tile)
         answers.setdefault(key, {}).update(reply.answers)

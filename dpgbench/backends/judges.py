@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dpgbench.backends.answer_checks import own_judge
 from dpgbench.backends.base import BEAM, Judge, JudgeEntry, JudgeRequest, Role, StreamingJudge
 from dpgbench.backends.devices import DTYPES, check_dtype, find_device
 from dpgbench.backends.naming import import_target, is_own_class
@@ -209,5 +211,7 @@ def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:
     entry = check_request(request)
     judge: Any = import_target(entry.target, "judge")
     chosen = replace(on_found_device(request, entry), options={**entry.options, **request.options})
+    if is_own_class(entry.target) and entry.name == entry.target:
+        judge = partial(own_judge, entry.target, judge)
     loaded: Judge | StreamingJudge = judge(chosen)
     return loaded

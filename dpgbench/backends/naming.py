@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.base import Role
-from dpgbench.errors import UsageError
+from dpgbench.errors import UsageError, one_line
 
 
 def import_target(target: str, what: str) -> Any:
@@ -26,9 +26,18 @@ def import_target(target: str, what: str) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise UsageError(f"{what} '{target}': cannot import {module_name}: {error}") from error
+    except Exception as error:  # whatever stands in the user's own file
+        raise UsageError(
+            f"{what} '{target}': importing {module_name} failed: {failure_in_words(error)}"
+        ) from error
     if not hasattr(module, attribute):
         raise UsageError(f"{what} '{target}': module {module_name} has no {attribute}")
     return getattr(module, attribute)
+
+
+def failure_in_words(error: Exception) -> str:
+    """Return what a user's own code raised, in one line."""
+    return one_line(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def is_own_class(name: str) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.answer_checks import checked_answers, checked_reply
+from dpgbench.backends.answer_checks import checked_answers, checked_reply, refuse_strays, stream_of
 from dpgbench.backends.base import Judge, JudgeAnswer, JudgeReply, StreamingJudge, TileQuestions
 from dpgbench.backends.memory import give_back, is_out_of_memory
 from dpgbench.domain.answer_text import is_missing
@@ -135,6 +135,12 @@ def ask(
         judge.has_answers = has_answers
 
     failures, validity = Failures(), Validity(judge_name)
+    empty: Counter[tuple[str, int]] = Counter()
+    asked_of = {
+        (item.item_id, tile): {row.qid for row in rows}
+        for item in grids
+        for tile, rows in item.rows_by_tile.items()
+    }
     written = truncated = 0
     total = sum(item.num_questions for item in grids)
     with (
@@ -145,14 +151,17 @@ def ask(
         tiles = _tiles(grids, grid, getattr(judge, "prepare", None), failures, progress, alike)
         try:
             for reply in replies(judge, tiles, failures):
+                refuse_strays(judge, reply, asked_of.get((reply.item_id, reply.tile), set()))
                 if reply.error is not None:
                     failures.reasons[reply.item_id] = reply.error
                     log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
                 given = {qid: a for qid, a in reply.answers.items() if not is_missing(a.text)}
                 lines.append(*(_record(reply, qid) for qid in given))
                 if num_empty := len(reply.answers) - len(given):
-                    failures.reasons[reply.item_id] = _said_nothing(reply, num_empty)
-                    log.warning("item %s %s", reply.item_id, failures.reasons[reply.item_id])
+                    empty[reply.item_id, reply.tile] += num_empty
+                    failures.reasons[reply.item_id] = _said_nothing(empty, reply)
+                    if empty[reply.item_id, reply.tile] == num_empty:  # once a tile
+                        log.warning("item %s %s", reply.item_id, failures.reasons[reply.item_id])
                 written += len(given)
                 truncated += sum(answer.truncated for answer in given.values())
                 progress.update(len(reply.answers))
@@ -219,11 +228,10 @@ def _is_invalid(record: Mapping[str, Any]) -> bool:
     return record.get("invalid") is True or is_missing(str(record.get("answer")))
 
 
-def _said_nothing(reply: JudgeReply, num_empty: int) -> str:
-    return (
-        f"tile {reply.tile}: the judge gave {'an' if num_empty == 1 else num_empty} empty "
-        f"{'answer' if num_empty == 1 else 'answers'}; they are asked again by the same command"
-    )
+def _said_nothing(empty: Mapping[tuple[str, int], int], reply: JudgeReply) -> str:
+    number = empty[reply.item_id, reply.tile]
+    gave = "an empty answer; it is" if number == 1 else f"{number} empty answers; they are"
+    return f"tile {reply.tile}: the judge gave {gave} asked again by the same command"
 
 
 def _tiles(
@@ -274,7 +282,7 @@ def replies(
 ) -> Iterator[JudgeReply]:
     """Yield what `judge` says of `tiles`, in batches or as a stream, whichever it offers."""
     if isinstance(judge, StreamingJudge):
-        for reply in judge.stream(tiles):
+        for reply in stream_of(judge, tiles):
             yield checked_reply(judge, reply)
         return
     while batch := list(islice(tiles, max(1, judge.num_images_at_once))):

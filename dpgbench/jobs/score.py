@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dpgbench.backends.accounts import add_accounts
+from dpgbench.backends.answer_checks import checked_description
 from dpgbench.backends.base import Judge, JudgeRequest, StreamingJudge, foreign_notes
 from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_judge
 from dpgbench.domain.aggregate import Result, score_answers
@@ -353,7 +354,10 @@ def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) ->
     Raises:
         ResumeMismatchError: the run has answers of a judge of this name that is another one.
     """
-    described = {**judge.describe(), "questions_sha256": subject.benchmark.questions_sha256}
+    described = {
+        **checked_description(judge),
+        "questions_sha256": subject.benchmark.questions_sha256,
+    }
     path = subject.run.answers(name)
     has_answers = path.exists() and path.stat().st_size > 0
     before = subject.manifest.judges.get(name) if has_answers else None

@@ -145,3 +145,17 @@ def test_once_a_first_word_is_settled_no_further_word_changes_it(said, more):
 
 def test_half_of_a_surrogate_pair_is_kept_as_a_question_mark():
     assert kept("dog \ud83d ?") == "dog ? ?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Yes</s>", "yes<|im_end|>", "<answer>yes</answer><|eot_id|>", "yes <|end|><|endoftext|>\n",
+     "assistantfinalyes"],
+)  # fmt: skip
+def test_the_marks_of_a_turns_end_are_no_part_of_an_answer(text):
+    assert plain_answer(text) == "yes"
+    assert plain_answer(text.replace("Yes", "no").replace("yes", "no")) == "no"
+
+
+def test_a_mark_within_the_words_stays():
+    assert plain_answer("yes</s>no") is None

@@ -136,3 +136,41 @@ def test_images_in_memory_are_asked_as_strictly(ask, tmp_path):
     result = dpgbench.score_images(benchmark, {"it0": [PICTURE]}, wrong_judges.Starving(None))
     assert "out of memory" in result.body["failures"]["it0"]
     assert isinstance(wrong_judges.Plain.answer, JudgeAnswer)
+
+
+CLASSES = {
+    "CannotBeBuilt": "cannot be built: RuntimeError: no model",
+    "NoDescription": "needs the methods describe\\(\\)",
+    "DescriptionOfText": "describe must return a dict of plain data .* not 'me' of type str",
+    "DescriptionOfObjects": "describe must return a dict .* not JSON serializable",
+    "DescriptionNotANumber": "describe must return a dict .* not JSON compliant",
+    "NumberInWords": "num_images_at_once must be a whole number from 1, not '4' of type str",
+    "StreamOfNothing": "stream must yield JudgeReply.* not return None",
+    "AnswersToOthers": "what it was asked, not to it0 tile 0 question 999",
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_that_is_no_judge_is_refused_in_one_line(ask, tmp_path, name):
+    ended = ask(own(name))
+    assert ended.code == 3
+    assert name in ended.error and re.search(CLASSES[name], ended.error)
+    assert "Traceback" not in ended.err
+    path = RunDir(tmp_path / "r").answers(own(name))
+    assert not path.exists() or path.read_bytes() == b""
+
+
+def test_empty_answers_of_one_tile_are_told_once(ask):
+    ended = ask(own("EmptyInParts"))
+    assert ended.code == 6
+    assert ended.err.count("it0 tile 0: the judge gave an empty answer; it is asked again") == 1
+    assert "it0: tile 0: the judge gave 3 empty answers; they are asked again" in ended.error
+
+
+@pytest.mark.parametrize("text", ["class Mine(:", "raise ValueError('no')", "Mine = unknown"])
+def test_a_file_that_cannot_be_imported_is_told_in_one_line(ask, tmp_path, monkeypatch, text):
+    (tmp_path / "broken_module.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    ended = ask("broken_module:Mine")
+    assert ended.code == 2
+    assert "importing broken_module failed: " in ended.error

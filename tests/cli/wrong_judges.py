@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dpgbench import JudgeAnswer
+from dpgbench.backends.base import JudgeReply
 
 
 class Plain:
@@ -106,3 +107,58 @@ class Hungry(Plain):
 
 class Starving(Hungry):
     at_once = 0
+
+
+class CannotBeBuilt(Plain):
+    def __init__(self, request: Any) -> None:
+        raise RuntimeError("no\nmodel")
+
+
+class NoDescription:
+    num_images_at_once = 1
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+
+    def ask(self, tiles: Sequence[Any]) -> Any:
+        return [[JudgeAnswer("yes") for _ in tile.questions] for tile in tiles]
+
+
+class DescriptionOfText(Plain):
+    def describe(self) -> Any:
+        return "me"
+
+
+class DescriptionOfObjects(Plain):
+    def describe(self) -> Any:
+        return {"model": object()}
+
+
+class DescriptionNotANumber(Plain):
+    def describe(self) -> Any:
+        return {"threshold": float("nan")}
+
+
+class NumberInWords(Plain):
+    num_images_at_once: Any = "4"
+
+
+class StreamOfNothing(NoDescription):
+    def describe(self) -> Any:
+        return {}
+
+    def stream(self, tiles: Iterator[Any]) -> Any:
+        return None
+
+
+class AnswersToOthers(StreamOfNothing):
+    def stream(self, tiles: Iterator[Any]) -> Any:
+        for tile in tiles:
+            yield JudgeReply(tile.item_id, tile.tile, {999: JudgeAnswer("yes")})
+
+
+class EmptyInParts(StreamOfNothing):
+    def stream(self, tiles: Iterator[Any]) -> Any:
+        for tile in tiles:
+            for qid in tile.qids:
+                yield JudgeReply(tile.item_id, tile.tile, {qid: JudgeAnswer("")})
