@@ -178,7 +178,8 @@ def load_benchmark(name: str | Path) -> Benchmark:
         return load_csv(packaged, text)
     path = Path(name).expanduser()
     if path.is_dir():
-        return load_folder(path, path.name)
+        named = path if path.name.strip(".") else path.resolve()  # `.` and `..` are no names
+        return load_folder(path, named.name)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES and not path.exists() and "/" not in text:
         raise unknown_name(

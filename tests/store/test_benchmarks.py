@@ -148,3 +148,13 @@ def test_a_folder_in_upstreams_layout(tmp_path: Path) -> None:
     assert (whole.name, whole.path, whole.num_questions) == ("mine", folder, 3)
     assert list(whole.prompts) == ["b", "a", "c"]
     assert whole.prompts == {"b": "a prompt for b", "a": "from the file", "c": "only here"}
+
+
+@pytest.mark.parametrize("word", [".", "prompts/..", "../here"])
+def test_a_folder_is_named_after_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    (tmp_path / "here/prompts").mkdir(parents=True)
+    (tmp_path / "here/prompts/a1.txt").write_text("a prompt")
+    monkeypatch.chdir(tmp_path / "here")
+    assert load_benchmark(word).name == "here"
