@@ -11,14 +11,15 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.base import ModelEntry, Truncation
-from dpgbench.backends.naming import import_target
+from dpgbench.backends.naming import failure_in_words, import_target
 from dpgbench.backends.pictures import refused_casts
 from dpgbench.backends.weights import Weights
 from dpgbench.domain.spec import GenerationSpec
-from dpgbench.errors import DataError, UsageError
+from dpgbench.errors import DataError, DpgBenchError, UsageError
 from dpgbench.store.images import to_rgb
 
 if TYPE_CHECKING:
@@ -35,9 +36,8 @@ class OwnClass:
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:
         cls = _import(entry.name)
-        takes_device = "device" in inspect.signature(cls).parameters
         self.name = entry.name
-        self.model: Any = cls(device=device) if takes_device else cls()
+        self.model: Any = _built(entry.name, cls, device)
 
     @staticmethod
     def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> dict[str, Any]:
@@ -83,8 +83,38 @@ class OwnClass:
                 f"model '{self.name}' has a token_limit but no method count_tokens(prompt); add "
                 "it, or leave the limit out"
             )
-        counts = [self.model.count_tokens(prompt) for prompt in prompts]
+        counts = [self._count(prompt) for prompt in prompts]
+        if type(limit) is not int:
+            raise UsageError(
+                f"model '{self.name}': token_limit must be a whole number, not {limit!r}"
+            )
         return Truncation(limit, tuple(i for i, count in enumerate(counts) if count > limit))
+
+    def _count(self, prompt: str) -> int:
+        try:
+            count = self.model.count_tokens(prompt)
+        except Exception as error:  # whatever the user's own class does
+            raise UsageError(
+                f"model '{self.name}': count_tokens failed: {failure_in_words(error)}"
+            ) from error
+        if isinstance(count, bool) or not isinstance(count, Integral):
+            raise UsageError(
+                f"model '{self.name}': count_tokens must return a whole number, not {count!r}"
+            )
+        return int(count)
+
+
+def _built(name: str, cls: Any, device: str) -> Any:
+    try:
+        takes_device = "device" in inspect.signature(cls).parameters
+        return cls(device=device) if takes_device else cls()
+    except DpgBenchError:
+        raise
+    except Exception as error:  # whatever the user's own class does
+        raise UsageError(
+            f"model '{name}' cannot be built: {failure_in_words(error)}; it is built without "
+            "arguments, or with device alone"
+        ) from error
 
 
 def _called(value: Any) -> str:

@@ -41,7 +41,9 @@ def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:
     from PIL import Image
 
     if len(tiles) != grid.num_images:
-        raise DataError(f"the model gave {len(tiles)} images instead of {grid.num_images}")
+        raise DataError(
+            f"the model gave {counted(len(tiles), 'image')} instead of {grid.num_images}"
+        )
     joined = Image.new("RGB", grid.size)
     for tile, box in zip(tiles, grid.boxes(), strict=True):
         if tile.size != (grid.tile_width_px, grid.tile_height_px):

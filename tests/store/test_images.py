@@ -56,7 +56,7 @@ def test_wrong_sizes_say_what_was_expected(tmp_path: Path) -> None:
     Image.new("RGB", (10, 10)).save(path)
     with pytest.raises(DataError, match=r"10x10 px; expected 16x16 \(4 tiles of 8x8, 2x2\)"):
         open_tiles(path, GridSpec(4, 8, 8))
-    with pytest.raises(DataError, match="gave 1 images instead of 4"):
+    with pytest.raises(DataError, match="gave 1 image instead of 4"):
         join_tiles([Image.new("RGB", (8, 8))], GridSpec(4, 8, 8))
     with pytest.raises(DataError, match="of 9x8 px instead of 8x8"):
         join_tiles([Image.new("RGB", (9, 8))], GridSpec(1, 8, 8))
