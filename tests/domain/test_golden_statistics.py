@@ -84,6 +84,19 @@ GOLDEN: dict[str, list[float]] = {
 }
 
 
+def test_one_item_says_nothing_of_others() -> None:
+    alone = np.zeros(12, dtype=int)
+    draws = rank_draws(FIRST, SECOND, alone)
+    value = pearson(FIRST, SECOND, CLUSTERS).value
+    assert pearson(FIRST, SECOND, alone) == (pytest.approx(value), None)
+    assert draws.spearman.shape == draws.kendall.shape == (1,)
+    found = fleiss(np.array([3, 0, 2]), 3, np.zeros(3, dtype=int))
+    assert found.kappa.value is not None
+    assert (found.kappa.interval, found.all_agree.interval) == (None, None)
+    judges = agreements(FIRST > 3, SECOND > 2, alone, {"all": np.ones(12, dtype=bool)})["all"]
+    assert (judges.kappa.interval, judges.agreement.interval) == (None, None)
+
+
 def test_average_ranks_of_weighted_values() -> None:
     ranks_ = average_ranks(np.array([2.0, 1, 2]), np.array([[1.0, 1, 1], [0, 2, 3], [1, 0, 0]]))
     assert ranks_.tolist() == [[2.5, 1, 2.5], [4, 1.5, 4], [1, 0.5, 1]]

@@ -119,6 +119,21 @@ def test_the_judges_record(run: Run, parts: Path) -> None:
     assert "version: 7 -> 8" in ended.error
 
 
+def test_what_asking_cost_is_kept_where_it_broke_off(run: Run, parts: Path) -> None:
+    judge(parts)
+    text = (parts / "kept_judge.py").read_text()
+    broken = "        if any(t.item_id == 'b1' for t in tiles): raise SetupError('no money left')\n"
+    text = text.replace("        return [[", broken + "        return [[")
+    (parts / "kept_judge.py").write_text("from dpgbench.errors import SetupError\n" + text)
+    ended = run(*SCORE, 1)
+    assert (ended.code, "no money left" in ended.error) == (4, True)
+    assert manifest(parts)["judges"][NAME]["account"]["requests"] == 3
+    assert len(RunDir(parts / "r").read_answers(NAME)) == 4
+    judge(parts)
+    assert run(*SCORE, 1).code == 0
+    assert manifest(parts)["judges"][NAME]["account"]["requests"] == 6
+
+
 def test_tiles_of_one_colour_are_warned_of_once_and_counted(run: Run, parts: Path) -> None:
     flat = Image.open(parts / "p/a2.png").convert("RGB")
     for x in range(8, 16):
