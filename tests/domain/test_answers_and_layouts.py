@@ -242,6 +242,7 @@ def test_differences_of_nested_settings() -> None:
         "d: [1] -> [1, 2]",
     ]
     assert differences(old, old) == []
+    assert differences({}, {"x": {"b": 1, "a": 2}}) == ['x: (absent) -> {"a": 2, "b": 1}']
 
 
 def test_dependencies() -> None:
