@@ -259,6 +259,11 @@ def _check_vocabulary(model: Any, tokenizer: Any) -> None:
             f"its tokenizer knows {len(tokenizer)} tokens, but the network only"
             f" {model.config.vocab_size}"
         )
+    if len(tokenizer) * 2 < model.config.vocab_size:  # without its files it is an empty one
+        raise ValueError(
+            f"its tokenizer knows {len(tokenizer)} tokens of the encoder's "
+            f"{model.config.vocab_size}: its files are missing or of another model"
+        )
 
 
 def _default_dtype(device: torch.device) -> torch.dtype:
