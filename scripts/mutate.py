@@ -502,9 +502,10 @@ def seen_by(root: Path, jobs: int, tests: Sequence[str]) -> SeenBy:
     kept = CACHE / f"{tree_hash(root)}-{which}.json"
     if not kept.exists():
         CACHE.mkdir(exist_ok=True)
+        measured = json.dumps(asdict(_measure(root, jobs, tests)))
         for old in CACHE.glob(f"*-{which}.json"):
             old.unlink()
-        kept.write_text(json.dumps(asdict(_measure(root, jobs, tests))))
+        kept.write_text(measured)
     record = json.loads(kept.read_text())
     lines = {
         file: {int(line): tests for line, tests in by_line.items()}
