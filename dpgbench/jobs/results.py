@@ -40,7 +40,7 @@ class Subset:
 
     def __str__(self) -> str:
         """Return ``10 of 1,065 items (first 10)``."""
-        return f"{self.items:,} of {counted(self.of, 'item')} ({self.choice})"
+        return f"{self.items:,} of {self.of:,} items ({self.choice})"
 
 
 def find_subset(benchmark: Benchmark, items: Sequence[str]) -> Subset | None:
