@@ -202,7 +202,10 @@ class Subject:
         names = [path.name for path in sorted(folder.iterdir())]
         held = f"it holds {shortened(names, 3) or 'nothing'}"
         if self.pattern:
-            path = self.pattern.path(self.items[0], order.index(self.items[0]), 0)
+            first, index = self.items[0], order.index(self.items[0])
+            tiles = range(self.num_tiles if self.pattern.has_tiles else 1)
+            paths = [self.pattern.path(first, index, tile) for tile in tiles]
+            path = next((path for path in paths if not (folder / path).is_file()), paths[0])
             text = f"{folder} has no image by --pattern {self.pattern.text} (such as {path})"
         else:
             text = (

@@ -163,11 +163,11 @@ def count_tiles(folder: Path, pattern: ImagePattern, order: Sequence[str]) -> in
     _check_counting(listing, pattern, order)
     most, whose = 0, ""
     for index, item_id in enumerate(order):
-        tile = 0
-        while tile < _MOST_TILES and pattern.find(listing, item_id, index, tile):
-            tile += 1
-        if tile > most:
-            most, whose = tile, item_id
+        # Up to the last one there: a gap is a missing picture, never a smaller number of them.
+        there = [t for t in range(_MOST_TILES) if pattern.find(listing, item_id, index, t)]
+        tiles = there[-1] + 1 if there else 0
+        if tiles > most:
+            most, whose = tiles, item_id
     if most in (0, *TILE_COUNTS):
         return most
     raise DataError(
