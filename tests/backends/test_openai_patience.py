@@ -103,7 +103,8 @@ class Recorded(Throttle):
         self.pauses: list[float] = []
         self.sleeps: list[float] = []
 
-    def pause(self, seconds: float) -> float:
+    def pause(self, seconds: float, said: str = "") -> float:
+        assert said  # the server's words go with every pause
         self.pauses.append(seconds)
         return 0.0 if len(self.pauses) < 9 else 1e9
 
