@@ -193,3 +193,10 @@ def test_corrected_rule_does_not_depend_on_file_order(order: list[int], word: st
     two = score_answers([shuffled], answers, CORRECTED_V1, num_tiles=1)
     assert one.overall == two.overall
     assert {q.qid for q in PromptGraph.from_rows(shuffled).questions} == set(range(1, 6))
+
+
+def test_a_word_in_the_row_that_the_reference_skips_does_not_refuse_the_file() -> None:
+    first, later = rows("a1", ["red"]), rows("b1", ["0", "red"], first=3)
+    assert score(ELLA_REFERENCE, [first, rows("b1", ["0"], first=3)], ["y"], ["y"]).overall == 100.0
+    with pytest.raises(DataError, match="refuses"):
+        score(ELLA_REFERENCE, [rows("a1", ["0"]), later], ["y"], ["yy"])
