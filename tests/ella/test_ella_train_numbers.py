@@ -12,7 +12,7 @@ from test_ella_train import QUICK, TinyPairs, far, metrics, run_tiny
 import ella.tiny as tiny
 from ella.conditions import StepConditions
 from ella.training import trainer as trainer_module
-from ella.training.draws import draw_sample
+from ella.training.draws import EpochOrder, draw_sample
 from ella.training.run import build_trainer
 
 PLAIN = replace(QUICK, steps=1, weight_decay=0.0, learning_rate=1e-3)
@@ -169,3 +169,13 @@ def test_many_texts_and_many_distinct_steps(connector):
         for step in (0, len(timesteps) - 1, 7, 33, 1):
             alone = connector(torch.stack(features), torch.tensor([timesteps[step]] * num_texts))
             torch.testing.assert_close(steps.at(step), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_draws_of_runs_already_made():
+    """Golden: a run that was begun must be resumed with the samples and noise it would have had."""
+    draw = draw_sample(3, 5, latent_shape=(1, 1, 2), num_timesteps=1000, dropout=0.5)
+    assert (draw.timestep, draw.dropped) == (992, False)
+    assert draw.noise.flatten().tolist() == pytest.approx([2.4871318340, 0.7956064939])
+    assert draw.latent_noise.flatten().tolist() == pytest.approx([0.3911629915, -1.6133315563])
+    order = EpochOrder(3, 6)
+    assert [order.pair_of(n) for n in range(12)] == [2, 3, 4, 0, 5, 1, 5, 3, 0, 2, 4, 1]

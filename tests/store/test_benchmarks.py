@@ -158,3 +158,14 @@ def test_a_folder_is_named_after_itself(
     (tmp_path / "here/prompts/a1.txt").write_text("a prompt")
     monkeypatch.chdir(tmp_path / "here")
     assert load_benchmark(word).name == "here"
+
+
+def test_a_name_that_nothing_answers_to_is_told_from_a_missing_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="did you mean shapes"):
+        load_benchmark("shape")
+    for missing in ("shape.csv", "here/shape", "shape.txt"):
+        with pytest.raises(DataError, match="does not exist"):
+            load_benchmark(missing)
