@@ -200,3 +200,10 @@ def test_a_word_in_the_row_that_the_reference_skips_does_not_refuse_the_file() -
     assert score(ELLA_REFERENCE, [first, rows("b1", ["0"], first=3)], ["y"], ["y"]).overall == 100.0
     with pytest.raises(DataError, match="refuses"):
         score(ELLA_REFERENCE, [rows("a1", ["0"]), later], ["y"], ["yy"])
+
+
+def test_a_category_is_over_the_items_that_have_it() -> None:
+    items = [rows("a1", ["0", "0"]), rows("b1", ["0"], first=4, l2="attribute - color")]
+    body = score(CORRECTED_V1, items, ["yy"], ["n"]).body
+    assert (body["l1"]["entity"]["items"], body["l1"]["attribute"]["items"]) == (1, 1)
+    assert body["l2"]["entity - whole"]["questions"] == 2
