@@ -207,3 +207,9 @@ def test_a_category_is_over_the_items_that_have_it() -> None:
     body = score(CORRECTED_V1, items, ["yy"], ["n"]).body
     assert (body["l1"]["entity"]["items"], body["l1"]["attribute"]["items"]) == (1, 1)
     assert body["l2"]["entity - whole"]["questions"] == 2
+
+
+def test_an_answer_is_valid_unless_its_judge_says_otherwise() -> None:
+    from dpgbench.domain.score import Answer
+
+    assert Answer("a1", 0, 1, "yes") == Answer("a1", 0, 1, "yes", None, False)

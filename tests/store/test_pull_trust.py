@@ -307,3 +307,16 @@ def test_a_real_kill_at_each_rename(tmp_path: Path, target: Path, number: int) -
         pass
     assert contents(target) == before
     assert sorted(p.name for p in target.parent.iterdir()) == [".dpg.lock", "dpg"]
+
+
+def test_a_runs_manifest_says_where_its_questions_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpgbench.jobs.generate import describe_benchmark
+
+    monkeypatch.setenv("DPGBENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "good.zip").write_bytes(zip_bytes(FILES))
+    pull(str(tmp_path / "good.zip"), tmp_path / "cache/benchmarks/dpg", upstream())
+    told = describe_benchmark(load_benchmark("dpg"))
+    assert told["questions_from"] == str(tmp_path / "good.zip")
+    assert "questions_from" not in describe_benchmark(load_benchmark("shapes"))
