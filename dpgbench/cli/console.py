@@ -48,6 +48,14 @@ def ending() -> Iterator[Result]:
         result.exit_code = error.exit_code
     except typer.Exit as stop:
         result.exit_code = stop.exit_code
+    except SystemExit as stop:
+        if any(name.endswith("_COMPLETE") for name in os.environ):  # the shell's completion ends so
+            raise
+        say(
+            "error: something ended the command before its work was done (SystemExit); does a "
+            "class of your own, or what it imports, call exit()?"
+        )
+        result.exit_code = stop.code if isinstance(stop.code, int) and stop.code else 1
     except (KeyboardInterrupt, typer.Abort):
         say_interrupted()
         result.exit_code = INTERRUPTED
