@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dpgbench.domain.paired import holm, paired_differences
-from dpgbench.domain.stats import Matrix, intervals
+from dpgbench.domain.statistics.bootstrap import Matrix, intervals
+from dpgbench.domain.statistics.paired import holm, paired_differences
 
 NUM_ITEMS, NUM_RUNS, NUM_TILES = 1065, 1000, 4
 CATEGORY_SHARE = 0.3  # of questions that belong to the category that is looked at

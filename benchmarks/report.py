@@ -22,14 +22,14 @@ from pathlib import Path
 
 from synthetic_runs import NUM_ITEMS, draw_images, item_ids, make_runs
 
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 
 _BUILD = """
 import resource, sys, time
 from pathlib import Path
 began = time.perf_counter()
 from dpgbench.report import build_report
-from dpgbench.store.rundir import find_runs
+from dpgbench.store.run.directory import find_runs
 paths = build_report(find_runs([Path(name) for name in sys.argv[2:]]), Path(sys.argv[1]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 sizes = [path.stat().st_size for path in paths]

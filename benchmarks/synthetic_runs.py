@@ -10,11 +10,11 @@ from pathlib import Path
 
 from dpgbench.domain.aggregate import SCHEMA, score_answers
 from dpgbench.domain.rules import find_rule
-from dpgbench.jobs.results import items_csv
 from dpgbench.store.benchmarks import COLUMNS, Benchmark, load_csv
 from dpgbench.store.files import write_atomic, write_json
-from dpgbench.store.manifest import Manifest
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import Manifest
+from dpgbench.store.run.results import items_csv
 
 NUM_ITEMS, NUM_TILES, NUM_QUESTIONS = 1065, 4, 13
 JUDGE = "mplug"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         score_answers,
         score_images,
     )
-    from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
+    from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
     from dpgbench.domain.rules import RULES, ScoringRule
     from dpgbench.domain.score import Answer
     from dpgbench.errors import DpgBenchError
@@ -65,9 +65,9 @@ _MODULE_OF = {
     "Answer": "dpgbench.domain.score",
     "DpgBenchError": "dpgbench.errors",
     "Benchmark": "dpgbench.store.benchmarks",
-    "JudgeAnswer": "dpgbench.backends.base",
-    "JudgeRequest": "dpgbench.backends.base",
-    "TileQuestions": "dpgbench.backends.base",
+    "JudgeAnswer": "dpgbench.backends.protocols",
+    "JudgeRequest": "dpgbench.backends.protocols",
+    "TileQuestions": "dpgbench.backends.protocols",
 }
 
 

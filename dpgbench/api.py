@@ -10,7 +10,10 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends import base, judges
+from dpgbench.backends import protocols as base
+from dpgbench.backends.failures import Failures
+from dpgbench.backends.generators.plan import make_plan
+from dpgbench.backends.judges import table as judges
 from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.backends.tensors import as_image
 from dpgbench.domain.aggregate import Result
@@ -22,11 +25,9 @@ from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_nam
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.ask import Validity, replies
-from dpgbench.jobs.failures import Failures
-from dpgbench.jobs.find_subject import find_subject
-from dpgbench.jobs.plan import make_plan
+from dpgbench.jobs.find_target import find_subject
 from dpgbench.store.benchmarks import Benchmark, load_benchmark
-from dpgbench.store.rundir import RunDir, find_runs
+from dpgbench.store.run.directory import RunDir, find_runs
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ella.conditions import GuidedConditions
 from ella.errors import UnsupportedPipelineError
+from ella.step_conditions import GuidedConditions
 
 StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 

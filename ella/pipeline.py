@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ella.callback import NextStepConditions
-from ella.conditions import GuidedConditions, StepConditions
 from ella.config import Length
 from ella.connector import TimestepAwareSemanticConnector
 from ella.errors import UnsupportedPipelineError
-from ella.schedule import call_arguments, predict_timesteps
+from ella.step_conditions import GuidedConditions, StepConditions
 from ella.text_encoder import TextEncoder
+from ella.timesteps import call_arguments, predict_timesteps
 
 Texts = str | Sequence[str]
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from dpgbench.backends.base import Generator, TileQuestions, Truncation
+from dpgbench.backends.protocols import Generator, TileQuestions, Truncation
 from dpgbench.errors import DataError, counted
 
 if TYPE_CHECKING:

@@ -34,10 +34,10 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Print paired differences with intervals and p-values, or why two runs are not comparable."""
+    from dpgbench.analysis.versus import compare_runs, sentences, table
     from dpgbench.domain.rules import find_rule
     from dpgbench.errors import DataError
-    from dpgbench.report.versus import compare_runs, sentences, table
-    from dpgbench.store.rundir import find_runs
+    from dpgbench.store.run.directory import find_runs
 
     wanted = find_rule(rule).name if rule else None
     one, other = find_runs([first, second])

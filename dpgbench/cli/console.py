@@ -111,7 +111,7 @@ class _OneLine(logging.Formatter):
 def version(wanted: bool) -> None:
     """Print the version and stop."""
     if wanted:
-        from dpgbench.store.manifest import toolkit_version
+        from dpgbench.store.run.manifest import toolkit_version
 
         typer.echo(f"dpgbench {toolkit_version()}")
         raise typer.Exit

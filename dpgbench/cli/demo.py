@@ -29,8 +29,8 @@ def demo(
     ] = 40,
 ) -> None:
     """Generate, judge, score and report two small models; the same command again resumes."""
-    from dpgbench.backends.base import JudgeRequest
-    from dpgbench.jobs.find_subject import subject_of_run
+    from dpgbench.backends.protocols import JudgeRequest
+    from dpgbench.jobs.find_target import subject_of_run
     from dpgbench.jobs.generate import GenerateRequest, generate
     from dpgbench.jobs.score import ScoreRequest, score
     from dpgbench.report import build_report

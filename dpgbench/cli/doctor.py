@@ -24,7 +24,7 @@ from dpgbench.cli.options import (
 from dpgbench.errors import UsageError, counted
 
 if TYPE_CHECKING:
-    from dpgbench.backends.base import JudgeRequest
+    from dpgbench.backends.protocols import JudgeRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -80,7 +80,7 @@ def doctor(
 
 
 def _examine_machine(*, as_json: bool) -> None:
-    from dpgbench.backends.checkup import examine
+    from dpgbench.jobs.doctor.machine import examine
 
     findings = examine()
     if as_json:
@@ -100,7 +100,7 @@ def _examine_machine(*, as_json: bool) -> None:
 
 def _examine_judge(request: JudgeRequest, *, as_json: bool) -> None:
     from dpgbench.errors import SetupError
-    from dpgbench.jobs.self_test import CANNOT_RUN, examine_judge
+    from dpgbench.jobs.doctor.judge import CANNOT_RUN, examine_judge
 
     found = examine_judge(request)
     if as_json:

@@ -75,9 +75,9 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Draw a grid for each prompt; the same command again resumes."""
-    from dpgbench.backends.devices import check_dtype
-    from dpgbench.backends.models import find_model
-    from dpgbench.backends.naming import parse_options, parse_weights
+    from dpgbench.backends.device import check_dtype
+    from dpgbench.backends.generators.table import find_model
+    from dpgbench.backends.import_class import parse_options, parse_weights
     from dpgbench.domain.spec import check_seed_rule
     from dpgbench.jobs.generate import GenerateRequest
     from dpgbench.jobs.generate import generate as run

@@ -87,11 +87,11 @@ def compare(
     Agreement, Cohen's kappa (Fleiss' for three), by category, where they differ, and what it does
     to the score. One judge is enough with --human.
     """
-    from dpgbench.jobs.compare_judges import compare_judges, differences_csv
-    from dpgbench.jobs.judge_answers import JudgesRequest, read_judged
+    from dpgbench.analysis.judges.answers import JudgesRequest, read_judged
+    from dpgbench.analysis.judges.compare import compare_judges, differences_csv
     from dpgbench.store.files import write_atomic
     from dpgbench.store.human_scores import parse_columns, read_human_scores
-    from dpgbench.store.replay import parse_where
+    from dpgbench.store.recorded_answers import parse_where
 
     people = None
     if human:
@@ -110,7 +110,7 @@ def compare(
 
 
 def _list(*, as_json: bool) -> None:
-    from dpgbench.backends.judges import FORMS, JUDGES
+    from dpgbench.backends.judges.table import FORMS, JUDGES
 
     if as_json:
         print_json(

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def models(as_json: AsJson = False) -> None:
     """List the generators: settings, and the weights that each needs by role."""
-    from dpgbench.backends.models import FORMS, MODELS
+    from dpgbench.backends.generators.table import FORMS, MODELS
 
     if as_json:
         print_json(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from dpgbench.backends.base import JudgeRequest
+    from dpgbench.backends.protocols import JudgeRequest
 
 
 def complete_rule(incomplete: str) -> list[str]:
@@ -27,14 +27,14 @@ def complete_layout(incomplete: str) -> list[str]:
 
 def complete_judge(incomplete: str) -> list[str]:
     """Return the judges whose names, or forms of names, start so."""
-    from dpgbench.backends.judges import FAMILIES, JUDGES
+    from dpgbench.backends.judges.table import FAMILIES, JUDGES
 
     return [name for name in (*JUDGES, *FAMILIES) if name.startswith(incomplete)]
 
 
 def complete_model(incomplete: str) -> list[str]:
     """Return the models whose names start so."""
-    from dpgbench.backends.models import MODELS
+    from dpgbench.backends.generators.table import MODELS
 
     return [name for name in MODELS if name.startswith(incomplete)]
 
@@ -124,8 +124,8 @@ def judge_request(
     **options: Any,
 ) -> JudgeRequest:
     """Return the request that a command's words make; options left out are the judge's own."""
-    from dpgbench.backends import judges
-    from dpgbench.backends.naming import parse_weights
+    from dpgbench.backends.import_class import parse_weights
+    from dpgbench.backends.judges import table as judges
 
     entry = judges.find_judge(name or judges.DEFAULT_JUDGE)
     return judges.judge_request(

@@ -185,7 +185,7 @@ def pull(
 
     from dpgbench.errors import counted
     from dpgbench.store.benchmarks import DPG, PROMPTS_FOLDER, QUESTIONS_FILE
-    from dpgbench.store.places import cache_folder
+    from dpgbench.store.paths import cache_folder
     from dpgbench.store.pull import dpg_upstream
     from dpgbench.store.pull import pull as run
 

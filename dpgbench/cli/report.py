@@ -53,7 +53,7 @@ def report(
     """Write leaderboard.html, .csv, .md and .tex, or tell which of them are stale."""
     from dpgbench.errors import DataError, shortened
     from dpgbench.report import build_report, stale_files
-    from dpgbench.store.rundir import find_runs
+    from dpgbench.store.run.directory import find_runs
 
     found = find_runs(runs or [])
     if check:

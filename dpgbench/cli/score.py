@@ -44,9 +44,9 @@ from dpgbench.domain.rules import DEFAULT_RULES, RULES, find_rule
 from dpgbench.errors import DpgBenchError, UsageError, counted
 
 if TYPE_CHECKING:
-    from dpgbench.backends.base import JudgeRequest
+    from dpgbench.backends.protocols import JudgeRequest
     from dpgbench.jobs.score import Scored, ScoreRequest
-    from dpgbench.jobs.subject import Subject
+    from dpgbench.jobs.target import Subject
 
 
 def register(app: typer.Typer) -> None:
@@ -218,7 +218,7 @@ def _paths(
     Raises:
         UsageError: there is no run, or the options fit one target alone.
     """
-    from dpgbench.store.rundir import runs_by_age
+    from dpgbench.store.run.directory import runs_by_age
 
     if targets and all_:
         raise UsageError(f"{targets[0]}: name runs or give --all, not both")
@@ -245,8 +245,8 @@ def _take_hub(
     Raises:
         UsageError: two hubs are named.
     """
-    from dpgbench.backends.judges import WEIGHTS_SOURCES, check_request, find_judge
-    from dpgbench.jobs.find_subject import has_item_source
+    from dpgbench.backends.judges.table import WEIGHTS_SOURCES, check_request, find_judge
+    from dpgbench.jobs.find_target import has_item_source
 
     hubs = sorted({word for word in words if word in WEIGHTS_SOURCES})
     takes_hubs = "weights_source" in find_judge(judge.name).options
@@ -270,7 +270,7 @@ def _take_hub(
 
 
 def _of_path(path: Path, **options: Any) -> Subject:
-    from dpgbench.jobs.find_subject import find_subject
+    from dpgbench.jobs.find_target import find_subject
 
     return find_subject(path, **options)
 
@@ -327,7 +327,7 @@ def _announce(announced: list[str], note: str) -> None:
 
 def _hint(judge: JudgeRequest, subject: Subject) -> None:
     """Name the judge that goes with the benchmark's world where another one is asked."""
-    from dpgbench.backends.judges import DEFAULT_JUDGE, JUDGES, find_judge
+    from dpgbench.backends.judges.table import DEFAULT_JUDGE, JUDGES, find_judge
 
     name = subject.benchmark.name
     native = [entry.name for entry in JUDGES.values() if entry.world == name]
@@ -351,9 +351,9 @@ def _print_all(outcomes: Sequence[Scored], *, as_json: bool) -> None:
 def _of_answers(
     path: Path, where: list[str], place: dict[str, Any], choice: dict[str, Any]
 ) -> Subject:
-    from dpgbench.jobs.find_subject import subject_of_answers
+    from dpgbench.jobs.find_target import subject_of_answers
     from dpgbench.store.benchmarks import load_benchmark
-    from dpgbench.store.replay import parse_where, read_recorded_answers
+    from dpgbench.store.recorded_answers import parse_where, read_recorded_answers
 
     if not place["bench"]:
         raise UsageError("--answers needs --bench, the benchmark that the answers are about")

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dpgbench.domain import stats
 from dpgbench.domain.graph import count_problems, find_problems
 from dpgbench.domain.rows import QuestionRow, item_source
 from dpgbench.domain.rules import ScoringRule
@@ -25,6 +24,7 @@ from dpgbench.domain.score import (
     score_item,
     take_census_of_answers,
 )
+from dpgbench.domain.statistics import bootstrap as stats
 
 SCHEMA = 1
 Interval = tuple[float, float] | None

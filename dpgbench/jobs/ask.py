@@ -11,19 +11,30 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.answer_checks import checked_answers, checked_reply, refuse_strays, stream_of
-from dpgbench.backends.base import Judge, JudgeAnswer, JudgeReply, StreamingJudge, TileQuestions
+from dpgbench.backends.failures import Failures
+from dpgbench.backends.judges.answer_checks import (
+    checked_answers,
+    checked_reply,
+    refuse_strays,
+    stream_of,
+)
 from dpgbench.backends.memory import give_back, is_out_of_memory
+from dpgbench.backends.protocols import (
+    Judge,
+    JudgeAnswer,
+    JudgeReply,
+    StreamingJudge,
+    TileQuestions,
+)
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.score import Answers
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, IncompleteError, counted
-from dpgbench.jobs.failures import Failures
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import JsonLines, json_line, read_jsonl, write_atomic
 from dpgbench.store.images import ImageFiles, open_tiles, single_colour_tiles
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.base import Generator, foreign_notes
+from dpgbench.backends.failures import Failures
+from dpgbench.backends.generators.plan import GenerationPlan, make_plan
 from dpgbench.backends.memory import DrawnWithinMemory
+from dpgbench.backends.protocols import Generator, foreign_notes
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
 from dpgbench.errors import DataError, IncompleteError, UsageError, counted
-from dpgbench.jobs.failures import Failures
-from dpgbench.jobs.plan import GenerationPlan, make_plan
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import PART, JsonLines, sha256_file
 from dpgbench.store.images import (
@@ -26,9 +26,9 @@ from dpgbench.store.images import (
     single_colour_tiles,
     write_image,
 )
-from dpgbench.store.manifest import Manifest, environment, now, open_manifest
 from dpgbench.store.pull import questions_source
-from dpgbench.store.rundir import RunDir, default_run, is_run
+from dpgbench.store.run.directory import RunDir, default_run, is_run
+from dpgbench.store.run.manifest import Manifest, environment, now, open_manifest
 
 if TYPE_CHECKING:
     from PIL.Image import Image

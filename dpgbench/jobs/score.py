@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dpgbench.backends.accounts import add_accounts
-from dpgbench.backends.answer_checks import checked_description
-from dpgbench.backends.base import Judge, JudgeRequest, StreamingJudge, foreign_notes
-from dpgbench.backends.judges import REPLAY, check_request, find_judge, load_judge
+from dpgbench.backends.judges.answer_checks import checked_description
+from dpgbench.backends.judges.table import REPLAY, check_request, find_judge, load_judge
+from dpgbench.backends.protocols import Judge, JudgeRequest, StreamingJudge, foreign_notes
 from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.check import LEFT_OUT, categories_as_typed, names
@@ -28,13 +28,13 @@ from dpgbench.errors import (
     shortened,
 )
 from dpgbench.jobs.ask import ask, drop_invalid_answers, open_grids, refuse_ambiguous_questions
-from dpgbench.jobs.reference_files import write_reference_files
-from dpgbench.jobs.results import Subset, find_subset, write_result
-from dpgbench.jobs.subject import Subject
+from dpgbench.jobs.ella_text_files import write_reference_files
+from dpgbench.jobs.target import Subject
 from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.images import ImageFiles
-from dpgbench.store.manifest import Manifest, check_same, environment, judge_releases, now
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import Manifest, check_same, environment, judge_releases, now
+from dpgbench.store.run.results import Subset, find_subset, write_result
 
 log = logging.getLogger(__name__)
 _MOST_INVALID = 0.2  # share of a judge's answers; with more of them a command never ends with 0

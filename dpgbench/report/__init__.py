@@ -3,10 +3,10 @@
 Reads run directories, computes no score. Jinja2 is imported when a report is made.
 """
 
+from dpgbench.analysis.leaderboard import GroupKey, LeaderboardRow
+from dpgbench.analysis.rows import Group, group_records, load_records, load_rows
+from dpgbench.analysis.versus import Versus, compare_runs
 from dpgbench.report.build import build_report, stale_files
-from dpgbench.report.row import GroupKey, LeaderboardRow
-from dpgbench.report.rows import Group, group_records, load_records, load_rows
-from dpgbench.report.versus import Versus, compare_runs
 
 __all__ = [
     "Group",

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dpgbench.analysis.answers import item_sets
+from dpgbench.analysis.best import surely_best
+from dpgbench.analysis.breadth import with_item_counts
+from dpgbench.analysis.comparison import all_rows, comparisons
+from dpgbench.analysis.prompt_length import length_views
+from dpgbench.analysis.rows import group_records, load_records
 from dpgbench.errors import UsageError
-from dpgbench.report.best import surely_best
-from dpgbench.report.breadth import with_item_counts
-from dpgbench.report.comparison import all_rows, comparisons
-from dpgbench.report.csvtable import leaderboard_csv
-from dpgbench.report.evidence import item_sets
-from dpgbench.report.figures import figures as plots
-from dpgbench.report.gallery import galleries
-from dpgbench.report.jsontable import leaderboard_json
-from dpgbench.report.latex import leaderboard_latex
-from dpgbench.report.lengths import length_views
-from dpgbench.report.markdown import leaderboard_markdown
-from dpgbench.report.page import leaderboard_html
-from dpgbench.report.payload import payload
-from dpgbench.report.pictures import Embed, Pictures
+from dpgbench.report.page.data import payload
+from dpgbench.report.page.gallery import galleries
+from dpgbench.report.page.images import Embed, Pictures
+from dpgbench.report.page.render import leaderboard_html
+from dpgbench.report.plots.figures import figures as plots
 from dpgbench.report.published import read_published
-from dpgbench.report.rows import group_records, load_records
+from dpgbench.report.tables.csv_table import leaderboard_csv
+from dpgbench.report.tables.json_table import leaderboard_json
+from dpgbench.report.tables.latex import leaderboard_latex
+from dpgbench.report.tables.markdown import leaderboard_markdown
 from dpgbench.store.files import write_atomic
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 
 NAME = "leaderboard"
 _PAGES = (".html", ".htm")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpgbench.errors import DataError
-from dpgbench.store.places import data_folder
-from dpgbench.store.tables import read_table
+from dpgbench.store.csv_rows import read_table
+from dpgbench.store.paths import data_folder
 
 BENCHMARK = "dpg"
 CATEGORIES = ("global", "entity", "attribute", "relation", "other")

@@ -18,11 +18,11 @@ from dpgbench.domain.graph import Problem, PromptGraph, find_problems
 from dpgbench.domain.rows import QuestionRow, item_source, parse_whole_number
 from dpgbench.domain.spec import canonical_json
 from dpgbench.errors import DataError, SetupError, UsageError, clipped, shortened, unknown_name
+from dpgbench.store.csv_rows import read_table, read_text
 from dpgbench.store.folders import mended
 from dpgbench.store.item_ids import check_item_id
-from dpgbench.store.places import cache_folder, data_folder
+from dpgbench.store.paths import cache_folder, data_folder
 from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, no_questions, read_prompt_list
-from dpgbench.store.tables import read_table, read_text
 
 COLUMNS = (
     "item_id",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dpgbench.errors import DataError, StorageError
 from dpgbench.store.files import read_json, sha256_file, write_json
-from dpgbench.store.places import cache_folder
+from dpgbench.store.paths import cache_folder
 
 _WORTH_REMEMBERING_BYTES = 16 * 2**20
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpgbench.errors import DataError, UsageError, shortened
-from dpgbench.store.tables import read_table
+from dpgbench.store.csv_rows import read_table
 
 NAMES = ("item", "model", "score")
 _DEFAULTS: Mapping[str, tuple[str, ...]] = {

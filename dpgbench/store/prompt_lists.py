@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dpgbench.errors import DataError, counted, shortened
+from dpgbench.store.csv_rows import TAB_SUFFIXES, read_header, read_table, read_text
 from dpgbench.store.item_ids import check_item_id
-from dpgbench.store.tables import TAB_SUFFIXES, read_header, read_table, read_text
 
 TEXT_SUFFIXES = (".txt",)
 JSON_SUFFIXES = (".jsonl", ".ndjson")

@@ -20,12 +20,12 @@ from typing import IO, Any
 
 from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, shortened
 from dpgbench.store.benchmarks import PROMPTS_FOLDER, QUESTIONS_FILE
+from dpgbench.store.csv_rows import read_table
 from dpgbench.store.download import fetch
 from dpgbench.store.files import git_blob_id, json_text, read_json
 from dpgbench.store.folders import locked_folder, replace_folder
 from dpgbench.store.item_ids import check_item_id
-from dpgbench.store.places import data_folder
-from dpgbench.store.tables import read_table
+from dpgbench.store.paths import data_folder
 
 SOURCE_FILE = "source.json"
 """In the cache, beside the files: where they came from."""

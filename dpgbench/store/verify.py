@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dpgbench.store.files import sha256_file
 from dpgbench.store.images import ImageFiles, files_of
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 
 
 def mismatched_images(run: RunDir, images: Mapping[str, ImageFiles]) -> list[str]:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs, to_pixels
-from ella.training.draws import draw_sample, micro_batches
+from ella.training.randomness import draw_sample, micro_batches
 
 
 class Batch(NamedTuple):

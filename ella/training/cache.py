@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
+from ella.files import text_hash, write_tensors
 from ella.training.errors import TrainingError
-from ella.training.files import text_hash, write_tensors
 
 Item = TypeVar("Item")
 Compute = Callable[[Sequence[Item]], Sequence[Tensor]]

@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from ella.connector import TimestepAwareSemanticConnector
-from ella.training.files import text_hash
+from ella.files import text_hash
 
 
 class TokensOfTexts(nn.Module):

@@ -11,9 +11,9 @@ import torch
 from ella.config import ConnectorConfig
 from ella.connector import TimestepAwareSemanticConnector
 from ella.text_encoder import TextEncoder
+from ella.training.base_model import Frozen
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs
-from ella.training.frozen import Frozen
 from ella.training.trainer import Trainer
 
 

@@ -18,17 +18,17 @@ from tqdm import tqdm
 from ella.checkpoint import write_connector_file
 from ella.config import TrainedText
 from ella.connector import TimestepAwareSemanticConnector
+from ella.files import module_hash
 from ella.text_encoder import TextEncoder
-from ella.training import state
+from ella.training import checkpoints as state
+from ella.training.base_model import Frozen
 from ella.training.batches import Batch, Samples
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs, texts_digest
 from ella.training.errors import TrainingError
-from ella.training.files import module_hash
-from ella.training.frozen import Frozen
+from ella.training.features import Latents, TextFeatures, encoder_identity
 from ella.training.loss import Denoising, TokensOfTexts
 from ella.training.metrics import MetricsLog
-from ella.training.sources import Latents, TextFeatures, encoder_identity
 
 CONNECTOR_FILE = "connector.safetensors"
 MEAN_FILE = "connector-ema.safetensors"

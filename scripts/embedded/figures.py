@@ -18,15 +18,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dpgbench.domain.paired import PairedDifference, difference_of, paired_differences
+from dpgbench.analysis.ranking import part
 from dpgbench.domain.rules import find_rule
-from dpgbench.domain.stats import Matrix, intervals, ratio_draws
+from dpgbench.domain.statistics.bootstrap import Matrix, intervals, ratio_draws
+from dpgbench.domain.statistics.paired import PairedDifference, difference_of, paired_differences
 from dpgbench.errors import DataError, DpgBenchError
-from dpgbench.report.ranks import part
-from dpgbench.report.records import ScoreFile, read_score_file
 from dpgbench.store.files import json_text, write_atomic
-from dpgbench.store.manifest import read_manifest
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import read_manifest
+from dpgbench.store.run.scores import ScoreFile, read_score_file
 
 SCHEMA: Final = 1
 ROLES: Final = ("ella", "clip", "ella_control", "clip_control")

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dpgbench.world.render import RADIUS
-from dpgbench.world.scene import CELLS, FILLS, GRID, SHAPES, SIZES
+from dpgbench.shapes.render import RADIUS
+from dpgbench.shapes.scene import CELLS, FILLS, GRID, SHAPES, SIZES
 
 SIDE = 8
 CHANNELS = 8

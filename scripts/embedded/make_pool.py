@@ -18,8 +18,8 @@ import numpy as np
 from pool import NUM_FIELDS, labels
 from tqdm import tqdm
 
-from dpgbench.world import caption, render, sample_scenes, short_caption
-from dpgbench.world.scene import CELLS
+from dpgbench.shapes import caption, render, sample_scenes, short_caption
+from dpgbench.shapes.scene import CELLS
 
 SHARD = 5000
 NUM_CAPTIONS = 2

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dpgbench.world import benchmark_items, to_csv
+from dpgbench.shapes import benchmark_items, to_csv
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dpgbench.world.scene import CELLS, COLORS, FILLS, GROUNDS, SHAPES, SIZES, STYLES, Scene, Thing
+from dpgbench.shapes.scene import CELLS, COLORS, FILLS, GROUNDS, SHAPES, SIZES, STYLES, Scene, Thing
 
 FIELD_SIZES = ([len(SHAPES) + 1, len(COLORS) + 1, len(SIZES) + 1, len(FILLS) + 1] * 2) * len(
     CELLS

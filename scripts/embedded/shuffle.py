@@ -18,11 +18,11 @@ from pathlib import Path
 
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, DpgBenchError, UsageError, shortened
+from dpgbench.shapes.stable_random import Dice
 from dpgbench.store.files import json_line, write_atomic
 from dpgbench.store.images import is_whole, write_image
-from dpgbench.store.manifest import Manifest, now, read_manifest
-from dpgbench.store.rundir import RunDir
-from dpgbench.world.dice import Dice
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import Manifest, now, read_manifest
 
 SUFFIX = " (shuffled)"
 

@@ -33,7 +33,7 @@ from training import Trainer, parser
 
 from dpgbench.mplug import MplugVqa, load_mplug
 from dpgbench.mplug.processing import MplugProcessor
-from dpgbench.world.wording import NUMBER_WORDS
+from dpgbench.shapes.words import NUMBER_WORDS
 
 WEIGHTS = {"answer": 1.0, "early": 0.5, "end": 0.1, "hints": 4.0, "whole": 0.5, "labels": 1.0}
 """Of the losses of `TrainedJudge`."""

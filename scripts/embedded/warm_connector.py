@@ -22,8 +22,8 @@ from transformers import CLIPTokenizer, T5EncoderModel
 from ella.config import ConnectorConfig
 from ella.connector import TimestepAwareSemanticConnector
 from ella.text_encoder import T5TextEncoder
+from ella.training.features import TextFeatures, encoder_identity
 from ella.training.run import new_connector
-from ella.training.sources import TextFeatures, encoder_identity
 
 NUM_TIMES = 1000
 

@@ -6,11 +6,11 @@ import os
 
 from PIL import Image
 
-from dpgbench.backends.base import JudgeRequest, StreamingJudge, TileQuestions
-from dpgbench.backends.judges import load_judge
-from dpgbench.backends.openai import judge as openai_judge
-from dpgbench.backends.openai.prompts import data_url
-from dpgbench.backends.openai.session import Patience
+from dpgbench.backends.judges.openai import judge as openai_judge
+from dpgbench.backends.judges.openai.prompts import data_url
+from dpgbench.backends.judges.openai.retries import Patience
+from dpgbench.backends.judges.table import load_judge
+from dpgbench.backends.protocols import JudgeRequest, StreamingJudge, TileQuestions
 from tests.backends.fake_openai import truth
 
 KEY = "sk-test-0123456789-secret"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpgbench.backends.answer_reading import (
+from dpgbench.backends.judges.answer_reading import (
     first_word_answer,
     first_word_settled,
     kept,

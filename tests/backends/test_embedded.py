@@ -15,8 +15,8 @@ import yaml
 from safetensors import safe_open
 
 import ella.tiny as tiny
-from dpgbench.backends.base import JudgeRequest
-from dpgbench.backends.judges import load_judge
+from dpgbench.backends.judges.table import load_judge
+from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.embedded import embedded_path
 from dpgbench.mplug import write_tiny_checkpoint
 from ella import TimestepAwareSemanticConnector

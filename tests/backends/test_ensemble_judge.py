@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dpgbench.backends import ensemble_judge
-from dpgbench.backends.base import JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
-from dpgbench.backends.ensemble_judge import EnsembleJudge, majority, member_names
-from dpgbench.backends.pipelines import single_thread
+from dpgbench.backends.generators.diffusers_common import single_thread
+from dpgbench.backends.judges import ensemble as ensemble_judge
+from dpgbench.backends.judges.ensemble import EnsembleJudge, majority, member_names
+from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.errors import DataError, IncompleteError, SetupError, UsageError
 from tests.backends.tiny_vlms import write_idefics3, write_llava
 from tests.conftest import Run, row, write_csv

@@ -14,13 +14,13 @@ import torch
 import transformers
 from PIL import Image
 
-from dpgbench.backends.answer_reading import first_word_answer
-from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.backends.hf.judge import HfJudge
-from dpgbench.backends.hf.prefix import ImagePrefix
-from dpgbench.backends.hf.speech import CHAT, WITHOUT_CHAT, Speech, word_ids
-from dpgbench.backends.pipelines import single_thread
-from dpgbench.store.rundir import RunDir
+from dpgbench.backends.generators.diffusers_common import single_thread
+from dpgbench.backends.judges.answer_reading import first_word_answer
+from dpgbench.backends.judges.hf.answers import CHAT, WITHOUT_CHAT, Speech, word_ids
+from dpgbench.backends.judges.hf.judge import HfJudge
+from dpgbench.backends.judges.hf.prefix import ImagePrefix
+from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
+from dpgbench.store.run.directory import RunDir
 from tests.backends.tiny_vlms import WRITERS
 from tests.conftest import Run, row, write_csv
 

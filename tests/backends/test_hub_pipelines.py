@@ -12,20 +12,20 @@ import diffusers
 import pytest
 import torch
 
-from dpgbench.backends.hub_classes import (
+from dpgbench.backends.generators import plan as plans
+from dpgbench.backends.generators.hub_classes import (
     draws_from_text,
     furthest_reader,
     guidance_argument,
     native_size,
     stored_dtype,
 )
-from dpgbench.backends.hub_pipeline import HubPipeline
-from dpgbench.backends.hub_settings import PUBLISHED, published_settings
-from dpgbench.backends.models import find_model
-from dpgbench.backends.weights import Weights
+from dpgbench.backends.generators.hub_pipeline import HubPipeline
+from dpgbench.backends.generators.hub_settings import PUBLISHED, published_settings
+from dpgbench.backends.generators.plan import GenerationPlan, make_plan
+from dpgbench.backends.generators.table import find_model
+from dpgbench.backends.weights.locate import Weights
 from dpgbench.errors import DataError, UsageError
-from dpgbench.jobs import plan as plans
-from dpgbench.jobs.plan import GenerationPlan, make_plan
 from tests.backends.tiny_pipelines import PIPELINES, sd3, write_pipeline
 from tests.conftest import Run, row, write_csv
 
@@ -233,7 +233,7 @@ def named(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Gener
     def plan(repository: str, name: str, device: str = "cuda", **settings: Any) -> GenerationPlan:
         weights = {"base": Weights(folders / name, {"f": "0"})}
         monkeypatch.setattr(plans, "locate_weights", lambda *_: weights)
-        monkeypatch.setattr("dpgbench.backends.devices.find_device", lambda name: name)
+        monkeypatch.setattr("dpgbench.backends.device.find_device", lambda name: name)
         return make_plan(f"hf:{repository}", {}, device, settings)
 
     return plan

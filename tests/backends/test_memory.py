@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dpgbench.backends.base import TileQuestions
 from dpgbench.backends.memory import ask_within_memory
+from dpgbench.backends.protocols import TileQuestions
 
 IMAGE = Image.new("RGB", (4, 4))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dpgbench.backends.hub_settings import PUBLISHED
-from dpgbench.backends.models import MODELS
+from dpgbench.backends.generators.hub_settings import PUBLISHED
+from dpgbench.backends.generators.table import MODELS
 
 PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
 

@@ -16,8 +16,8 @@ from collections import namedtuple
 import pytest
 from modelscope_hub import _download, _legacy_api
 
-from dpgbench.backends import modelscope
-from dpgbench.backends.modelscope import MARKER, NEEDED, fetch
+from dpgbench.backends.weights import modelscope
+from dpgbench.backends.weights.modelscope import MARKER, NEEDED, fetch
 from dpgbench.errors import SetupError, StorageError
 from tests.backends.fake_modelscope import STORED_APART, FakeModelScope, Request
 
@@ -132,7 +132,8 @@ def test_a_complete_folder_needs_no_network(hub, target):
 def test_a_complete_folder_does_not_even_import_the_client(hub, target):
     get(target)
     code = (
-        "import sys; from pathlib import Path; from dpgbench.backends.modelscope import fetch;"
+        "import sys; from pathlib import Path;"
+        "from dpgbench.backends.weights.modelscope import fetch;"
         f"fetch({MODEL!r}, Path({str(target)!r}), say=print);"
         "print([name for name in sys.modules if name.split('.')[0].startswith('modelscope')])"
     )
@@ -237,7 +238,7 @@ def test_a_line_that_stands_still_is_an_error(hub, target, monkeypatch):
 def test_an_interrupt_passes_through_and_the_next_call_resumes(hub, target, home):
     hub.cut_after, hub.cuts_left, hub.pause_seconds = 150_000, 1, 30
     code = (
-        "from pathlib import Path; from dpgbench.backends.modelscope import fetch;"
+        "from pathlib import Path; from dpgbench.backends.weights.modelscope import fetch;"
         f"fetch({MODEL!r}, Path({str(target)!r}), say=lambda line: None)"
     )
     child = subprocess.Popen(

@@ -18,8 +18,8 @@ from huggingface_hub import errors as hub_errors
 from PIL import Image
 
 import dpgbench
-from dpgbench.backends import mplug_hub
-from dpgbench.backends.judges import MPLUG_REPOSITORY
+from dpgbench.backends.judges.table import MPLUG_REPOSITORY
+from dpgbench.backends.weights import mplug_hub
 from dpgbench.mplug import config, write_tiny_checkpoint
 from tests.conftest import Run, row, write_csv
 
@@ -295,7 +295,7 @@ def test_why_the_hub_does_not_give_is_said_in_one_line(
 def test_doctor_examines_the_copy_and_fetches_nothing(
     run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    from dpgbench.jobs import self_test
+    from dpgbench.jobs.doctor import judge as self_test
 
     monkeypatch.setattr(self_test, "check_golden", lambda device: None)
     words = ("doctor", "--judge", "mplug", *CPU, option, "hf", "--json")

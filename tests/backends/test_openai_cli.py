@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.backends.openai.judge import PUBLIC_URL, TIMEOUT_VARIABLE
-from dpgbench.backends.openai.prompts import MANY, MANY_AGAIN, ONE, ONE_AGAIN, TEMPLATE
-from dpgbench.store.rundir import RunDir
+from dpgbench.backends.judges.openai.judge import PUBLIC_URL, TIMEOUT_VARIABLE
+from dpgbench.backends.judges.openai.prompts import MANY, MANY_AGAIN, ONE, ONE_AGAIN, TEMPLATE
+from dpgbench.store.run.directory import RunDir
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, truth
 from tests.backends.openai_kit import (
     KEY,

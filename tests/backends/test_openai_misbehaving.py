@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dpgbench.backends.openai.http import Client
-from dpgbench.store.rundir import RunDir
+from dpgbench.backends.judges.openai.client import Client
+from dpgbench.store.run.directory import RunDir
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, says, sends
 from tests.backends.openai_kit import KEY, leave_alone, name_of, picture
 from tests.conftest import row, write_csv

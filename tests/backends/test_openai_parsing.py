@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpgbench.backends.answer_reading import kept, plain_answer
-from dpgbench.backends.openai.parsing import p_yes, read
-from dpgbench.backends.openai.session import Patience
-from dpgbench.backends.openai.throttle import retry_after
+from dpgbench.backends.judges.answer_reading import kept, plain_answer
+from dpgbench.backends.judges.openai.parsing import p_yes, read
+from dpgbench.backends.judges.openai.retries import Patience
+from dpgbench.backends.judges.openai.throttle import retry_after
 
 
 @pytest.mark.parametrize(

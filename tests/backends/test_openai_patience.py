@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from dpgbench.backends.openai import judge as openai_judge
-from dpgbench.backends.openai import session as session_module
-from dpgbench.backends.openai import throttle as throttle_module
-from dpgbench.backends.openai.account import Account
-from dpgbench.backends.openai.replies import PassingError
-from dpgbench.backends.openai.session import Patience, RequestFailedError, Session
-from dpgbench.backends.openai.throttle import StoppedError, Throttle
+from dpgbench.backends.judges.openai import judge as openai_judge
+from dpgbench.backends.judges.openai import retries as session_module
+from dpgbench.backends.judges.openai import throttle as throttle_module
+from dpgbench.backends.judges.openai.replies import PassingError
+from dpgbench.backends.judges.openai.retries import Patience, RequestFailedError, Session
+from dpgbench.backends.judges.openai.throttle import StoppedError, Throttle
+from dpgbench.backends.judges.openai.usage import Account
 from tests.backends.fake_openai import Act, FakeOpenAi
 from tests.backends.openai_kit import QUICK, collected, judge_of, leave_alone, texts, tiles, truths
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from dpgbench.backends.openai import judge as openai_judge
+from dpgbench.backends.judges.openai import judge as openai_judge
 from dpgbench.errors import IncompleteError, SetupError
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi
 from tests.backends.openai_kit import (

@@ -16,8 +16,8 @@ from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
 
 import ella.tiny as tiny
-from dpgbench.backends.hub_errors import hub_trouble
-from dpgbench.backends.single_file import check_single_file
+from dpgbench.backends.generators.single_file import check_single_file
+from dpgbench.backends.weights.hub_errors import hub_trouble
 from dpgbench.errors import SetupError
 from tests.backends.original_layout import write_single_file
 from tests.conftest import Run, row, write_csv
@@ -184,7 +184,7 @@ KINDS: dict[str, tuple[Exception, str, str]] = {
 def test_each_trouble_with_the_hub_is_told_from_the_others(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dpgbench.backends.hub_errors._offline", lambda: False)
+    monkeypatch.setattr("dpgbench.backends.weights.hub_errors._offline", lambda: False)
     error, reason, step = KINDS[kind]
     wrapped = OSError("Can't load the model")  # as diffusers and transformers do
     wrapped.__cause__ = error
@@ -210,7 +210,7 @@ def test_models_and_judges_and_weights_say_it(
     def fail(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("dpgbench.backends.hub_errors._offline", lambda: False)
+    monkeypatch.setattr("dpgbench.backends.weights.hub_errors._offline", lambda: False)
     monkeypatch.setattr(diffusers.DiffusionPipeline, "download", fail)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)

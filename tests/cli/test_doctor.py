@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from dpgbench.backends import mplug_golden
-from dpgbench.backends.base import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.jobs import self_test
-from dpgbench.jobs.exams import exams
-from dpgbench.world import answer
+from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
+from dpgbench.jobs.doctor import judge as self_test
+from dpgbench.jobs.doctor.exam import exams
+from dpgbench.mplug import self_test as mplug_golden
+from dpgbench.shapes import answer
 from tests.conftest import Run
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mplug"
@@ -116,7 +116,7 @@ def test_a_question_alone_gives_nothing_away() -> None:
 
 
 def test_true_answers_are_the_worlds() -> None:
-    from dpgbench.world import questions
+    from dpgbench.shapes import questions
 
     exam = exams()[0]
     own = {question.text: question for question in questions(exam.scene)}

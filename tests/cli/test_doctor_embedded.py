@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.backends.base import JudgeAnswer, TileQuestions
-from dpgbench.jobs import self_test
+from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
+from dpgbench.jobs.doctor import judge as self_test
 from dpgbench.mplug import write_tiny_checkpoint
 from tests.cli.test_doctor import Oracle, examine
 from tests.conftest import Run

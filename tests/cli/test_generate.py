@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dpgbench.backends.models import MODELS
+from dpgbench.backends.generators.table import MODELS
 from tests.conftest import Run, row, write_csv
 
 TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")

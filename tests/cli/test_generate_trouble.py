@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import ella.tiny as tiny
+from dpgbench.backends.generators.pictures import draw_checked
 from dpgbench.backends.memory import DrawnWithinMemory, is_out_of_memory
-from dpgbench.backends.pictures import draw_checked
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import DataError
 from tests.conftest import Run, row, write_csv
@@ -280,7 +280,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 def test_an_item_that_does_not_fit_fails_and_the_rest_goes_on(
     run: Run, tmp_path: Path, bench: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dpgbench.backends.stable_diffusion import TinyEllaStableDiffusion
+    from dpgbench.backends.generators.stable_diffusion import TinyEllaStableDiffusion
 
     real = TinyEllaStableDiffusion.draw
 

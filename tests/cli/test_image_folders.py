@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import dpgbench
-from dpgbench.report.pictures import Pictures, picture_files
-from dpgbench.report.records import read_record
-from dpgbench.store.rundir import RunDir
+from dpgbench.report.page.images import Pictures, picture_files
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.scores import read_record
 from tests.conftest import Run, row, write_csv
 
 JUDGE = "tests.cli.own_judges:MeanColor"

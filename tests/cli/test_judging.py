@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.mplug import write_tiny_checkpoint
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 from tests.conftest import Run, row, write_csv
 
 JUDGE = ("--judge", "tiny-mplug", "--device", "cpu")

@@ -91,7 +91,7 @@ def test_after_a_kill_at_any_rename_the_same_command_goes_on(
 def test_what_older_versions_left_is_no_result_and_is_swept(
     undisturbed: Path, tmp_path: Path
 ) -> None:
-    from dpgbench.store.rundir import RunDir
+    from dpgbench.store.run.directory import RunDir
 
     shutil.copytree(undisturbed / "scored", tmp_path / "x")
     run = RunDir(tmp_path / "x/r")

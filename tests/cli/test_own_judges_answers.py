@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 import dpgbench
-from dpgbench.backends import devices, judges
-from dpgbench.backends.base import JudgeAnswer, JudgeRequest
+from dpgbench.backends import device as devices
+from dpgbench.backends.judges import table as judges
+from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest
 from dpgbench.errors import DataError, UsageError
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 from tests.cli import wrong_judges
 from tests.conftest import row, write_csv
 

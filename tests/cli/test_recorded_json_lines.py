@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dpgbench.errors import UsageError
-from dpgbench.store.replay import parse_where
+from dpgbench.store.recorded_answers import parse_where
 from tests.conftest import Run, row, write_csv
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 from tests.conftest import Run, answers_csv, row, write_csv
 
 JUDGE = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dpgbench import JudgeAnswer
-from dpgbench.backends.base import JudgeReply
+from dpgbench.backends.protocols import JudgeReply
 
 
 class Plain:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpgbench.domain.aggregate import overall_part
-from dpgbench.domain.agreement import Agreement, Booleans, agreements, fleiss
 from dpgbench.domain.rules import find_rule
 from dpgbench.domain.score import ItemScore, Verdict
+from dpgbench.domain.statistics.agreement import Agreement, Booleans, agreements, fleiss
 
 
 def table(both: int, first: int, second: int, neither: int) -> tuple[Booleans, Booleans]:

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dpgbench.domain import correlation
-from dpgbench.domain.correlation import Vector, average_ranks, estimate, pearson, rank_draws
+from dpgbench.domain.statistics import correlation
+from dpgbench.domain.statistics.correlation import (
+    Vector,
+    average_ranks,
+    estimate,
+    pearson,
+    rank_draws,
+)
 
 SCORES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=12)
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.domain import stats
 from dpgbench.domain.aggregate import Result, score_answers
-from dpgbench.domain.correlation import pearson, rank_draws
-from dpgbench.domain.paired import difference_of, outcomes
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import RULES, find_rule
 from dpgbench.domain.score import Answer, collect
 from dpgbench.domain.spec import GenerationSpec, canonical_json, identity_hash, seed_for
+from dpgbench.domain.statistics import bootstrap as stats
+from dpgbench.domain.statistics.correlation import pearson, rank_draws
+from dpgbench.domain.statistics.paired import difference_of, outcomes
 from dpgbench.errors import UsageError
 from dpgbench.store.benchmarks import load_benchmark
 from tests.domain.test_rules import rows

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpgbench.domain import stats
-from dpgbench.domain.agreement import Counts, agreements, fleiss
-from dpgbench.domain.correlation import average_ranks, estimate, pearson, rank_draws, resamplings
-from dpgbench.domain.paired import (
+from dpgbench.domain.statistics import bootstrap as stats
+from dpgbench.domain.statistics.agreement import Counts, agreements, fleiss
+from dpgbench.domain.statistics.correlation import (
+    average_ranks,
+    estimate,
+    pearson,
+    rank_draws,
+    resamplings,
+)
+from dpgbench.domain.statistics.paired import (
     LEAST_ITEMS,
     LEVEL,
     Outcomes,

@@ -13,7 +13,7 @@ from dpgbench.domain.rows import QuestionRow, parse_dependency
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import plan_item
 from dpgbench.domain.tree import draw_tree
-from dpgbench.report.graphs import layout
+from dpgbench.report.page.graph_layout import layout
 from tests.domain.test_rules import rows
 
 

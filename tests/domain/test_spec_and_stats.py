@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpgbench.domain import stats
 from dpgbench.domain.spec import (
     GenerationSpec,
     GridSpec,
@@ -14,6 +13,7 @@ from dpgbench.domain.spec import (
     identity_hash,
     seed_for,
 )
+from dpgbench.domain.statistics import bootstrap as stats
 from dpgbench.errors import UsageError
 
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 import ella.tiny as tiny
 from ella import TimestepAwareSemanticConnector, TrainConfig, TrainingError, train_connector
+from ella.files import module_hash
 from ella.training.batches import Samples
-from ella.training.files import module_hash
 from ella.training.run import build_trainer
 
 QUICK = TrainConfig(steps=4, batch_size=2, learning_rate=1e-3, device="cpu", log_every=1)

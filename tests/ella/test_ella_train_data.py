@@ -15,7 +15,7 @@ import ella.tiny as tiny
 from ella import FolderPairs, TrainingDataError, TrainingError
 from ella.training.cache import TensorCache
 from ella.training.data import to_pixels
-from ella.training.sources import Latents, TextFeatures, encoder_identity
+from ella.training.features import Latents, TextFeatures, encoder_identity
 
 
 def write_folder(folder, num_pairs=4):

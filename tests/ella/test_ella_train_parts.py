@@ -13,8 +13,8 @@ from test_ella_train import QUICK, TEXTS, run_tiny
 
 import ella.tiny as tiny
 from ella import TrainConfig
-from ella.training.draws import draw_sample, micro_batches
 from ella.training.loss import Denoising, TokensOfTexts
+from ella.training.randomness import draw_sample, micro_batches
 
 
 def test_draws_are_what_they_should_be():

@@ -17,8 +17,7 @@ from safetensors.torch import load_file
 from test_ella_train import QUICK, TinyPairs, equal, run_tiny
 
 import ella
-from ella import ResumeError
-from ella.training import files
+from ella import ResumeError, files
 
 RUN = replace(QUICK, steps=5, accumulation=2, batch_size=3, save_every=2, ema_decay=0.9)
 FILES = ("connector", "connector-ema", "checkpoints/step-00000005")

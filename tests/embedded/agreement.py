@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from dpgbench import load_generator
-from dpgbench.domain.agreement import agreements
-from dpgbench.world import benchmark_items
+from dpgbench.domain.statistics.agreement import agreements
+from dpgbench.shapes import benchmark_items
 from tests.embedded.asking import ask
 from tests.embedded.detector import detect
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from dpgbench import JudgeAnswer, TileQuestions, load_judge
-from dpgbench.world import Answer, Question, Scene, answer, render
+from dpgbench.shapes import Answer, Question, Scene, answer, render
 
 JUDGE = "tiny-mplug"
 BATCH = 32

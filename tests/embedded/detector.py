@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dpgbench.world import Answer, Question, Scene, Thing, answer, render
-from dpgbench.world.render import COLOR_RGB, GROUND_RGB
-from dpgbench.world.scene import (
+from dpgbench.shapes import Answer, Question, Scene, Thing, answer, render
+from dpgbench.shapes.render import COLOR_RGB, GROUND_RGB
+from dpgbench.shapes.scene import (
     CELLS,
     COLORS,
     CONTAINER_SHAPES,

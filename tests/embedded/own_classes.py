@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from dpgbench import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.world import Item, answer, benchmark_items, render
+from dpgbench.shapes import Item, answer, benchmark_items, render
 from tests.embedded.detector import detect
 
 TOKEN_LIMIT = 77

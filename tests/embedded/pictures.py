@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image, ImageFilter
 
-from dpgbench.world import Kind, Scene, sample_scenes
+from dpgbench.shapes import Kind, Scene, sample_scenes
 
 
 def heldout_scenes(number: int, seed: int = 0, kind: Kind | None = None) -> list[Scene]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dpgbench.world import Scene, Thing, answer, hard_negative, questions, render
-from dpgbench.world.scene import (
+from dpgbench.shapes import Scene, Thing, answer, hard_negative, questions, render
+from dpgbench.shapes.scene import (
     COLORS,
     CONTAINER_SHAPES,
     KINDS,

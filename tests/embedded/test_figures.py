@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 from tests.conftest import Run
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "embedded"

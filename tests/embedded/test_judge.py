@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from dpgbench.world import Question, hard_negative, questions
-from dpgbench.world.scene import KINDS
+from dpgbench.shapes import Question, hard_negative, questions
+from dpgbench.shapes.scene import KINDS
 from tests.embedded.asking import Reply, Sheet, confusion, replies, share_right
 from tests.embedded.pictures import heldout_scenes
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from dpgbench import Answer, Benchmark, load_benchmark, score_answers
-from dpgbench.world import (
+from dpgbench.shapes import (
     Item,
     Question,
     Scene,

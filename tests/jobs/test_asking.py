@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dpgbench.backends.base import JudgeAnswer, JudgeReply, TileQuestions
+from dpgbench.backends.failures import Failures
+from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, TileQuestions
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, IncompleteError, SetupError
 from dpgbench.jobs.ask import (
@@ -21,9 +22,8 @@ from dpgbench.jobs.ask import (
     open_grids,
     refuse_ambiguous_questions,
 )
-from dpgbench.jobs.failures import Failures
 from dpgbench.store.benchmarks import Benchmark, load_benchmark
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 from tests.conftest import row, write_csv
 
 ITEMS = ("a1", "b1", "c1")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.store.benchmarks import load_benchmark
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 from tests.conftest import Ended, Run, answers_csv, row, write_csv
 
 JUDGE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from report_runs import RunMaker, maker
 
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 
 
 @pytest.fixture(scope="session")

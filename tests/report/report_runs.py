@@ -13,12 +13,12 @@ from PIL import Image
 
 from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
 from dpgbench.domain.rules import find_rule
-from dpgbench.jobs.results import items_csv
 from dpgbench.store.benchmarks import COLUMNS, Benchmark, load_csv
 from dpgbench.store.files import JsonLines, write_atomic, write_json
 from dpgbench.store.images import png_bytes
-from dpgbench.store.manifest import Manifest
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import Manifest
+from dpgbench.store.run.results import items_csv
 
 RULES = ("ella-reference", "corrected-v1")
 QUESTIONS = (

@@ -12,7 +12,7 @@ from test_report_browser import browser, go, page, report
 from test_report_safety import HOSTILE, maker_again
 
 from dpgbench.report import build_report, compare_runs
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 
 __all__ = ["browser", "page", "report"]  # fixtures
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

@@ -13,10 +13,10 @@ from report_runs import RunMaker
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.errors import DataError
 from dpgbench.report import build_report, stale_files
-from dpgbench.report.charts import WHOLE, axis_around, mark
-from dpgbench.report.gallery import spread
-from dpgbench.report.graphs import NODE_HEIGHT, NODE_WIDTH, layout
-from dpgbench.store.rundir import RunDir
+from dpgbench.report.page.gallery import spread
+from dpgbench.report.page.graph_layout import NODE_HEIGHT, NODE_WIDTH, layout
+from dpgbench.report.plots.axis import WHOLE, axis_around, mark
+from dpgbench.store.run.directory import RunDir
 
 
 def test_a_folder_gets_files_called_leaderboard(pair: list[RunDir], tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_stale_files_are_those_that_would_change(dpg: RunMaker, tmp_path: Path) 
 def test_the_number_of_threads_changes_no_byte(pair: list[RunDir], tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from dpgbench.report import build_report;"
-        "from dpgbench.store.rundir import RunDir;"
+        "from dpgbench.store.run.directory import RunDir;"
         "build_report([RunDir(Path(p)) for p in sys.argv[2:]], Path(sys.argv[1]))"
     )
     made = []

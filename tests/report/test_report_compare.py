@@ -10,13 +10,13 @@ import typer
 from report_runs import RunMaker
 from typer.testing import CliRunner
 
+from dpgbench.analysis.answers import item_sets
+from dpgbench.analysis.comparison import all_rows, comparisons
+from dpgbench.analysis.versus import Versus, sentences, table
 from dpgbench.cli import compare as command
 from dpgbench.errors import DataError, UsageError
 from dpgbench.report import compare_runs, group_records, load_records
-from dpgbench.report.comparison import all_rows, comparisons
-from dpgbench.report.evidence import item_sets
-from dpgbench.report.versus import Versus, sentences, table
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 
 
 def corrected(found: list[Versus]) -> Versus:

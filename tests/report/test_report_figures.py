@@ -14,13 +14,13 @@ from report_page import Page
 from report_runs import RunMaker
 from typer.testing import CliRunner
 
+from dpgbench.analysis.answers import item_sets
+from dpgbench.analysis.prompt_length import bins, length_views
 from dpgbench.cli import report as command
 from dpgbench.errors import DataError
 from dpgbench.report import build_report, group_records, load_records, stale_files
-from dpgbench.report.drawing import Dot, Drawing, Text, figure_png, figure_svg, page_svg
-from dpgbench.report.evidence import item_sets
-from dpgbench.report.lengths import bins, length_views
-from dpgbench.store.rundir import RunDir
+from dpgbench.report.plots.drawing import Dot, Drawing, Text, figure_png, figure_svg, page_svg
+from dpgbench.store.run.directory import RunDir
 
 
 def test_figures_are_svg_and_png_of_one_size(pair: list[RunDir], tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from report_page import Page
 from report_runs import maker
 
 from dpgbench.report import build_report
-from dpgbench.report.wording import PUBLISHED_ELSEWHERE, PUBLISHED_WARNING
-from dpgbench.store.rundir import RunDir
+from dpgbench.report.text import PUBLISHED_ELSEWHERE, PUBLISHED_WARNING
+from dpgbench.store.run.directory import RunDir
 
 
 @pytest.fixture(scope="module")

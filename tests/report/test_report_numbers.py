@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from report_runs import RunMaker
 
-from dpgbench.domain.paired import LEVEL, PairedDifference, holm
+from dpgbench.analysis.answers import item_sets
+from dpgbench.analysis.cautions import cautions
+from dpgbench.analysis.comparison import CategoryDifference, all_rows, comparisons
+from dpgbench.analysis.prompt_length import length_views
+from dpgbench.analysis.ranking import Difference, Entry, differences, part, rank_ranges
 from dpgbench.domain.rules import find_rule
-from dpgbench.domain.stats import bootstrap_weights
+from dpgbench.domain.statistics.bootstrap import bootstrap_weights
+from dpgbench.domain.statistics.paired import LEVEL, PairedDifference, holm
 from dpgbench.report import group_records, load_records, load_rows
-from dpgbench.report.cautions import cautions
-from dpgbench.report.comparison import CategoryDifference, all_rows, comparisons
-from dpgbench.report.evidence import item_sets
-from dpgbench.report.lengths import length_views
-from dpgbench.report.ranks import Difference, Entry, differences, part, rank_ranges
-from dpgbench.report.records import ItemFigure
-from dpgbench.report.verdicts import Mark, Outcome, outcomes
+from dpgbench.report.page.verdicts import Mark, Outcome, outcomes
 from dpgbench.store.benchmarks import load_csv
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.scores import ItemFigure
 from tests.conftest import row, write_csv
 
 CATEGORIES = ("entity - whole", "attribute - color", "relation - spatial")

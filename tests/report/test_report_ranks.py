@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from report_runs import RunMaker
 
+from dpgbench.analysis.cautions import finding
+from dpgbench.analysis.ranking import Difference, Entry, differences, rank_ranges, ranks
 from dpgbench.domain.rules import find_rule
 from dpgbench.report import group_records, load_records
-from dpgbench.report.cautions import finding
-from dpgbench.report.ranks import Difference, Entry, differences, rank_ranges, ranks
-from dpgbench.report.records import ItemFigure
+from dpgbench.store.run.scores import ItemFigure
 
 
 def entry(*scores: float | None) -> Entry:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from report_runs import RunMaker, maker
 
+from dpgbench.analysis.cautions import cautions
 from dpgbench.errors import DataError, UsageError
 from dpgbench.report import group_records, load_records, load_rows
-from dpgbench.report.cautions import cautions
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 
 
 def score(run: RunDir, rule: str, judge: str = "fake") -> dict:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.report.page import SCRIPTS
-from dpgbench.store.places import data_folder
+from dpgbench.report.page.render import SCRIPTS
+from dpgbench.store.paths import data_folder
 
 NODE = shutil.which("node")
 TESTS = sorted((Path(__file__).parent / "scripts").glob("*.test.mjs"))

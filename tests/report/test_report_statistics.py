@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from dpgbench.domain.paired import holm, p_value, paired_differences, rank_ranges, ranks
+from dpgbench.domain.statistics.paired import holm, p_value, paired_differences, rank_ranges, ranks
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "intervals.py"
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from report_runs import RunMaker, maker
 
+from dpgbench.analysis.answers import item_sets
+from dpgbench.analysis.best import surely_best
+from dpgbench.analysis.comparison import all_rows, comparisons
 from dpgbench.errors import DataError
 from dpgbench.report import build_report, group_records, load_records
-from dpgbench.report.best import surely_best
-from dpgbench.report.comparison import all_rows, comparisons
-from dpgbench.report.csvtable import leaderboard_csv
-from dpgbench.report.evidence import item_sets
-from dpgbench.report.latex import leaderboard_latex
-from dpgbench.report.markdown import escaped, leaderboard_markdown
 from dpgbench.report.published import read_published
-from dpgbench.store.rundir import RunDir
+from dpgbench.report.tables.csv_table import leaderboard_csv
+from dpgbench.report.tables.latex import leaderboard_latex
+from dpgbench.report.tables.markdown import escaped, leaderboard_markdown
+from dpgbench.store.run.directory import RunDir
 
 
 @pytest.fixture(scope="module")

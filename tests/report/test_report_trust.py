@@ -15,29 +15,29 @@ from report_page import Page
 from report_runs import RunMaker, maker
 from typer.testing import CliRunner
 
+from dpgbench.analysis.answers import item_sets
+from dpgbench.analysis.comparison import all_rows, comparisons
+from dpgbench.analysis.prompt_length import length_views
+from dpgbench.analysis.ranking import part
+from dpgbench.analysis.versus import Versus, sentences, table
 from dpgbench.cli import compare as compare_command
 from dpgbench.cli import report as report_command
-from dpgbench.domain.paired import paired_differences
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import RULES, find_rule
 from dpgbench.domain.score import score_item
 from dpgbench.domain.spec import canonical_json
-from dpgbench.domain.stats import LEAST_ITEMS
+from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
+from dpgbench.domain.statistics.paired import paired_differences
 from dpgbench.errors import ResumeMismatchError
 from dpgbench.report import build_report, compare_runs, group_records, load_records, load_rows
-from dpgbench.report.comparison import all_rows, comparisons
-from dpgbench.report.csvtable import leaderboard_csv
-from dpgbench.report.evidence import item_sets
-from dpgbench.report.latex import leaderboard_latex
-from dpgbench.report.lengths import length_views
-from dpgbench.report.markdown import leaderboard_markdown
-from dpgbench.report.pictures import UNVERIFIED
-from dpgbench.report.ranks import part
-from dpgbench.report.records import ItemFigure, _lost
-from dpgbench.report.versus import Versus, sentences, table
-from dpgbench.report.wording import shown, warning_texts
+from dpgbench.report.page.images import UNVERIFIED
+from dpgbench.report.tables.csv_table import leaderboard_csv
+from dpgbench.report.tables.latex import leaderboard_latex
+from dpgbench.report.tables.markdown import leaderboard_markdown
+from dpgbench.report.text import shown, warning_texts
 from dpgbench.store.benchmarks import load_csv
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.scores import ItemFigure, _lost
 
 TEN = [f"COCOval{n}" for n in range(1, 20, 2)]
 

@@ -12,8 +12,8 @@ import pytest
 from dpgbench.errors import DataError, StorageError
 from dpgbench.store.files import read_json, write_atomic, write_json
 from dpgbench.store.folders import locked_folder, replace_folder
-from dpgbench.store.manifest import Manifest, open_manifest, read_manifest
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import Manifest, open_manifest, read_manifest
 
 
 def test_a_file_is_replaced_and_never_written_over(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def manifest(**fields: object) -> Manifest:
 def test_when_a_run_was_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunDir(tmp_path)
     times = iter(["2026-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00"])
-    monkeypatch.setattr("dpgbench.store.manifest.now", lambda: next(times))
+    monkeypatch.setattr("dpgbench.store.run.manifest.now", lambda: next(times))
     manifest().write(run)
     again = open_manifest(run, manifest())
     again.write(run)

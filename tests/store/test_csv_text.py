@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.store.tables import as_written, csv_text, harmless
+from dpgbench.store.csv_rows import as_written, csv_text, harmless
 
 STARTS = ("=", "+", "-", "@", "\t", "\r")
 

@@ -10,7 +10,7 @@ import pytest
 
 from dpgbench.errors import DataError, StorageError, UsageError
 from dpgbench.store.files import JsonLines, git_blob_id, read_jsonl, write_atomic
-from dpgbench.store.rundir import RunDir, file_name
+from dpgbench.store.run.directory import RunDir, file_name
 
 
 def test_torn_last_line_is_ignored_and_cut_off(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from dpgbench.errors import DataError, ResumeMismatchError
-from dpgbench.store import manifest as module
-from dpgbench.store.manifest import (
+from dpgbench.store.run import manifest as module
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import (
     Manifest,
     check_same,
     environment,
@@ -20,7 +21,6 @@ from dpgbench.store.manifest import (
     read_manifest,
     toolkit_version,
 )
-from dpgbench.store.rundir import RunDir
 
 
 def made(kind: str = "generated", **fields: Any) -> Manifest:

@@ -19,7 +19,7 @@ from dpgbench.store.patterns import (
     find_patterned,
     suggest_pattern,
 )
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.run.directory import RunDir
 from dpgbench.store.verify import image_hashes, mismatched_images
 
 ORDER = ["b", "a", "c"]  # the benchmark's order, not the alphabet's

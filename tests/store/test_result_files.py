@@ -10,9 +10,9 @@ from dpgbench.domain.aggregate import score_answers
 from dpgbench.domain.rules import find_rule
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError
-from dpgbench.jobs.results import Subset, find_subset, items_csv
 from dpgbench.store.benchmarks import load_benchmark
-from dpgbench.store.replay import parse_where, read_recorded_answers
+from dpgbench.store.recorded_answers import parse_where, read_recorded_answers
+from dpgbench.store.run.results import Subset, find_subset, items_csv
 from tests.conftest import row, write_csv
 from tests.domain.test_rules import rows
 

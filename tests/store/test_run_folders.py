@@ -23,7 +23,7 @@ from dpgbench.store.files import (
     sweep_parts,
     write_json,
 )
-from dpgbench.store.rundir import (
+from dpgbench.store.run.directory import (
     RunDir,
     default_run,
     file_name,

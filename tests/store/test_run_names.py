@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.store.rundir import RunDir, default_run, file_name, old_file_name
+from dpgbench.store.run.directory import RunDir, default_run, file_name, old_file_name
 
 PLAIN = ["mplug", "tiny-mplug", "replay", "ella-sd15", "v1.0", "a_b", "default"]
 CLOSE = ["a:b", "a/b", "a-b", "a b", "A-b", "A:b", "a--b", "a-b.", ".a-b", "-a-b", "é", "e\u0301"]
@@ -84,7 +84,7 @@ def test_a_default_run_goes_on_under_its_old_name(tmp_path: Path) -> None:
 
 
 def test_weights_fetched_under_an_old_name_are_used_for_their_revision_alone() -> None:
-    from dpgbench.backends.judges import mplug_folder
+    from dpgbench.backends.judges.table import mplug_folder
 
     old = mplug_folder("x").with_name("refs-pr-1")
     old.mkdir(parents=True)

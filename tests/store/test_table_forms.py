@@ -17,8 +17,8 @@ from dpgbench.report.published import read_published
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.files import read_jsonl
 from dpgbench.store.human_scores import read_human_scores
-from dpgbench.store.replay import read_recorded_answers
-from dpgbench.store.rundir import RunDir
+from dpgbench.store.recorded_answers import read_recorded_answers
+from dpgbench.store.run.directory import RunDir
 from tests.conftest import COLUMNS, csv_text, row
 
 BENCH = csv_text([row("a1", 1), row("a1", 2, "1")])

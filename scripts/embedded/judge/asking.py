@@ -8,11 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Final, TypeVar, get_args
 
-from dpgbench.world.asking import directions, located
-from dpgbench.world.changes import VALUES
-from dpgbench.world.dice import Dice
-from dpgbench.world.entities import Entity, entities
-from dpgbench.world.facts import (
+from dpgbench.shapes.entities import Entity, entities
+from dpgbench.shapes.facts import (
     REGIONS,
     Between,
     Compared,
@@ -29,7 +26,8 @@ from dpgbench.world.facts import (
     Value,
     holds,
 )
-from dpgbench.world.scene import (
+from dpgbench.shapes.question_choice import directions, located
+from dpgbench.shapes.scene import (
     COLORS,
     DIRECTIONS,
     GROUNDS,
@@ -37,6 +35,8 @@ from dpgbench.world.scene import (
     STYLES,
     Scene,
 )
+from dpgbench.shapes.scene_edits import VALUES
+from dpgbench.shapes.stable_random import Dice
 
 WEIGHTS: Final[dict[str, float]] = {
     "exists": 2.0,

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dpgbench.mplug import MplugVqa
-from dpgbench.world import (
+from dpgbench.shapes import (
     Question,
     Scene,
     answer,
@@ -27,7 +27,7 @@ from dpgbench.world import (
     render,
     sample_scenes,
 )
-from dpgbench.world.dice import Dice
+from dpgbench.shapes.stable_random import Dice
 from judge.asking import kind_of
 
 Source = Literal["own", "hard negative", "other scene"]

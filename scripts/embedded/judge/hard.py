@@ -11,9 +11,9 @@ import numpy.typing as npt
 from pool import labels
 from tqdm import tqdm
 
-from dpgbench.world import Scene, hard_negative, questions, render, sample_scenes
-from dpgbench.world.dice import Dice
-from dpgbench.world.facts import Fact
+from dpgbench.shapes import Scene, hard_negative, questions, render, sample_scenes
+from dpgbench.shapes.facts import Fact
+from dpgbench.shapes.stable_random import Dice
 from judge.asking import Balance, facts_about, kind_of
 from judge.questions import QUESTIONS_A_PICTURE, Asked, Asker
 

@@ -16,8 +16,8 @@ from pool import NUM_FIELDS
 from torch import Tensor
 from torch.nn import functional as F
 
-from dpgbench.world.scene import CELLS, COLORS, FILLS, GRID, SHAPES, SIZES
-from dpgbench.world.wording import noun_of
+from dpgbench.shapes.scene import CELLS, COLORS, FILLS, GRID, SHAPES, SIZES
+from dpgbench.shapes.words import noun_of
 from judge.labels import FIELDS_A_THING, PICTURE_CLASSES
 
 ANY_SHAPE: Final = len(SHAPES) + 1

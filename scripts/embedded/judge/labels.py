@@ -9,7 +9,7 @@ from pool import FIELD_SIZES, NUM_FIELDS
 from torch import Tensor
 from torch.nn import functional as F
 
-from dpgbench.world.scene import CELLS, COLORS, FILLS, GROUNDS, SHAPES, SIZES, STYLES, Scene, Thing
+from dpgbench.shapes.scene import CELLS, COLORS, FILLS, GROUNDS, SHAPES, SIZES, STYLES, Scene, Thing
 
 FIELDS_A_THING: Final = 4
 FIELDS_A_CELL: Final = 2 * FIELDS_A_THING

@@ -15,11 +15,11 @@ from pool import NUM_FIELDS, read_pool
 from tqdm import tqdm
 
 from dpgbench.mplug.processing import MplugProcessor
-from dpgbench.world import Scene
-from dpgbench.world.changes import edits, group_edits, moves
-from dpgbench.world.dice import Dice
-from dpgbench.world.facts import Fact, InStyle, holds
-from dpgbench.world.questions import question_text
+from dpgbench.shapes import Scene
+from dpgbench.shapes.facts import Fact, InStyle, holds
+from dpgbench.shapes.questions import question_text
+from dpgbench.shapes.scene_edits import edits, group_edits, moves
+from dpgbench.shapes.stable_random import Dice
 from judge.asking import Balance, facts_about
 from judge.labels import scene_of
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Final
 
-from dpgbench.world import caption, questions, sample_scenes
+from dpgbench.shapes import caption, questions, sample_scenes
 
 NUM_SCENES: Final = 2500
 """So many scenes' captions and questions are read for words."""

@@ -1,0 +1,1 @@
+"""From stored runs to numbers: ranks, comparisons, what may be compared. Writes nothing."""

@@ -1,0 +1,1 @@
+"""Judges beside judges and beside people: agreement and correlation."""

@@ -1,0 +1,154 @@
+"""One run's answers as one rule sees them: a letter for each answer, sums for each category.
+
+Verdicts come from `domain.score`; nothing is averaged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dpgbench.domain.answer_text import read_yes_no
+from dpgbench.domain.graph import PromptGraph
+from dpgbench.domain.rows import Category, QuestionRow
+from dpgbench.domain.rules import ScoringRule
+from dpgbench.domain.score import Answers, ItemScore, Verdict, score_item
+from dpgbench.domain.statistics.bootstrap import Matrix
+
+HOLDS, FAILS, ZEROED, OTHER, NONE, UNSEEN = "ynz?.-"
+_WIDE = 1 << 16  # more than there are categories
+
+
+@dataclass(frozen=True)
+class CategorySums:
+    """Per item and category, what a rule averages: `sums` over `counts`, both [N, C]."""
+
+    names: tuple[str, ...]
+    sums: Matrix
+    counts: Matrix
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One judge's answers about one run under one rule, by place of the item in its set.
+
+    Attributes:
+        states: a letter for each tile and question: ``y`` holds, ``n`` no, ``z`` yes but zeroed by
+            a parent, ``?`` neither yes nor no, ``.`` not answered, ``-`` not seen by the rule.
+        scores: 0 to 100; None where the rule gives none.
+        failures: why it gives none.
+    """
+
+    states: tuple[str, ...]
+    scores: tuple[float | None, ...]
+    failures: Mapping[int, str]
+    l1: CategorySums
+    l2: CategorySums
+
+
+def qids_of(graph: PromptGraph) -> list[int]:
+    """Return an item's question numbers in the order in which its strings have them."""
+    return sorted(graph.by_id)
+
+
+def make_sheet(
+    rule: ScoringRule,
+    answers: Answers,
+    tiles: int,
+    first_row: int,
+    items: Sequence[str],
+    letters: Sequence[str],
+    rows: Mapping[str, tuple[QuestionRow, ...]],
+    graphs: Mapping[str, PromptGraph],
+) -> Sheet:
+    """Return `answers` under `rule`.
+
+    Args:
+        letters: each item's answers before any rule; empty for an item that is left out.
+        rows: of every item of the benchmark.
+    """
+    states: list[str] = []
+    scored: list[ItemScore | None] = []
+    for item, text in zip(items, letters, strict=True):
+        score = None
+        if text:
+            score = score_item(
+                item, rows[item], answers, rule=rule, num_tiles=tiles, first_row=first_row
+            )
+        scored.append(score)
+        qids = qids_of(graphs[item])
+        read = _as_read(text, answers, item, qids) if score and reads(rule) else text
+        states.append(_states(read, score, qids) if score else "")
+    return Sheet(
+        states=tuple(states),
+        scores=tuple(100 * s.score if s and s.tiles else None for s in scored),
+        failures={n: s.failure for n, s in enumerate(scored) if s and s.failure is not None},
+        l1=_sums(scored, rule, lambda category: category.l1),
+        l2=_sums(scored, rule, lambda category: category.l2),
+    )
+
+
+def reads(rule: ScoringRule) -> bool:
+    """Return whether a rule reads answers such as ``Yes``; else they must be ``yes`` exactly."""
+    return rule.answers == "read"
+
+
+def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> str:
+    """Return `letters` with answers that are read as yes or no as such."""
+    if OTHER not in letters:
+        return letters
+    marked = list(letters)
+    for at, letter in enumerate(letters):
+        if letter == OTHER:
+            tile, place = divmod(at, len(qids))
+            said = read_yes_no(answers.get((item, tile), {}).get(qids[place], ""))
+            marked[at] = OTHER if said is None else HOLDS if said else FAILS
+    return "".join(marked)
+
+
+def _states(letters: str, score: ItemScore, qids: Sequence[int]) -> str:
+    """Return `letters` with what the rule zeroed or did not see."""
+    seen = {question.qid for question in score.plan}
+    verdicts: list[Verdict | None] = [tile.get(qid) for tile in score.tiles for qid in qids]
+    if not verdicts:
+        verdicts = [None] * len(letters)
+    marked = []
+    for at, letter in enumerate(letters):
+        verdict = verdicts[at]
+        if qids[at % len(qids)] not in seen:
+            marked.append(UNSEEN)
+        elif verdict is not None and verdict.raw and not verdict.gated:
+            marked.append(ZEROED)
+        else:
+            marked.append(letter)
+    return "".join(marked)
+
+
+def _sums(
+    scored: Sequence[ItemScore | None], rule: ScoringRule, name: Callable[[Category], str]
+) -> CategorySums:
+    """Return the sums that category averages are made of, as the rule takes them."""
+    columns: dict[str, int] = {}
+    cells: list[int] = []
+    values: list[bool] = []
+    gated = rule.category_stage == "gated"
+    for number, item in enumerate(scored):
+        if item is None or not item.tiles:
+            continue
+        places = [columns.setdefault(name(q.category), len(columns)) for q in item.plan]
+        qids = [question.qid for question in item.plan]
+        for tile in item.tiles[-1:] if rule.category_tiles == "last" else item.tiles:
+            cells += [number * _WIDE + place for place in places]
+            values += [tile[qid].gated if gated else tile[qid].raw for qid in qids]
+    names = sorted(columns)
+    flat = np.array(cells, dtype=np.int64)
+    column = np.array([names.index(known) for known in columns], dtype=np.int64)
+    shape = (len(scored), len(names))
+    index = flat // _WIDE * len(names) + (column[flat % _WIDE] if len(names) else 0)
+    size = shape[0] * shape[1]
+    weights = np.array(values, dtype=np.float64)
+    sums = np.bincount(index, weights=weights, minlength=size).astype(np.float64)
+    counts = np.bincount(index, minlength=size).astype(np.float64)
+    return CategorySums(tuple(names), sums.reshape(shape), counts.reshape(shape))

@@ -1,0 +1,1 @@
+"""Generators: text-to-image models that draw grids."""

@@ -1,0 +1,95 @@
+"""A generator with everything decided that decides its pictures: settings, weights, device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from dpgbench.backends.generators.diffusers_common import full_scheduler_config
+from dpgbench.backends.generators.table import find_model
+from dpgbench.backends.import_class import import_target
+from dpgbench.backends.protocols import Generator, ModelEntry
+from dpgbench.backends.weights.locate import Weights, locate_weights
+from dpgbench.domain.spec import GenerationSpec
+from dpgbench.errors import UsageError
+from dpgbench.store.benchmarks import Benchmark
+
+
+@dataclass(frozen=True)
+class GenerationPlan:
+    """What will draw; `generator` is the class, built by `load`; `notes` say what was assumed."""
+
+    entry: ModelEntry
+    generator: Any
+    spec: GenerationSpec
+    weights: Mapping[str, Weights]
+    device: str
+    notes: Sequence[str] = ()
+
+    def identity(self, benchmark: Benchmark) -> dict[str, Any]:
+        """Return what decides a run's pictures, as plain data."""
+        return {
+            "generation": self.spec.as_dict(),
+            "weights": {role: weights.sha256 for role, weights in self.weights.items()},
+            "benchmark": {
+                "name": benchmark.name,
+                "prompts_sha256": benchmark.prompts_sha256,
+            },
+        }
+
+    def load(self) -> Generator:
+        """Return the generator with its networks on the device.
+
+        Raises:
+            SetupError: weights are not what they must be.
+        """
+        generator: Generator = self.generator(self.entry, self.spec, self.weights, self.device)
+        return generator
+
+
+def make_plan(
+    model: str, weights: Mapping[str, str], device: str, settings: Mapping[str, Any]
+) -> GenerationPlan:
+    """Return the plan for `model`: its own settings, replaced by `settings` that are not None.
+
+    Raises:
+        UsageError: unknown model, device or setting.
+        SetupError: weights are missing.
+    """
+    from dpgbench.backends.device import default_dtype, find_device
+
+    entry = find_model(model)
+    device = find_device(device)
+    located = locate_weights(entry, weights)
+    generator = import_target(entry.target, "model")
+    found = dict(generator.defaults(entry, located)) if hasattr(generator, "defaults") else {}
+    accelerator_dtype = found.pop("accelerator_dtype", None)
+    if accelerator_dtype and device != "cpu":
+        found["dtype"] = accelerator_dtype
+    given = {name: value for name, value in settings.items() if value is not None}
+    merged = {"dtype": default_dtype(device), **entry.defaults, **found, **given}
+    options = {**entry.options, **found.get("options", {}), **given.get("options", {})}
+    _check_names("setting", merged, [item.name for item in fields(GenerationSpec)])
+    _check_names("option", options, [*entry.options, *found.get("options", {})])
+    if merged.get("scheduler"):
+        merged["scheduler_config"] = full_scheduler_config(
+            merged["scheduler"], merged.get("scheduler_config", {})
+        )
+    spec = GenerationSpec(model=entry.name, **{**merged, "options": options})
+    if hasattr(generator, "check"):
+        generator.check(spec, located)
+    notes = (
+        generator.notes(entry, located, frozenset({*given, *given.get("options", {})}), device)
+        if hasattr(generator, "notes")
+        else ()
+    )
+    return GenerationPlan(entry, generator, spec, located, device, notes)
+
+
+def _check_names(what: str, given: Mapping[str, Any], known: list[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"unknown {what} '{name}'; known: {', '.join(sorted(known)) or '(none)'}"
+            )

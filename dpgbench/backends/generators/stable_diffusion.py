@@ -1,0 +1,284 @@
+"""Stable Diffusion 1.5 and ELLA on it: one pipeline, two text encoders, all else alike."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpgbench.backends.generators.diffusers_common import (
+    build_scheduler,
+    check_size,
+    find_cut,
+    generators,
+    loading,
+    single_thread,
+)
+from dpgbench.backends.generators.hub_classes import read_config
+from dpgbench.backends.generators.pictures import draw_checked
+from dpgbench.backends.generators.single_file import (
+    CONFIGURED_BY,
+    check_single_file,
+    configuration_of,
+    load_single_file,
+)
+from dpgbench.backends.protocols import ModelEntry, Truncation
+from dpgbench.backends.weights.locate import Weights
+from dpgbench.domain.spec import GenerationSpec
+from dpgbench.embedded import embedded_path
+from dpgbench.errors import SetupError, UsageError
+from ella.config import TRAINED_LENGTH, TrainedText
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+_LATENT_PX = 8  # the VAE's reduction
+
+
+class StableDiffusion:
+    """The pipeline with its own CLIP: prompts are cut at 77 tokens."""
+
+    def __init__(
+        self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
+    ) -> None:
+        from ella.strict import strict_loading
+
+        self.spec = spec
+        with loading(entry):
+            with strict_loading("base"):
+                self.pipeline = self._load_pipeline(weights).to(device)
+            _check_parts(entry, self.pipeline)
+            self.pipeline.scheduler = build_scheduler(spec)
+        self.pipeline.set_progress_bar_config(disable=True)
+
+    @staticmethod
+    def check(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
+        """Raise where a setting or the base cannot be right."""
+        _check_settings(spec, weights)
+        foreign = _foreign_prediction(spec.model, spec.scheduler_config, weights["base"].path)
+        if foreign:
+            raise SetupError(foreign)
+
+    @staticmethod
+    def notes(
+        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str], device: str
+    ) -> list[str]:
+        """Return what was assumed: whose configuration a base in one file is read with."""
+        base = weights["base"].path
+        foreign = _foreign_prediction(entry.name, entry.defaults["scheduler_config"], base)
+        notes = [foreign] if foreign else []
+        if base.is_file():
+            source = configuration_of(base)
+            beside = source == base.resolve().parent
+            name = "the folder that it lies in" if beside else CONFIGURED_BY
+            said = f"{base.name} is a single file: configuration and tokenizer are those of {name}"
+            notes.append(said)
+        return notes
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one image a seed."""
+        return draw_checked(
+            self.pipeline,
+            len(seeds),
+            lambda: self.pipeline(
+                prompt, negative_prompt=self.spec.negative_prompt or None, **self._arguments(seeds)
+            ),
+        )
+
+    def truncation(self, prompts: Sequence[str]) -> Truncation:
+        """Return which prompts CLIP cuts."""
+        tokenizer = self.pipeline.tokenizer
+        return find_cut(tokenizer, tokenizer.model_max_length, prompts)
+
+    def _arguments(self, seeds: Sequence[int]) -> dict[str, Any]:
+        return {
+            "num_images_per_prompt": len(seeds),
+            "generator": generators(seeds),
+            "num_inference_steps": self.spec.steps,
+            "guidance_scale": self.spec.guidance_scale,
+            "width": self.spec.width_px,
+            "height": self.spec.height_px,
+            "output_type": "pil",
+        }
+
+    def _load_pipeline(self, weights: Mapping[str, Weights]) -> Any:
+        import torch
+        from diffusers import StableDiffusionPipeline
+
+        if weights["base"].path.is_file():
+            return load_single_file(weights["base"].path, getattr(torch, self.spec.dtype))
+        return StableDiffusionPipeline.from_pretrained(
+            str(weights["base"].path),
+            dtype=getattr(torch, self.spec.dtype),
+            use_safetensors=True,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+
+def _check_settings(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
+    check_size(spec, _LATENT_PX)
+    if spec.options.get("text_length", "fixed") not in ("fixed", "flexible"):
+        raise UsageError(f"text_length '{spec.options['text_length']}': fixed or flexible")
+    if weights["base"].path.is_file():
+        check_single_file(weights["base"].path)
+
+
+def _foreign_prediction(model: str, scheduler: Mapping[str, Any], base: Path) -> str | None:
+    """Return what is wrong where a base predicts something else than the model takes it for."""
+    own = read_config(base / "scheduler" / "scheduler_config.json").get("prediction_type")
+    taken = scheduler.get("prediction_type")
+    if own is None or own == taken:
+        return None
+    return (
+        f"model {model}: the base in {base} predicts '{own}', but {model} draws with '{taken}', "
+        f"which gives wrong pictures; draw it as --model hf:{base}"
+    )
+
+
+def _check_parts(entry: ModelEntry, pipeline: Any) -> None:
+    """Raise unless the U-Net is told by this text encoder alone, and draws from noise alone.
+
+    Raises:
+        SetupError: it is not a Stable Diffusion 1.x.
+    """
+    unet, clip, vae = pipeline.unet.config, pipeline.text_encoder.config, pipeline.vae.config
+    more = unet.get("addition_embed_type") or unet.get("encoder_hid_dim_type")
+    if more or unet.cross_attention_dim != clip.hidden_size:
+        told = f"'{more}'" if more else f"tokens of width {unet.cross_attention_dim}"
+        raise SetupError(
+            f"model {entry.name}: the base is no Stable Diffusion 1.x: its U-Net takes {told}, its "
+            f"text encoder gives tokens of width {clip.hidden_size}; draw it as --model hf:FOLDER"
+        )
+    if unet.in_channels != vae.latent_channels:
+        raise SetupError(
+            f"model {entry.name}: the U-Net of the base takes {unet.in_channels} channels, but the "
+            f"VAE gives {vae.latent_channels}: it is for inpainting or editing; give a "
+            "text-to-image base"
+        )
+
+
+class EllaStableDiffusion(StableDiffusion):
+    """The same pipeline, told by a language model through the connector at every step."""
+
+    @staticmethod
+    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> dict[str, Any]:
+        """Return the length of texts that the connector's file says it was trained with."""
+        trained = _trained_text(weights)
+        if trained is None:
+            return {}
+        options: dict[str, Any] = {"text_length": trained.length}
+        if trained.tokens not in (None, TRAINED_LENGTH):
+            options["text_tokens"] = trained.tokens
+        return {"options": options}
+
+    @staticmethod
+    def notes(
+        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str], device: str
+    ) -> list[str]:
+        """Return what was assumed: also of the texts, where the connector's file does not say."""
+        notes = StableDiffusion.notes(entry, weights, given, device)
+        role = next(role for role in entry.roles if role.name == "connector")
+        own = role.embedded and weights["connector"].path == embedded_path(role.embedded)
+        if not own and "text_length" not in given and _trained_text(weights) is None:
+            notes.append(
+                f"text_length {entry.options['text_length']} is assumed: the connector's file does "
+                "not say how long its texts were in training (--option text_length=fixed or "
+                "flexible)"
+            )
+        return notes
+
+    def __init__(
+        self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
+    ) -> None:
+        super().__init__(entry, spec, weights, device)
+        with loading(entry):
+            self.ella = self._load_ella(weights, device)
+            self.ella.check_pipeline(self.pipeline)
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one image a seed."""
+        return draw_checked(
+            self.pipeline,
+            len(seeds),
+            lambda: self.ella.generate(
+                self.pipeline,
+                prompt,
+                negative_prompt=self.spec.negative_prompt,
+                length=self.spec.options["text_length"],
+                with_clip=self.spec.options["with_clip"],
+                **self._arguments(seeds),
+            ),
+        )
+
+    def truncation(self, prompts: Sequence[str]) -> Truncation:
+        """Return which prompts the language model cuts: none at flexible length."""
+        if self.spec.options["text_length"] == "flexible":
+            return Truncation(None)
+        encoder = self.ella.text_encoder
+        return find_cut(encoder.tokenizer, encoder.fixed_length, prompts)
+
+    def _load_ella(self, weights: Mapping[str, Weights], device: str) -> Any:
+        import torch
+
+        from ella import Ella, T5TextEncoder, TimestepAwareSemanticConnector
+
+        dtype = getattr(torch, self.spec.dtype)
+        connector = TimestepAwareSemanticConnector.from_safetensors(
+            weights["connector"].path, dtype=dtype, device=device
+        )
+        encoder = T5TextEncoder.from_pretrained(
+            weights["text_encoder"].path,
+            dtype=dtype,
+            device=device,
+            fixed_length=self.spec.options.get("text_tokens", TRAINED_LENGTH),
+        )
+        return Ella(connector, encoder)
+
+
+def _trained_text(weights: Mapping[str, Weights]) -> TrainedText | None:
+    from ella.checkpoint import read_trained_text
+    from ella.errors import ConnectorFileError
+
+    try:
+        return read_trained_text(weights["connector"].path)
+    except ConnectorFileError:  # loading it tells what is wrong
+        return None
+
+
+class TinyStableDiffusion(StableDiffusion):
+    """`StableDiffusion` in miniature, on one core."""
+
+    @staticmethod
+    def check(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
+        """Raise where a setting cannot be right; of another kind of base a note tells."""
+        _check_settings(spec, weights)
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one image a seed."""
+        with single_thread():
+            return super().draw(prompt, seeds)
+
+
+class TinyEllaStableDiffusion(EllaStableDiffusion):
+    """`EllaStableDiffusion` in miniature, on one core."""
+
+    @staticmethod
+    def check(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
+        """Raise where a setting cannot be right; of another kind of base a note tells."""
+        _check_settings(spec, weights)
+
+    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+        """Return one image a seed."""
+        with single_thread():
+            return super().draw(prompt, seeds)
+
+    def _load_ella(self, weights: Mapping[str, Weights], device: str) -> Any:
+        from ella import PrecisionWarning
+
+        with warnings.catch_warnings():  # it is about the released connector, not about this one
+            warnings.simplefilter("ignore", PrecisionWarning)
+            return super()._load_ella(weights, device)

@@ -1,0 +1,1 @@
+"""Judges: VQA models that answer the questions."""

@@ -1,0 +1,154 @@
+"""Loading a Hugging Face judge: which family it is, its model, its processor.
+
+Only classes of the installed transformers are built, only from safetensors, and every weight of
+the network must be in them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from dpgbench.backends.judges.hf.files import ModelFiles, loading
+from dpgbench.backends.protocols import JudgeRequest
+from dpgbench.errors import SetupError, UsageError, shortened
+
+Family = Literal["image-text-to-text", "blip-vqa"]
+_BLIP_VQA = "BlipForQuestionAnswering"
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
+
+def find_family(files: ModelFiles) -> Family:
+    """Return how the model is asked.
+
+    Raises:
+        SetupError: it needs code of its own, or a newer transformers.
+        UsageError: it does not answer questions about images.
+    """
+    import transformers
+
+    config = files.config()
+    kind = config.get("model_type")
+    named = config.get("architectures") or [kind]
+    if kind not in transformers.CONFIG_MAPPING:
+        raise SetupError(_unknown(files.judge, kind, needs_code="auto_map" in config))
+    if kind == "blip" and named[0] == _BLIP_VQA:
+        return "blip-vqa"
+    known = transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    if kind == "blip" or transformers.CONFIG_MAPPING[kind] not in known:
+        raise UsageError(
+            f"judge {files.judge}: {named[0]} does not answer questions about images; name an "
+            "image-text-to-text model (Qwen-VL, InternVL, LLaVA, SmolVLM, PaliGemma, ...) or a "
+            f"{_BLIP_VQA}"
+        )
+    return "image-text-to-text"
+
+
+def _unknown(judge: str, kind: Any, *, needs_code: bool) -> str:
+    import transformers
+
+    if needs_code:
+        return (
+            f"judge {judge} needs code from its repository (auto_map in config.json), which is "
+            "never run; take a repository that transformers itself supports (often named ...-hf)"
+        )
+    return (
+        f"judge {judge}: transformers {transformers.__version__} does not know model type "
+        f"'{kind}'; run: pip install -U transformers"
+    )
+
+
+def load_model(files: ModelFiles, family: Family, request: JudgeRequest) -> Any:
+    """Return the network on its device, ready to answer.
+
+    Raises:
+        SetupError: weights are missing, damaged, or not this network's.
+    """
+    import torch
+    import transformers
+
+    files.require_safetensors()
+    place = {} if request.device == "cpu" else {"device_map": {"": request.device}}
+    auto = {
+        "image-text-to-text": transformers.AutoModelForImageTextToText,
+        "blip-vqa": transformers.AutoModelForVisualQuestionAnswering,
+    }[family]
+    with loading(files.judge):
+        model, report = auto.from_pretrained(
+            files.folder,
+            dtype=getattr(torch, request.dtype),
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told of, and refused below
+            output_loading_info=True,
+            **place,
+            **_LOCAL,
+        )
+    mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
+    lacking = sorted({*report["missing_keys"], *mismatched})
+    if lacking:
+        raise SetupError(
+            f"judge {files.judge}: its safetensors lack {len(lacking)} of the network's weights, "
+            f"or have them in another size ({shortened(lacking, 3)}); fetch it again, or upgrade "
+            "transformers (pip install -U transformers)"
+        )
+    return model.eval()
+
+
+def load_processor(files: ModelFiles, model: Any) -> Any:
+    """Return the model's processor: images and text to tensors.
+
+    Processors of many families hold one for videos too, which cannot be built without
+    torchvision. No judge needs it: without torchvision there is none.
+
+    Raises:
+        SetupError: its files are missing, or a package that it needs.
+    """
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+    from transformers.utils import is_torchvision_available
+
+    config = model.config
+    known = PROCESSOR_MAPPING.get(type(config), None)
+    with loading(files.judge):
+        if known and "video_processor" in known.get_attributes() and not is_torchvision_available():
+            processor = _without_videos(files, known)
+        else:
+            processor = transformers.AutoProcessor.from_pretrained(files.folder, **_LOCAL)
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
+        raise SetupError(
+            f"judge {files.judge}: {files.folder} lacks the files of its processor "
+            "(processor_config.json or preprocessor_config.json); fetch the whole repository"
+        )
+    return processor
+
+
+def _without_videos(files: ModelFiles, known: Any) -> Any:
+    """Return a processor with `_NoVideos` for a video processor."""
+    import transformers
+
+    def unchecked(self: Any, name: str, value: Any) -> None:
+        """Let None pass."""
+
+    own: Any = type(known.__name__, (known,), {"check_argument_for_proper_class": unchecked})
+    parts = {
+        "image_processor": transformers.AutoImageProcessor,
+        "tokenizer": transformers.AutoTokenizer,
+    }
+    arguments = [
+        parts[name].from_pretrained(files.folder, **_LOCAL) if name in parts else None
+        for name in known.get_attributes()
+    ]
+    settings, _ = known.get_processor_dict(files.folder, local_files_only=True)
+    processor = own.from_args_and_dict(arguments, settings)
+    processor.video_processor = _NoVideos()
+    return processor
+
+
+class _NoVideos:
+    """Has no frames and no settings."""
+
+    model_input_names: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> None:
+        """Return None: chat templates are told of settings that no image needs."""
+        if name.startswith("__"):
+            raise AttributeError(name)

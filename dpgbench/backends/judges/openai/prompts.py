@@ -1,0 +1,132 @@
+"""The words that an OpenAI-compatible model is asked with, and the request around them.
+
+`TEMPLATE` stands in the manifest: a change of any text here is a new version of it, because it can
+change answers. docs/judges-openai.md shows the same texts.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from dpgbench.backends.judges.openai.parameters import Dialect
+from dpgbench.store.images import png_bytes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TEMPLATE = "yes-no/1"
+IMAGE_FORMAT = "png"
+TEMPERATURE = 0
+
+ONE = """Look at the image and answer the question.
+Question: {questions}
+Reply with JSON only: {"answer": "yes"} or {"answer": "no"}."""
+MANY = """Look at the image and answer each question by itself.
+{questions}
+Reply with one JSON object only. Its keys are the numbers of all {count} questions, each value is \
+"yes" or "no"."""
+ONE_AGAIN = "That is neither yes nor no. Reply with one word only: yes or no."
+MANY_AGAIN = """These questions still lack a plain yes or no. Keep their numbers.
+{questions}
+Reply with one JSON object only. Its keys are these numbers, each value is "yes" or "no"."""
+
+_TOP_LOGPROBS = 5
+_TOKENS = 64
+_TOKENS_A_QUESTION = 16
+_TOKENS_AGAIN = 1024  # for the model that had not finished
+_LONGEST_QUOTE = 1000
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation about one image, up to the point where the model speaks.
+
+    Attributes:
+        questions: every question of the conversation, by number from 1.
+        asked: those that the next reply must answer.
+        tokens: how long that reply may be.
+        structured: whether the reply is to be JSON.
+    """
+
+    messages: tuple[Mapping[str, Any], ...]
+    questions: Mapping[int, str]
+    asked: tuple[int, ...]
+    tokens: int
+    structured: bool = True
+
+    def body(self, model: str, dialect: Dialect) -> bytes:
+        """Return the request as JSON, with the parameters that the server takes."""
+        request: dict[str, Any] = {"model": model, "messages": self.messages}
+        if dialect.temperature:
+            request["temperature"] = TEMPERATURE
+        if dialect.limit:
+            request[dialect.limit] = self.tokens
+        if dialect.logprobs and len(self.questions) == 1:
+            request |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+        if self.structured and dialect.response_format == "json_schema":
+            request["response_format"] = self._schema()
+        elif self.structured and dialect.response_format:
+            request["response_format"] = {"type": dialect.response_format}
+        return json.dumps(request).encode()
+
+    def again(self, reply: str, missing: Sequence[int]) -> Prompt:
+        """Return the one repair attempt: the reply, and the plea for what it left out."""
+        alone = len(self.questions) == 1
+        plea = ONE_AGAIN if alone else _filled(MANY_AGAIN, self.questions, missing)
+        said = {"role": "assistant", "content": reply[:_LONGEST_QUOTE].strip() or "(nothing)"}
+        return replace(
+            self,
+            messages=(*self.messages, said, {"role": "user", "content": plea}),
+            asked=tuple(missing),
+            tokens=_TOKENS_AGAIN,
+            structured=not alone,
+        )
+
+    def _schema(self) -> dict[str, Any]:
+        alone = len(self.questions) == 1
+        keys = ["answer"] if alone else [str(number) for number in self.asked]
+        schema = {
+            "type": "object",
+            "properties": {key: {"type": "string", "enum": ["yes", "no"]} for key in keys},
+            "required": keys,
+            "additionalProperties": False,
+        }
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": "answers", "strict": True, "schema": schema},
+        }
+
+
+def first_prompt(image_url: str, questions: Sequence[str]) -> Prompt:
+    """Return the conversation that asks `questions` about an image."""
+    numbered = dict(enumerate(questions, 1))
+    asked = tuple(numbered)
+    text = _filled(ONE if len(asked) == 1 else MANY, numbered, asked)
+    content = [
+        {"type": "image_url", "image_url": {"url": image_url}},
+        {"type": "text", "text": text},
+    ]
+    tokens = _TOKENS + _TOKENS_A_QUESTION * len(asked)
+    return Prompt(({"role": "user", "content": content},), numbered, asked, tokens)
+
+
+def data_url(image: Image) -> str:
+    """Return `image` as a data URL: a PNG, so that the judge sees every pixel as it was drawn."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode()
+
+
+def _filled(template: str, questions: Mapping[int, str], asked: Sequence[int]) -> str:
+    """Return the template with its questions, one a line; they may hold braces of their own."""
+    if len(questions) == 1:
+        lines = _line(questions[asked[0]])
+    else:
+        lines = "\n".join(f"{number}. {_line(questions[number])}" for number in asked)
+    return template.replace("{count}", str(len(asked))).replace("{questions}", lines)
+
+
+def _line(question: str) -> str:
+    return " ".join(question.split())

@@ -1,0 +1,1 @@
+"""Bootstrap, paired differences, correlation and agreement."""

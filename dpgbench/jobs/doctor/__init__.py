@@ -1,0 +1,1 @@
+"""What `dpgbench doctor` looks at: the machine, and a judge (self-test and exam)."""

@@ -1,0 +1,87 @@
+"""The ELLA script's own two text files, so that people's parsers go on working.
+
+Format (upstream commit 3c228f1): the results file has a line per image (path, tile scores, mean),
+then a summary; the detail file has a line per question (path, crop box, question, answer). Where
+upstream appends a time to the name, these have fixed names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dpgbench.domain.aggregate import Result, score_answers
+from dpgbench.domain.rows import QuestionRow
+from dpgbench.domain.rules import ELLA_REFERENCE
+from dpgbench.domain.score import Answers
+from dpgbench.domain.spec import GridSpec
+from dpgbench.jobs.target import Subject
+from dpgbench.store.files import write_atomic
+from dpgbench.store.run.results import part_of_run
+
+_REFERENCE_TILE_PX = 512  # only names the crop boxes where answers come without images
+RESULTS = "dpg-bench_results.txt"
+DETAIL = "dpg-bench_results_detail.txt"
+
+
+def write_reference_files(subject: Subject, judge: str, answers: Answers) -> tuple[Path, Path]:
+    """Write both files beside the judge's results and return their paths.
+
+    Raises:
+        DataError: the reference rule refuses the benchmark.
+    """
+    result = score_answers(
+        list(subject.benchmark.items.values()),
+        answers,
+        ELLA_REFERENCE,
+        num_tiles=subject.num_tiles,
+        selected=subject.items,
+        name=str(subject.benchmark.path),
+    )
+    folder = subject.run.scores(judge, ELLA_REFERENCE.name).parent
+    images = subject.folder or subject.run.images
+    results, detail = (
+        (folder / name).with_stem(Path(name).stem + part_of_run(subject))
+        for name in (RESULTS, DETAIL)
+    )
+    summary = _results_text(result, images, subject.manifest.model, results)
+    write_atomic(results, summary, scratch=subject.run.path)
+    details = _detail_text(subject, result, answers, images)
+    write_atomic(detail, details, scratch=subject.run.path)
+    return results, detail
+
+
+def _results_text(result: Result, images: Path, model: str, path: Path) -> str:
+    lines = [
+        ", ".join(
+            [str(images / f"{item.item_id}.png"), *map(str, item.tile_scores), str(item.score)]
+        )
+        for item in result.items
+        if item.tiles
+    ]
+    lines += [f"Model: {model}", "L1 category scores:"]
+    lines += [f"\t{name}: {entry['score']}" for name, entry in result.body["l1"].items()]
+    lines += ["L2 category scores:"]
+    lines += [f"\t{name}: {entry['score']}" for name, entry in result.body["l2"].items()]
+    overall = "nan" if result.overall is None else result.overall
+    lines += [f"Image path: {images}", f"Save results to: {path}", f"DPG-Bench score: {overall}"]
+    return "\n".join(lines) + "\n"
+
+
+def _detail_text(subject: Subject, result: Result, answers: Answers, images: Path) -> str:
+    px = _REFERENCE_TILE_PX
+    grid = subject.grid or GridSpec(subject.num_tiles, px, px)
+    lines = []
+    for item in result.items:
+        texts = _questions(subject.benchmark.items[item.item_id])
+        for tile, box in enumerate(grid.boxes()):
+            given = answers.get((item.item_id, tile), {})
+            lines += [
+                f"{images / (item.item_id + '.png')}, {box}, {texts[q.qid]}, {given[q.qid]}"
+                for q in item.plan
+                if q.qid in given
+            ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _questions(rows: tuple[QuestionRow, ...]) -> dict[int, str]:
+    return {row.qid: row.question for row in rows}

@@ -1,0 +1,351 @@
+"""Finding what is to be scored: from a run, a folder of images, or a file of answers."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpgbench.domain.score import Answer
+from dpgbench.domain.spec import (
+    GridSpec,
+    Layout,
+    check_num_images,
+    default_layout,
+    find_layout,
+    identity_hash,
+)
+from dpgbench.errors import DataError, DpgBenchError, UsageError, counted, shortened
+from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
+from dpgbench.jobs.target import Subject
+from dpgbench.store.benchmarks import DPG, Benchmark, load_benchmark, packaged_names
+from dpgbench.store.files import json_line, write_atomic
+from dpgbench.store.patterns import ImagePattern, count_tiles
+from dpgbench.store.run.directory import RunDir, default_run, is_run, newest_run
+from dpgbench.store.run.image_log import log_images
+from dpgbench.store.run.manifest import (
+    Manifest,
+    RunKind,
+    check_same,
+    environment,
+    read_manifest,
+)
+
+log = logging.getLogger(__name__)
+
+
+def choose_items(benchmark: Benchmark, among: Iterable[str] | None, **choice: Any) -> list[str]:
+    """Return chosen item ids; without a choice, `among` (what a run set out to do) or all."""
+    if any(value not in (None, [], ()) for value in choice.values()):
+        return benchmark.select(**choice)
+    return benchmark.select() if among is None else list(among)
+
+
+def has_item_source(path: Path, bench: str | None, sources: Sequence[str]) -> bool:
+    """Return whether the benchmark of a run or a folder has items of one of `sources`.
+
+    No where it cannot be read: what is wrong with it is said when the subject itself is looked for.
+    """
+    try:
+        name = bench or (_recorded_benchmark(read_manifest(RunDir(path))) if is_run(path) else DPG)
+        return bool(load_benchmark(name).select(sources=sources))
+    except (DpgBenchError, LookupError):
+        return False
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What a user says of images.
+
+    Attributes:
+        num_images: tiles of each item, 1, 2 or 4; None is what the layout or the pattern has, or 4.
+        tile_px: side of a square tile; None finds it from the images.
+        layout: rows and columns of tiles in an image; None assumes the usual ones.
+        pattern: where the files of an item are in a folder; None is `<item_id>.png`.
+        images: folder that a run's images are in now.
+        verify: compare images with the hashes that the run has of them.
+    """
+
+    num_images: int | None = None
+    tile_px: int | None = None
+    layout: Layout | None = None
+    pattern: ImagePattern | None = None
+    images: Path | None = None
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num_images is not None:
+            check_num_images(self.num_images)
+        if self.layout and self.num_images not in (None, self.layout.num_images):
+            has = counted(self.layout.num_images, "tile")
+            raise UsageError(
+                f"--layout {self.layout} has {has}, not --num-images {self.num_images}"
+            )
+        if self.layout and self.pattern and self.pattern.has_tiles and self.layout.num_images > 1:
+            raise UsageError(
+                f"--layout {self.layout} is for images that hold several tiles; by --pattern "
+                f"{self.pattern.text} each tile is a file of its own"
+            )
+
+
+def find_subject(
+    target: Path | None,
+    *,
+    bench: str | None = None,
+    num_images: int | None = None,
+    tile_px: int | None = None,
+    layout: str | None = None,
+    pattern: str | None = None,
+    images: Path | None = None,
+    verify: bool = True,
+    out: Path | None = None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return what `target` is: a run, or a folder of images; None is the newest run.
+
+    Args are those of `subject_of_run`, `subject_of_images` and `ImageOptions`.
+    """
+    said = ImageOptions(
+        num_images,
+        tile_px,
+        find_layout(layout) if layout else None,
+        ImagePattern(pattern) if pattern else None,
+        images,
+        verify,
+    )
+    path = target or newest_run().path
+    if is_run(path):
+        return subject_of_run(path, bench, said, **choice)
+    if not path.exists():
+        raise DataError(f"{path} is not there; name a run or a folder of images")
+    if images:
+        raise UsageError(f"--images {images} is for a run whose images moved; {path} is no run")
+    return subject_of_images(
+        path, load_benchmark(bench or DPG), said=said, out=out, name=name, **choice
+    )
+
+
+def subject_of_run(
+    path: Path, benchmark: str | None, said: ImageOptions | None = None, **choice: Any
+) -> Subject:
+    """Return a run made by `dpgbench generate` or by an earlier `dpgbench score`.
+
+    Raises:
+        ResumeMismatchError: `benchmark` has other prompts than the run.
+        UsageError: something else was said of its images than the run has.
+    """
+    said = said or ImageOptions()
+    run = RunDir(path)
+    manifest = read_manifest(run)
+    for name in ("name", "path", "prompts_sha256"):
+        if not manifest.benchmark.get(name):
+            raise DataError(f"{run.manifest} is damaged: benchmark.{name} is missing; restore it")
+    loaded = load_benchmark(benchmark or _recorded_benchmark(manifest))
+    check_same(
+        run,
+        {"benchmark": {"prompts_sha256": manifest.benchmark["prompts_sha256"]}},
+        {"benchmark": {"prompts_sha256": loaded.prompts_sha256}},
+    )
+    subject = Subject(
+        run,
+        manifest,
+        loaded,
+        choose_items(loaded, manifest.items, **choice),
+        manifest.num_images,
+        verify=said.verify,
+    )
+    if manifest.kind == "generated":
+        spec = manifest.identity["generation"]
+        subject.folder = run.images
+        subject.grid = GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
+    elif manifest.kind == "images":
+        layout, pattern = manifest.identity.get("layout"), manifest.identity.get("pattern")
+        layout = layout or manifest.generation.get("layout")
+        subject.folder = Path(manifest.generation["folder"])
+        subject.tile_px = manifest.identity.get("tile_px")
+        subject.layout = find_layout(layout) if layout else None
+        subject.pattern = ImagePattern(pattern) if pattern else None
+        subject.before_work = log_images
+    _check_said(subject, said)
+    return subject
+
+
+def _check_said(subject: Subject, said: ImageOptions) -> None:
+    """Take the images' new folder; refuse what does not fit the run."""
+    path, manifest = subject.run.path, subject.manifest
+    if said.num_images not in (None, manifest.num_images):
+        raise UsageError(
+            f"--num-images {said.num_images}: {path} has {manifest.num_images} images an item"
+        )
+    sides = {subject.tile_px}
+    if subject.grid:
+        sides = {subject.grid.tile_width_px, subject.grid.tile_height_px}
+    if said.tile_px is not None and sides != {said.tile_px}:
+        has = " and ".join(str(side) for side in sides if side) or "none"
+        raise UsageError(f"--tile-px {said.tile_px}: {path} has {has}; choose another --out")
+    layout = subject.layout or default_layout(manifest.num_images)
+    if said.layout not in (None, layout):
+        raise UsageError(f"--layout {said.layout}: {path} has {layout}; choose another --out")
+    if said.pattern not in (None, subject.pattern):
+        has = f"--pattern {subject.pattern.text}" if subject.pattern else "no pattern"
+        raise UsageError(f"--pattern {said.pattern.text}: {path} has {has}; choose another --out")
+    if said.images is None:
+        return
+    if manifest.kind == "answers":
+        raise UsageError(f"--images {said.images}: {path} has recorded answers, not images")
+    if not said.images.is_dir():
+        raise DataError(f"--images {said.images} is not a folder; name the one of the run's images")
+    subject.folder = said.images
+    subject.moved = manifest.kind == "images"
+
+
+def _recorded_benchmark(manifest: Manifest) -> str:
+    """Return the name or file that the run's benchmark is found by.
+
+    Raises:
+        DataError: its file is gone.
+    """
+    name, path = str(manifest.benchmark["name"]), Path(str(manifest.benchmark["path"]))
+    if name in (DPG, *packaged_names()) and not path.is_file():
+        return name
+    if not path.exists():
+        raise DataError(f"the run's benchmark {path} is gone; name a copy of it with --bench")
+    return str(path)
+
+
+def subject_of_images(
+    folder: Path,
+    benchmark: Benchmark,
+    *,
+    said: ImageOptions,
+    out: Path | None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return a folder of other people's images, named after the items.
+
+    Args:
+        folder: of images.
+        benchmark: that they are about.
+        said: tiles, layout, and where the files are.
+        out: run directory; None is one under `runs/`.
+        name: model name for the leaderboard; None is the folder's name.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name a run or a folder of images")
+    num_images, pattern = _num_images(folder, benchmark, said), said.pattern
+    assumed = default_layout(num_images)
+    identity = _identity(benchmark, num_images=num_images, tile_px=said.tile_px)
+    if said.layout not in (None, assumed):
+        identity["layout"] = str(said.layout)
+    if pattern:
+        identity["pattern"] = pattern.text
+    label = name or folder.resolve().name
+    subject = _fresh_subject("images", label, identity, benchmark, num_images, out, folder, choice)
+    subject.manifest.generation = {"folder": str(folder.resolve())}
+    if said.layout:
+        subject.manifest.generation["layout"] = str(said.layout)
+    subject.folder, subject.tile_px = folder, said.tile_px
+    subject.layout, subject.pattern, subject.verify = said.layout, pattern, said.verify
+    subject.fresh = not is_run(subject.run.path)
+    subject.before_work = log_images
+    return subject
+
+
+def _num_images(folder: Path, benchmark: Benchmark, said: ImageOptions) -> int:
+    if said.num_images is not None:
+        return said.num_images
+    if said.pattern and said.pattern.has_tiles:
+        return count_tiles(folder, said.pattern, list(benchmark.prompts)) or 4
+    return said.layout.num_images if said.layout else 4
+
+
+def subject_of_answers(
+    answers: Sequence[Answer],
+    benchmark: Benchmark,
+    *,
+    source: Path,
+    where: Mapping[str, str],
+    num_images: int | None,
+    out: Path | None,
+    name: str | None = None,
+    **choice: Any,
+) -> Subject:
+    """Return recorded answers; neither images nor a judge are needed.
+
+    Args:
+        source: the file that they were read from.
+        where: the rows that were chosen.
+        num_images: tiles an item must have; None is what the file has of the benchmark's items.
+    """
+    num_tiles = num_images
+    if num_tiles is None:
+        about = [answer.tile for answer in answers if answer.item_id in benchmark.items]
+        num_tiles = max(about, default=0) + 1
+    if num_images is None and num_tiles == 3:
+        num_tiles = 4
+    texts = sorted((a.item_id, a.tile, a.qid, a.answer) for a in answers)
+    lines = "".join("\t".join(map(str, text)) + "\n" for text in texts)
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    identity = _identity(benchmark, num_images=check_num_images(num_tiles), answers_sha256=digest)
+    label = name or (", ".join(where.values()) if where else source.stem)
+    subject = _fresh_subject("answers", label, identity, benchmark, num_tiles, out, source, choice)
+    subject.manifest.generation = {"answers": source.name, "where": dict(where)}
+    subject.manifest.judges["replay"] = {"model": f"recorded answers ({source.name})"}
+    subject.before_work = lambda current: _store_answers(current, answers)
+    return subject
+
+
+def _identity(benchmark: Benchmark, **values: Any) -> dict[str, Any]:
+    about = {"name": benchmark.name, "prompts_sha256": benchmark.prompts_sha256}
+    return {"benchmark": about, **values}
+
+
+def _fresh_subject(
+    kind: RunKind,
+    label: str,
+    identity: dict[str, Any],
+    benchmark: Benchmark,
+    num_tiles: int,
+    out: Path | None,
+    source: Path,
+    choice: Mapping[str, Any],
+) -> Subject:
+    place = identity_hash({**identity, "source": str(source.resolve())})
+    run = RunDir(out) if out else default_run(label, place)
+    refuse_foreign_folder(run)
+    manifest = Manifest(
+        kind=kind,
+        model=label,
+        identity=identity,
+        items=[],
+        benchmark=describe_benchmark(benchmark),
+        num_images=num_tiles,
+        environment=environment(),
+    )
+    return Subject(run, manifest, benchmark, choose_items(benchmark, None, **choice), num_tiles)
+
+
+def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:
+    unknown = sorted({a.item_id for a in answers} - subject.benchmark.prompts.keys())
+    if unknown:
+        log.warning(
+            "%s of the answers not in %s: %s",
+            counted(len(unknown), "item"),
+            subject.benchmark.name,
+            shortened(unknown),
+        )
+    lines = "".join(json_line(_recorded(answer)) for answer in answers)
+    write_atomic(subject.run.answers("replay"), lines, scratch=subject.run.path)
+
+
+def _recorded(answer: Answer) -> dict[str, Any]:
+    """Return an answer's fields; a probability and an invalid answer's mark stand where given."""
+    given = answer._asdict()
+    return {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }

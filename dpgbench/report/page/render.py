@@ -1,0 +1,160 @@
+"""The leaderboard as one HTML file: styles and scripts inlined, nothing fetched but its images."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpgbench.analysis.cautions import difference_text
+from dpgbench.analysis.prompt_length import LengthView
+from dpgbench.analysis.rows import Group
+from dpgbench.domain.rules import RULES
+from dpgbench.domain.statistics.bootstrap import CONFIDENCE, LEAST_ITEMS, NUM_DRAWS
+from dpgbench.report import text as wording
+from dpgbench.report.page.data import script_json
+from dpgbench.report.page.gallery import Gallery
+from dpgbench.report.page.graph_layout import NODE_HEIGHT, NODE_WIDTH
+from dpgbench.report.page.views import group_view, notices, rule_lines, run_view
+from dpgbench.report.plots.drawing import page_svg
+from dpgbench.report.plots.figures import length_drawing
+from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
+from dpgbench.store.csv_rows import read_text
+from dpgbench.store.paths import data_folder
+from dpgbench.store.run.scores import RunRecord
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_NOTHING: Mapping[str, str] = {}
+TEMPLATE = "leaderboard.html"
+STYLE = "style.css"
+SCRIPTS = (
+    "dom.js",
+    "address.js",
+    "model.js",
+    "spans.js",
+    "graph.js",
+    "sort.js",
+    "choose.js",
+    "items.js",
+    "item.js",
+    "compare.js",
+    "download.js",
+    "start.js",
+)
+
+
+def leaderboard_html(
+    records: Sequence[RunRecord],
+    groups: Sequence[Group],
+    galleries: Sequence[Gallery],
+    lengths: Sequence[LengthView],
+    data: Mapping[str, Any],
+    published: Sequence[PublishedScore] = (),
+    *,
+    downloads: Sequence[str] = (),
+    inside: Mapping[str, str] = _NOTHING,
+) -> str:
+    """Return the page.
+
+    Args:
+        galleries: with image addresses relative to where the page will lie.
+        data: what the scripts read (`payload`), its addresses alike.
+        downloads: names of files beside the page that hold the same in other forms.
+        inside: tables to be put into the page, by the name that they are saved under.
+    """
+    folder = data_folder("reports")
+    style = read_text(folder / STYLE)
+    script = "\n".join(read_text(folder / name) for name in SCRIPTS)
+    on_dpg = any(group.key.benchmark == BENCHMARK for group in groups)
+    return (
+        _environment(folder)
+        .get_template(TEMPLATE)
+        .render(
+            policy=content_policy(style, [script]),
+            style=_trusted(style),
+            script=_trusted(script),
+            data=_trusted(script_json(data)),
+            groups=[group_view(group, index) for index, group in enumerate(groups)],
+            runs=[run_view(record, index) for index, record in enumerate(records)],
+            notices=notices(groups),
+            galleries=galleries,
+            lengths=lengths,
+            published=published,
+            published_categories=CATEGORIES,
+            published_warning=wording.PUBLISHED_WARNING,
+            published_elsewhere="" if on_dpg else wording.PUBLISHED_ELSEWHERE,
+            rules=[RULES[name] for name in RULES if any(g.key.rule == name for g in groups)],
+            downloads=downloads,
+            inside=[(name, _data_address(name, text)) for name, text in inside.items()],
+            differences=rule_lines(groups),
+        )
+    )
+
+
+def content_policy(style: str, scripts: Sequence[str]) -> str:
+    """Return the content security policy: these very styles and scripts run, nothing else."""
+    allowed = " ".join(map(_source_hash, scripts))
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "img-src 'self' file: data:",
+            f"style-src {_source_hash(style)}",
+            f"script-src {allowed}" if allowed else "script-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def _data_address(name: str, text: str) -> str:
+    kind = "application/json" if name.endswith(".json") else "text/csv"
+    content = base64.b64encode(text.encode(errors="replace")).decode()
+    return f"data:{kind};charset=utf-8;base64,{content}"
+
+
+def _source_hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _trusted(text: str) -> Any:
+    """Return packaged text to be put in as it is; never anything that a user wrote."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _environment(folder: Path) -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(folder / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "score": wording.score_text,
+        "interval": wording.interval_text,
+        "number": wording.number_text,
+        "shown": wording.shown,
+        "rule_summary": wording.rule_summary,
+        "difference": difference_text,
+        "length_chart": lambda chart, *size: _trusted(page_svg(length_drawing(chart, *size))),
+    }
+    environment.globals |= {
+        "CONFIDENCE": CONFIDENCE,
+        "NUM_DRAWS": NUM_DRAWS,
+        "LEAST_ITEMS": LEAST_ITEMS,
+        "NODE_WIDTH": NODE_WIDTH,
+        "NODE_HEIGHT": NODE_HEIGHT,
+        "coverage_text": wording.coverage_text,
+        "rank_text": wording.rank_text,
+    }
+    return environment

@@ -1,0 +1,103 @@
+"""What became of each question of a picture, told for people: yes, no, zeroed, other, none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from dpgbench.analysis.answers import ItemSet, JudgeEvidence, RunEvidence
+from dpgbench.analysis.verdict_letters import FAILS, HOLDS, NONE, OTHER, UNSEEN, ZEROED, qids_of
+from dpgbench.domain.rules import CORRECTED_V1, RULES
+
+State = Literal["yes", "no", "zeroed", "other", "none"]
+Summary = Literal["all", "some", "zeroed", "no", "none"]
+_STATES: Mapping[str, State] = {
+    HOLDS: "yes",
+    FAILS: "no",
+    ZEROED: "zeroed",
+    OTHER: "other",
+    NONE: "none",
+    UNSEEN: "none",
+}
+
+
+class Mark(NamedTuple):
+    """One tile's answer to one question: what it counts as, and the judge's own words."""
+
+    state: State
+    answer: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One judge's answers about one picture, and what a rule makes of them.
+
+    Attributes:
+        marks: by question number, one mark a tile.
+        tile_scores: 0 to 100; empty where the item has no score.
+        failure: why it has none.
+    """
+
+    judge: str
+    rule: str
+    marks: Mapping[int, tuple[Mark, ...]]
+    tile_scores: tuple[float, ...]
+    failure: str
+
+    @property
+    def score(self) -> float | None:
+        """The item's score, 0 to 100."""
+        return sum(self.tile_scores) / len(self.tile_scores) if self.tile_scores else None
+
+    def holds(self, qid: int) -> int:
+        """Return on how many tiles a question counts."""
+        return sum(mark.state == "yes" for mark in self.marks.get(qid, ()))
+
+    def summary(self, qid: int) -> Summary:
+        """Return how a question fared over all tiles."""
+        marks = self.marks.get(qid, ())
+        states = {mark.state for mark in marks}
+        if not states or states == {"none"}:
+            return "none"
+        if states == {"yes"}:
+            return "all"
+        if "yes" in states:
+            return "some"
+        return "zeroed" if "zeroed" in states else "no"
+
+
+def outcomes(items: ItemSet, run: RunEvidence, place: int) -> Iterator[Outcome]:
+    """Yield the outcome of a run's `place`-th item with each judge, sorted by its name."""
+    graph = items.graphs.get(items.items[place])
+    for judge in run.judges:
+        rule = shown_rule(judge)
+        if graph is not None and rule is not None and judge.answers[place]:
+            yield _outcome(judge, rule, place, qids_of(graph))
+
+
+def shown_rule(judge: JudgeEvidence) -> str | None:
+    """Return the rule whose zeroing is shown: corrected-v1 where the run was scored under it."""
+    known = [name for name in RULES if name in judge.sheets]
+    return CORRECTED_V1.name if CORRECTED_V1.name in known else next(iter(known), None)
+
+
+def _outcome(judge: JudgeEvidence, rule: str, place: int, qids: list[int]) -> Outcome:
+    sheet = judge.sheets[rule]
+    others = judge.others.get(place, {})
+    states, size = sheet.states[place], len(qids)
+    marks = {
+        qid: tuple(
+            Mark(_STATES[states[at]], others.get(at, "")) for at in range(column, len(states), size)
+        )
+        for column, qid in enumerate(qids)
+    }
+    failure = sheet.failures.get(place, "")
+    tiles = [states[at : at + size] for at in range(0, len(states), size)]
+    scores = () if failure else tuple(map(_share, tiles))
+    return Outcome(judge.judge, rule, marks, scores, failure)
+
+
+def _share(tile: str) -> float:
+    """Return the share of questions that hold, 0 to 100."""
+    return 100 * tile.count(HOLDS) / (len(tile) - tile.count(UNSEEN))

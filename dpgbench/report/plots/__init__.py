@@ -1,0 +1,1 @@
+"""SVG figures, drawn without a plotting library."""

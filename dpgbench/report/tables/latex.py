@@ -1,0 +1,119 @@
+"""The leaderboard as LaTeX (booktabs), for a paper: measured rows only, the surely best in bold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dpgbench.analysis.best import OVERALL, Best
+from dpgbench.analysis.cautions import label
+from dpgbench.analysis.leaderboard import LeaderboardRow
+from dpgbench.analysis.rows import Group
+from dpgbench.report import text as wording
+from dpgbench.report.tables.csv_table import category_names
+from dpgbench.store.run.scores import Figure
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def leaderboard_latex(groups: Sequence[Group], best: Best = frozenset()) -> str:
+    """Return a table for each group; needs the package booktabs.
+
+    Args:
+        best: what may be set in bold (`surely_best`).
+    """
+    tables, start = [], 0
+    for group in groups:
+        bold = [
+            frozenset(name for at, name in best if at == start + place)
+            for place in range(len(group.rows))
+        ]
+        tables.append(_table(group, bold))
+        start += len(group.rows)
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
+
+
+def escaped(text: str, limit: int = 60) -> str:
+    """Return `text` on one line as LaTeX that prints it."""
+    return "".join(_SPECIAL.get(character, character) for character in wording.shown(text, limit))
+
+
+def _table(group: Group, best: Sequence[frozenset[str]]) -> str:
+    key = group.key
+    names = category_names(row.l1 for row in group.rows)
+    notes = dict.fromkeys(note for row in group.rows for note in row.notes)
+    part = f", {group.subset}" if group.subset else ""
+    caption = ". ".join(
+        [
+            f"{key.benchmark}, judge {key.judge}, rule {key.rule}{part}",
+            "Mean times 100 with 95% bootstrap interval over prompts; n: questions",
+            "Bold: above every other row by paired differences, after Holm in categories",
+            *(note.rstrip(". ") for note in notes),
+        ]
+    )
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(caption, len(caption) * 10)}.}}",
+        rf"\begin{{tabular}}{{lr{'r' * len(names)}r}}",
+        r"\toprule",
+        _line(["Model", "Overall", *map(escaped, names), "Coverage"]),
+        r"\midrule",
+        *(
+            _line(_cells(row, names, group, bold))
+            for row, bold in zip(group.rows, best, strict=True)
+        ),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *_footnotes(group),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _footnotes(group: Group) -> list[str]:
+    """Return what must be read beside rows, a small line for each."""
+    lines = [caution for caution in (group.apart,) if caution]
+    about: dict[str, list[str]] = {}
+    for row in group.rows:
+        for text in filter(None, [row.unranked, *row.warnings]):
+            about.setdefault(text, []).append(label(row, group))
+    for text, names in about.items():
+        every = len(names) == len(group.rows) > 1
+        lines.append(f"{'all rows' if every else ', '.join(names)}: {text}")
+    return [rf"\par{{\footnotesize {escaped(line, 1000)}\par}}" for line in lines]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _cells(
+    row: LeaderboardRow, names: Sequence[str], group: Group, best: frozenset[str]
+) -> list[str]:
+    figures = [row.l1.get(name, Figure(None)) for name in names]
+    return [
+        escaped(label(row, group)),
+        _figure(Figure(row.overall, row.interval), OVERALL in best),
+        *(_figure(figure, name in best) for name, figure in zip(names, figures, strict=True)),
+        escaped(
+            f"{wording.coverage_text(row.items_scored, row.items_covered)} "
+            f"({row.items_scored} of {row.items_covered})"
+        ),
+    ]
+
+
+def _figure(figure: Figure, best: bool) -> str:
+    score = wording.score_text(figure.score).replace(wording.NOTHING, "--")
+    shown = rf"\textbf{{{score}}}" if best else score
+    number = wording.number_text(figure) if figure.score is not None else ""
+    ends = [text for text in (wording.interval_text(figure.interval), number) if text]
+    return rf"{shown} {{\scriptsize {' '.join(ends)}}}" if ends else shown

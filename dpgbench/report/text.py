@@ -1,0 +1,184 @@
+"""How figures and findings are put into words; one wording for CSV, Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+
+from dpgbench.domain.aggregate import Interval
+from dpgbench.domain.rules import RULES
+from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
+from dpgbench.errors import counted
+from dpgbench.store.run.scores import Figure
+
+NOTHING = "—"
+_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+PUBLISHED_WARNING = (
+    "Figures quoted from papers, model cards and issue threads. They were not measured here: "
+    "settings, prompts used, image sizes, seeds and judges differ and are often unknown, and "
+    "several disagree with each other about the same model. Most come from the reference script, "
+    "which the rule ella-reference follows. They carry no rank, and a difference to a run above "
+    "does not show which model is better."
+)
+PUBLISHED_ELSEWHERE = (
+    "No run in this report is on the benchmark dpg, which these figures are about: "
+    "nothing above can be compared with them."
+)
+
+_WARNINGS = {
+    "dependency_word": (
+        "{} dependency part that is no number was ignored",
+        "{} dependency parts that are no numbers were ignored",
+    ),
+    "self_parent": (
+        "{} question named as its own parent: ignored",
+        "{} questions named as their own parents: ignored",
+    ),
+    "unknown_parent": (
+        "{} parent that is no question of its item was ignored",
+        "{} parents that are no questions of their items were ignored",
+    ),
+    "forward_parent": (
+        "{} parent stands after its child in the file",
+        "{} parents stand after their children in the file",
+    ),
+    "cycle_edge": (
+        "{} dependency edge that closes a cycle was ignored",
+        "{} dependency edges that close a cycle were ignored",
+    ),
+    "duplicate_question": (
+        "{} repeated question row: the first counts",
+        "{} repeated question rows: the first counts",
+    ),
+    "split_item": (
+        "{} item whose rows do not stand together",
+        "{} items whose rows do not stand together",
+    ),
+    "conflicting_text": (
+        "{} row whose prompt differs from its item's first",
+        "{} rows whose prompts differ from their items' first",
+    ),
+    "empty_text": ("{} item with an empty prompt", "{} items with an empty prompt"),
+    "empty_question": ("{} question without text", "{} questions without text"),
+    "empty_category": ("{} question without a category", "{} questions without a category"),
+    "items_not_chosen": (
+        "{} item of the benchmark was not chosen for this run",
+        "{} items of the benchmark were not chosen for this run",
+    ),
+    "items_without_all_answers": (
+        "{} item without all answers: the result is incomplete",
+        "{} items without all answers: the result is incomplete",
+    ),
+    "items_lost_by_the_rule": (
+        "{} item gets no score under this rule although all is answered",
+        "{} items get no score under this rule although all is answered",
+    ),
+    "answers_neither_yes_nor_no": (
+        "{} answer is neither yes nor no: it counts as no unless the rule reads it",
+        "{} answers are neither yes nor no: they count as no unless the rule reads them",
+    ),
+    "invalid_answers": (
+        "{} answer is neither yes nor no: it counts as no",
+        "{} answers are neither yes nor no: they count as no",
+    ),
+    "single_colour_tiles": (
+        "{} tile is of one single colour: look at it",
+        "{} tiles are of one single colour: look at them",
+    ),
+    "stray_answers": (
+        "{} answer about no item, tile or question of the benchmark: not counted",
+        "{} answers about no item, tile or question of the benchmark: not counted",
+    ),
+}
+
+
+def score_text(score: float | None) -> str:
+    """Return a score of 0..100 with two digits after the point."""
+    return NOTHING if score is None else f"{score:.2f}"
+
+
+def interval_text(interval: Interval) -> str:
+    """Return an interval as ``[73.2, 76.5]``, or nothing."""
+    return "" if interval is None else f"[{interval[0]:.1f}, {interval[1]:.1f}]"
+
+
+def with_interval(score: float | None, interval: Interval) -> str:
+    """Return a score and its interval."""
+    return f"{score_text(score)} {interval_text(interval)}".rstrip()
+
+
+def too_few(items: int) -> str:
+    """Return why a difference on so few items has no interval and no p-value."""
+    return (
+        f"{counted(items, 'common item')}: fewer than {LEAST_ITEMS} do not tell a difference "
+        "from chance, so there is no interval and no p-value"
+    )
+
+
+def coverage_text(scored: int, expected: int) -> str:
+    """Return the share of items that have a score; 100% only where not one is missing."""
+    if not expected:
+        return "0%"
+    return "100%" if scored == expected else f"{min(99.9, 100 * scored / expected):.1f}%"
+
+
+def number_text(figure: Figure) -> str:
+    """Return over how many things a figure is, as ``n=312``; nothing where it is over nothing."""
+    if not figure.number:
+        return ""
+    known = figure.items is not None and figure.items < LEAST_ITEMS
+    return f"n={figure.number:,}" + (f", {counted(figure.items or 0, 'item')}" if known else "")
+
+
+def rank_text(rank: int | None, rank_range: tuple[int, int] | None) -> str:
+    """Return ``1`` or, where other places are possible, ``1-2``."""
+    if rank is None or rank_range is None:
+        return NOTHING if rank is None else str(rank)
+    low, high = rank_range
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def warning_texts(warnings: Mapping[str, int]) -> list[str]:
+    """Return each counted warning as a sentence."""
+    return [_warning_text(kind, number) for kind, number in sorted(warnings.items()) if number]
+
+
+def _warning_text(kind: str, number: int) -> str:
+    known = _WARNINGS.get(kind)
+    if known is None:
+        return f"{kind.replace('_', ' ')}: {number:,}"
+    return known[number != 1].format(f"{number:,}")
+
+
+def rule_summary(rule: str) -> str:
+    """Return a rule's one-line explanation."""
+    known = RULES.get(rule)
+    return known.summary if known else "a rule that this version of the toolkit does not know"
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """Return `text` on one line, cut to `limit` characters where it is longer.
+
+    Words stay whole where they are not long themselves. Characters that a terminal or a page would
+    obey (controls, changes of direction) are escaped.
+    """
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(_visible(character) for character in line)
+    if len(line) <= limit:
+        return line
+    cut = line[: limit - 1]
+    if line[limit - 1] != " " and cut.rfind(" ") > limit // 2:
+        cut = cut[: cut.rfind(" ")]
+    return cut.rstrip() + "…"
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) in ("Cc", "Cs") or character in _DIRECTIONS:
+        return character.encode("unicode_escape").decode()
+    return character
+
+
+def listed(names: list[str]) -> str:
+    """Return names as ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

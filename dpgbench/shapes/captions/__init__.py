@@ -1,0 +1,1 @@
+"""Words for scenes: captions of several lengths, their sentences and vocabulary."""

@@ -1,0 +1,119 @@
+"""Recorded answers of other people's judges, from a CSV or the JSON lines of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dpgbench.domain.rows import parse_whole_number
+from dpgbench.domain.score import Answer
+from dpgbench.errors import DataError, UsageError, shortened
+from dpgbench.store.csv_rows import read_table
+from dpgbench.store.run.directory import read_answer_lines
+
+_QUESTION_COLUMNS = ("question_id", "qid", "proposition_id")
+
+
+def read_recorded_answers(path: Path, where: Mapping[str, str]) -> list[Answer]:
+    """Return the answers of a CSV, or of JSON lines as a run has them, in file order.
+
+    Args:
+        path: ``.jsonl``, or a CSV with columns `item_id`; `question_id`, `qid` or `proposition_id`;
+            `answer`; optional `tile`, counted from 0.
+        where: only rows in which each of these columns has this value.
+
+    Raises:
+        DataError: wrong columns, a number that is none, or one question answered in two ways.
+        UsageError: a column of `where` is not in the file, or no row is left.
+    """
+    if path.suffix.lower() == ".jsonl":
+        return _read_lines(path, where)
+    answers: dict[tuple[str, int, int], Answer] = {}
+    question_column = ""
+    for number, cells in read_table(path, ("item_id", "answer")):
+        question_column = question_column or _question_column(path, cells)
+        _check_where(path, cells, where)
+        if any(cells[column] != value for column, value in where.items()):
+            continue
+        answer = _answer(path, number, cells, question_column)
+        known = answers.setdefault((answer.item_id, answer.tile, answer.qid), answer)
+        if known.answer != answer.answer:
+            raise DataError(
+                f"{path} row {number}: question {answer.qid} of item {answer.item_id}, tile "
+                f"{answer.tile}, is answered twice: {known.answer!r} and {answer.answer!r}; "
+                "choose rows with --where column=value"
+            )
+    if not answers:
+        chosen = ", ".join(f"{column}={value}" for column, value in where.items())
+        raise UsageError(f"{path} has no row with {chosen}")
+    return list(answers.values())
+
+
+def _read_lines(path: Path, where: Mapping[str, str]) -> list[Answer]:
+    if where:
+        raise UsageError(f"{path}: --where chooses rows of a CSV; JSON lines have no columns")
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; name a file of recorded answers")
+    content = path.read_bytes()
+    if not content.strip():
+        raise DataError(f"{path} is empty; it needs an answer at least")
+    if not content.endswith(b"\n"):
+        raise DataError(f"{path} has a last line without its end; is it whole? then add a line end")
+    answers = list(read_answer_lines(path))
+    for number, answer in enumerate(answers, 1):
+        _check_tile(f"{path} line {number}", answer.tile)
+    return answers
+
+
+def parse_where(values: Sequence[str]) -> dict[str, str]:
+    """Return column values from ``column=value`` words.
+
+    Raises:
+        UsageError: a word has another form, or a column shall have two values.
+    """
+    where: dict[str, str] = {}
+    for value in values:
+        column, equals, wanted = value.partition("=")
+        if not equals:
+            raise UsageError(f"--where {value}: write column=value")
+        if where.setdefault(column, wanted) != wanted:
+            raise UsageError(
+                f"--where {value}: {column} shall be {where[column]} already; a row has one value "
+                "of a column, so score one after the other"
+            )
+    return where
+
+
+def _question_column(path: Path, cells: Mapping[str, str]) -> str:
+    for column in _QUESTION_COLUMNS:
+        if column in cells:
+            return column
+    raise DataError(
+        f"{path} has no column for the question's number ({', '.join(_QUESTION_COLUMNS)}); "
+        f"its columns are {shortened(list(cells), 12)}"
+    )
+
+
+def _check_where(path: Path, cells: Mapping[str, str], where: Mapping[str, str]) -> None:
+    for column in where:
+        if column not in cells:
+            raise UsageError(
+                f"--where {column}: {path} has no such column; it has {shortened(list(cells), 12)}"
+            )
+
+
+def _answer(path: Path, number: int, cells: Mapping[str, str], question_column: str) -> Answer:
+    tile = cells.get("tile") or "0"
+    tile_number, qid = parse_whole_number(tile), parse_whole_number(cells[question_column])
+    if tile_number is None or qid is None:
+        raise DataError(
+            f"{path} row {number}: tile {tile!r} or {question_column} "
+            f"{cells[question_column]!r} is not a whole number"
+        )
+    _check_tile(f"{path} row {number}", tile_number)
+    return Answer(cells["item_id"], tile_number, qid, cells["answer"])
+
+
+def _check_tile(where: str, tile: int) -> None:
+    if not 0 <= tile < 4:
+        raise DataError(f"{where}: tile {tile}; tiles count from 0 to 3")

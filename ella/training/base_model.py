@@ -1,0 +1,115 @@
+"""The networks that training leaves as they are: checked, frozen, named by their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ella.config import ConnectorConfig
+from ella.connector import TimestepAwareSemanticConnector
+from ella.files import module_hash
+from ella.text_encoder import TextEncoder
+from ella.training.config import TrainConfig
+from ella.training.features import downscale
+
+DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+_OTHER_CONDITIONS = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type")
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """U-Net, VAE and noise schedule of a model, with what a connector for it must be like.
+
+    Attributes:
+        unet: A diffusers U-Net told by cross-attention alone.
+        vae: An `AutoencoderKL`.
+        scheduler: Any scheduler of the model; its betas and kind of prediction count.
+        width: Of the tokens that the U-Net takes.
+        feature_dim: Of the text features.
+        image_px: Side of the pictures trained on.
+    """
+
+    unet: Any
+    vae: Any
+    scheduler: Any
+    width: int
+    feature_dim: int
+    image_px: int
+
+    @classmethod
+    def of(cls, pipeline: Any, text_encoder: TextEncoder, config: TrainConfig) -> Frozen:
+        """The networks of a pipeline.
+
+        Raises:
+            ValueError: If they, or the pictures' size, do not fit together.
+        """
+        unet, vae, scheduler = pipeline.unet, pipeline.vae, pipeline.scheduler
+        _check_unet(unet, vae)
+        image_px = config.image_px or _own_size(unet, vae)
+        if image_px % downscale(vae):
+            raise ValueError(f"`image_px` must be a multiple of {downscale(vae)}, got {image_px}")
+        width = unet.config.cross_attention_dim
+        return cls(unet, vae, scheduler, width, text_encoder.feature_dim, image_px)
+
+    def connector_config(self, sizes: Mapping[str, int]) -> ConnectorConfig:
+        """Sizes of a connector for these: `sizes`, and for the rest those of the released one."""
+        return ConnectorConfig(**{"width": self.width, "input_dim": self.feature_dim, **sizes})
+
+    def check_connector(self, connector: TimestepAwareSemanticConnector) -> None:
+        """Raise unless the connector fits between text encoder and U-Net.
+
+        Raises:
+            ValueError: If a width differs.
+        """
+        found = (connector.config.input_dim, connector.config.width)
+        if found != (self.feature_dim, self.width):
+            raise ValueError(
+                f"`connector` goes from width {found[0]} to {found[1]}, but the text encoder gives"
+                f" {self.feature_dim} and the U-Net takes {self.width}"
+            )
+
+    def freeze(self, device: torch.device, config: TrainConfig) -> None:
+        """Move the networks to their device and precision, evaluating, unable to learn."""
+        dtype = DTYPES[config.mixed_precision]
+        for network in (self.unet, self.vae):
+            network.requires_grad_(False).eval().to(device)
+            if network.dtype != dtype:
+                network.to(dtype)
+        if config.gradient_checkpointing:
+            self.unet.enable_gradient_checkpointing()
+
+    def identity(self) -> dict[str, str]:
+        """Hashes of the weights."""
+        return {"U-Net": module_hash(self.unet), "VAE": module_hash(self.vae)}
+
+
+def _check_unet(unet: Any, vae: Any) -> None:
+    for name in _OTHER_CONDITIONS:
+        if unet.config.get(name) is not None:
+            raise ValueError(
+                f"`pipeline.unet` wants more than text tokens ({name}: {unet.config[name]!r});"
+                " only U-Nets told by cross-attention alone can be trained for, such as SD 1.x's"
+            )
+    if not isinstance(unet.config.cross_attention_dim, int):
+        raise ValueError(
+            "`pipeline.unet.config.cross_attention_dim` must be one number, got"
+            f" {unet.config.cross_attention_dim!r}"
+        )
+    if unet.config.in_channels != vae.config.latent_channels:
+        raise ValueError(
+            f"`pipeline.unet` takes {unet.config.in_channels} channels, but the VAE gives"
+            f" {vae.config.latent_channels}; inpainting models cannot be trained for"
+        )
+
+
+def _own_size(unet: Any, vae: Any) -> int:
+    if not isinstance(unet.config.sample_size, int):
+        raise ValueError(
+            "`image_px` must be given: `pipeline.unet.config.sample_size` is"
+            f" {unet.config.sample_size!r}"
+        )
+    return unet.config.sample_size * downscale(vae)
