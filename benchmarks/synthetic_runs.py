@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dpgbench.domain.aggregate import SCHEMA, score_answers
+from dpgbench.domain.benchmark import COLUMNS, Benchmark
 from dpgbench.domain.rules import find_rule
-from dpgbench.store.benchmarks import COLUMNS, Benchmark, load_csv
+from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.files import write_atomic, write_json
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest

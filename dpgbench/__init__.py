@@ -35,10 +35,10 @@ if TYPE_CHECKING:
         score_images,
     )
     from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
+    from dpgbench.domain.benchmark import Benchmark
     from dpgbench.domain.rules import RULES, ScoringRule
     from dpgbench.domain.score import Answer
     from dpgbench.errors import DpgBenchError
-    from dpgbench.store.benchmarks import Benchmark
 
 __all__ = [
     "RULES",
@@ -64,7 +64,7 @@ _MODULE_OF = {
     "ScoringRule": "dpgbench.domain.rules",
     "Answer": "dpgbench.domain.score",
     "DpgBenchError": "dpgbench.errors",
-    "Benchmark": "dpgbench.store.benchmarks",
+    "Benchmark": "dpgbench.domain.benchmark",
     "JudgeAnswer": "dpgbench.backends.protocols",
     "JudgeRequest": "dpgbench.backends.protocols",
     "TileQuestions": "dpgbench.backends.protocols",

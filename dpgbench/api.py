@@ -18,6 +18,7 @@ from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.backends.tensors import as_image
 from dpgbench.domain.aggregate import Result
 from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer, Answers, collect
 from dpgbench.domain.score import read_answers as as_read
@@ -26,7 +27,7 @@ from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.ask import Validity, replies
 from dpgbench.jobs.find_target import find_subject
-from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.directory import RunDir, find_runs
 
 if TYPE_CHECKING:

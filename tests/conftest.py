@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from dpgbench.store.benchmarks import COLUMNS
+from dpgbench.domain.benchmark import COLUMNS
 
 # The same examples each time: what a change breaks, it breaks for everyone.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)

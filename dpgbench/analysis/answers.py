@@ -12,11 +12,12 @@ from pathlib import Path
 
 from dpgbench.analysis.verdict_letters import FAILS, HOLDS, NONE, OTHER, Sheet, make_sheet, qids_of
 from dpgbench.domain.answer_text import YES, is_missing
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import Answers
 from dpgbench.errors import DpgBenchError
-from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.answers import read_answers
 from dpgbench.store.run.scores import RunRecord
 

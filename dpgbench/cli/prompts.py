@@ -84,7 +84,7 @@ def show(
 ) -> None:
     """Print an item's prompt and its question graph as a tree."""
     from dpgbench.domain.check import SEVERITY
-    from dpgbench.domain.tree import draw_tree
+    from dpgbench.domain.graph import draw_tree
     from dpgbench.errors import one_line, unknown_name
     from dpgbench.store.benchmarks import DPG, load_benchmark
 
@@ -183,8 +183,9 @@ def pull(
     """Store DPG-Bench in the cache, each file verified against its git blob id."""
     from tqdm import tqdm
 
+    from dpgbench.domain.benchmark import QUESTIONS_FILE
     from dpgbench.errors import counted
-    from dpgbench.store.benchmarks import DPG, PROMPTS_FOLDER, QUESTIONS_FILE
+    from dpgbench.store.benchmarks import DPG, PROMPTS_FOLDER
     from dpgbench.store.paths import cache_folder
     from dpgbench.store.pull import dpg_upstream
     from dpgbench.store.pull import pull as run
@@ -234,22 +235,24 @@ def pull(
 @app.command()
 def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = False) -> None:
     """Count items and questions by source, category and length."""
-    from dpgbench.domain.census import take_census
     from dpgbench.errors import counted
     from dpgbench.store.benchmarks import DPG, load_benchmark
 
     benchmark = load_benchmark(name or bench or DPG)
-    census = take_census(benchmark.prompts, list(benchmark.items.values()))
+    counts = benchmark.counts()
     if as_json:
-        print_json({"benchmark": benchmark.name, **census})
+        print_json({"benchmark": benchmark.name, **counts.as_json()})
         return
-    echo(f"{counted(census['items'], 'item')}, {counted(census['questions'], 'question')}")
-    words: dict[str, Any] = census["words"]
-    echo(f"words a prompt: {words['mean']:.1f} ({words['min']} to {words['max']})")
-    for title, key in (("source", "sources"), ("L1", "l1"), ("L2", "l2"), ("words", "lengths")):
-        if census[key]:
+    echo(f"{counted(counts.items, 'item')}, {counted(counts.questions, 'question')}")
+    words = counts.words
+    echo(f"words a prompt: {words.mean:.1f} ({words.min} to {words.max})")
+    tables = {
+        "source": counts.sources, "L1": counts.l1, "L2": counts.l2, "words": counts.lengths,
+    }  # fmt: skip
+    for title, numbers in tables.items():
+        if numbers:
             echo("")
-            print_table([title, "count"], list(census[key].items()))
+            print_table([title, "count"], list(numbers.items()))
 
 
 @app.command()
@@ -318,8 +321,8 @@ def _reference_counts(name: str | None) -> tuple[dict[str, int], str]:
             "read off a published one-process log of DPG-Bench, not checked against the question "
             "file, which is not on this machine ('dpgbench prompts pull')"
         )
-    rows = sorted((row for item in benchmark.items.values() for row in item), key=lambda r: r.row)
-    return reference_counts(rows), f"{benchmark.path}, without its first row, as the reference"
+    origin = f"{benchmark.path}, without its first row, as the reference"
+    return reference_counts(benchmark.rows), origin
 
 
 def _check_row(found: Any) -> list[str]:

@@ -9,18 +9,19 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dpgbench.domain.graph import count_problems, find_problems
+from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.graph import PromptGraph, count_problems, find_problems
 from dpgbench.domain.rows import QuestionRow, item_source
 from dpgbench.domain.rules import ScoringRule
 from dpgbench.domain.score import (
     Answers,
     ItemScore,
     refuse_bad_dependencies,
-    refuse_repeated_questions,
     score_item,
     take_census_of_answers,
 )
@@ -90,7 +91,9 @@ def score_answers(
         DataError: the rule refuses the file.
     """
     rows = sorted((row for item in items for row in item), key=lambda row: row.row)
-    refuse_repeated_questions(rows, rule, name)
+    if rule.rows == "all":
+        by_id = {item[0].item_id: tuple(item) for item in items}
+        Benchmark(name, Path(name), {}, by_id).require_unique_questions()
     refuse_bad_dependencies(rows, rule, name)
     wanted = None if selected is None else set(selected)
     chosen = [item for item in items if wanted is None or item[0].item_id in wanted]
@@ -147,7 +150,7 @@ def _warnings(
 ) -> dict[str, int]:
     counts: dict[str, int] = {}
     if rule.gate == "ancestors":
-        counts = count_problems(find_problems(chosen))
+        counts = count_problems(find_problems(map(PromptGraph.from_rows, chosen)))
         counts.pop("forward_parent", None)  # nothing is lost by it here
     if unanswered:
         counts["items_without_all_answers"] = len(unanswered)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from dpgbench.domain.answer_text import is_missing
-from dpgbench.domain.graph import find_problems
+from dpgbench.domain.graph import Problem
 from dpgbench.domain.rows import Category, QuestionRow
 from dpgbench.domain.rules import RULES, ScoringRule
 
@@ -56,7 +56,7 @@ _WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
 }
 
 
-class Finding(NamedTuple):
+class BenchmarkFinding(NamedTuple):
     """Something wrong: how bad, what kind, at which row (None where there are no rows)."""
 
     severity: Severity
@@ -70,43 +70,46 @@ class Finding(NamedTuple):
 
 
 def check_benchmark(
-    prompts: Mapping[str, str], items: Sequence[Sequence[QuestionRow]]
-) -> list[Finding]:
+    prompts: Mapping[str, str],
+    items: Sequence[Sequence[QuestionRow]],
+    problems: Iterable[Problem],
+) -> list[BenchmarkFinding]:
     """Return everything that is wrong, in file order.
 
     Args:
         prompts: prompt by item id, in the file's order.
         items: the rows of each item; none where there are prompts alone.
+        problems: of the items' graphs.
     """
-    found = [
+    findings = [
         _finding(problem.kind, problem.row, problem.item_id, str(problem) + _effect(problem.kind))
-        for problem in find_problems(items)
+        for problem in problems
     ]
-    found += [entry for rows in items for entry in _of_item(rows)]
+    findings += [entry for rows in items for entry in _of_item(rows)]
     first = {rows[0].item_id: rows[0].row for rows in items}
-    found += _of_names(prompts, first)
-    found += [
-        _told("missing_text", first.get(item_id), item_id, f"the prompt is the word {text!r}")
+    findings += _of_names(prompts, first)
+    findings += [
+        _about("missing_text", first.get(item_id), item_id, f"the prompt is the word {text!r}")
         for item_id, text in prompts.items()
         if text.strip() and is_missing(text)
     ]
     with_rows = set(first)
-    found += [
-        _told("empty_text", None, item_id, "prompt is empty")
+    findings += [
+        _about("empty_text", None, item_id, "prompt is empty")
         for item_id, text in prompts.items()
         if not text.strip() and item_id not in with_rows
     ]
-    return sorted(found, key=lambda entry: entry.row or 0)
+    return sorted(findings, key=lambda entry: entry.row or 0)
 
 
-def count_kinds(found: Iterable[Finding]) -> dict[str, int]:
+def count_kinds(findings: Iterable[BenchmarkFinding]) -> dict[str, int]:
     """Return how often each kind occurs, sorted by name."""
-    return dict(sorted(Counter(entry.kind for entry in found).items()))
+    return dict(sorted(Counter(entry.kind for entry in findings).items()))
 
 
-def count_severities(found: Iterable[Finding]) -> dict[str, int]:
+def count_severities(findings: Iterable[BenchmarkFinding]) -> dict[str, int]:
     """Return how many errors, warnings and notes there are, in this order."""
-    counts = Counter(entry.severity for entry in found)
+    counts = Counter(entry.severity for entry in findings)
     return {severity: counts[severity] for severity in SEVERITIES}
 
 
@@ -161,7 +164,7 @@ def _effect(kind: str) -> str:
     return ""
 
 
-def _of_item(rows: Sequence[QuestionRow]) -> Iterator[Finding]:
+def _of_item(rows: Sequence[QuestionRow]) -> Iterator[BenchmarkFinding]:
     by_text: dict[str, int] = {}
     for row in rows:
         if row.qid < 1 or row.qid > _LARGE_NUMBER:
@@ -173,7 +176,7 @@ def _of_item(rows: Sequence[QuestionRow]) -> Iterator[Finding]:
         yield from _of_category(row)
 
 
-def _of_category(row: QuestionRow) -> Iterator[Finding]:
+def _of_category(row: QuestionRow) -> Iterator[BenchmarkFinding]:
     by_tuple = [rule for rule in RULES.values() if rule.categories == "tuple"]
     by_column = names(rule for rule in RULES.values() if rule.categories == "columns")
     if row.category != row.meant_category:
@@ -208,7 +211,7 @@ def _key(category: Category) -> tuple[str, str]:
     return meant.l1, meant.l2.removeprefix(meant.l1).strip(" -")
 
 
-def _of_names(prompts: Mapping[str, str], first: Mapping[str, int]) -> Iterator[Finding]:
+def _of_names(prompts: Mapping[str, str], first: Mapping[str, int]) -> Iterator[BenchmarkFinding]:
     alike: dict[str, str] = {}
     for item_id in prompts:
         folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", item_id).casefold())
@@ -218,10 +221,10 @@ def _of_names(prompts: Mapping[str, str], first: Mapping[str, int]) -> Iterator[
                 f"its id and {other!r} differ in capitals or Unicode form alone: on macOS and "
                 "Windows their images are one file"
             )
-            yield _told("ids_alike", first.get(item_id), item_id, message)
+            yield _about("ids_alike", first.get(item_id), item_id, message)
         if _is_refused_by_windows(item_id):
             message = "Windows refuses a file of this name"
-            yield _told("windows_name", first.get(item_id), item_id, message)
+            yield _about("windows_name", first.get(item_id), item_id, message)
 
 
 def _is_refused_by_windows(item_id: str) -> bool:
@@ -229,14 +232,14 @@ def _is_refused_by_windows(item_id: str) -> bool:
     return device in _WINDOWS_DEVICES or item_id.endswith((".", " "))
 
 
-def _at(kind: str, row: QuestionRow, message: str) -> Finding:
-    return _told(kind, row.row, row.item_id, message)
+def _at(kind: str, row: QuestionRow, message: str) -> BenchmarkFinding:
+    return _about(kind, row.row, row.item_id, message)
 
 
-def _told(kind: str, row: int | None, item_id: str, message: str) -> Finding:
+def _about(kind: str, row: int | None, item_id: str, message: str) -> BenchmarkFinding:
     place = f"item {item_id}" if row is None else f"row {row} (item {item_id})"
     return _finding(kind, row, item_id, f"{place}: {message}")
 
 
-def _finding(kind: str, row: int | None, item_id: str, message: str) -> Finding:
-    return Finding(SEVERITY[kind], kind, row, item_id, message)
+def _finding(kind: str, row: int | None, item_id: str, message: str) -> BenchmarkFinding:
+    return BenchmarkFinding(SEVERITY[kind], kind, row, item_id, message)

@@ -1,4 +1,4 @@
-"""Question graphs: the problems of rows as written, and the clean graph of an item.
+"""Question graphs: the problems of rows as written, the clean graph of an item, and its drawing.
 
 Rows keep their dirt (`rows.QuestionRow`), because some scoring rules depend on it; `PromptGraph`
 is what the benchmark means: every edge sound, parents before children.
@@ -15,6 +15,7 @@ from typing import Literal
 
 from dpgbench.domain.rows import Category, QuestionRow, parse_dependency
 
+_MAX_INDENT = 40
 ProblemKind = Literal[
     "dependency_word",
     "self_parent",
@@ -123,15 +124,45 @@ def topological_order(parents: dict[int, list[int]]) -> list[int]:
     return list(order)
 
 
-def find_problems(items: Iterable[Sequence[QuestionRow]]) -> list[Problem]:
+def find_problems(graphs: Iterable[PromptGraph]) -> list[Problem]:
     """Return every problem of a file's items, in file order."""
-    problems = [problem for rows in items for problem in PromptGraph.from_rows(rows).problems]
+    problems = [problem for graph in graphs for problem in graph.problems]
     return sorted(problems, key=lambda problem: problem.row)
 
 
 def count_problems(problems: Iterable[Problem]) -> dict[str, int]:
     """Return how often each kind of problem occurs, sorted by name."""
     return dict(sorted(Counter(problem.kind for problem in problems).items()))
+
+
+def draw_tree(graph: PromptGraph) -> list[str]:
+    """Return the graph's lines; further parents of a question are named behind it.
+
+    Below 40 levels the lines stop moving right and tell their level instead: a chain of thousands
+    of questions would else be mostly spaces.
+    """
+    children: dict[int, list[Question]] = {}
+    for question in sorted(graph.questions, key=lambda question: question.qid):
+        children.setdefault(question.parents[0] if question.parents else 0, []).append(question)
+    lines: list[str] = []
+    stack = [(root, "", "", 0) for root in reversed(children.get(0, []))]
+    while stack:
+        question, lead, indent, level = stack.pop()
+        deep = f"(level {level}) " if level > _MAX_INDENT else ""
+        lines.append(lead + deep + _label(question))
+        below = children.get(question.qid, [])
+        for child in reversed(below):
+            last = child is below[-1]
+            further = indent + ("    " if last else "│   ")
+            stack.append(
+                (
+                    child,
+                    indent + ("└── " if last else "├── "),
+                    further if level < _MAX_INDENT else indent,
+                    level + 1,
+                )
+            )
+    return lines
 
 
 def _text_problems(rows: Sequence[QuestionRow]) -> Iterable[Problem]:
@@ -210,3 +241,9 @@ def _below(start: int, children: Sequence[int]) -> int:
         seen |= new
         todo |= new
     return seen
+
+
+def _label(question: Question) -> str:
+    others = ", ".join(map(str, question.parents[1:]))
+    also = f" (also needs {others})" if others else ""
+    return f"{question.qid}. {question.text} [{question.category.l2}]{also}"

@@ -202,27 +202,6 @@ def refuse_bad_dependencies(rows: Sequence[QuestionRow], rule: ScoringRule, name
         )
 
 
-def refuse_repeated_questions(rows: Sequence[QuestionRow], rule: ScoringRule, name: str) -> None:
-    """Raise where an item has one question number twice and the rule would count both.
-
-    Args:
-        rows: every row of the file `name`, in file order.
-
-    Raises:
-        DataError: names the row.
-    """
-    if rule.rows != "all":
-        return
-    seen: dict[tuple[str, int], int] = {}
-    for row in rows:
-        first = seen.setdefault((row.item_id, row.qid), row.row)
-        if first != row.row:
-            raise DataError(
-                f"{name} row {row.row} (item {row.item_id}): question {row.qid} stands at row "
-                f"{first} already; number an item's questions uniquely"
-            )
-
-
 def score_item(
     item_id: str,
     rows: Sequence[QuestionRow],

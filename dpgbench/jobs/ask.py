@@ -27,11 +27,11 @@ from dpgbench.backends.protocols import (
     TileQuestions,
 )
 from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.score import Answers
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, IncompleteError, counted
-from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import JsonLines, json_line, read_jsonl, write_atomic
 from dpgbench.store.images import ImageFiles, open_tiles, single_colour_tiles
 from dpgbench.store.run.directory import RunDir
@@ -96,23 +96,6 @@ def _open_rows(
 ) -> list[QuestionRow]:
     given = answers.get((item_id, tile), {})
     return [row for row in benchmark.items.get(item_id, ()) if row.qid not in given]
-
-
-def refuse_ambiguous_questions(benchmark: Benchmark, items: Sequence[str]) -> None:
-    """Raise where an item has one question number twice: its answers could not be told apart.
-
-    Raises:
-        DataError: names the row.
-    """
-    for item_id in items:
-        seen: dict[int, int] = {}
-        for row in benchmark.items.get(item_id, ()):
-            if row.qid in seen:
-                raise DataError(
-                    f"{benchmark.path} row {row.row} (item {item_id}): question {row.qid} stands "
-                    f"at row {seen[row.qid]} already; number an item's questions uniquely"
-                )
-            seen[row.qid] = row.row
 
 
 def ask(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.score import Answer
 from dpgbench.domain.spec import (
     GridSpec,
@@ -21,7 +22,7 @@ from dpgbench.domain.spec import (
 from dpgbench.errors import DataError, DpgBenchError, UsageError, counted, shortened
 from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
 from dpgbench.jobs.target import Subject
-from dpgbench.store.benchmarks import DPG, Benchmark, load_benchmark, packaged_names
+from dpgbench.store.benchmarks import DPG, load_benchmark, packaged_names
 from dpgbench.store.files import json_line, write_atomic
 from dpgbench.store.patterns import ImagePattern, count_tiles
 from dpgbench.store.run.directory import RunDir, default_run, is_run, newest_run

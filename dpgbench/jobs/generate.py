@@ -14,9 +14,9 @@ from dpgbench.backends.failures import Failures
 from dpgbench.backends.generators.plan import GenerationPlan, make_plan
 from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.backends.protocols import Generator, foreign_notes
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
 from dpgbench.errors import DataError, IncompleteError, UsageError, counted
-from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.files import PART, JsonLines, sha256_file
 from dpgbench.store.images import (
     is_whole,

@@ -14,6 +14,7 @@ from dpgbench.backends.judges.table import REPLAY, check_request, find_judge, lo
 from dpgbench.backends.protocols import Judge, JudgeRequest, StreamingJudge, foreign_notes
 from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.check import LEFT_OUT, categories_as_typed, names
 from dpgbench.domain.graph import Problem, find_problems
 from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
@@ -27,10 +28,9 @@ from dpgbench.errors import (
     counted,
     shortened,
 )
-from dpgbench.jobs.ask import ask, drop_invalid_answers, open_grids, refuse_ambiguous_questions
+from dpgbench.jobs.ask import ask, drop_invalid_answers, open_grids
 from dpgbench.jobs.ella_text_files import write_reference_files
 from dpgbench.jobs.target import Subject
-from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.images import ImageFiles
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest, check_same, environment, judge_releases, now
@@ -91,7 +91,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
     subject.benchmark.require_graphs()
     if request.judge:
         check_request(request.judge)
-        refuse_ambiguous_questions(subject.benchmark, subject.items)
+        subject.benchmark.require_unique_questions(subject.items)
     judge_name = request.judge.label if request.judge else REPLAY
     images, reasons = subject.images(partial=request.partial) if request.judge else ({}, {})
     with subject.run.locked():
@@ -379,11 +379,12 @@ def _warn_dirt(subject: Subject, rules: Sequence[ScoringRule]) -> None:
 
     One line a kind: how many, the first of them, and the command that lists all.
     """
+    graphs = [subject.benchmark.graphs[item] for item in subject.items]
     items = [subject.benchmark.items[item] for item in subject.items]
     listing = f"'dpgbench prompts check {shlex.quote(str(subject.benchmark.path))}' lists all"
     mending = names(rule for rule in rules if rule.gate == "ancestors")
     left_out: dict[str, list[Problem]] = {}
-    for problem in find_problems(items) if mending else ():
+    for problem in find_problems(graphs) if mending else ():
         if problem.kind in LEFT_OUT:
             left_out.setdefault(problem.kind, []).append(problem)
     for kind, found in left_out.items():

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GridSpec, Layout
 from dpgbench.errors import DataError, ResumeMismatchError, counted, shortened
-from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.images import (
     ImageFiles,
     check_size,

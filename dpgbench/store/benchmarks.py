@@ -7,157 +7,20 @@ and those that ship in `prompts/`.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from pathlib import Path
 
-from dpgbench.domain.check import Finding, check_benchmark
-from dpgbench.domain.graph import Problem, PromptGraph, find_problems
-from dpgbench.domain.rows import QuestionRow, item_source, parse_whole_number
-from dpgbench.domain.spec import canonical_json
-from dpgbench.errors import DataError, SetupError, UsageError, clipped, shortened, unknown_name
+from dpgbench.domain.benchmark import COLUMNS, QUESTIONS_FILE, Benchmark
+from dpgbench.domain.rows import QuestionRow, parse_whole_number
+from dpgbench.errors import DataError, SetupError, clipped, unknown_name
 from dpgbench.store.csv_rows import read_table, read_text
 from dpgbench.store.folders import mended
 from dpgbench.store.item_ids import check_item_id
 from dpgbench.store.paths import cache_folder, data_folder
-from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, no_questions, read_prompt_list
+from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, read_prompt_list
 
-COLUMNS = (
-    "item_id",
-    "text",
-    "keywords",
-    "proposition_id",
-    "dependency",
-    "category_broad",
-    "category_detailed",
-    "tuple",
-    "question_natural_language",
-)
 DPG = "dpg"
-QUESTIONS_FILE = "dpg_bench.csv"
 PROMPTS_FOLDER = "prompts"
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Prompts with their question graphs.
-
-    Attributes:
-        name: `dpg`, `shapes`, or a file's stem.
-        path: the file or folder that it was read from.
-        prompts: prompt by item id, in the file's order.
-        items: rows by item id; empty where only prompts are at hand.
-    """
-
-    name: str
-    path: Path
-    prompts: dict[str, str]
-    items: dict[str, tuple[QuestionRow, ...]]
-
-    @property
-    def has_graphs(self) -> bool:
-        """Whether there are questions to ask."""
-        return bool(self.items)
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it is a file of prompts, to which no questions belong."""
-        return not self.items and self.path.is_file()
-
-    @property
-    def num_questions(self) -> int:
-        """How many rows of questions there are."""
-        return sum(len(rows) for rows in self.items.values())
-
-    @cached_property
-    def prompts_sha256(self) -> str:
-        """SHA-256 over ids and prompts: what a generator sees of the benchmark."""
-        return _digest(sorted(self.prompts.items()))
-
-    @cached_property
-    def questions_sha256(self) -> str:
-        """SHA-256 over all questions: what a judge sees of the benchmark."""
-        return _digest(sorted((r.item_id, r.qid, r.question) for r in self._rows()))
-
-    @cached_property
-    def graphs_sha256(self) -> str:
-        """SHA-256 over all rows in order: what a rule sees of the benchmark."""
-        return _digest([[r.item_id, r.qid, r.dependency, r.tuple] for r in self._rows()])
-
-    def _rows(self) -> list[QuestionRow]:
-        return sorted((row for item in self.items.values() for row in item), key=lambda r: r.row)
-
-    def problems(self) -> list[Problem]:
-        """Return everything that is wrong in the graphs, in file order."""
-        return find_problems(self.items.values())
-
-    def findings(self) -> list[Finding]:
-        """Return everything that is wrong in the file, with severities, in file order."""
-        return check_benchmark(self.prompts, list(self.items.values()))
-
-    def graph(self, item_id: str) -> PromptGraph:
-        """Return the clean question graph of one item.
-
-        Raises:
-            UsageError: the benchmark has no such item.
-            SetupError: it has no graphs.
-        """
-        self.require_graphs()
-        if item_id not in self.items:
-            raise unknown_name(
-                "item", item_id, self.items, listing=f"dpgbench prompts list --bench {self.name}"
-            )
-        return PromptGraph.from_rows(self.items[item_id])
-
-    def require_graphs(self) -> None:
-        """Raise where there are prompts alone.
-
-        Raises:
-            SetupError: says which file is missing and the command that gets it.
-        """
-        if self.is_list:
-            raise SetupError(no_questions(self.path, len(self.prompts)))
-        if not self.has_graphs:
-            raise SetupError(
-                f"benchmark {self.name} has prompts but no questions: {self.path / QUESTIONS_FILE} "
-                f"is missing; get it with 'dpgbench prompts pull', or 'dpgbench prompts pull "
-                f"--from {QUESTIONS_FILE}' from a copy of your own"
-            )
-
-    def select(
-        self,
-        *,
-        limit: int | None = None,
-        items: Sequence[str] = (),
-        sources: Sequence[str] = (),
-    ) -> list[str]:
-        """Return the ids of chosen items in the benchmark's order.
-
-        Args:
-            limit: the first so many of what the other two leave.
-            items: these ids only.
-            sources: items whose id starts with one of these only.
-
-        Raises:
-            UsageError: an id is unknown, or nothing is left.
-        """
-        for item_id in items:
-            if item_id not in self.prompts:
-                raise unknown_name("item", item_id, self.prompts, listing="dpgbench prompts list")
-        chosen = [
-            item_id
-            for item_id in self.prompts
-            if (not items or item_id in items) and (not sources or _from_source(item_id, sources))
-        ]
-        if limit is not None and limit < 1:
-            raise UsageError(f"--limit {limit}: at least 1 is needed")
-        chosen = chosen[:limit]
-        if not chosen:
-            known = shortened(sorted({item_source(item_id) for item_id in self.prompts}), 20)
-            raise UsageError(f"no item of {self.name} is left by the choice; sources: {known}")
-        return chosen
 
 
 def load_benchmark(name: str | Path) -> Benchmark:
@@ -186,7 +49,7 @@ def load_benchmark(name: str | Path) -> Benchmark:
             "benchmark", text, [DPG, *packaged_names()], listing="dpgbench prompts list"
         )
     if suffix in SUFFIXES and is_prompt_list(path):
-        return Benchmark(path.stem, path, read_prompt_list(path), {})
+        return Benchmark(path.stem, path, read_prompt_list(path), {}, is_list=True)
     return load_csv(path, path.stem)
 
 
@@ -248,12 +111,3 @@ def _rows(path: Path) -> Iterator[QuestionRow]:
         question = values.pop("question_natural_language")
         values.pop("proposition_id")
         yield QuestionRow(row=number, qid=qid, question=question, position=position, **values)
-
-
-def _from_source(item_id: str, sources: Sequence[str]) -> bool:
-    source = item_source(item_id)
-    return any(source == prefix or item_id.startswith(prefix) for prefix in sources)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

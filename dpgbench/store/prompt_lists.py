@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dpgbench.errors import DataError, counted, shortened
+from dpgbench.errors import DataError, shortened
 from dpgbench.store.csv_rows import TAB_SUFFIXES, read_header, read_table, read_text
 from dpgbench.store.item_ids import check_item_id
 
@@ -115,11 +115,3 @@ def _rows(path: Path) -> Iterator[Entry]:
     item = next((header[name] for name in ID_NAMES if name in header), None)
     for number, cells in read_table(path):
         yield f"row {number}", cells[item] if item else f"{number:05d}", cells[prompt]
-
-
-def no_questions(path: Path, number: int) -> str:
-    """Return why a list cannot be scored."""
-    return (
-        f"{path} is a list of {counted(number, 'prompt')} without questions: it can be drawn, not "
-        "scored; a benchmark with questions is a CSV in the columns that docs/benchmarks.md tells"
-    )

@@ -18,8 +18,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from dpgbench.domain.benchmark import QUESTIONS_FILE
 from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, shortened
-from dpgbench.store.benchmarks import PROMPTS_FOLDER, QUESTIONS_FILE
+from dpgbench.store.benchmarks import PROMPTS_FOLDER
 from dpgbench.store.csv_rows import read_table
 from dpgbench.store.download import fetch
 from dpgbench.store.files import git_blob_id, json_text, read_json

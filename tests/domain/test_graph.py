@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.domain.census import take_census
+from dpgbench.domain.benchmark import Benchmark, WordCounts
 from dpgbench.domain.graph import (
     Problem,
     ProblemKind,
     PromptGraph,
     count_problems,
+    draw_tree,
     find_problems,
 )
 from dpgbench.domain.rows import item_source
-from dpgbench.domain.tree import draw_tree
 from tests.domain.test_rules import rows
 
 
@@ -50,11 +51,12 @@ def test_item_source(item_id: str, source: str) -> None:
     ],
 )
 def test_problems(dependencies: list[str], problems: dict[str, int]) -> None:
-    assert count_problems(find_problems([rows("a1", dependencies)])) == problems
+    graph = PromptGraph.from_rows(rows("a1", dependencies))
+    assert count_problems(find_problems([graph])) == problems
 
 
 def test_a_problem_names_row_and_item() -> None:
-    (problem,) = find_problems([rows("a1", ["0", "9"])])
+    (problem,) = find_problems([PromptGraph.from_rows(rows("a1", ["0", "9"]))])
     assert str(problem) == "row 3 (item a1): parent 9 is not a question of this item"
 
 
@@ -81,20 +83,25 @@ def test_tree() -> None:
     assert lines[3].endswith("(also needs 4)")
 
 
-def test_census() -> None:
-    census = take_census({"a1": "one two", "7": "x " * 25}, [rows("a1", ["0", "1"])])
-    assert census["items"] == 2
-    assert census["questions"] == 2
-    assert census["sources"] == {"a": 1, "web": 1}
-    assert census["l1"] == {"entity": 2}
-    assert census["l2"] == {"entity - whole": 2}
-    assert census["words"] == {"mean": 13.5, "median": 13.5, "min": 2, "max": 25}
-    assert census["lengths"] == {"0-19": 1, "20-39": 1}
+def test_counts_of_a_benchmark() -> None:
+    prompts = {"a1": "one two", "7": "x " * 25}
+    items = {"a1": tuple(rows("a1", ["0", "1"]))}
+    counts = Benchmark("b", Path("b.csv"), prompts, items).counts()
+    assert counts.items == 2
+    assert counts.questions == 2
+    assert counts.sources == {"a": 1, "web": 1}
+    assert counts.l1 == {"entity": 2}
+    assert counts.l2 == {"entity - whole": 2}
+    assert counts.words == WordCounts(mean=13.5, median=13.5, min=2, max=25)
+    assert counts.lengths == {"0-19": 1, "20-39": 1}
+    assert list(counts.as_json()) == [
+        "items", "questions", "sources", "l1", "l2", "words", "lengths",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", get_args(ProblemKind))
-def test_every_kind_of_problem_can_be_told(kind: ProblemKind) -> None:
-    said = str(Problem(kind, 7, "a1", "here"))
-    assert said.startswith("row 7 (item a1): ")
-    assert "here" in said
-    assert "{" not in said
+def test_every_kind_of_problem_has_words(kind: ProblemKind) -> None:
+    text = str(Problem(kind, 7, "a1", "here"))
+    assert text.startswith("row 7 (item a1): ")
+    assert "here" in text
+    assert "{" not in text

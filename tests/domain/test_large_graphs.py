@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.domain.graph import PromptGraph
+from dpgbench.domain.graph import PromptGraph, draw_tree
 from dpgbench.domain.rows import QuestionRow, parse_dependency
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import plan_item
-from dpgbench.domain.tree import draw_tree
 from dpgbench.report.page.graph_layout import layout
 from tests.domain.test_rules import rows
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dpgbench.backends.failures import Failures
 from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, TileQuestions
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, IncompleteError, SetupError
 from dpgbench.jobs.ask import (
@@ -20,9 +21,8 @@ from dpgbench.jobs.ask import (
     ask,
     drop_invalid_answers,
     open_grids,
-    refuse_ambiguous_questions,
 )
-from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.directory import RunDir
 from tests.conftest import row, write_csv
 
@@ -269,9 +269,9 @@ def test_a_stream_that_ends_too_soon_says_what_is_left(
 def test_a_number_that_stands_twice_in_an_item_is_refused(tmp_path: Path) -> None:
     rows = [row("a", 1), row("b", 1), row("b", 2), row("b", 1)]
     benchmark = load_benchmark(write_csv(tmp_path / "b.csv", rows))
-    refuse_ambiguous_questions(benchmark, ["a"])
+    benchmark.require_unique_questions(["a"])
     with pytest.raises(DataError, match=r"row 5 \(item b\): question 1 stands at row 3 already"):
-        refuse_ambiguous_questions(benchmark, ["a", "b"])
+        benchmark.require_unique_questions(["a", "b"])
 
 
 def test_failures_in_a_row_end_the_work() -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from PIL import Image
 
 from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
+from dpgbench.domain.benchmark import COLUMNS, Benchmark
 from dpgbench.domain.rules import find_rule
-from dpgbench.store.benchmarks import COLUMNS, Benchmark, load_csv
+from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.files import JsonLines, write_atomic, write_json
 from dpgbench.store.images import png_bytes
 from dpgbench.store.run.directory import RunDir

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError, shortened, unknown_name
 from dpgbench.jobs.find_target import subject_of_run
 from dpgbench.jobs.target import Subject
-from dpgbench.store.benchmarks import Benchmark, load_benchmark
+from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.csv_rows import read_table
 from dpgbench.store.recorded_answers import read_recorded_answers
 from dpgbench.store.run.directory import RunDir, is_run, newest_run, read_answer_lines

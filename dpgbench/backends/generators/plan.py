@@ -11,9 +11,9 @@ from dpgbench.backends.generators.table import find_model
 from dpgbench.backends.import_class import import_target
 from dpgbench.backends.protocols import Generator, ModelEntry
 from dpgbench.backends.weights.locate import Weights, locate_weights
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import UsageError
-from dpgbench.store.benchmarks import Benchmark
 
 
 @dataclass(frozen=True)

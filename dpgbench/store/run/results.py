@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpgbench.domain.aggregate import SCHEMA, Result
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.spec import canonical_json
 from dpgbench.errors import counted
 from dpgbench.jobs.target import Subject
-from dpgbench.store.benchmarks import Benchmark
 from dpgbench.store.csv_rows import csv_text
 from dpgbench.store.files import write_atomic, write_json
 
