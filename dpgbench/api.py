@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends import protocols as base
 from dpgbench.backends.failures import Failures
-from dpgbench.backends.generators.plan import make_plan
+from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
 from dpgbench.backends.judges import table as judges
 from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.backends.tensors import as_image
@@ -26,7 +26,7 @@ from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_nam
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.ask import Validity, replies
-from dpgbench.jobs.find_target import find_subject
+from dpgbench.jobs.find_target import ImageOptions, find_subject
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.directory import RunDir, find_runs
 
@@ -73,12 +73,9 @@ def generate(
     loaded = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     return generating.generate(
         generating.GenerateRequest(
-            model=model,
+            generator=GeneratorRequest(model, weights or {}, settings, device),
             benchmark=loaded,
             items=list(loaded.prompts) if items is None else loaded.select(items=items),
-            weights=weights or {},
-            settings=settings,
-            device=device,
             out=None if out is None else Path(out),
         )
     )
@@ -95,7 +92,9 @@ def load_generator(
 
     Args are those of `generate`.
     """
-    return DrawnWithinMemory(make_plan(model, weights or {}, device, settings).load())
+    return DrawnWithinMemory(
+        make_plan(GeneratorRequest(model, weights or {}, settings, device)).load()
+    )
 
 
 def load_judge(
@@ -122,12 +121,12 @@ def load_judge(
     return judges.load_judge(
         judges.judge_request(
             name,
-            weights=weights or {},
+            weights=weights,
             revision=revision,
             device=device,
             dtype=dtype,
             batch_size=batch_size,
-            options=options,
+            **options,
         )
     )
 
@@ -379,12 +378,14 @@ def score(
     subject = find_subject(
         Path(target),
         bench=bench,
-        num_images=num_images,
-        tile_px=tile_px,
-        layout=layout,
-        pattern=pattern,
-        images=None if images is None else Path(images),
-        verify=verify,
+        image_options=ImageOptions.of(
+            num_images=num_images,
+            tile_px=tile_px,
+            layout=layout,
+            pattern=pattern,
+            images=None if images is None else Path(images),
+            verify=verify,
+        ),
         out=None if out is None else Path(out),
     )
     request = judges.judge_request(judge) if isinstance(judge, str) else judge

@@ -1,14 +1,12 @@
-"""Names and words of the command line to classes, weights and settings."""
+"""The class that a name of the form ``package.module:Class`` stands for."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.protocols import Role
 from dpgbench.errors import UsageError, one_line
 
 
@@ -48,44 +46,3 @@ def is_own_class(name: str) -> bool:
         and attribute.isidentifier()
         and all(part.isidentifier() for part in module.split("."))
     )
-
-
-def parse_weights(values: Sequence[str], roles: Sequence[Role], name: str) -> dict[str, str]:
-    """Return paths by role from ``ROLE=PATH`` words.
-
-    Raises:
-        UsageError: a word has another form, or names a role that `name` has not.
-    """
-    known = [role.name for role in roles]
-    weights: dict[str, str] = {}
-    for value in values:
-        role, equals, path = value.partition("=")
-        if not equals or not path:
-            raise UsageError(f"--weights {value}: write ROLE=PATH, with a role of {known}")
-        if role not in known:
-            raise UsageError(
-                f"--weights {value}: {name} has no role '{role}'; its roles are "
-                f"{', '.join(known) or '(none)'}"
-            )
-        weights[role] = path
-    return weights
-
-
-def parse_options(values: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's own settings from ``NAME=VALUE`` words, typed like the known ones.
-
-    Raises:
-        UsageError: a word has another form, or names a setting that the model has not.
-    """
-    options: dict[str, Any] = {}
-    for word in values:
-        name, equals, text = word.partition("=")
-        if not equals or name not in known:
-            raise UsageError(
-                f"--option {word}: write NAME=VALUE with one of {', '.join(known) or '(none)'}"
-            )
-        is_switch = isinstance(known[name], bool)
-        if is_switch and text not in ("true", "false"):
-            raise UsageError(f"--option {word}: {name} is true or false")
-        options[name] = text == "true" if is_switch else text
-    return options

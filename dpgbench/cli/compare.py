@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dpgbench.cli.console import echo, print_json, print_table
-from dpgbench.cli.options import AsJson, complete_rule
+from dpgbench.cli.options import AsJson, Verify, complete_rule
 
 
 def register(app: typer.Typer) -> None:
@@ -27,10 +27,7 @@ def compare(
             autocompletion=complete_rule,
         ),
     ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify/--no-verify", help="Check pictures against their recorded hashes."),
-    ] = True,
+    verify: Verify = True,
     as_json: AsJson = False,
 ) -> None:
     """Print paired differences with intervals and p-values, or why two runs are not comparable."""

@@ -29,7 +29,8 @@ def demo(
     ] = 40,
 ) -> None:
     """Generate, judge, score and report two small models; the same command again resumes."""
-    from dpgbench.backends.protocols import JudgeRequest
+    from dpgbench.backends.generators.plan import GeneratorRequest
+    from dpgbench.backends.judges.table import judge_request
     from dpgbench.jobs.find_target import subject_of_run
     from dpgbench.jobs.generate import GenerateRequest, generate
     from dpgbench.jobs.score import ScoreRequest, score
@@ -41,16 +42,15 @@ def demo(
     runs = []
     for model in MODELS:
         request = GenerateRequest(
-            model=model,
+            generator=GeneratorRequest(model, device="cpu"),
             benchmark=benchmark,
             items=items,
-            device="cpu",
             out=out / model,
             command=command_line(),
         )
         runs.append(generate(request).run)
-        subject = subject_of_run(runs[-1].path, None, None)
-        scored = score(subject, ScoreRequest(judge=JudgeRequest(JUDGE), command=command_line()))
+        subject = subject_of_run(runs[-1].path)
+        scored = score(subject, ScoreRequest(judge=judge_request(JUDGE), command=command_line()))
         for note in subject.manifest.notes:
             say(f"note: {note}")
         for result in scored.results:

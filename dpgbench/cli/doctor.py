@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from dpgbench.cli.console import echo, print_json, print_table
-from dpgbench.cli.options import (
-    AsJson,
-    BaseUrl,
-    Decode,
-    Device,
-    Dtype,
-    MaxRequests,
-    Revision,
-    Weights,
-    WeightsSource,
-    complete_judge,
-    judge_request,
-)
+from dpgbench.cli.option_groups import with_option_groups
+from dpgbench.cli.options import AsJson, JudgeOptions, complete_judge
 from dpgbench.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -32,7 +22,24 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
+@dataclass(frozen=True)
+class TestedJudgeOptions(JudgeOptions):
+    """What a judge that is tested is built from."""
+
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="modelscope|hf", help="As --weights-source."),
+    ] = None
+
+    OPTIONS: ClassVar = (
+        *("weights", "device", "dtype", "decode", "revision", "weights_source", "source"),
+        *("base_url", "max_requests"),
+    )
+
+
+@with_option_groups
 def doctor(
+    *,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -41,18 +48,7 @@ def doctor(
             autocompletion=complete_judge,
         ),
     ] = None,
-    weights: Weights = None,
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    decode: Decode = None,
-    revision: Revision = None,
-    weights_source: WeightsSource = None,
-    source: Annotated[
-        str | None,
-        typer.Option("--source", metavar="modelscope|hf", help="As --weights-source."),
-    ] = None,
-    base_url: BaseUrl = None,
-    max_requests: MaxRequests = None,
+    options: TestedJudgeOptions,
     as_json: AsJson = False,
 ) -> None:
     """Tell versions, device and memory, which weights are here, and how to get the rest.
@@ -60,23 +56,14 @@ def doctor(
     With --judge: ask it about pictures with known answers, within about a minute; exit code 4 if
     it is not sound.
     """
+    source, weights_source = options.source, options.weights_source
     if source and weights_source not in (None, source):
         raise UsageError(f"--source {source}, --weights-source {weights_source}: give one of them")
     if judge is None:
         _examine_machine(as_json=as_json)
         return
-    request = judge_request(
-        judge,
-        weights=weights,
-        revision=revision,
-        device=device,
-        dtype=dtype,
-        decode=decode,
-        weights_source=weights_source or source,
-        base_url=base_url,
-        max_requests=max_requests,
-    )
-    _examine_judge(request, as_json=as_json)
+    chosen = replace(options, weights_source=weights_source or source)
+    _examine_judge(chosen.request(judge), as_json=as_json)
 
 
 def _examine_machine(*, as_json: bool) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dpgbench.cli.console import command_line, echo, print_json, raise_incomplete, say
+from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import (
     AsJson,
     Bench,
     Device,
-    Items,
-    Limit,
-    Source,
+    ItemOptions,
     Weights,
     complete_model,
-    split_items,
+    parse_options,
+    parse_weights,
 )
 from dpgbench.errors import counted
 
@@ -27,7 +29,65 @@ def register(app: typer.Typer) -> None:
     app.command("generate")(generate)
 
 
+@dataclass(frozen=True)
+class SettingOptions:
+    """What replaces the model's own settings: fields of `GenerationSpec`."""
+
+    num_images: Annotated[int, typer.Option("--num-images", help="Images a prompt: 1, 2 or 4.")] = 4
+    seed: Annotated[int, typer.Option("--seed", help="Base seed; tile k gets seed + k.")] = 0
+    seed_rule: Annotated[
+        str, typer.Option("--seed-rule", help="per-tile (same seeds for every item) or per-item.")
+    ] = "per-tile"
+    steps: Annotated[int | None, typer.Option("--steps", help="Denoising steps.")] = None
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", help="Classifier-free guidance scale.")
+    ] = None
+    negative_prompt: Annotated[
+        str | None, typer.Option("--negative-prompt", help="What to keep out of the image.")
+    ] = None
+    width: Annotated[int | None, typer.Option("--width", help="Pixels of one image.")] = None
+    height: Annotated[int | None, typer.Option("--height", help="Pixels of one image.")] = None
+    dtype: Annotated[str | None, typer.Option("--dtype", help="float32, float16 or bfloat16.")] = (
+        None
+    )
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="NAME=VALUE",
+            help="A setting of this model alone, such as text_length=fixed (repeatable).",
+        ),
+    ] = None
+
+    def settings(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of `GenerationSpec`; None where the model's own stands.
+
+        Args:
+            defaults: the model's own options.
+
+        Raises:
+            UsageError: there is no such rule of seeds, precision or option.
+        """
+        from dpgbench.backends.device import check_dtype
+        from dpgbench.domain.spec import check_seed_rule
+
+        return {
+            "num_images": self.num_images,
+            "base_seed": self.seed,
+            "seed_rule": check_seed_rule(self.seed_rule),
+            "steps": self.steps,
+            "guidance_scale": self.guidance,
+            "negative_prompt": self.negative_prompt,
+            "width_px": self.width,
+            "height_px": self.height,
+            "dtype": check_dtype(self.dtype) if self.dtype else None,
+            "options": parse_options(self.option or [], defaults),
+        }
+
+
+@with_option_groups
 def generate(
+    *,
     model: Annotated[
         str,
         typer.Option(
@@ -40,72 +100,27 @@ def generate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Run directory (default: runs/MODEL-IDENTITY).")
     ] = None,
-    num_images: Annotated[
-        int, typer.Option("--num-images", help="Images a prompt: 1, 2 or 4.")
-    ] = 4,
-    seed: Annotated[int, typer.Option("--seed", help="Base seed; tile k gets seed + k.")] = 0,
-    seed_rule: Annotated[
-        str, typer.Option("--seed-rule", help="per-tile (same seeds for every item) or per-item.")
-    ] = "per-tile",
-    steps: Annotated[int | None, typer.Option("--steps", help="Denoising steps.")] = None,
-    guidance: Annotated[
-        float | None, typer.Option("--guidance", help="Classifier-free guidance scale.")
-    ] = None,
-    negative_prompt: Annotated[
-        str | None, typer.Option("--negative-prompt", help="What to keep out of the image.")
-    ] = None,
-    width: Annotated[int | None, typer.Option("--width", help="Pixels of one image.")] = None,
-    height: Annotated[int | None, typer.Option("--height", help="Pixels of one image.")] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", help="float32, float16 or bfloat16.")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option",
-            metavar="NAME=VALUE",
-            help="A setting of this model alone, such as text_length=fixed (repeatable).",
-        ),
-    ] = None,
+    settings: SettingOptions,
     device: Device = "auto",
     weights: Weights = None,
-    limit: Limit = None,
-    items: Items = None,
-    source: Source = None,
+    items: ItemOptions,
     as_json: AsJson = False,
 ) -> None:
     """Draw a grid for each prompt; the same command again resumes."""
-    from dpgbench.backends.device import check_dtype
+    from dpgbench.backends.generators.plan import GeneratorRequest
     from dpgbench.backends.generators.table import find_model
-    from dpgbench.backends.import_class import parse_options, parse_weights
-    from dpgbench.domain.spec import check_seed_rule
     from dpgbench.jobs.generate import GenerateRequest
     from dpgbench.jobs.generate import generate as run
     from dpgbench.store.benchmarks import load_benchmark
 
     entry = find_model(model)
-    given = parse_weights(weights or [], entry.roles, model)
+    paths = parse_weights(weights or [], entry.roles, model)
     benchmark = load_benchmark(bench or entry.benchmark)
-    chosen = benchmark.select(limit=limit, items=split_items(items), sources=source or ())
     outcome = run(
         GenerateRequest(
-            model=model,
+            items=items.choice().of(benchmark),
+            generator=GeneratorRequest(model, paths, settings.settings(entry.options), device),
             benchmark=benchmark,
-            items=chosen,
-            weights=given,
-            settings={
-                "num_images": num_images,
-                "base_seed": seed,
-                "seed_rule": check_seed_rule(seed_rule),
-                "steps": steps,
-                "guidance_scale": guidance,
-                "negative_prompt": negative_prompt,
-                "width_px": width,
-                "height_px": height,
-                "dtype": check_dtype(dtype) if dtype else None,
-                "options": parse_options(option or [], entry.options),
-            },
-            device=device,
             out=out,
             command=command_line(),
         )

@@ -1,14 +1,19 @@
-"""Options that several commands share."""
+"""Options that several commands share, the groups that they come in, and what their words mean."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpgbench.errors import UsageError
+
 if TYPE_CHECKING:
-    from dpgbench.backends.protocols import JudgeRequest
+    from dpgbench.backends.protocols import JudgeRequest, Role
+    from dpgbench.jobs.find_target import ImageOptions, ItemChoice
 
 
 def complete_rule(incomplete: str) -> list[str]:
@@ -72,73 +77,206 @@ Judge = Annotated[
         "--judge", help="See 'dpgbench judges' (default: mplug).", autocompletion=complete_judge
     ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", help="The first N items only.")]
-Items = Annotated[
-    str | None, typer.Option("--items", metavar="A,B", help="These items only, comma-separated.")
-]
-Source = Annotated[
-    list[str] | None,
-    typer.Option("--source", metavar="PREFIX", help="Items of this source only (repeatable)."),
-]
 Weights = Annotated[
     list[str] | None,
     typer.Option("--weights", metavar="ROLE=PATH", help="Weights on this machine (repeatable)."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, cuda:1 ...")]
+Verify = Annotated[
+    bool,
+    typer.Option("--verify/--no-verify", help="Check pictures against their recorded hashes."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Dtype = Annotated[
-    str, typer.Option("--dtype", help="The judge's precision; the reference is float32.")
-]
-Decode = Annotated[
-    str | None,
-    typer.Option("--decode", help="mplug: beam (exact) or first-token (another judge)."),
-]
-Revision = Annotated[
-    str | None, typer.Option("--revision", help="Revision of the judge's weights to fetch.")
-]
-WeightsSource = Annotated[
-    str | None,
-    typer.Option(
-        "--weights-source",
-        metavar="modelscope|hf",
-        help="mplug: where its weights are fetched from (default: modelscope).",
-    ),
-]
-BaseUrl = Annotated[str | None, typer.Option("--base-url", help="openai: address of the server.")]
-MaxRequests = Annotated[
-    int | None, typer.Option("--max-requests", help="openai: stop after so many requests.")
-]
-Partial = Annotated[
-    bool, typer.Option("--partial", help="Missing images or answers are expected: exit with 0.")
-]
 
 
-def judge_request(
-    name: str | None,
-    *,
-    weights: list[str] | None = None,
-    revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-    batch_size: int | None = None,
-    **options: Any,
-) -> JudgeRequest:
-    """Return the request that a command's words make; options left out are the judge's own."""
-    from dpgbench.backends.import_class import parse_weights
-    from dpgbench.backends.judges import table as judges
+@dataclass(frozen=True)
+class ItemOptions:
+    """Which items of a benchmark."""
 
-    entry = judges.find_judge(name or judges.DEFAULT_JUDGE)
-    return judges.judge_request(
-        entry.name,
-        weights=parse_weights(weights or [], entry.roles, entry.name),
-        revision=revision,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        options={option: value for option, value in options.items() if value is not None},
-    )
+    limit: Annotated[int | None, typer.Option("--limit", help="The first N items only.")] = None
+    items: Annotated[
+        str | None,
+        typer.Option("--items", metavar="A,B", help="These items only, comma-separated."),
+    ] = None
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="PREFIX", help="Items of this source only (repeatable)."),
+    ] = None
+
+    def choice(self) -> ItemChoice:
+        """Return the items that are wanted."""
+        from dpgbench.jobs.find_target import ItemChoice
+
+        ids = [item.strip() for item in (self.items or "").split(",")]
+        return ItemChoice(self.limit, [item for item in ids if item], self.source or [])
 
 
-def split_items(text: str | None) -> list[str]:
-    """Return the ids of a comma-separated list."""
-    return [item.strip() for item in (text or "").split(",") if item.strip()]
+@dataclass(frozen=True)
+class LayoutOptions:
+    """How an item's images lie in its files, and where these are."""
+
+    num_images: Annotated[
+        int | None,
+        typer.Option("--num-images", help="Tiles an image: 1, 2 or 4 (default: 4)."),
+    ] = None
+    tile_px: Annotated[
+        int | None,
+        typer.Option("--tile-px", help="Pixels of a tile (default: from the images)."),
+    ] = None
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout",
+            help="ROWSxCOLUMNS of tiles in an image (default: 2x2 of 4).",
+            autocompletion=complete_layout,
+        ),
+    ] = None
+    pattern: Annotated[
+        str | None,
+        typer.Option("--pattern", help="Where files are: '{item_id}/samples/{tile:04d}.png'."),
+    ] = None
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder that a run's images are in now.")
+    ] = None
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare images with the run's hashes.")
+    ] = True
+
+    def image_options(self) -> ImageOptions:
+        """Return what the words say of images.
+
+        Raises:
+            UsageError: there is no such layout or pattern, or the options exclude each other.
+        """
+        from dpgbench.jobs.find_target import ImageOptions
+
+        return ImageOptions.of(
+            num_images=self.num_images,
+            tile_px=self.tile_px,
+            layout=self.layout,
+            pattern=self.pattern,
+            images=self.images,
+            verify=self.verify,
+        )
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """What a judge is built from, but for its name."""
+
+    weights: Weights = None
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Revision of the judge's weights to fetch.")
+    ] = None
+    weights_source: Annotated[
+        str | None,
+        typer.Option(
+            "--weights-source",
+            metavar="modelscope|hf",
+            help="mplug: where its weights are fetched from (default: modelscope).",
+        ),
+    ] = None
+    device: Device = "auto"
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="The judge's precision; the reference is float32.")
+    ] = "float32"
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", help="Images at once (not for vision language models)."),
+    ] = None
+    decode: Annotated[
+        str | None,
+        typer.Option("--decode", help="mplug: beam (exact) or first-token (another judge)."),
+    ] = None
+    compile: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="mplug: torch.compile.")
+    ] = None
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="openai: address of the server.")
+    ] = None
+    max_requests: Annotated[
+        int | None, typer.Option("--max-requests", help="openai: stop after so many requests.")
+    ] = None
+    questions_per_request: Annotated[
+        int | None,
+        typer.Option("--questions-per-request", help="openai: questions in one request."),
+    ] = None
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="openai: requests in flight at most.")
+    ] = None
+    price_in: Annotated[
+        float | None,
+        typer.Option("--price-in", help="openai: dollars for a million prompt tokens."),
+    ] = None
+    price_out: Annotated[
+        float | None,
+        typer.Option("--price-out", help="openai: dollars for a million answered tokens."),
+    ] = None
+
+    def request(self, judge: str | None) -> JudgeRequest:
+        """Return the request for the judge of a name; None is the default one.
+
+        Raises:
+            UsageError: there is no such judge, or it has no such option, weights or device.
+        """
+        from dpgbench.backends.judges import table
+
+        entry = table.find_judge(judge or table.DEFAULT_JUDGE)
+        return table.judge_request(
+            entry.name,
+            weights=parse_weights(self.weights or [], entry.roles, entry.name),
+            revision=self.revision,
+            device=self.device,
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+            decode=self.decode,
+            weights_source=self.weights_source,
+            compile=self.compile,
+            base_url=self.base_url,
+            max_requests=self.max_requests,
+            questions_per_request=self.questions_per_request,
+            concurrency=self.concurrency,
+            price_in=self.price_in,
+            price_out=self.price_out,
+        )
+
+
+def parse_weights(values: Sequence[str], roles: Sequence[Role], name: str) -> dict[str, str]:
+    """Return paths by role from ``ROLE=PATH`` words.
+
+    Raises:
+        UsageError: a word has another form, or names a role that `name` has not.
+    """
+    names = [role.name for role in roles]
+    weights: dict[str, str] = {}
+    for value in values:
+        role, equals, path = value.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--weights {value}: write ROLE=PATH, with a role of {names}")
+        if role not in names:
+            raise UsageError(
+                f"--weights {value}: {name} has no role '{role}'; its roles are "
+                f"{', '.join(names) or '(none)'}"
+            )
+        weights[role] = path
+    return weights
+
+
+def parse_options(values: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's own settings from ``NAME=VALUE`` words, typed like the model's defaults.
+
+    Raises:
+        UsageError: a word has another form, or names a setting that the model has not.
+    """
+    options: dict[str, Any] = {}
+    for word in values:
+        name, equals, text = word.partition("=")
+        if not equals or name not in defaults:
+            raise UsageError(
+                f"--option {word}: write NAME=VALUE with one of {', '.join(defaults) or '(none)'}"
+            )
+        is_switch = isinstance(defaults[name], bool)
+        if is_switch and text not in ("true", "false"):
+            raise UsageError(f"--option {word}: {name} is true or false")
+        options[name] = text == "true" if is_switch else text
+    return options

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from dpgbench.cli.console import echo, print_json, print_table, say
-from dpgbench.cli.options import AsJson, Bench, Items, Limit, Source, split_items
+from dpgbench.cli.option_groups import with_option_groups
+from dpgbench.cli.options import AsJson, Bench, ItemOptions
 
 app = typer.Typer(
     help="The benchmarks: list, show, check, pull, stats, counts.", no_args_is_help=True
@@ -19,11 +20,11 @@ BenchArgument = Annotated[
 
 
 @app.command("list")
+@with_option_groups
 def list_items(
+    *,
     bench: Bench = None,
-    limit: Limit = None,
-    items: Items = None,
-    source: Source = None,
+    items: ItemOptions,
     as_json: AsJson = False,
 ) -> None:
     """List a benchmark's items, or (without --bench) the benchmarks."""
@@ -35,7 +36,7 @@ def list_items(
     from dpgbench.store.benchmarks import load_benchmark
 
     benchmark = load_benchmark(bench)
-    chosen = benchmark.select(limit=limit, items=split_items(items), sources=source or ())
+    chosen = items.choice().of(benchmark)
     if as_json:
         print_json(
             {

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dpgbench.cli.console import echo
+from dpgbench.cli.options import Verify
 
 
 class Embedded(StrEnum):
@@ -45,10 +46,7 @@ def report(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where a file is not up to date.")
     ] = False,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify/--no-verify", help="Check pictures against their recorded hashes."),
-    ] = True,
+    verify: Verify = True,
 ) -> None:
     """Write leaderboard.html, .csv, .md and .tex, or tell which of them are stale."""
     from dpgbench.errors import DataError, shortened

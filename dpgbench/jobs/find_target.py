@@ -38,17 +38,31 @@ from dpgbench.store.run.manifest import (
 log = logging.getLogger(__name__)
 
 
-def choose_items(benchmark: Benchmark, among: Iterable[str] | None, **choice: Any) -> list[str]:
-    """Return chosen item ids; without a choice, `among` (what a run set out to do) or all."""
-    if any(value not in (None, [], ()) for value in choice.values()):
-        return benchmark.select(**choice)
-    return benchmark.select() if among is None else list(among)
+@dataclass(frozen=True)
+class ItemChoice:
+    """Which items of a benchmark are wanted.
+
+    Attributes:
+        limit: the first so many of those that the others leave; None is all.
+        items: these ids; none is all.
+        sources: items of one of these sources; none is all.
+    """
+
+    limit: int | None = None
+    items: Sequence[str] = ()
+    sources: Sequence[str] = ()
+
+    def of(self, benchmark: Benchmark, among: Iterable[str] | None = None) -> list[str]:
+        """Return the ids; where nothing is chosen `among` (what a run set out to do), or all."""
+        if self.limit is not None or self.items or self.sources:
+            return benchmark.select(limit=self.limit, items=self.items, sources=self.sources)
+        return benchmark.select() if among is None else list(among)
 
 
 def has_item_source(path: Path, bench: str | None, sources: Sequence[str]) -> bool:
     """Return whether the benchmark of a run or a folder has items of one of `sources`.
 
-    No where it cannot be read: what is wrong with it is said when the subject itself is looked for.
+    False where it cannot be read: what is wrong with it is reported when the subject is found.
     """
     try:
         name = bench or (_recorded_benchmark(read_manifest(RunDir(path))) if is_run(path) else DPG)
@@ -77,6 +91,31 @@ class ImageOptions:
     images: Path | None = None
     verify: bool = True
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        layout: str | None = None,
+        pattern: str | None = None,
+        num_images: int | None = None,
+        tile_px: int | None = None,
+        images: Path | None = None,
+        verify: bool = True,
+    ) -> ImageOptions:
+        """Return the options with layout and pattern as a user writes them.
+
+        Raises:
+            UsageError: there is no such layout or pattern, or the options exclude each other.
+        """
+        return cls(
+            num_images=num_images,
+            tile_px=tile_px,
+            layout=find_layout(layout) if layout else None,
+            pattern=ImagePattern(pattern) if pattern else None,
+            images=images,
+            verify=verify,
+        )
+
     def __post_init__(self) -> None:
         if self.num_images is not None:
             check_num_images(self.num_images)
@@ -96,50 +135,48 @@ def find_subject(
     target: Path | None,
     *,
     bench: str | None = None,
-    num_images: int | None = None,
-    tile_px: int | None = None,
-    layout: str | None = None,
-    pattern: str | None = None,
-    images: Path | None = None,
-    verify: bool = True,
+    image_options: ImageOptions | None = None,
+    item_choice: ItemChoice | None = None,
     out: Path | None = None,
     name: str | None = None,
-    **choice: Any,
 ) -> Subject:
     """Return what `target` is: a run, or a folder of images; None is the newest run.
 
-    Args are those of `subject_of_run`, `subject_of_images` and `ImageOptions`.
+    Args are those of `subject_of_run` and `subject_of_images`.
     """
-    said = ImageOptions(
-        num_images,
-        tile_px,
-        find_layout(layout) if layout else None,
-        ImagePattern(pattern) if pattern else None,
-        images,
-        verify,
-    )
+    image_options = image_options or ImageOptions()
     path = target or newest_run().path
     if is_run(path):
-        return subject_of_run(path, bench, said, **choice)
+        return subject_of_run(path, bench, image_options, item_choice)
     if not path.exists():
         raise DataError(f"{path} is not there; name a run or a folder of images")
-    if images:
-        raise UsageError(f"--images {images} is for a run whose images moved; {path} is no run")
+    if image_options.images:
+        raise UsageError(
+            f"--images {image_options.images} is for a run whose images moved; {path} is no run"
+        )
     return subject_of_images(
-        path, load_benchmark(bench or DPG), said=said, out=out, name=name, **choice
+        path,
+        load_benchmark(bench or DPG),
+        image_options=image_options,
+        item_choice=item_choice,
+        out=out,
+        name=name,
     )
 
 
 def subject_of_run(
-    path: Path, benchmark: str | None, said: ImageOptions | None = None, **choice: Any
+    path: Path,
+    benchmark: str | None = None,
+    image_options: ImageOptions | None = None,
+    item_choice: ItemChoice | None = None,
 ) -> Subject:
     """Return a run made by `dpgbench generate` or by an earlier `dpgbench score`.
 
     Raises:
         ResumeMismatchError: `benchmark` has other prompts than the run.
-        UsageError: something else was said of its images than the run has.
+        UsageError: `image_options` say something else of its images than the run has.
     """
-    said = said or ImageOptions()
+    image_options = image_options or ImageOptions()
     run = RunDir(path)
     manifest = read_manifest(run)
     for name in ("name", "path", "prompts_sha256"):
@@ -155,9 +192,9 @@ def subject_of_run(
         run,
         manifest,
         loaded,
-        choose_items(loaded, manifest.items, **choice),
+        (item_choice or ItemChoice()).of(loaded, manifest.items),
         manifest.num_images,
-        verify=said.verify,
+        verify=image_options.verify,
     )
     if manifest.kind == "generated":
         spec = manifest.identity["generation"]
@@ -171,36 +208,40 @@ def subject_of_run(
         subject.layout = find_layout(layout) if layout else None
         subject.pattern = ImagePattern(pattern) if pattern else None
         subject.before_work = log_images
-    _check_said(subject, said)
+    _check_options(subject, image_options)
     return subject
 
 
-def _check_said(subject: Subject, said: ImageOptions) -> None:
+def _check_options(subject: Subject, options: ImageOptions) -> None:
     """Take the images' new folder; refuse what does not fit the run."""
     path, manifest = subject.run.path, subject.manifest
-    if said.num_images not in (None, manifest.num_images):
+    if options.num_images not in (None, manifest.num_images):
         raise UsageError(
-            f"--num-images {said.num_images}: {path} has {manifest.num_images} images an item"
+            f"--num-images {options.num_images}: {path} has {manifest.num_images} images an item"
         )
     sides = {subject.tile_px}
     if subject.grid:
         sides = {subject.grid.tile_width_px, subject.grid.tile_height_px}
-    if said.tile_px is not None and sides != {said.tile_px}:
+    if options.tile_px is not None and sides != {options.tile_px}:
         has = " and ".join(str(side) for side in sides if side) or "none"
-        raise UsageError(f"--tile-px {said.tile_px}: {path} has {has}; choose another --out")
+        raise UsageError(f"--tile-px {options.tile_px}: {path} has {has}; choose another --out")
     layout = subject.layout or default_layout(manifest.num_images)
-    if said.layout not in (None, layout):
-        raise UsageError(f"--layout {said.layout}: {path} has {layout}; choose another --out")
-    if said.pattern not in (None, subject.pattern):
+    if options.layout not in (None, layout):
+        raise UsageError(f"--layout {options.layout}: {path} has {layout}; choose another --out")
+    if options.pattern not in (None, subject.pattern):
         has = f"--pattern {subject.pattern.text}" if subject.pattern else "no pattern"
-        raise UsageError(f"--pattern {said.pattern.text}: {path} has {has}; choose another --out")
-    if said.images is None:
+        raise UsageError(
+            f"--pattern {options.pattern.text}: {path} has {has}; choose another --out"
+        )
+    if options.images is None:
         return
     if manifest.kind == "answers":
-        raise UsageError(f"--images {said.images}: {path} has recorded answers, not images")
-    if not said.images.is_dir():
-        raise DataError(f"--images {said.images} is not a folder; name the one of the run's images")
-    subject.folder = said.images
+        raise UsageError(f"--images {options.images}: {path} has recorded answers, not images")
+    if not options.images.is_dir():
+        raise DataError(
+            f"--images {options.images} is not a folder; name the one of the run's images"
+        )
+    subject.folder = options.images
     subject.moved = manifest.kind == "images"
 
 
@@ -222,47 +263,51 @@ def subject_of_images(
     folder: Path,
     benchmark: Benchmark,
     *,
-    said: ImageOptions,
-    out: Path | None,
+    image_options: ImageOptions,
+    item_choice: ItemChoice | None = None,
+    out: Path | None = None,
     name: str | None = None,
-    **choice: Any,
 ) -> Subject:
     """Return a folder of other people's images, named after the items.
 
     Args:
         folder: of images.
         benchmark: that they are about.
-        said: tiles, layout, and where the files are.
+        image_options: tiles, layout, and where the files are.
+        item_choice: items that are wanted; None is all.
         out: run directory; None is one under `runs/`.
         name: model name for the leaderboard; None is the folder's name.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name a run or a folder of images")
-    num_images, pattern = _num_images(folder, benchmark, said), said.pattern
+    num_images, pattern = _num_images(folder, benchmark, image_options), image_options.pattern
     assumed = default_layout(num_images)
-    identity = _identity(benchmark, num_images=num_images, tile_px=said.tile_px)
-    if said.layout not in (None, assumed):
-        identity["layout"] = str(said.layout)
+    identity = _identity(benchmark, num_images=num_images, tile_px=image_options.tile_px)
+    if image_options.layout not in (None, assumed):
+        identity["layout"] = str(image_options.layout)
     if pattern:
         identity["pattern"] = pattern.text
     label = name or folder.resolve().name
-    subject = _fresh_subject("images", label, identity, benchmark, num_images, out, folder, choice)
+    subject = _fresh_subject(
+        "images", label, identity, benchmark, num_images, out, folder, item_choice
+    )
     subject.manifest.generation = {"folder": str(folder.resolve())}
-    if said.layout:
-        subject.manifest.generation["layout"] = str(said.layout)
-    subject.folder, subject.tile_px = folder, said.tile_px
-    subject.layout, subject.pattern, subject.verify = said.layout, pattern, said.verify
+    if image_options.layout:
+        subject.manifest.generation["layout"] = str(image_options.layout)
+    subject.folder, subject.tile_px = folder, image_options.tile_px
+    subject.layout, subject.pattern = image_options.layout, pattern
+    subject.verify = image_options.verify
     subject.fresh = not is_run(subject.run.path)
     subject.before_work = log_images
     return subject
 
 
-def _num_images(folder: Path, benchmark: Benchmark, said: ImageOptions) -> int:
-    if said.num_images is not None:
-        return said.num_images
-    if said.pattern and said.pattern.has_tiles:
-        return count_tiles(folder, said.pattern, list(benchmark.prompts)) or 4
-    return said.layout.num_images if said.layout else 4
+def _num_images(folder: Path, benchmark: Benchmark, options: ImageOptions) -> int:
+    if options.num_images is not None:
+        return options.num_images
+    if options.pattern and options.pattern.has_tiles:
+        return count_tiles(folder, options.pattern, list(benchmark.prompts)) or 4
+    return options.layout.num_images if options.layout else 4
 
 
 def subject_of_answers(
@@ -271,10 +316,10 @@ def subject_of_answers(
     *,
     source: Path,
     where: Mapping[str, str],
-    num_images: int | None,
-    out: Path | None,
+    num_images: int | None = None,
+    item_choice: ItemChoice | None = None,
+    out: Path | None = None,
     name: str | None = None,
-    **choice: Any,
 ) -> Subject:
     """Return recorded answers; neither images nor a judge are needed.
 
@@ -282,6 +327,9 @@ def subject_of_answers(
         source: the file that they were read from.
         where: the rows that were chosen.
         num_images: tiles an item must have; None is what the file has of the benchmark's items.
+        item_choice: items that are wanted; None is all.
+        out: run directory; None is one under `runs/`.
+        name: model name for the leaderboard; None is what was chosen of the file, or its name.
     """
     num_tiles = num_images
     if num_tiles is None:
@@ -294,7 +342,9 @@ def subject_of_answers(
     digest = hashlib.sha256(lines.encode()).hexdigest()
     identity = _identity(benchmark, num_images=check_num_images(num_tiles), answers_sha256=digest)
     label = name or (", ".join(where.values()) if where else source.stem)
-    subject = _fresh_subject("answers", label, identity, benchmark, num_tiles, out, source, choice)
+    subject = _fresh_subject(
+        "answers", label, identity, benchmark, num_tiles, out, source, item_choice
+    )
     subject.manifest.generation = {"answers": source.name, "where": dict(where)}
     subject.manifest.judges["replay"] = {"model": f"recorded answers ({source.name})"}
     subject.before_work = lambda current: _store_answers(current, answers)
@@ -314,7 +364,7 @@ def _fresh_subject(
     num_tiles: int,
     out: Path | None,
     source: Path,
-    choice: Mapping[str, Any],
+    item_choice: ItemChoice | None,
 ) -> Subject:
     place = identity_hash({**identity, "source": str(source.resolve())})
     run = RunDir(out) if out else default_run(label, place)
@@ -328,7 +378,8 @@ def _fresh_subject(
         num_images=num_tiles,
         environment=environment(),
     )
-    return Subject(run, manifest, benchmark, choose_items(benchmark, None, **choice), num_tiles)
+    items = (item_choice or ItemChoice()).of(benchmark)
+    return Subject(run, manifest, benchmark, items, num_tiles)
 
 
 def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:

@@ -6,12 +6,12 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.failures import Failures
-from dpgbench.backends.generators.plan import GenerationPlan, make_plan
+from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
 from dpgbench.backends.memory import DrawnWithinMemory
 from dpgbench.backends.protocols import Generator, foreign_notes
 from dpgbench.domain.benchmark import Benchmark
@@ -41,22 +41,16 @@ class GenerateRequest:
     """What to draw.
 
     Attributes:
-        model: name as in `dpgbench models`.
+        generator: what draws.
         benchmark: whose prompts.
         items: ids to draw, in order.
-        weights: path by role; roles left out are fetched.
-        settings: fields of `GenerationSpec` that replace the model's own, such as `steps`.
-        device: ``auto``, ``cpu``, ``cuda``, ...
         out: run directory; None is `runs/<model>-<identity>`.
         command: the command line, for the manifest.
     """
 
-    model: str
+    generator: GeneratorRequest
     benchmark: Benchmark
     items: Sequence[str]
-    weights: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    device: str = "auto"
     out: Path | None = None
     command: str = ""
 
@@ -86,10 +80,12 @@ def generate(request: GenerateRequest) -> Generated:
         IncompleteError: the first ten items all fail for one reason; the others are not tried.
     """
     _check_prompts(request)
-    plan = make_plan(request.model, request.weights, request.device, request.settings)
+    plan = make_plan(request.generator)
     identity = plan.identity(request.benchmark)
     run = (
-        RunDir(request.out) if request.out else default_run(request.model, identity_hash(identity))
+        RunDir(request.out)
+        if request.out
+        else default_run(request.generator.model, identity_hash(identity))
     )
     refuse_foreign_folder(run)
     with run.locked():
@@ -145,7 +141,7 @@ def _fresh_manifest(
 ) -> Manifest:
     manifest = Manifest(
         kind="generated",
-        model=request.model,
+        model=request.generator.model,
         identity=identity,
         items=[],
         benchmark=describe_benchmark(request.benchmark),
@@ -157,7 +153,7 @@ def _fresh_manifest(
         environment=environment(),
     )
     world = plan.entry.world
-    manifest.note(*foreign_notes("model", request.model, world, request.benchmark.name))
+    manifest.note(*foreign_notes("model", request.generator.model, world, request.benchmark.name))
     manifest.note(*plan.notes)
     return manifest
 
@@ -222,7 +218,9 @@ def _draw_all(
     done = len(request.items) - len(todo)
     with (
         JsonLines(run.images_log) as lines,
-        tqdm(total=len(request.items), initial=done, unit="grid", desc=request.model) as progress,
+        tqdm(
+            total=len(request.items), initial=done, unit="grid", desc=request.generator.model
+        ) as progress,
     ):
         for item_id in todo:
             lines.append(_draw_one(run, item_id, prompts[item_id], generator, plan, failures))

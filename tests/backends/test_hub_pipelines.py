@@ -22,7 +22,7 @@ from dpgbench.backends.generators.hub_classes import (
 )
 from dpgbench.backends.generators.hub_pipeline import HubPipeline
 from dpgbench.backends.generators.hub_settings import PUBLISHED, published_settings
-from dpgbench.backends.generators.plan import GenerationPlan, make_plan
+from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
 from dpgbench.backends.generators.table import find_model
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.errors import DataError, UsageError
@@ -44,7 +44,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def planned(folders: Path) -> Planned:
     def plan(name: str, **settings: Any) -> GenerationPlan:
-        return make_plan(f"hf:{folders / name}", {}, "cpu", {"steps": STEPS, **settings})
+        return make_plan(
+            GeneratorRequest(
+                f"hf:{folders / name}", settings={"steps": STEPS, **settings}, device="cpu"
+            )
+        )
 
     return plan
 
@@ -234,7 +238,7 @@ def named(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Gener
         weights = {"base": Weights(folders / name, {"f": "0"})}
         monkeypatch.setattr(plans, "locate_weights", lambda *_: weights)
         monkeypatch.setattr("dpgbench.backends.device.find_device", lambda name: name)
-        return make_plan(f"hf:{repository}", {}, device, settings)
+        return make_plan(GeneratorRequest(f"hf:{repository}", settings=settings, device=device))
 
     return plan
 
@@ -266,7 +270,7 @@ def test_other_settings_of_the_table_reach_the_specification(
 
 
 def test_what_the_table_does_not_know_is_said(planned: Planned, folders: Path) -> None:
-    notes = make_plan(f"hf:{folders / 'flux'}", {}, "cpu", {}).notes
+    notes = make_plan(GeneratorRequest(f"hf:{folders / 'flux'}", device="cpu")).notes
     assert len(notes) == 1
     assert "steps 28, guidance 3.5 by the defaults of FluxPipeline" in notes[0]
     assert "scheduler FlowMatchEulerDiscreteScheduler, size 256x256 px by the" in notes[0]

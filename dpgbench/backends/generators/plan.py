@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dpgbench.backends.generators.diffusers_common import full_scheduler_config
@@ -14,6 +14,24 @@ from dpgbench.backends.weights.locate import Weights, locate_weights
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class GeneratorRequest:
+    """What a generator is built from.
+
+    Attributes:
+        model: name as in `dpgbench models`.
+        weights: path by role; roles left out are fetched.
+        settings: fields of `GenerationSpec` that replace the model's own, such as `steps`; None
+            leaves one to the model.
+        device: ``auto`` is CUDA, then MPS, then the CPU.
+    """
+
+    model: str
+    weights: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -48,10 +66,8 @@ class GenerationPlan:
         return generator
 
 
-def make_plan(
-    model: str, weights: Mapping[str, str], device: str, settings: Mapping[str, Any]
-) -> GenerationPlan:
-    """Return the plan for `model`: its own settings, replaced by `settings` that are not None.
+def make_plan(request: GeneratorRequest) -> GenerationPlan:
+    """Return the plan for a request: the model's own settings, replaced by those that are not None.
 
     Raises:
         UsageError: unknown model, device or setting.
@@ -59,15 +75,15 @@ def make_plan(
     """
     from dpgbench.backends.device import default_dtype, find_device
 
-    entry = find_model(model)
-    device = find_device(device)
-    located = locate_weights(entry, weights)
+    entry = find_model(request.model)
+    device = find_device(request.device)
+    located = locate_weights(entry, request.weights)
     generator = import_target(entry.target, "model")
     found = dict(generator.defaults(entry, located)) if hasattr(generator, "defaults") else {}
     accelerator_dtype = found.pop("accelerator_dtype", None)
     if accelerator_dtype and device != "cpu":
         found["dtype"] = accelerator_dtype
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = {name: value for name, value in request.settings.items() if value is not None}
     merged = {"dtype": default_dtype(device), **entry.defaults, **found, **given}
     options = {**entry.options, **found.get("options", {}), **given.get("options", {})}
     _check_names("setting", merged, [item.name for item in fields(GenerationSpec)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import Any
 from dpgbench.backends.device import DTYPES, check_dtype, find_device
 from dpgbench.backends.import_class import import_target, is_own_class
 from dpgbench.backends.judges.answer_checks import own_judge
-from dpgbench.backends.protocols import BEAM, Judge, JudgeEntry, JudgeRequest, Role, StreamingJudge
+from dpgbench.backends.protocols import (
+    BEAM,
+    REFERENCE_DTYPE,
+    Judge,
+    JudgeEntry,
+    JudgeRequest,
+    Role,
+    StreamingJudge,
+)
 from dpgbench.errors import DataError, UsageError, unknown_name
 from dpgbench.store.files import read_json
 from dpgbench.store.paths import cache_folder
@@ -187,17 +196,41 @@ def on_found_device(request: JudgeRequest, entry: JudgeEntry) -> JudgeRequest:
     return replace(request, device=find_device(request.device)) if entry.on_device else request
 
 
-def judge_request(name: str | None = None, **fields: Any) -> JudgeRequest:
+def judge_request(
+    name: str | None = None,
+    *,
+    weights: Mapping[str, str] | None = None,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = REFERENCE_DTYPE,
+    batch_size: int | None = None,
+    **options: Any,
+) -> JudgeRequest:
     """Return a request that has been checked, with the device that it will run on.
+
+    The command line and Python build their requests here, so that both have the same defaults.
 
     Args:
         name: as in ``dpgbench judges``; None is `DEFAULT_JUDGE`.
-        fields: of `JudgeRequest`.
+        weights: path by role; roles left out are fetched.
+        revision: of weights that are fetched; None is the entry's own.
+        device: ``auto`` is CUDA, then MPS, then the CPU.
+        dtype: ``float32``, ``float16`` or ``bfloat16``.
+        batch_size: images at once; None leaves it to the judge.
+        options: settings of one family of judges alone; None leaves one to the judge.
 
     Raises:
         UsageError: unknown name, option or device.
     """
-    request = JudgeRequest(find_judge(name or DEFAULT_JUDGE).name, **fields)
+    request = JudgeRequest(
+        find_judge(name or DEFAULT_JUDGE).name,
+        weights=weights or {},
+        revision=revision,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        options={option: value for option, value in options.items() if value is not None},
+    )
     return on_found_device(request, check_request(request))
 
 
