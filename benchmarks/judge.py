@@ -155,6 +155,16 @@ def write_in_child(folder: Path, size: str) -> None:
 
 
 def write_folder(folder: Path, size: str) -> None:
+    words = write_layout(folder, size)
+    weights = seeded_weights(MplugConfig.from_folder(folder))
+    bias = weights["text_decoder.cls.predictions.decoder.bias"]
+    bias[words.index("yes")] = bias[words.index("no")] = 12.0
+    bias[words.index("[SEP]")] = 24.0
+    torch.save({"model": weights}, folder / "pytorch_model.bin")
+
+
+def write_layout(folder: Path, size: str) -> list[str]:
+    """Write all but the weights; returns the vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     bert = {**COMMON_BERT, **SIZES[size]["bert"]}
     special = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -165,11 +175,7 @@ def write_folder(folder: Path, size: str) -> None:
     task = {**COMMON_TASK, **SIZES[size]["task"]}
     (folder / "config.yaml").write_text(json.dumps(task))  # JSON is YAML
     (folder / "configuration.json").write_text(json.dumps({"model": {"type": "mplug"}}))
-    weights = seeded_weights(MplugConfig.from_folder(folder))
-    bias = weights["text_decoder.cls.predictions.decoder.bias"]
-    bias[words.index("yes")] = bias[words.index("no")] = 12.0
-    bias[words.index("[SEP]")] = 24.0
-    torch.save({"model": weights}, folder / "pytorch_model.bin")
+    return words
 
 
 def seeded_weights(config: MplugConfig) -> dict[str, torch.Tensor]:
