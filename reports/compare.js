@@ -3,7 +3,7 @@
 var Dpg = globalThis.Dpg || {};
 (function () {
   const { el, svg, points, signed } = Dpg;
-  const SIZE = 10, FEW = 40, LEAST = 8;
+  const SIZE = 10;
   let page = 0;
 
   function sides(data, state) {
@@ -32,9 +32,9 @@ var Dpg = globalThis.Dpg || {};
   const minus = (value) => (value === null ? null : 0 - value);
   const turn = ([a, b, gap, low, high, ...rest]) => [b, a, minus(gap), minus(high), minus(low), ...rest];
 
-  function turned({ items, overall, outcomes, l1, l2 }) {
+  function turned({ items, overall, outcomes, l1, l2, gaps, back }) {
     const all = (level) => level.map(([name, ...rest]) => [name, ...turn(rest)]);
-    return { items, overall: turn(overall), outcomes: [...outcomes].reverse(), l1: all(l1), l2: all(l2) };
+    return { items, overall: turn(overall), outcomes: [...outcomes].reverse(), l1: all(l1), l2: all(l2), gaps, back: !back };
   }
   Dpg.turned = turned;
 
@@ -49,19 +49,17 @@ var Dpg = globalThis.Dpg || {};
 
   const range = ([, , , low, high]) => (low === null ? "" : `[${signed(low, 1)}, ${signed(high, 1)}]`);
 
-  // `items`: how many both have; on fewer than LEAST there is no interval and no p.
-  function line(name, cells, reach, items, adjusted) {
-    const [a, b, gap, low, high, p] = cells;
+  // `items`: how many both have; on too few there is no interval and no p.
+  function line(name, cells, reach) {
+    const [a, b, gap, , , p, adjusted, items, apart] = cells;
     const known = p !== null;
-    const sure = known && (adjusted ?? p) < 0.05;
-    const told = !known ? "too few" : low <= 0 && high >= 0 && !sure ? "no" : sure ? "yes" : "not after Holm";
-    return el("tr", { class: sure ? "sure" : null }, el("th", { scope: "row", dir: "auto" }, name),
+    return el("tr", { class: apart === "yes" ? "sure" : null }, el("th", { scope: "row", dir: "auto" }, name),
       el("td", { class: "num" }, points(a)), el("td", { class: "num" }, points(b)),
       el("td", { class: "num" }, el("strong", {}, signed(gap)), el("span", { class: "ends" }, range(cells))),
       el("td", { class: "plot" }, whisker(cells, reach)),
       el("td", { class: "num" }, known ? Dpg.chance(p) : "—"),
-      el("td", { class: "num" }, adjusted === undefined || !known ? "—" : Dpg.chance(adjusted)),
-      el("td", {}, told), el("td", { class: "num" }, String(items)));
+      el("td", { class: "num" }, adjusted === null ? "—" : Dpg.chance(adjusted)),
+      el("td", {}, apart), el("td", { class: "num" }, String(items)));
   }
 
   function table(found, first, second) {
@@ -71,30 +69,27 @@ var Dpg = globalThis.Dpg || {};
       `${signed(-reach, 0)} to ${signed(reach, 0)}`, "p", "p, Holm", "Told apart", "Items"];
     const body = (name, rows) => el("tbody", {}, el("tr", { class: "level" },
       el("th", { colspan: 9, scope: "rowgroup" }, name)), rows);
-    const level = (categories) => categories.map(([name, a, b, gap, low, high, p, adjusted, items]) =>
-      line(name, [a, b, gap, low, high, p], reach, items, adjusted));
+    const level = (categories) => categories.map(([name, ...cells]) => line(name, cells, reach));
     return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Paired differences" },
       el("table", { class: "pairs differences" },
         el("caption", {}, `${Dpg.short(first.name, 40)} less ${Dpg.short(second.name, 40)}, in points, on `
           + `${found.items} item${found.items === 1 ? "" : "s"} that both have`),
         el("thead", {}, el("tr", {}, heads.map((head, n) => el("th", { scope: "col", dir: "auto",
           class: [1, 2, 3, 5, 6, 8].includes(n) ? "num" : n === 4 ? "plot" : null }, head)))),
-        el("tbody", {}, line("overall", found.overall, reach, found.items)),
+        el("tbody", {}, line("overall", found.overall, reach)),
         found.l1.length ? body("Categories (L1)", level(found.l1)) : null,
         found.l2.length ? body("Finer categories (L2)", level(found.l2)) : null));
   }
 
-  function verdict(found, first, second) {
-    const [, , gap, low, high, p] = found.overall;
+  function verdict(data, found, first, second) {
+    const [, , gap, , , p, , , apart] = found.overall;
     const [wins, ties, losses] = found.outcomes;
-    const few = low === null;
-    const apart = !few && (low > 0 || high < 0);
     const [ahead, behind] = gap >= 0 ? [first, second] : [second, first];
     const lead = gap >= 0 ? found.overall : turn(found.overall);
-    const says = few
+    const says = apart === "too few"
       ? [`${signed(gap)} points on ${found.items} item${found.items === 1 ? "" : "s"} that both have: fewer than `
-        + `${LEAST} do not tell a difference from chance, so there is no interval and no p-value.`]
-      : apart
+        + `${data.least_items} do not tell a difference from chance, so there is no interval and no p-value.`]
+      : apart === "yes"
       ? [el("bdi", {}, Dpg.short(ahead.name, 60)), " is ahead of ", el("bdi", {}, Dpg.short(behind.name, 60)),
         ` by ${lead[2].toFixed(2)} points ${range(lead)}, ${Dpg.chance(p)}.`]
       : [`These items cannot tell the two apart: ${signed(gap)} points ${range(found.overall)}, ${Dpg.chance(p)}.`];
@@ -113,31 +108,34 @@ var Dpg = globalThis.Dpg || {};
   }
 
   // What must be read before the figures: notes of the runs, and that few items settle little.
-  function cautions(found, rows) {
+  function cautions(data, found, rows) {
     const notes = [...new Set(rows.flatMap((row) => row.notes.map((note) => `${Dpg.short(row.name, 60)}: ${note}`)))];
-    if (found && found.items >= LEAST && found.items < FEW) {
+    if (found && found.items >= data.least_items && found.items < data.few_items) {
       notes.push(`Only ${found.items} items: with so few the intervals are too narrow and p too small.`);
     }
     return notes.map((note) => el("p", { class: "caution", dir: "auto" }, Dpg.short(note, 300)));
   }
 
-  // Items that both have, by how much the first is ahead.
-  function gaps(data, first, second) {
+  // Items that both have, and by how much the first is ahead on each.
+  function gaps(data, comparison, first, second) {
     const set = data.sets.find((s) => [first, second].every((row) => s.runs.some((r) => r.index === row.run)));
     if (!set) return null;
     const runs = [first, second].map((row) => set.runs.find((r) => r.index === row.run));
     const both = runs.map((run, n) => Dpg.model.scores(set, run, [first, second][n].judge, first.rule));
-    const known = set.ids.map((_, item) => item).filter((item) => both[0][item] !== null && both[1][item] !== null);
-    const list = known.map((item) => ({ item, a: both[0][item], b: both[1][item], gap: both[0][item] - both[1][item] }));
+    const list = [];
+    comparison.gaps.forEach((place, item) => {
+      const gap = Dpg.model.number(set, place);
+      if (gap !== null) list.push({ item, a: both[0][item], b: both[1][item], gap: comparison.back ? minus(gap) : gap });
+    });
     return { set, runs, list };
   }
 
   const ORDERS = { first: (x) => -x.gap, second: (x) => x.gap, most: (x) => -Math.abs(x.gap) };
 
-  function card(found, n, item, row, tiles) {
+  function card(found, n, item, row) {
     const { set, runs } = found;
     const run = runs[n];
-    const scores = tiles.map(Dpg.model.tileScore);
+    const scores = Dpg.model.tallies(set, run, row.judge, row.rule, item).map((tile) => tile.score);
     return el("figure", { class: "card side" },
       el("figcaption", {}, el("span", { class: `swatch c${run.colour}`, "aria-hidden": "true" }),
         el("bdi", {}, Dpg.short(run.name, 60)), " ",
@@ -163,7 +161,7 @@ var Dpg = globalThis.Dpg || {};
     return el("article", { class: "pair", id: "pair" },
       el("h4", {}, el("bdi", {}, set.ids[item])),
       el("blockquote", { class: "prompt", dir: "auto", tabindex: 0, "aria-label": "Prompt" }, set.prompts[item]),
-      el("div", { class: "beside" }, rows.map((row, n) => card(found, n, item, row, tiles[n]))),
+      el("div", { class: "beside" }, rows.map((row, n) => card(found, n, item, row))),
       both && questions.length ? el("div", { class: "scroll", role: "region", tabindex: 0,
         "aria-label": "Questions, both models" }, el("table", { class: "answers" },
         el("caption", { class: "sr" }, "Questions with the answers about both models’ tiles"),
@@ -173,8 +171,8 @@ var Dpg = globalThis.Dpg || {};
           el("th", { scope: "row", dir: "auto" }, q.text), fate(0, place), fate(1, place)))))) : null);
   }
 
-  function itemList(data, first, second, state, again) {
-    const found = gaps(data, first, second);
+  function itemList(data, comparison, first, second, state, again) {
+    const found = gaps(data, comparison, first, second);
     if (!found || !found.list.length) return [];
     const key = ORDERS[state.lead] ? state.lead : "most";
     const list = found.list.sort((x, y) => ORDERS[key](x) - ORDERS[key](y) || x.item - y.item);
@@ -230,9 +228,9 @@ var Dpg = globalThis.Dpg || {};
             Dpg.address.set({ first: second.name, second: first.name });
           } }, "Swap")),
         el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}`), warning(told),
-        ...cautions(found, [first, second]),
-        ...(found ? [...verdict(found, first, second), table(found, first, second)] : []),
-        ...(found ? itemList(data, first, second, state, draw) : []));
+        ...cautions(data, found, [first, second]),
+        ...(found ? [...verdict(data, found, first, second), table(found, first, second)] : []),
+        ...(found ? itemList(data, found, first, second, state, draw) : []));
       const again = mark && place.querySelector(mark);
       if (again) again.focus({ preventScroll: true });
     }

@@ -19,9 +19,9 @@ var Dpg = globalThis.Dpg || {};
           for (const rule of Object.keys(known.rules)) {
             const scores = Dpg.model.scores(set, run, judge, rule);
             set.ids.forEach((id, item) => {
-              const text = Dpg.model.states(run, judge, rule, item);
-              if (!text) return;
-              const tiles = scores[item] === null ? [] : Dpg.model.tilesOf(text, run.tiles).map(Dpg.model.tileScore);
+              const tallies = Dpg.model.tallies(set, run, judge, rule, item);
+              if (!tallies.length) return;
+              const tiles = scores[item] === null ? [] : tallies.map((tally) => tally.score);
               rows.push([id, set.sources[set.source[item]], run.run, run.name, judge, rule, scores[item], tiles.join(" ")]);
             });
           }

@@ -66,15 +66,12 @@ var Dpg = globalThis.Dpg || {};
   }
 
   // How each tile's score comes about, in figures.
-  function account(tiles, failure, score) {
+  function account(tallies, failure, score) {
     const heads = ["", "Hold", "No", "Zeroed by a parent", "Invalid", "Questions", "Score"];
-    const rows = tiles.map((tile, n) => {
-      const found = Dpg.model.count(tile);
-      const seen = tile.length - found["-"];
-      return el("tr", {}, el("th", { scope: "row" }, `tile ${n + 1}`),
-        [found.y, found.n, found.z, found["?"], seen].map((number) => el("td", { class: "num" }, String(number))),
-        el("td", { class: "num" }, failure ? "—" : `${found.y} / ${seen} = ${points(Dpg.model.tileScore(tile))}`));
-    });
+    const rows = tallies.map((tile, n) => el("tr", {}, el("th", { scope: "row" }, `tile ${n + 1}`),
+      [tile.holds, tile.no, tile.zeroed, tile.invalid, tile.asked].map((number) =>
+        el("td", { class: "num" }, String(number))),
+      el("td", { class: "num" }, failure ? "—" : `${tile.holds} / ${tile.asked} = ${points(tile.score)}`)));
     const end = failure ? `no score: ${failure}` : `mean of the tiles = ${points(score)}`;
     return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "How the score comes about" },
       el("table", { class: "answers account" }, el("caption", {}, "How the score comes about"),
@@ -125,7 +122,7 @@ var Dpg = globalThis.Dpg || {};
     const sheet = (run.judges[judge] || { rules: {} }).rules[rule];
     const failure = sheet ? sheet.failures[item] : undefined;
     const known = Number(state.tile), chosen = known >= 1 && known <= run.tiles ? known : 0;
-    const tileScores = failure ? [] : tiles.map(Dpg.model.tileScore);
+    const tallies = Dpg.model.tallies(set, run, judge, rule, item);
     const hover = (q) => ({ mouseenter: () => light(place, q.qid), mouseleave: () => light(place, null) });
     const letters = (n) => (chosen ? tiles[chosen - 1][n] : tiles.map((tile) => tile[n]).join(""));
     const what = chosen ? `tile ${chosen}` : "all tiles";
@@ -143,8 +140,8 @@ var Dpg = globalThis.Dpg || {};
         el("strong", {}, points(score)), ` (judge ${Dpg.short(judge, 40)}, rule ${rule})`,
         failure ? el("span", { class: "flag" }, `no score: ${failure}`) : null),
       el("div", { class: "see" },
-        Dpg.tiles(set, run, item, tileScores, chosen, (tile) => Dpg.address.set({ tile })), graph),
-      tiles.length ? account(tiles, failure, score) : null,
+        Dpg.tiles(set, run, item, tallies.map((tile) => tile.score), chosen, (tile) => Dpg.address.set({ tile })), graph),
+      tiles.length ? account(tallies, failure, score) : null,
       tiles.length ? answers(view, item, questions, tiles, chosen, hover) : null,
     ].filter(Boolean);
   }

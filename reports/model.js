@@ -1,5 +1,8 @@
-// Reads the page's data: items, runs and answers. Counts letters; the verdicts are the toolkit's.
+// Reads the page's data: items, runs, answers and their figures, which the toolkit computed.
+// Scripts look figures up, filter, sort and draw; they compute none.
 //
+// `set.numbers` holds each figure once; a score is a place in it, or null where there is none.
+// `set.tallies` likewise holds what became of a tile: [holds, no, zeroed, invalid, questions, score].
 // An item's answers are one string, tile by tile, its questions by number:
 // y holds, n no, z yes but zeroed by a parent, ? neither yes nor no, . not answered, - not counted.
 "use strict";
@@ -38,30 +41,26 @@ var Dpg = globalThis.Dpg || {};
     return found;
   }
 
-  // The share of a tile's questions that hold, 0 to 100; null where there is none.
-  function tileScore(tile) {
-    const found = count(tile);
-    const seen = tile.length - found["-"];
-    return seen && !found["."] ? (100 * found.y) / seen : null;
-  }
+  const number = (set, place) => (place === null || place === undefined ? null : set.numbers[place]);
 
-  function itemScore(run, judge, rule, item) {
-    const recorded = ((run.scores[judge] || {})[rule] || [])[item];
-    if (recorded !== undefined) return recorded;
-    const sheet = (run.judges[judge] || { rules: {} }).rules[rule];
-    const text = states(run, judge, rule, item);
-    if (!sheet || !text || sheet.failures[item] !== undefined) return null;
-    const scores = tilesOf(text, run.tiles).map(tileScore);
-    return scores.includes(null) ? null : scores.reduce((a, b) => a + b, 0) / scores.length;
-  }
-
+  // The score of each item, 0 to 100; null where it has none.
   const kept = new Map();
   function scores(set, run, judge, rule) {
     const key = `${run.index}\n${judge}\n${rule}`;
     if (!kept.has(key)) {
-      kept.set(key, set.ids.map((_, item) => itemScore(run, judge, rule, item)));
+      const places = (run.scores[judge] || {})[rule] || [];
+      kept.set(key, set.ids.map((_, item) => number(set, places[item])));
     }
     return kept.get(key);
+  }
+
+  // What became of each tile of an item; nothing where it has no answers.
+  function tallies(set, run, judge, rule, item) {
+    const sheet = (run.judges[judge] || { rules: {} }).rules[rule];
+    return ((sheet && sheet.tiles[item]) || []).map((place) => {
+      const [holds, no, zeroed, invalid, asked, score] = set.tallies[place];
+      return { holds, no, zeroed, invalid, asked, score };
+    });
   }
 
   function names(set, part) {
@@ -70,9 +69,7 @@ var Dpg = globalThis.Dpg || {};
     return [...found].sort();
   }
   const judges = (set) => names(set, (run) => [...Object.keys(run.judges), ...Object.keys(run.scores)]);
-  const rules = (set, judge) => names(set, (run) => [
-    ...Object.keys((run.judges[judge] || { rules: {} }).rules), ...Object.keys(run.scores[judge] || {}),
-  ]);
+  const rules = (set, judge) => names(set, (run) => Object.keys(run.scores[judge] || {}));
 
   // What the address chooses, with what is usual where it chooses nothing or nothing known.
   function view(sets, state) {
@@ -179,7 +176,7 @@ var Dpg = globalThis.Dpg || {};
   }
 
   Dpg.model = {
-    KINDS, question, states, tilesOf, count, tileScore, itemScore, scores, judges, rules, view,
+    KINDS, question, states, tilesOf, count, number, scores, tallies, judges, rules, view,
     failed, disagreement, spread, select, picture, words,
   };
 })();

@@ -38,11 +38,13 @@ class Sheet:
         states: a letter for each tile and question: ``y`` holds, ``n`` no, ``z`` yes but zeroed by
             a parent, ``?`` neither yes nor no, ``.`` not answered, ``-`` not seen by the rule.
         scores: 0 to 100; None where the rule gives none.
+        tile_scores: of each tile, 0 to 100; empty where the rule gives none.
         failures: why it gives none.
     """
 
     states: tuple[str, ...]
     scores: tuple[float | None, ...]
+    tile_scores: tuple[tuple[float, ...], ...]
     failures: Mapping[int, str]
     l1: CategorySums
     l2: CategorySums
@@ -84,10 +86,15 @@ def make_sheet(
     return Sheet(
         states=tuple(states),
         scores=tuple(100 * s.score if s and s.tiles else None for s in scored),
+        tile_scores=tuple(_tile_scores(s) if s else () for s in scored),
         failures={n: s.failure for n, s in enumerate(scored) if s and s.failure is not None},
         l1=_sums(scored, rule, lambda category: category.l1),
         l2=_sums(scored, rule, lambda category: category.l2),
     )
+
+
+def _tile_scores(item: ItemScore) -> tuple[float, ...]:
+    return tuple(100 * score for score in item.tile_scores)
 
 
 def reads(rule: ScoringRule) -> bool:

@@ -12,7 +12,7 @@ from dpgbench.analysis.comparison import all_rows, comparisons
 from dpgbench.analysis.prompt_length import length_views
 from dpgbench.analysis.rows import group_records, load_records
 from dpgbench.errors import UsageError
-from dpgbench.report.page.data import payload
+from dpgbench.report.page.data import page_json
 from dpgbench.report.page.gallery import galleries
 from dpgbench.report.page.images import Embed, Pictures
 from dpgbench.report.page.render import leaderboard_html
@@ -117,7 +117,7 @@ def render_report(
         groups,
         galleries(sets, pictures),
         lengths,
-        payload(groups, sets, found, pictures),
+        page_json(groups, sets, found, pictures),
         quoted,
         downloads=[path.name for path in beside],
         inside={

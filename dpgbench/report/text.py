@@ -115,6 +115,20 @@ def too_few(items: int) -> str:
     )
 
 
+def apart_text(interval: Interval, *, told_apart: bool) -> str:
+    """Return whether two results are told apart, in words.
+
+    Args:
+        interval: of their difference; None on too few items.
+        told_apart: whether they are; among several categories, after Holm's correction.
+    """
+    if interval is None:
+        return "too few"
+    if told_apart:
+        return "yes"
+    return "no" if interval[0] <= 0 <= interval[1] else "not after Holm"
+
+
 def coverage_text(scored: int, expected: int) -> str:
     """Return the share of items that have a score; 100% only where not one is missing."""
     if not expected:

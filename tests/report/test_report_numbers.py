@@ -212,7 +212,7 @@ def test_pages_of_items_show_the_scores_of_the_table(shared: RunMaker, pair: lis
     ],
 )
 def test_how_a_question_fared_in_one_word(states: list, summary: str) -> None:
-    outcome = Outcome("j", "r", {1: tuple(Mark(state, "") for state in states)}, (), "")
+    outcome = Outcome("j", "r", {1: tuple(Mark(state, "") for state in states)}, None, (), "")
     assert outcome.summary(1) == summary
     assert outcome.summary(2) == "none"
     assert outcome.holds(1) == states.count("yes")

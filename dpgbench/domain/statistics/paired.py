@@ -103,9 +103,15 @@ def p_value(drawn: Matrix) -> float:
     return min(1.0, 2 * (1 + min(below, above)) / (len(drawn) + 1))
 
 
+def item_gaps(first: Matrix, second: Matrix) -> Matrix:
+    """Return by how much the first's item scores are higher; NaN where an item lacks either."""
+    gaps: Matrix = np.round(first - second, _SAME)
+    return gaps
+
+
 def outcomes(first: Matrix, second: Matrix) -> Outcomes:
     """Return wins, ties and losses of item scores; an item that either lacks (NaN) counts not."""
-    gaps = np.round(first - second, _SAME)
+    gaps = item_gaps(first, second)
     return Outcomes(int((gaps > 0).sum()), int((gaps == 0).sum()), int((gaps < 0).sum()))
 
 

@@ -1,14 +1,16 @@
-"""What the page's scripts read: every item, answer and comparison, as compact plain data.
+"""What the page's scripts read: every item, answer, score and comparison, as compact plain data.
 
-Texts are put in as they are; the page shows them as text only. A figure that the page shows is
-made here or by the rule's own verdicts: the scripts count letters and look numbers up.
+Texts are put in as they are; the page shows them as text only. Scores and differences are those of
+`analysis`; nothing is averaged here nor by the scripts, which look numbers up.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
 
 from dpgbench.analysis.answers import ItemSet, JudgeEvidence, RunEvidence
 from dpgbench.analysis.cautions import label
@@ -16,31 +18,112 @@ from dpgbench.analysis.comparability import FACTS
 from dpgbench.analysis.comparison import CategoryDifference, Comparison
 from dpgbench.analysis.leaderboard import LeaderboardRow
 from dpgbench.analysis.rows import Group
-from dpgbench.analysis.verdict_letters import Sheet
+from dpgbench.analysis.verdict_letters import FAILS, HOLDS, OTHER, UNSEEN, ZEROED, Sheet
+from dpgbench.analysis.versus import FEW_ITEMS
 from dpgbench.domain.graph import Question
 from dpgbench.domain.rows import item_source
+from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
+from dpgbench.domain.statistics.paired import PairedDifference, item_gaps
 from dpgbench.report.page.graph_layout import cells
 from dpgbench.report.page.images import Pictures
 from dpgbench.report.plots.axis import colour
-from dpgbench.report.text import shown
+from dpgbench.report.text import apart_text, shown
 
 ANSWER_LIMIT = 400
 _NAME_LIMIT = 200
+_Scores = Sequence[float | None]
+_Value = TypeVar("_Value", bound=Hashable)
 
 
-def payload(
+class Tally(NamedTuple):
+    """What became of a tile's questions, and its score of 0 to 100; None where it has none."""
+
+    holds: int
+    no: int
+    zeroed: int
+    invalid: int
+    questions: int
+    score: float | None
+
+
+class _Distinct(Generic[_Value]):
+    """Values, each once, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._places: dict[_Value, int] = {}
+
+    def place(self, value: _Value) -> int:
+        """Return the place of a value, which is added where it is new."""
+        return self._places.setdefault(value, len(self._places))
+
+    @property
+    def values(self) -> list[_Value]:
+        """All of them."""
+        return list(self._places)
+
+
+class _SetFigures:
+    """The figures of one set of items: the page has each distinct one once.
+
+    Attributes:
+        numbers: scores of items, and differences of these.
+        tallies: what became of tiles.
+        scores: of every item, by run, judge and rule.
+    """
+
+    def __init__(self, items: ItemSet) -> None:
+        self.numbers = _Distinct[float]()
+        self.tallies = _Distinct[Tally]()
+        self.scores: dict[tuple[int, str, str], _Scores] = {}
+        for run in items.runs:
+            for (judge, rule), scores in _scores(run, items).items():
+                self.scores[run.index, judge, rule] = scores
+        self._tiles: dict[tuple[str, float | None], int] = {}
+
+    def places(self, values: _Scores) -> list[int | None]:
+        """Return the places of numbers; None where there is none."""
+        return [None if value is None else self.numbers.place(value) for value in values]
+
+    def tiles(self, letters: str, scores: Sequence[float], num_tiles: int) -> list[int]:
+        """Return the place of what became of each tile of an item; nothing without answers."""
+        size = len(letters) // num_tiles
+        tiles = [letters[at : at + size] for at in range(0, len(letters), size)] if size else []
+        of_tiles: _Scores = scores or [None] * len(tiles)
+        return [self._tile(tile, score) for tile, score in zip(tiles, of_tiles, strict=True)]
+
+    def _tile(self, letters: str, score: float | None) -> int:
+        place = self._tiles.get((letters, score))
+        if place is None:
+            place = self.tallies.place(_tally(letters, score))
+            self._tiles[letters, score] = place
+        return place
+
+
+def _tally(letters: str, score: float | None) -> Tally:
+    holds, no, zeroed, invalid = map(letters.count, (HOLDS, FAILS, ZEROED, OTHER))
+    return Tally(holds, no, zeroed, invalid, len(letters) - letters.count(UNSEEN), score)
+
+
+def page_json(
     groups: Sequence[Group],
     sets: Sequence[ItemSet],
-    found: Sequence[Comparison],
+    comparisons: Sequence[Comparison],
     pictures: Pictures,
 ) -> dict[str, Any]:
     """Return the page's data; names of fields are those that `reports/model.js` explains."""
     names = run_labels([run for items in sets for run in items.runs])
+    figures = [_SetFigures(items) for items in sets]
+    rows = [row for group in groups for row in group.rows]
+    compared = [
+        _comparison(comparison, _gaps(comparison, rows, figures)) for comparison in comparisons
+    ]
     return {
-        "sets": [_set(items, names, pictures) for items in sets],
+        "sets": [_set(*about, names, pictures) for about in zip(sets, figures, strict=True)],
         "rows": [_row(row, group, names) for group in groups for row in group.rows],
         "facts": [{"label": fact.label, "decides": fact.decides} for fact in FACTS],
-        "comparisons": [_comparison(comparison) for comparison in found],
+        "comparisons": compared,
+        "least_items": LEAST_ITEMS,
+        "few_items": FEW_ITEMS,
     }
 
 
@@ -67,11 +150,14 @@ def run_labels(runs: Sequence[RunEvidence]) -> dict[int, str]:
     return names
 
 
-def _set(items: ItemSet, names: Mapping[int, str], pictures: Pictures) -> dict[str, Any]:
+def _set(
+    items: ItemSet, figures: _SetFigures, names: Mapping[int, str], pictures: Pictures
+) -> dict[str, Any]:
     sources = sorted({item_source(item) for item in items.items})
     l2 = sorted({q.category.l2 for graph in items.graphs.values() for q in graph.questions})
     place = {name: number for number, name in enumerate(l2)}
     prompts = items.benchmark.prompts if items.benchmark is not None else {}
+    runs = [_run(run, items, figures, names, pictures) for run in items.runs]
     return {
         "benchmark": shown(items.name, _NAME_LIMIT),
         "missing": items.missing,
@@ -85,7 +171,9 @@ def _set(items: ItemSet, names: Mapping[int, str], pictures: Pictures) -> dict[s
             _questions(items.graphs[item].questions, place) if item in items.graphs else []
             for item in items.items
         ],
-        "runs": [_run(run, items, names, pictures) for run in items.runs],
+        "runs": runs,
+        "numbers": figures.numbers.values,
+        "tallies": figures.tallies.values,
     }
 
 
@@ -112,10 +200,18 @@ def _subject(question: Question) -> str:
 
 
 def _run(
-    run: RunEvidence, items: ItemSet, names: Mapping[int, str], pictures: Pictures
+    run: RunEvidence,
+    items: ItemSet,
+    figures: _SetFigures,
+    names: Mapping[int, str],
+    pictures: Pictures,
 ) -> dict[str, Any]:
     manifest = run.record.manifest
     mine = set(manifest.items)
+    scores: dict[str, dict[str, list[int | None]]] = {}
+    for (index, judge, rule), of_items in figures.scores.items():
+        if index == run.index:
+            scores.setdefault(judge, {})[rule] = figures.places(of_items)
     return {
         "index": run.index,
         "name": names[run.index],
@@ -125,41 +221,60 @@ def _run(
         "absent": [place for place, item in enumerate(items.items) if item not in mine],
         "replayed": manifest.kind == "answers",
         "pictures": pictures.of(run.record, items.items),
-        "judges": {judge.judge: _judge(judge) for judge in run.judges},
-        "scores": _scores(run, items),
+        "judges": {
+            judge.judge: _judge(judge, figures, manifest.num_images) for judge in run.judges
+        },
+        "scores": scores,
     }
 
 
-def _judge(judge: JudgeEvidence) -> dict[str, Any]:
+def _judge(judge: JudgeEvidence, figures: _SetFigures, num_images: int) -> dict[str, Any]:
     return {
         "answers": list(judge.answers),
         "others": {
             str(item): {str(at): shown(text, ANSWER_LIMIT) for at, text in words.items()}
             for item, words in judge.others.items()
         },
-        "rules": {rule: _sheet(sheet, judge.answers) for rule, sheet in judge.sheets.items()},
+        "rules": {
+            rule: _sheet(sheet, judge.answers, figures, num_images)
+            for rule, sheet in judge.sheets.items()
+        },
     }
 
 
-def _sheet(sheet: Sheet, answers: Sequence[str]) -> dict[str, Any]:
+def _sheet(
+    sheet: Sheet, answers: Sequence[str], figures: _SetFigures, num_images: int
+) -> dict[str, Any]:
     """Return what a rule makes of answers; 0 stands for an item where it changes nothing."""
     pairs = zip(sheet.states, answers, strict=True)
     return {
         "states": [0 if state == answer else state for state, answer in pairs],
+        "tiles": [
+            figures.tiles(letters, scores, num_images)
+            for letters, scores in zip(sheet.states, sheet.tile_scores, strict=True)
+        ],
         "failures": {str(item): reason for item, reason in sheet.failures.items()},
     }
 
 
-def _scores(run: RunEvidence, items: ItemSet) -> dict[str, dict[str, list[float | None]]]:
-    """Return the recorded scores of items where there are no answers to count, else nothing."""
-    told: dict[str, dict[str, list[float | None]]] = {}
-    known = {judge.judge for judge in run.judges}
+def _scores(run: RunEvidence, items: ItemSet) -> dict[tuple[str, str], _Scores]:
+    """Return the scores of a run's items by judge and rule.
+
+    Those of its answers; where these are not at hand, those that were recorded.
+    """
+    scores: dict[tuple[str, str], _Scores] = {
+        (judge.judge, rule): sheet.scores
+        for judge in run.judges
+        for rule, sheet in judge.sheets.items()
+    }
+    asked = {judge.judge for judge in run.judges}
     for result in sorted(run.record.results, key=lambda result: result.items_expected):
-        if result.judge not in known and result.items:  # the widest result of a rule stays
+        if result.judge not in asked and result.items:  # the widest result of a rule stays
             figures = [result.items.get(item) for item in items.items]
-            scores = [figure.score if figure else None for figure in figures]
-            told.setdefault(result.judge, {})[result.rule] = scores
-    return told
+            scores[result.judge, result.rule] = [
+                figure.score if figure else None for figure in figures
+            ]
+    return scores
 
 
 def _row(row: LeaderboardRow, group: Group, names: Mapping[int, str]) -> dict[str, Any]:
@@ -180,25 +295,66 @@ def _row_name(row: LeaderboardRow, name: str) -> str:
     return f"{name}, {row.subset}" if row.subset and row.narrow else name
 
 
-def _comparison(found: Comparison) -> dict[str, Any]:
-    told: dict[str, Any] = {"rows": [found.first, found.second], "items": found.items}
-    if found.overall is not None and found.scores is not None:
-        told["overall"] = [
-            *found.scores,
-            found.overall.difference,
-            *(found.overall.interval or (None, None)),
-            found.overall.p_value,
-        ]
-        told["outcomes"] = list(found.outcomes)
-        told["l1"] = [_category(category) for category in found.l1]
-        told["l2"] = [_category(category) for category in found.l2]
-    return {key: _rounded(value) for key, value in told.items()}
+def _gaps(
+    comparison: Comparison, rows: Sequence[LeaderboardRow], sets: Sequence[_SetFigures]
+) -> list[int | None]:
+    """Return for each item by how much the first is ahead, as a place in the set's numbers."""
+    keys = [
+        (row.index, row.judge, row.rule)
+        for row in (rows[comparison.first], rows[comparison.second])
+    ]
+    for figures in sets:
+        if all(key in figures.scores for key in keys):
+            first, second = (np.array(figures.scores[key], dtype=np.float64) for key in keys)
+            gaps = item_gaps(first, second)
+            return figures.places([None if np.isnan(gap) else float(gap) for gap in gaps])
+    return []
 
 
-def _category(found: CategoryDifference) -> list[Any]:
-    paired = found.difference
-    ends = (paired.difference, *(paired.interval or (None, None)), paired.p_value)
-    return [found.name, found.first, found.second, *ends, found.adjusted, found.items]
+def _comparison(comparison: Comparison, gaps: Sequence[int | None]) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "rows": [comparison.first, comparison.second],
+        "items": comparison.items,
+    }
+    if comparison.overall is not None and comparison.scores is not None:
+        overall = comparison.overall
+        plain["overall"] = _difference(
+            *comparison.scores, overall, None, comparison.items, told_apart=overall.told_apart
+        )
+        plain["outcomes"] = list(comparison.outcomes)
+        plain["l1"] = [_category(category) for category in comparison.l1]
+        plain["l2"] = [_category(category) for category in comparison.l2]
+        plain["gaps"] = gaps
+    return {key: _rounded(value) for key, value in plain.items()}
+
+
+def _category(category: CategoryDifference) -> list[Any]:
+    return [
+        category.name,
+        *_difference(
+            category.first,
+            category.second,
+            category.difference,
+            category.adjusted,
+            category.items,
+            told_apart=category.told_apart,
+        ),
+    ]
+
+
+def _difference(
+    first: float,
+    second: float,
+    difference: PairedDifference,
+    adjusted: float | None,
+    items: int,
+    *,
+    told_apart: bool,
+) -> list[Any]:
+    ends = difference.interval or (None, None)
+    apart = apart_text(difference.interval, told_apart=told_apart)
+    gap = difference.difference
+    return [first, second, gap, *ends, difference.p_value, adjusted, items, apart]
 
 
 def _rounded(value: Any) -> Any:

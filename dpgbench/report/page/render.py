@@ -62,7 +62,7 @@ def leaderboard_html(
 
     Args:
         galleries: with image addresses relative to where the page will lie.
-        data: what the scripts read (`payload`), its addresses alike.
+        data: what the scripts read (`page_json`), its addresses alike.
         downloads: names of files beside the page that hold the same in other forms.
         inside: tables to be put into the page, by the name that they are saved under.
     """

@@ -35,20 +35,17 @@ class Outcome:
 
     Attributes:
         marks: by question number, one mark a tile.
-        tile_scores: 0 to 100; empty where the item has no score.
+        score: the item's, 0 to 100; None where it has none.
+        tile_scores: likewise of each tile; empty where the item has no score.
         failure: why it has none.
     """
 
     judge: str
     rule: str
     marks: Mapping[int, tuple[Mark, ...]]
+    score: float | None
     tile_scores: tuple[float, ...]
     failure: str
-
-    @property
-    def score(self) -> float | None:
-        """The item's score, 0 to 100."""
-        return sum(self.tile_scores) / len(self.tile_scores) if self.tile_scores else None
 
     def holds(self, qid: int) -> int:
         """Return on how many tiles a question counts."""
@@ -92,12 +89,11 @@ def _outcome(judge: JudgeEvidence, rule: str, place: int, qids: list[int]) -> Ou
         )
         for column, qid in enumerate(qids)
     }
-    failure = sheet.failures.get(place, "")
-    tiles = [states[at : at + size] for at in range(0, len(states), size)]
-    scores = () if failure else tuple(map(_share, tiles))
-    return Outcome(judge.judge, rule, marks, scores, failure)
-
-
-def _share(tile: str) -> float:
-    """Return the share of questions that hold, 0 to 100."""
-    return 100 * tile.count(HOLDS) / (len(tile) - tile.count(UNSEEN))
+    return Outcome(
+        judge.judge,
+        rule,
+        marks,
+        sheet.scores[place],
+        sheet.tile_scores[place],
+        sheet.failures.get(place, ""),
+    )

@@ -4,36 +4,37 @@ import { load, plain } from "./load.mjs";
 
 const { model } = load("model.js");
 const questions = [[1, "Is there a cube?", "cube", 0, [], 0, 0.5], [2, "Is it red?", "cube, red", 1, [1], 1, 0]];
-function run(index, name, answers, states, more = {}) {
-  return { index, name, run: name, tiles: 2, absent: [], scores: {}, pictures: { base: "i/", end: ".png", other: {}, none: [] },
-    judges: { j: { answers, others: {}, rules: { "corrected-v1": { states, failures: {} } } } }, ...more };
+const numbers = [75, 100, 0, 50]; // what Python made of the letters below
+const tallies = [[2, 0, 0, 0, 2, 100], [1, 1, 0, 0, 2, 50], [0, 2, 0, 0, 2, 0], [0, 1, 1, 0, 2, 0], [1, 0, 0, 1, 2, 50]];
+function run(index, name, answers, states, scores, tiles, more = {}) {
+  return { index, name, run: name, tiles: 2, absent: [], scores: { j: { "corrected-v1": scores } },
+    pictures: { base: "i/", end: ".png", other: {}, none: [] },
+    judges: { j: { answers, others: {}, rules: { "corrected-v1": { states, tiles, failures: {} } } } }, ...more };
 }
-const one = run(0, "one", ["yyny", "yyyy", "nnnn"], [0, 0, 0]);
-const two = run(1, "two", ["nyyy", "y?yy", "yyyy"], ["nzyy", 0, 0]);
+const one = run(0, "one", ["yyny", "yyyy", "nnnn"], [0, 0, 0], [0, 1, 2], [[0, 1], [0, 0], [2, 2]]);
+const two = run(1, "two", ["nyyy", "y?yy", "yyyy"], ["nzyy", 0, 0], [3, 0, 1], [[3, 0], [4, 0], [0, 0]]);
 const set = { benchmark: "b", ids: ["a_1", "b_1", "b_2"], sources: ["a", "b"], source: [0, 1, 1],
   prompts: ["red cube", "blue ball", "none"], questions: [questions, questions, questions],
-  l2: ["entity - whole", "attribute - color"], l1: ["entity", "attribute"], runs: [one, two] };
+  l2: ["entity - whole", "attribute - color"], l1: ["entity", "attribute"], runs: [one, two], numbers, tallies };
 const view = (state = {}) => model.view([set], state);
 const select = (state) => plain(model.select(view(state), state));
 
-test("a tile's score is the share of its questions that hold", () => {
-  assert.equal(model.tileScore("yyn"), 200 / 3);
-  assert.equal(model.tileScore("yz"), 50);
-  assert.equal(model.tileScore("y?"), 50);
-  assert.equal(model.tileScore("y-"), 100);
-  assert.equal(model.tileScore("y."), null);
+test("scores are looked up", () => {
+  assert.deepEqual(plain(model.scores(set, one, "j", "corrected-v1")), [75, 100, 0]);
+  assert.deepEqual(plain(model.scores(set, two, "j", "corrected-v1")), [50, 75, 100]);
+  assert.deepEqual(plain(model.scores(set, two, "j", "unheard-of")), [null, null, null]);
 });
 
-test("an item's score is the mean of its tiles, after zeroing", () => {
-  assert.equal(model.itemScore(one, "j", "corrected-v1", 0), 75);
-  assert.equal(model.itemScore(two, "j", "corrected-v1", 0), 50);
-  assert.equal(model.itemScore(two, "j", "unheard-of", 0), null);
+test("what became of tiles is looked up", () => {
+  assert.deepEqual(plain(model.tallies(set, two, "j", "corrected-v1", 0)), [
+    { holds: 0, no: 1, zeroed: 1, invalid: 0, asked: 2, score: 0 },
+    { holds: 2, no: 0, zeroed: 0, invalid: 0, asked: 2, score: 100 }]);
+  assert.deepEqual(plain(model.tallies(set, two, "j", "unheard-of", 0)), []);
 });
 
 test("an item that a rule gives no score has none", () => {
-  const lost = run(2, "lost", ["yyyy"], [0]);
-  lost.judges.j.rules["corrected-v1"].failures[0] = "no answers";
-  assert.equal(model.itemScore(lost, "j", "corrected-v1", 0), null);
+  const lost = run(2, "lost", ["yyyy"], [0], [null], [[]]);
+  assert.equal(model.scores(set, lost, "j", "corrected-v1")[0], null);
 });
 
 test("the address chooses run, judge and rule; what it does not know is as usual", () => {
@@ -54,7 +55,7 @@ test("filters", () => {
 });
 
 test("judges disagree where one counts an answer and the other does not", () => {
-  const both = run(3, "both", ["yyyy"], [0]);
+  const both = run(3, "both", ["yyyy"], [0], [1], [[0, 0]]);
   both.judges.k = { answers: ["yny?"], others: {}, rules: {} };
   assert.equal(model.disagreement(both, 0), 2);
   assert.equal(model.disagreement(one, 0), 0);
@@ -66,7 +67,7 @@ test("a picture's address is safe", () => {
 });
 
 test("raw words are told", () => {
-  const other = run(4, "other", ["y?nn"], [0]);
+  const other = run(4, "other", ["y?nn"], [0], [3], [[4, 2]]);
   other.judges.j.others = { 0: { 1: "perhaps" } };
   assert.equal(model.words(other, "j", 0, 1), "perhaps");
   assert.equal(model.words(other, "j", 0, 2), "no");
