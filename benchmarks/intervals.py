@@ -1,6 +1,6 @@
 """How far the intervals and the paired test can be believed: simulated runs with a known truth.
 
-    python benchmarks/intervals.py             # 1,000 runs of 1,065 items: a few minutes on 2 cores
+    python -m benchmarks.intervals             # 1,000 runs of 1,065 items: a few minutes on 2 cores
 
 Every run has items of its own difficulty, 4 tiles a prompt and up to 20 questions a tile; answers
 of one item hang together, as real ones do. The truth is what the makers of the dice know. The

@@ -1,8 +1,8 @@
 """Time and memory of the native judge, with seeded weights in the published layout.
 
-    python benchmarks/judge.py                      # the real size; writes 3 GB, deleted afterwards
-    python benchmarks/judge.py --size small
-    python benchmarks/judge.py --folder WEIGHTS     # real weights, or to keep the seeded ones
+    python -m benchmarks.judge                      # the real size; writes 3 GB, deleted afterwards
+    python -m benchmarks.judge --size small
+    python -m benchmarks.judge --folder WEIGHTS     # real weights, or to keep the seeded ones
 
 The seeded network answers yes or no and then ends, as the real one nearly always does. Memory is
 the whole process's peak, loading and (on first use) converting the weights included.

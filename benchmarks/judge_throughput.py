@@ -1,7 +1,7 @@
 """Questions per second of the native judge on whole grids, and how far precisions agree.
 
-    python benchmarks/judge_throughput.py --device cuda --grids 64 --batch-size 16
-    python benchmarks/judge_throughput.py --size small --grids 4      # on a CPU, in seconds
+    python -m benchmarks.judge_throughput --device cuda --grids 64 --batch-size 16
+    python -m benchmarks.judge_throughput --size small --grids 4      # on a CPU, in seconds
 
 Seeded weights as in `judge.py`. Each grid has 4 tiles x 13 questions; images are decoded, resized
 and normalised in worker threads, as `dpgbench score` does. For each precision it prints questions
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from judge import DTYPES, NUM_QUESTIONS, SIZES, WORDS, write_in_child
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.judge import DTYPES, NUM_QUESTIONS, SIZES, WORDS, write_in_child
 from dpgbench.mplug import MplugVqa, load_mplug
 
 TILES = 4

@@ -1,6 +1,6 @@
 """How long a report of the real benchmark's size takes, how much memory, and how large it gets.
 
-    python benchmarks/report.py [FOLDER]
+    python -m benchmarks.report [FOLDER]
 
 Makes up 1,065 items x 5 models x 4 tiles x 13 questions (prompts, graphs and answers from a seeded
 dice) in FOLDER, then builds the report on one core and prints seconds, peak memory and sizes.
@@ -20,8 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthetic_runs import NUM_ITEMS, draw_images, item_ids, make_runs
-
+from benchmarks.synthetic_runs import NUM_ITEMS, draw_images, item_ids, make_runs
 from dpgbench.store.run.directory import RunDir
 
 _BUILD = """

@@ -1,6 +1,6 @@
 """How long scoring takes: 1,065 made-up items x 4 tiles x 13 questions, all rules.
 
-    python benchmarks/scoring.py
+    python -m benchmarks.scoring
 
 Answers are random; only the time counts.
 """

@@ -1,6 +1,6 @@
 """Do the tests notice? Changes the code in small ways, one at a time, and runs what executes it.
 
-    python scripts/mutate.py --seed 7 --mutants 200
+    python -m scripts.mutate --seed 7 --mutants 200
 
 A mutant is one small change of a file in `TARGETS`: a comparison turned, a boundary or a constant
 moved by one, a condition negated, a call dropped, two arguments swapped, a result replaced by

@@ -1,7 +1,7 @@
 """Pictures of every view of the report, wide and narrow, light and dark, for reviewers to look at.
 
-    python scripts/screenshots.py OUT             # made-up runs of the real benchmark's size
-    python scripts/screenshots.py OUT PAGE.html   # a report that is there already
+    python -m scripts.screenshots OUT             # made-up runs of the real benchmark's size
+    python -m scripts.screenshots OUT PAGE.html   # a report that is there already
 
 Needs Chromium (Debian: `apt install chromium`).
 """
@@ -9,15 +9,11 @@ Needs Chromium (Debian: `apt install chromium`).
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path += [str(ROOT / "tests" / "report"), str(ROOT / "benchmarks")]
-
-from chromium import CHROMIUM, chromium  # noqa: E402
-from synthetic_runs import draw_images, item_ids, make_runs  # noqa: E402
+from benchmarks.synthetic_runs import draw_images, item_ids, make_runs
+from tests.report.chromium import CHROMIUM, chromium
 
 VIEWS = {
     "top": ("", "header"),

@@ -12,7 +12,7 @@ import pytest
 import dpgbench
 from dpgbench import Answer, Benchmark
 from dpgbench.errors import DataError, UsageError
-from tests.conftest import row, write_csv
+from tests.helpers import row, write_csv
 
 YES = [Answer("a1", 0, 1, "yes"), Answer("a1", 0, 2, "yes"), Answer("b1", 0, 1, "no")]
 

@@ -1,6 +1,6 @@
 """Put trained weights into the package: float16, only what is needed, at most 25 MB together.
 
-python scripts/embedded/pack.py --from WORK
+python -m scripts.embedded.pack --from WORK
 
 WORK has `sd15/`, `ella/text_encoder/`, `ella/connector.safetensors` and `judge/`, of any float
 type. What it lacks stays in the package as it is. Writes `SHA256SUMS` of all files, and prints it.

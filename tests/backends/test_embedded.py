@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -20,7 +18,8 @@ from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.embedded import embedded_path
 from dpgbench.mplug import write_tiny_checkpoint
 from ella import TimestepAwareSemanticConnector
-from tests.conftest import Run
+from scripts.embedded import pack
+from tests.helpers import Run
 
 ROOT = Path(__file__).parents[2]
 LIMIT_BYTES = 25_000_000
@@ -103,16 +102,6 @@ def test_the_judge_says_what_it_is() -> None:
 
 
 @pytest.fixture(scope="module")
-def packing() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pack", ROOT / "scripts/embedded/pack.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder as training leaves it: float32, with names of folders in it."""
     folder = tmp_path_factory.mktemp("work")
@@ -128,11 +117,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_packed_weights_are_loaded_as_any(
-    packing: ModuleType, work: Path, run: Run, tmp_path: Path
-) -> None:
+def test_packed_weights_are_loaded_as_any(work: Path, run: Run, tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
-    assert packing.main(["--from", str(work), "--to", str(tmp_path / "packed")]) == 0
+    assert pack.main(["--from", str(work), "--to", str(tmp_path / "packed")]) == 0
     check_folder(tmp_path / "packed")
     assert not list(tmp_path.rglob("optimizer.pt"))
     assert [path.name for path in tmp_path.iterdir()] == ["packed"]
@@ -149,42 +136,42 @@ def test_packed_weights_are_loaded_as_any(
     assert run("score", "r", *judge).code == 0
 
 
-def test_a_part_alone_leaves_the_others(packing: ModuleType, work: Path, tmp_path: Path) -> None:
+def test_a_part_alone_leaves_the_others(work: Path, tmp_path: Path) -> None:
     packed = tmp_path / "packed"
     packed.mkdir()
-    before = packing.pack(work, packed)
+    before = pack.pack(work, packed)
     (tmp_path / "more/ella").mkdir(parents=True)
     tiny.tiny_connector(seed=1).save_safetensors(tmp_path / "more/ella/connector.safetensors")
-    after = packing.pack(tmp_path / "more", packed)
+    after = pack.pack(tmp_path / "more", packed)
     changed = [name for name in after if after[name] != before[name]]
     assert changed == ["ella/connector.safetensors"]
     assert after.keys() == before.keys()
     check_folder(packed)
-    assert packing.pack(work, packed) == before
+    assert pack.pack(work, packed) == before
 
 
-def test_what_may_not_ship_is_refused(packing: ModuleType, work: Path, tmp_path: Path) -> None:
+def test_what_may_not_ship_is_refused(work: Path, tmp_path: Path) -> None:
     packed = tmp_path / "packed"
     packed.mkdir()
-    with pytest.raises(packing.PackError, match="at most 1,000 may ship"):
-        packing.pack(work, packed, limit_bytes=1000)
-    with pytest.raises(packing.PackError, match="none of sd15"):
-        packing.pack(tmp_path, packed)
+    with pytest.raises(pack.PackError, match="at most 1,000 may ship"):
+        pack.pack(work, packed, limit_bytes=1000)
+    with pytest.raises(pack.PackError, match="none of sd15"):
+        pack.pack(tmp_path, packed)
     judge = tmp_path / "with_path/judge"
     write_tiny_checkpoint(judge)
     task = yaml.safe_load((judge / "config.yaml").read_text())
     (judge / "config.yaml").write_text(yaml.safe_dump(task | {"clip_file": "/home/me/clip.pt"}))
-    with pytest.raises(packing.PackError, match=r"holds the path /home/me/clip\.pt"):
-        packing.pack(judge.parent, packed)
+    with pytest.raises(pack.PackError, match=r"holds the path /home/me/clip\.pt"):
+        pack.pack(judge.parent, packed)
     (judge / "config.yaml").unlink()
-    with pytest.raises(packing.PackError, match=r"config\.yaml: not there"):
-        packing.pack(judge.parent, packed)
+    with pytest.raises(pack.PackError, match=r"config\.yaml: not there"):
+        pack.pack(judge.parent, packed)
     large = tmp_path / "large/ella/connector.safetensors"
     large.parent.mkdir(parents=True)
     connector = tiny.tiny_connector()
     with torch.no_grad():
         connector.connector.latents.fill_(1e6)
     connector.save_safetensors(large)
-    with pytest.raises(packing.PackError, match=r"latents not finite in float16"):
-        packing.pack(tmp_path / "large", packed)
+    with pytest.raises(pack.PackError, match=r"latents not finite in float16"):
+        pack.pack(tmp_path / "large", packed)
     assert list(packed.iterdir()) == []

@@ -18,7 +18,7 @@ from dpgbench.backends.judges.ensemble import EnsembleJudge, majority, member_na
 from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.errors import DataError, IncompleteError, SetupError, UsageError
 from tests.backends.tiny_vlms import write_idefics3, write_llava
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 YES, NO = JudgeAnswer("yes", 0.9), JudgeAnswer("no", 0.2)
 NEITHER = JudgeAnswer("a dog", 0.4, invalid=True)

@@ -17,7 +17,7 @@ from dpgbench.backends.generators.diffusers_common import single_thread
 from dpgbench.backends.judges.hf.judge import HfJudge
 from dpgbench.backends.protocols import JudgeRequest
 from tests.backends.tiny_vlms import write_blip, write_llava, write_qwen2_vl
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 Spoil = Callable[[Path], object]
 

@@ -22,7 +22,7 @@ from dpgbench.backends.judges.hf.prefix import ImagePrefix
 from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.store.run.directory import RunDir
 from tests.backends.tiny_vlms import WRITERS
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 QUESTIONS = (
     "Is there a red circle?",

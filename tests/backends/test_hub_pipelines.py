@@ -27,7 +27,7 @@ from dpgbench.backends.generators.table import find_model
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.errors import DataError, UsageError
 from tests.backends.tiny_pipelines import PIPELINES, sd3, write_pipeline
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 STEPS = 3
 Planned = Callable[..., GenerationPlan]

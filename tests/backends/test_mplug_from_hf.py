@@ -21,7 +21,7 @@ import dpgbench
 from dpgbench.backends.judges.table import MPLUG_REPOSITORY
 from dpgbench.backends.weights import mplug_hub
 from dpgbench.mplug import config, write_tiny_checkpoint
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 SCORE = ("score", "pictures", "--bench", "b.csv", "--num-images", 1, "--out", "r")
 CPU = ("--device", "cpu")

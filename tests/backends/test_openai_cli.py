@@ -19,7 +19,7 @@ from tests.backends.openai_kit import (
     name_of,
     picture,
 )
-from tests.conftest import row, write_csv
+from tests.helpers import row, write_csv
 
 
 @pytest.fixture(autouse=True)

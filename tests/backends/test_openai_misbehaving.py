@@ -8,7 +8,7 @@ from dpgbench.backends.judges.openai.client import Client
 from dpgbench.store.run.directory import RunDir
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, says, sends
 from tests.backends.openai_kit import KEY, leave_alone, name_of, picture
-from tests.conftest import row, write_csv
+from tests.helpers import row, write_csv
 
 NUM_ITEMS, NUM_QUESTIONS = 6, 6
 

@@ -20,7 +20,7 @@ from dpgbench.backends.generators.single_file import check_single_file
 from dpgbench.backends.weights.hub_errors import hub_trouble
 from dpgbench.errors import SetupError
 from tests.backends.original_layout import write_single_file
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 SMALL = ("--steps", 2, "--width", 64, "--height", 64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.conftest import row, write_csv
+from tests.helpers import row, write_csv
 
 ITEMS = ("a1", "a2", "b1", "b2")
 MODEL = """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dpgbench.mplug import write_tiny_checkpoint
-from tests.cli.test_judging import noise
-from tests.conftest import Run, csv_text, row, write_csv
+from tests.cli.pictures import noise
+from tests.helpers import Run, csv_text, row, write_csv
 
 SCORE = ("score", "pictures")
 GENERATE = ("generate", "--model", "tiny-sd15", "--steps", "2", "--bench")

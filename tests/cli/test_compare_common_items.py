@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dpgbench.domain.rules import RULES
-from tests.conftest import SHARED, Run, run_process
+from tests.helpers import SHARED, Run, run_process
 
 MODELS = ("mini-dalle", "sd2dot1")
 READS_RAW = ("ella-reference", "diffusionbench")  # categories before zeroing

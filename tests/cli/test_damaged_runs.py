@@ -15,7 +15,7 @@ import pytest
 
 from dpgbench.domain.spec import identity_hash
 from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
-from tests.conftest import Ended, Run, answers_csv
+from tests.helpers import Ended, Run, answers_csv
 
 GENERATED = (*GENERATE, "--bench", "b.csv")
 JUDGED = SCORE[:-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.conftest import Run
+from tests.helpers import Run
 
 
 def test_demo(run: Run, tmp_path: Path) -> None:

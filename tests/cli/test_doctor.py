@@ -6,16 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
+from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 from dpgbench.jobs.doctor import judge as self_test
 from dpgbench.jobs.doctor.exam import exams
 from dpgbench.mplug import self_test as mplug_golden
 from dpgbench.shapes import answer
-from tests.conftest import Run
+from tests.cli.oracles import Oracle, examine
+from tests.helpers import Run
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mplug"
 
@@ -30,27 +30,6 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-class Oracle:
-    """Knows the pictures by name; other judges below spoil its answers."""
-
-    num_images_at_once = 3
-
-    def __init__(self, request: JudgeRequest) -> None:
-        self.request = request
-
-    def describe(self) -> dict[str, Any]:
-        return {"model": type(self).__name__}
-
-    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
-        truths = {exam.name: [probe.truth for probe in exam.probes] for exam in exams()}
-        return [
-            [self.say(n, truth) for n, truth in enumerate(truths[tile.item_id])] for tile in tiles
-        ]
-
-    def say(self, number: int, truth: bool) -> JudgeAnswer:
-        return JudgeAnswer("yes" if truth else "no")
 
 
 class YesMan(Oracle):
@@ -84,12 +63,6 @@ class Mute(Oracle):
         from dpgbench.errors import DataError
 
         raise DataError("the cat has it")
-
-
-def examine(run: Run, name: str, *words: object) -> tuple[int, dict[str, Any], str]:
-    judge = name if name.islower() else f"tests.cli.test_doctor:{name}"
-    ended = run("doctor", "--judge", judge, "--device", "cpu", "--json", *words)
-    return ended.code, json.loads(ended.out), ended.err
 
 
 def test_the_exam_is_fair() -> None:

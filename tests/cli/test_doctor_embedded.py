@@ -10,8 +10,8 @@ import pytest
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 from dpgbench.jobs.doctor import judge as self_test
 from dpgbench.mplug import write_tiny_checkpoint
-from tests.cli.test_doctor import Oracle, examine
-from tests.conftest import Run
+from tests.cli.oracles import Oracle, examine
+from tests.helpers import Run
 
 
 @pytest.fixture(autouse=True)

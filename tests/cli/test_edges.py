@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import Run, answers_csv, row, write_csv
+from tests.helpers import Run, answers_csv, row, write_csv
 
 TINY = ("generate", "--model", "tiny-sd15", "--steps", 2, "--bench")
 

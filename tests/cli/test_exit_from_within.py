@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.helpers import Run
 
 
 @pytest.mark.parametrize(("call", "code"), [("exit(0)", 1), ("exit()", 1), ("exit(7)", 7)])

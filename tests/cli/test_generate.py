@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.backends.generators.table import MODELS
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")
 

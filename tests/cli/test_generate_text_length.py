@@ -11,7 +11,7 @@ import pytest
 
 import ella.tiny as tiny
 from ella import TrainedText
-from tests.conftest import Ended, Run, row, write_csv
+from tests.helpers import Ended, Run, row, write_csv
 
 Draw = Callable[..., tuple[Ended, dict[str, Any]]]
 

@@ -19,7 +19,7 @@ from dpgbench.backends.generators.pictures import draw_checked
 from dpgbench.backends.memory import DrawnWithinMemory, is_out_of_memory
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import DataError
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")
 

@@ -17,7 +17,7 @@ from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import take_census_of_answers
 from dpgbench.errors import DataError
 from dpgbench.store.benchmarks import load_benchmark
-from tests.conftest import Run, answers_csv, row, write_csv
+from tests.helpers import Run, answers_csv, row, write_csv
 
 EXACT = [name for name, rule in RULES.items() if rule.answers == "exact"]
 PLAIN = ["yes", "yes", "no", "yes"]  # a1: 1, 2; b1: 1, 2 (2 needs 1)

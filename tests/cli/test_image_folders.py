@@ -16,7 +16,7 @@ import dpgbench
 from dpgbench.report.page.images import Pictures, picture_files
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.scores import read_record
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 JUDGE = "tests.cli.own_judges:MeanColor"
 ITEMS = ("a", "b", "c")

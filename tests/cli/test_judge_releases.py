@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 
 def test_releases_stand_in_the_record_of_the_judge(run: Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Run, answers_csv, row, write_csv
+from tests.helpers import Run, answers_csv, row, write_csv
 
 Cells = list[tuple[str, int, int, str]]
 

@@ -12,19 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from dpgbench.mplug import write_tiny_checkpoint
 from dpgbench.store.run.directory import RunDir
-from tests.conftest import Run, row, write_csv
+from tests.cli.pictures import noise
+from tests.helpers import Run, row, write_csv
 
 JUDGE = ("--judge", "tiny-mplug", "--device", "cpu")
 GENERATE = ("generate", "--model", "tiny-sd15", "--steps", 2, "--bench")
-
-
-def noise(seed: int, size: tuple[int, int] = (64, 64)) -> Image.Image:
-    image = Image.effect_noise(size, 40 + seed).convert("RGB")
-    return Image.blend(image, Image.new("RGB", size, (37 * seed % 256, 91, 200)), 0.5)
 
 
 @pytest.fixture

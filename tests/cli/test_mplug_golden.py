@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,24 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import GOLDEN, Run, row, write_csv
+from tests.golden.weights import state_dict_for
+from tests.helpers import GOLDEN, Run, row, write_csv
 
 MPLUG = GOLDEN / "mplug"
-
-
-def _weights_module() -> Any:
-    spec = importlib.util.spec_from_file_location("golden_weights", GOLDEN / "weights.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_judge(folder: Path, stride: int, golden: dict[str, Any]) -> None:
     shutil.copytree(MPLUG / f"small_stride{stride}", folder)
     shapes = json.loads((MPLUG / "small_state_dict.json").read_text())
-    state = _weights_module().state_dict_for(shapes, golden["weight_std"], golden["salt"])
+    state = state_dict_for(shapes, golden["weight_std"], golden["salt"])
     for token, bias in golden["token_bias"].items():
         for name in ("bias", "decoder.bias"):
             state[f"text_decoder.cls.predictions.{name}"][int(token)] += bias

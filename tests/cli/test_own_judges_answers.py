@@ -14,7 +14,7 @@ from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest
 from dpgbench.errors import DataError, UsageError
 from dpgbench.store.run.directory import RunDir
 from tests.cli import wrong_judges
-from tests.conftest import row, write_csv
+from tests.helpers import row, write_csv
 
 WRONG = ["Text", "Bool", "Nothing", "NotANumber", "TooSure", "WordOfProbability", "NoList"]
 WRONG += ["TooFew", "TooFewTiles", "OneAnswer", "StreamOfText"]

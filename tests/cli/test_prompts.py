@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 
 @pytest.fixture

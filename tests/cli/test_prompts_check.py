@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, answers_csv, row, write_csv
+from tests.helpers import Run, answers_csv, row, write_csv
 
 REAL = "data/dpg_bench_100/dpg_bench_100.csv"
 

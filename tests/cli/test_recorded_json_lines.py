@@ -10,7 +10,7 @@ import pytest
 
 from dpgbench.errors import UsageError
 from dpgbench.store.recorded_answers import parse_where
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 
 @pytest.fixture

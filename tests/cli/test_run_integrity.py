@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.store.run.directory import RunDir
-from tests.conftest import Run, answers_csv, row, write_csv
+from tests.helpers import Run, answers_csv, row, write_csv
 
 JUDGE = (
     "from dpgbench import JudgeAnswer\n"

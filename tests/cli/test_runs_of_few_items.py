@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 DRAW = ("generate", "--model", "tiny-sd15", "--device", "cpu", "--steps", "1", "--num-images", "1")
 TEXTS = ("A red circle.", "A blue square " * 40, "A green star above a cross.", "A red heart " * 60)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Run, answers_csv, csv_text, row, run_process, write_csv
+from tests.helpers import Run, answers_csv, csv_text, row, run_process, write_csv
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "golden" / "scoring_cases.json").read_text()

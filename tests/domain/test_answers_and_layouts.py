@@ -25,7 +25,7 @@ from dpgbench.domain.spec import (
     seed_for,
 )
 from dpgbench.errors import DataError, UsageError
-from tests.domain.test_rules import rows
+from tests.domain.question_rows import rows
 
 
 @pytest.mark.parametrize("text", ["yes", "Yes", " YES. ", '"yes"', "True", "1", "1.0", "**yes**"])

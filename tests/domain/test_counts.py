@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dpgbench.domain.counts import PUBLISHED_L2, check_counts, parse_printed, with_l1
 from dpgbench.errors import UsageError
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 COUNTS = with_l1(PUBLISHED_L2)
 

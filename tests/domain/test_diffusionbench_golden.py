@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dpgbench.domain.rules import DIFFUSIONBENCH
-from tests.conftest import Run, answers_csv, write_csv
-from tests.domain.test_scoring_golden import CASES, result_of
+from tests.domain.golden_cases import CASES, result_of
+from tests.helpers import Run, answers_csv, write_csv
 
 GOLDEN: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "golden" / "diffusionbench_cases.json").read_text()

@@ -23,7 +23,7 @@ from dpgbench.domain.statistics.correlation import pearson, rank_draws
 from dpgbench.domain.statistics.paired import difference_of, outcomes
 from dpgbench.errors import UsageError
 from dpgbench.store.benchmarks import load_benchmark
-from tests.domain.test_rules import rows
+from tests.domain.question_rows import rows
 
 
 def test_seeds_of_items() -> None:

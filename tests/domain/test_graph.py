@@ -19,7 +19,7 @@ from dpgbench.domain.graph import (
     find_problems,
 )
 from dpgbench.domain.rows import item_source
-from tests.domain.test_rules import rows
+from tests.domain.question_rows import rows
 
 
 @pytest.mark.parametrize(

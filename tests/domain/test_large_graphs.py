@@ -13,7 +13,7 @@ from dpgbench.domain.rows import QuestionRow, parse_dependency
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import plan_item
 from dpgbench.report.page.graph_layout import layout
-from tests.domain.test_rules import rows
+from tests.domain.question_rows import rows
 
 
 def edge_by_edge(given_rows: list[QuestionRow]) -> tuple[dict[int, list[int]], list[str]]:

@@ -13,26 +13,9 @@ from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import CORRECTED_V1, DSG, ELLA_REFERENCE, RULES, ULMEVAL, ScoringRule
 from dpgbench.errors import DataError, UsageError
+from tests.domain.question_rows import rows
 
 Tiles = Sequence[str]
-
-
-def rows(item: str, dependencies: Sequence[str], first: int = 2, l2: str = "entity - whole"):
-    return [
-        QuestionRow(
-            row=first + index,
-            item_id=item,
-            text="a prompt",
-            keywords="",
-            qid=index + 1,
-            dependency=dependency,
-            category_broad="entity",
-            category_detailed="whole",
-            tuple=f"{l2} (x)",
-            question="?",
-        )
-        for index, dependency in enumerate(dependencies)
-    ]
 
 
 def score(rule: ScoringRule, items: list[list[QuestionRow]], *answers: Tiles) -> Result:

@@ -2,40 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from dpgbench.domain.aggregate import Result, score_answers
-from dpgbench.domain.rows import QuestionRow
-from dpgbench.domain.rules import DSG, ELLA_REFERENCE, ScoringRule
-
-CASES: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[1] / "golden" / "scoring_cases.json").read_text()
-)
-
-
-def read_case(case: dict[str, Any]) -> tuple[list[list[QuestionRow]], dict[Any, dict[int, str]]]:
-    items: dict[str, list[QuestionRow]] = {}
-    for number, cells in enumerate(case["rows"], 2):
-        values = dict(cells)
-        question = values.pop("question_natural_language")
-        qid = int(values.pop("proposition_id"))
-        row = QuestionRow(row=number, qid=qid, question=question, **values)
-        items.setdefault(row.item_id, []).append(row)
-    answers = {
-        (item, tile): {row.qid: text for row, text in zip(items[item], texts, strict=True)}
-        for item, tiles in case["answers"].items()
-        for tile, texts in enumerate(tiles)
-    }
-    return list(items.values()), answers
-
-
-def result_of(case: dict[str, Any], rule: ScoringRule, num_tiles: int) -> Result:
-    items, answers = read_case(case)
-    return score_answers(items, answers, rule, num_tiles=num_tiles)
+from dpgbench.domain.rules import DSG, ELLA_REFERENCE
+from tests.domain.golden_cases import CASES, result_of
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))

@@ -10,7 +10,7 @@ from dpgbench.domain.rows import parse_dependency, parse_whole_number
 from dpgbench.domain.rules import DSG, ELLA_REFERENCE
 from dpgbench.domain.score import refuse_bad_dependencies, score_item
 from dpgbench.errors import DataError
-from tests.domain.test_rules import rows
+from tests.domain.question_rows import rows
 
 
 @given(st.integers(-999_999_999, 999_999_999), st.sampled_from(["{}", " {} ", "{}.0", "{}.000"]))

@@ -1,6 +1,4 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +6,7 @@ import torch
 
 import ella.tiny as tiny
 from ella import Ella
-
-GOLDEN = Path(__file__).parent.parent / "golden"
+from tests.helpers import GOLDEN
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,15 +16,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def golden_weights():
-    """The module that makes the deterministic weights of the golden files."""
-    spec = importlib.util.spec_from_file_location("golden_weights", GOLDEN / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import torch
 
 from ella import ConnectorConfig, TimestepAwareSemanticConnector
 from ella.tiny import WIDTH, tiny_connector, tiny_pipeline
+from tests.golden.weights import state_dict_for
 
 
 def features(num_texts=2, num_tokens=5, seed=0):
@@ -12,11 +13,11 @@ def features(num_texts=2, num_tokens=5, seed=0):
 
 
 @pytest.fixture(scope="module")
-def released(golden, golden_weights):
+def released(golden):
     """A connector of the released sizes with the golden weights."""
     connector = TimestepAwareSemanticConnector()
     shapes = golden("ella_tsc_state_dict.json")
-    connector.load_state_dict(golden_weights.state_dict_for(shapes, std=0.02), strict=True)
+    connector.load_state_dict(state_dict_for(shapes, std=0.02), strict=True)
     return connector.eval()
 
 

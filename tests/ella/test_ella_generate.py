@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from diffusers.callbacks import SDCFGCutoffCallback
 
 from ella import ConnectorConfig, Ella, TimestepAwareSemanticConnector, UnsupportedPipelineError
+from tests.golden.weights import state_dict_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # of diffusers
 
@@ -33,7 +34,7 @@ SCHEDULERS = {
 
 
 @pytest.fixture
-def golden_run(golden, golden_weights):
+def golden_run(golden):
     """`ELLA.generate` on the golden files' own tiny networks: final latents."""
     spec, arrays = golden("ella_denoise.json"), golden("ella_denoise.npz")
 
@@ -46,7 +47,7 @@ def golden_run(golden, golden_weights):
             return [torch.from_numpy(arrays[name + suffix][0]) for name in names]
 
     def weights(network, shapes):
-        network.load_state_dict(golden_weights.state_dict_for(shapes, std=spec["weight_std"]))
+        network.load_state_dict(state_dict_for(shapes, std=spec["weight_std"]))
         return network.eval()
 
     def run(scheduler, length):

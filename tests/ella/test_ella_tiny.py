@@ -1,8 +1,6 @@
-import hashlib
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,17 +10,10 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel
 
 import ella.tiny as tiny
 from ella import T5TextEncoder
+from tests.ella.tiny_training import fingerprint
+from tests.helpers import REPOSITORY
 
 ODD_TEXTS = ["", " ", "a red circle", "Zürich, 日本 🙂 \x00\n\t", "<|endoftext|> </s>", "x" * 5000]
-
-
-def fingerprint():
-    networks = [tiny.tiny_pipeline().unet, tiny.tiny_text_encoder().model, tiny.tiny_connector()]
-    digest = hashlib.sha256()
-    for network in networks:
-        for name, tensor in sorted(network.state_dict().items()):
-            digest.update(name.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def test_the_classes_are_the_real_ones():
@@ -47,12 +38,11 @@ def test_building_leaves_the_global_generators_alone():
 
 def test_weights_are_the_same_in_another_process_with_other_threads():
     code = (
-        "import sys, torch; torch.set_num_threads(3);"
-        "sys.path[:0] = sys.argv[1:]; import test_ella_tiny as t; print(t.fingerprint())"
+        "import torch; torch.set_num_threads(3);"
+        "from tests.ella.tiny_training import fingerprint; print(fingerprint())"
     )
-    paths = [str(Path(__file__).parent), str(Path(tiny.__file__).parents[1])]
     run = subprocess.run(
-        [sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert run.stdout.split()[-1] == fingerprint()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,56 +9,22 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from PIL import Image
 from safetensors.torch import load_file
 
 import ella.tiny as tiny
-from ella import TimestepAwareSemanticConnector, TrainConfig, TrainingError, train_connector
+from ella import TimestepAwareSemanticConnector, TrainingError, train_connector
 from ella.files import module_hash
 from ella.training.batches import Samples
 from ella.training.run import build_trainer
-
-QUICK = TrainConfig(steps=4, batch_size=2, learning_rate=1e-3, device="cpu", log_every=1)
-TEXTS = ("a red circle", "a blue square", "two dogs beside a tree", "a house")
-
-
-class TinyPairs:
-    """Pictures of coloured blocks in memory; `broken` names one that cannot be read."""
-
-    def __init__(self, num_pairs: int = 4, broken: int | None = None) -> None:
-        self.num_pairs, self.broken = num_pairs, broken
-        self.num_read = 0
-
-    def __len__(self) -> int:
-        return self.num_pairs
-
-    def text(self, index: int) -> str:
-        return f"{TEXTS[index % 4]}{' again' * (index // 4)}"
-
-    def image(self, index: int) -> Image.Image:
-        self.num_read += 1
-        if self.num_read == self.broken:
-            raise OSError("the disk is gone")
-        blocks = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        return Image.fromarray(blocks).resize((80, 64), Image.Resampling.NEAREST)
-
-    def image_key(self, index: int) -> str:
-        return str(index)
-
-
-def run_tiny(out, config=QUICK, pairs=None, **others):
-    """Train the tiny connector on the tiny model; the finished weights."""
-    arguments = {"connector": tiny.tiny_connector(), "progress": False} | others
-    base, encoder = tiny.tiny_pipeline(), tiny.tiny_text_encoder()
-    return load_file(train_connector(base, encoder, pairs or TinyPairs(), out, config, **arguments))
-
-
-def equal(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def far(one, other):
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
+from tests.ella.tiny_training import (
+    QUICK,
+    TinyPairs,
+    check_learnt_alike,
+    equal,
+    far,
+    metrics,
+    run_tiny,
+)
 
 
 def test_only_the_connector_learns(tmp_path, pipeline):
@@ -117,23 +82,6 @@ def test_four_pictures_are_learnt(tmp_path):
         assert line["samples_per_second"] == pytest.approx(4 / line["seconds"], rel=0.05, abs=0.01)
 
 
-@torch.no_grad()
-def check_learnt_alike(one, other):
-    """Tokens of two files are equal but for rounding, and far from those of the start.
-
-    Not weights: keys' biases have no gradient but rounding, which Adam enlarges.
-    """
-    features = torch.stack(tiny.tiny_text_encoder().encode(TEXTS, "fixed"))
-    connectors = (
-        tiny.tiny_connector(),
-        *(TimestepAwareSemanticConnector.from_safetensors(file) for file in (one, other)),
-    )
-    start, *ends = [network(features, torch.tensor([1, 300, 600, 999])) for network in connectors]
-    learnt = float((ends[0] - start).abs().max())
-    assert learnt > 0.005
-    assert float((ends[0] - ends[1]).abs().max()) < 1e-3 * learnt
-
-
 def test_accumulation_is_a_bigger_batch(tmp_path):
     config = replace(QUICK, batch_size=4)
     run_tiny(tmp_path / "big", config)
@@ -142,10 +90,6 @@ def test_accumulation_is_a_bigger_batch(tmp_path):
     for big, small in zip(metrics(tmp_path / "big"), metrics(tmp_path / "small"), strict=True):
         for name in ("loss", "gradient_norm"):
             assert big[name] == pytest.approx(small[name], rel=1e-3)
-
-
-def metrics(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").open()]
 
 
 def test_the_mean_is_the_mean(tmp_path):

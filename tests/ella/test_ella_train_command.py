@@ -11,13 +11,12 @@ from pathlib import Path
 
 import diffusers
 import pytest
-from test_ella_train import check_learnt_alike
-from test_ella_train_data import write_folder
 
 import ella
 import ella.tiny as tiny
 from ella import TimestepAwareSemanticConnector, TrainConfig, train
 from ella.training import run as train_run
+from tests.ella.tiny_training import check_learnt_alike, write_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::ella.PrecisionWarning")
 ROOT = Path(ella.__file__).parents[1]

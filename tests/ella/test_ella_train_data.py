@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_ella_train import QUICK, TEXTS, TinyPairs, check_learnt_alike, equal, run_tiny
 
 import ella.tiny as tiny
 from ella import FolderPairs, TrainingDataError, TrainingError
 from ella.training.cache import TensorCache
 from ella.training.data import to_pixels
 from ella.training.features import Latents, TextFeatures, encoder_identity
-
-
-def write_folder(folder, num_pairs=4):
-    """A folder as docs/train-ella.md describes it."""
-    pairs = TinyPairs(num_pairs)
-    (folder / "images").mkdir(parents=True)
-    rows = []
-    for n in range(num_pairs):
-        pairs.image(n).save(folder / f"images/{n}.png")
-        rows.append({"file": f"images/{n}.png", "text": pairs.text(n)})
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / "captions.jsonl").write_text(lines)
-    return folder
+from tests.ella.tiny_training import (
+    QUICK,
+    TEXTS,
+    TinyPairs,
+    check_learnt_alike,
+    equal,
+    run_tiny,
+    write_folder,
+)
 
 
 def test_both_lists_say_the_same(tmp_path):

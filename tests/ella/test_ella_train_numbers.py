@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_ella_train import QUICK, TinyPairs, far, metrics, run_tiny
 
 import ella.tiny as tiny
 from ella.step_conditions import StepConditions
 from ella.training import trainer as trainer_module
 from ella.training.randomness import EpochOrder, draw_sample
 from ella.training.run import build_trainer
+from tests.ella.tiny_training import QUICK, TinyPairs, far, metrics, run_tiny
 
 PLAIN = replace(QUICK, steps=1, weight_decay=0.0, learning_rate=1e-3)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from test_ella_train import QUICK, TEXTS, run_tiny
 
 import ella.tiny as tiny
 from ella import TrainConfig
 from ella.training.loss import Denoising, TokensOfTexts
 from ella.training.randomness import draw_sample, micro_batches
+from tests.ella.tiny_training import QUICK, TEXTS, run_tiny
 
 
 def test_draws_are_what_they_should_be():

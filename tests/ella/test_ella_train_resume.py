@@ -9,17 +9,16 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_ella_train import QUICK, TinyPairs, equal, run_tiny
 
 import ella
 from ella import ResumeError, files
+from tests.ella.tiny_training import RESUMED, TinyPairs, equal, run_tiny
+from tests.helpers import REPOSITORY
 
-RUN = replace(QUICK, steps=5, accumulation=2, batch_size=3, save_every=2, ema_decay=0.9)
 FILES = ("connector", "connector-ema", "checkpoints/step-00000005")
 
 
@@ -27,7 +26,7 @@ FILES = ("connector", "connector-ema", "checkpoints/step-00000005")
 def whole(tmp_path_factory):
     """An uninterrupted run."""
     out = tmp_path_factory.mktemp("whole")
-    run_tiny(out, RUN)
+    run_tiny(out, RESUMED)
     return out
 
 
@@ -38,44 +37,42 @@ def same(one, other):
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4])
 def test_stopped_after_any_step(tmp_path, whole, stop):
-    run_tiny(tmp_path, replace(RUN, steps=stop))
+    run_tiny(tmp_path, replace(RESUMED, steps=stop))
     torch.manual_seed(stop)  # nothing may depend on the global generator
-    run_tiny(tmp_path, RUN)
+    run_tiny(tmp_path, RESUMED)
     assert same(tmp_path, whole)
 
 
 @pytest.mark.parametrize("broken", [1, 8, 14, 17, 21, 29])
 def test_broken_off_within_a_step(tmp_path, whole, broken):
     with pytest.raises(OSError, match="the disk is gone"):
-        run_tiny(tmp_path, RUN, TinyPairs(broken=broken))
-    run_tiny(tmp_path, RUN)
+        run_tiny(tmp_path, RESUMED, TinyPairs(broken=broken))
+    run_tiny(tmp_path, RESUMED)
     assert same(tmp_path, whole)
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").open()]
     assert steps == [1, 2, 3, 4, 5]
 
 
 def test_again_after_the_end_changes_nothing(tmp_path):
-    first = run_tiny(tmp_path, replace(RUN, steps=1))
+    first = run_tiny(tmp_path, replace(RESUMED, steps=1))
     before = (tmp_path / "metrics.jsonl").read_text()
-    assert equal(first, run_tiny(tmp_path, replace(RUN, steps=1)))
+    assert equal(first, run_tiny(tmp_path, replace(RESUMED, steps=1)))
     assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
 KILLED = """
 import sys, torch
-sys.path.insert(0, sys.argv[2])
 torch.set_num_threads(1)
-from test_ella_train_resume import RUN, run_tiny
+from tests.ella.tiny_training import RESUMED, run_tiny
 from dataclasses import replace
-run_tiny(sys.argv[1], replace(RUN, steps=10_000, save_every=1, keep_last=3))
+run_tiny(sys.argv[1], replace(RESUMED, steps=10_000, save_every=1, keep_last=3))
 """
 
 
 def test_killed(tmp_path):
     out = tmp_path / "killed"
-    here = Path(__file__).parent
-    words = [sys.executable, "-c", KILLED, str(out), str(here)]
-    process = subprocess.Popen(words, cwd=Path(ella.__file__).parents[1], stderr=subprocess.DEVNULL)
+    words = [sys.executable, "-c", KILLED, str(out)]
+    process = subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 60
         while not list(out.glob("checkpoints/step-0000000[3-9].safetensors")):
@@ -87,14 +84,14 @@ def test_killed(tmp_path):
         process.wait()
     done = max(int(path.stem[5:]) for path in out.glob("checkpoints/step-*.safetensors"))
     assert len(list(out.glob("checkpoints/step-*.safetensors"))) <= 4
-    weights = run_tiny(out, replace(RUN, steps=done + 2))
-    assert equal(weights, run_tiny(tmp_path / "whole", replace(RUN, steps=done + 2)))
+    weights = run_tiny(out, replace(RESUMED, steps=done + 2))
+    assert equal(weights, run_tiny(tmp_path / "whole", replace(RESUMED, steps=done + 2)))
 
 
 def test_other_settings_are_refused_by_name(tmp_path):
-    run_tiny(tmp_path, replace(RUN, steps=1))
+    run_tiny(tmp_path, replace(RESUMED, steps=1))
     before = sorted(path.read_bytes() for path in tmp_path.glob("**/*") if path.is_file())
-    other = replace(RUN, learning_rate=0.5, seed=7)
+    other = replace(RESUMED, learning_rate=0.5, seed=7)
     with pytest.raises(ResumeError) as refused:
         run_tiny(tmp_path, other, TinyPairs(5))
     said = str(refused.value)
@@ -102,20 +99,20 @@ def test_other_settings_are_refused_by_name(tmp_path):
         assert words in said
     assert said.count(" -> ") == 4
     with pytest.raises(ResumeError, match="connector start: "):
-        run_tiny(tmp_path, RUN, connector=ella.new_connector(ella.tiny.tiny_connector().config))
+        run_tiny(tmp_path, RESUMED, connector=ella.new_connector(ella.tiny.tiny_connector().config))
     assert before == sorted(path.read_bytes() for path in tmp_path.glob("**/*") if path.is_file())
-    run_tiny(tmp_path, replace(RUN, steps=2, save_every=1, keep_last=1, log_every=2, workers=1))
+    run_tiny(tmp_path, replace(RESUMED, steps=2, save_every=1, keep_last=1, log_every=2, workers=1))
 
 
 def test_checkpoints_that_stay_and_that_cannot_be_read(tmp_path):
-    run_tiny(tmp_path, replace(RUN, steps=4, save_every=1, keep_last=2))
+    run_tiny(tmp_path, replace(RESUMED, steps=4, save_every=1, keep_last=2))
     kept = sorted((tmp_path / "checkpoints").iterdir())
     assert [path.name for path in kept] == [f"step-0000000{n}.safetensors" for n in (3, 4)]
     kept[1].write_bytes(kept[1].read_bytes()[:5000])
     with pytest.raises(ResumeError, match=r"step-00000004.safetensors: damaged .* delete it"):
-        run_tiny(tmp_path, RUN)
+        run_tiny(tmp_path, RESUMED)
     kept[1].unlink()
-    run_tiny(tmp_path, RUN)
+    run_tiny(tmp_path, RESUMED)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, whole, monkeypatch):
@@ -128,11 +125,11 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, whole, monkeypatch):
 
     monkeypatch.setattr(files, "save_file", full)
     with pytest.raises(OSError, match=r"step-00000004.*No space left on device"):
-        run_tiny(tmp_path, RUN)
+        run_tiny(tmp_path, RESUMED)
     names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
     assert names == ["step-00000002.safetensors"]
     monkeypatch.setattr(files, "save_file", real)
-    run_tiny(tmp_path, RUN)
+    run_tiny(tmp_path, RESUMED)
     assert same(tmp_path, whole)
 
 

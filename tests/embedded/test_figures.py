@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from dpgbench.store.run.directory import RunDir
-from tests.conftest import Run
+from scripts.embedded.evaluate import figures, shuffle
+from tests.helpers import Run
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "embedded"
 JUDGE = "tests.embedded.own_classes:Detector"
 NUM_ITEMS = 22  # over 8 of them are cut, over 8 are not: fewer have no intervals
 NUM_FEW = 10
-
-Script = Callable[[Sequence[str]], int]
-
-
-@pytest.fixture(scope="module")
-def shuffle() -> Script:
-    return runpy.run_path(str(SCRIPTS / "shuffle.py"))["main"]
-
-
-@pytest.fixture(scope="module")
-def figures() -> Script:
-    return runpy.run_path(str(SCRIPTS / "figures.py"))["main"]
 
 
 @pytest.fixture
@@ -43,11 +30,11 @@ def drawn(run: Run) -> list[str]:
 
 
 @pytest.fixture
-def scored(run: Run, drawn: list[str], shuffle: Script) -> list[str]:
+def scored(run: Run, drawn: list[str]) -> list[str]:
     """The two runs and their controls, scored."""
     controls = [f"{name}_control" for name in drawn]
     for name, control in zip(drawn, controls, strict=True):
-        assert shuffle([name, control]) == 0
+        assert shuffle.main([name, control]) == 0
     for name in drawn + controls:
         ended = run("score", name, "--judge", JUDGE)
         assert ended.code == 0, ended.err
@@ -60,22 +47,20 @@ def options(runs: Sequence[str]) -> list[str]:
 
 
 def test_figures_are_those_of_the_runs(
-    scored: list[str], figures: Script, capfd: pytest.CaptureFixture[str]
+    scored: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     for rule in ("ella-reference", "corrected-v1"):
-        check_figures(scored, figures, rule, capfd)
+        check_figures(scored, rule, capfd)
 
 
-def check_figures(
-    scored: list[str], figures: Script, rule: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def check_figures(scored: list[str], rule: str, capfd: pytest.CaptureFixture[str]) -> None:
     words = [*options(scored), "--judge", JUDGE, "--rule", rule, "--out", "made"]
     capfd.readouterr()
-    assert figures(words) == 0
+    assert figures.main(words) == 0
     text = Path("made/figures.md").read_text()
     assert capfd.readouterr().out == text
-    found = json.loads(Path("made/figures.json").read_text())
-    every, cut, whole = (found["parts"][name] for name in ("all", "cut", "whole"))
+    numbers = json.loads(Path("made/figures.json").read_text())
+    every, cut, whole = (numbers["parts"][name] for name in ("all", "cut", "whole"))
     for name, role in zip(scored, every["scores"], strict=True):
         stored = json.loads(RunDir(Path(name)).scores(JUDGE, rule).read_text())
         assert every["scores"][role]["score"] == pytest.approx(stored["overall"])
@@ -87,20 +72,18 @@ def check_figures(
     assert every["scores"]["ella_control"]["score"] < 60
     assert whole["differences"]["ella - clip"]["points"] == 0
     assert cut["differences"]["ella - clip"]["told_apart"]
-    gap = found["gap_cut_less_gap_whole"]
+    gap = numbers["gap_cut_less_gap_whole"]
     assert gap["points"] == pytest.approx(cut["differences"]["ella - clip"]["points"])
     assert gap["told_apart"]
     assert f"{gap['points']:.1f}" in text
-    assert (found["token_limit"], found["rule"], found["judge"]) == (77, rule, JUDGE)
+    assert (numbers["token_limit"], numbers["rule"], numbers["judge"]) == (77, rule, JUDGE)
     before = Path("made/figures.json").read_bytes()
-    assert figures(words) == 0
+    assert figures.main(words) == 0
     assert Path("made/figures.json").read_bytes() == before
 
 
-def test_a_control_holds_the_pictures_of_other_prompts(
-    run: Run, drawn: list[str], shuffle: Script
-) -> None:
-    assert shuffle(["forgetful", "control"]) == 0
+def test_a_control_holds_the_pictures_of_other_prompts(run: Run, drawn: list[str]) -> None:
+    assert shuffle.main(["forgetful", "control"]) == 0
     one, other = RunDir(Path("forgetful")), RunDir(Path("control"))
     givers = {item: record["drawn_for"] for item, record in other.image_records().items()}
     assert givers.keys() == set(givers.values()) == one.image_records().keys()
@@ -108,7 +91,7 @@ def test_a_control_holds_the_pictures_of_other_prompts(
         assert item != giver
         assert other.image(item).read_bytes() == one.image(giver).read_bytes()
         assert other.image_records()[item]["sha256"] == one.image_records()[giver]["sha256"]
-    manifests = [json.loads(found.manifest.read_text()) for found in (one, other)]
+    manifests = [json.loads(one_run.manifest.read_text()) for one_run in (one, other)]
     assert manifests[0]["identity_hash"] != manifests[1]["identity_hash"]
     assert manifests[1]["model"] == f"{manifests[0]['model']} (shuffled)"
     assert "for another prompt" in manifests[1]["notes"][-1]
@@ -117,37 +100,38 @@ def test_a_control_holds_the_pictures_of_other_prompts(
     assert not manifests[1]["judges"]
     again = run("generate", "--model", "tests.embedded.own_classes:Forgetful", "--out", "control")
     assert again.code != 0  # the pictures of a control are not drawn over
-    assert shuffle(["forgetful", "same"]) == shuffle(["forgetful", "seed", "--seed", "1"]) == 0
+    assert shuffle.main(["forgetful", "same"]) == 0
+    assert shuffle.main(["forgetful", "seed", "--seed", "1"]) == 0
     same, seed = (RunDir(Path(name)).image_records() for name in ("same", "seed"))
     assert same == other.image_records() != seed
 
 
 def test_what_cannot_be_shuffled_is_refused(
-    run: Run, drawn: list[str], shuffle: Script, capfd: pytest.CaptureFixture[str]
+    run: Run, drawn: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert shuffle(["oracle", "forgetful"]) == 2
+    assert shuffle.main(["oracle", "forgetful"]) == 2
     assert "exists" in capfd.readouterr().err
-    assert shuffle(["nowhere", "new"]) == 3
+    assert shuffle.main(["nowhere", "new"]) == 3
     RunDir(Path("oracle")).image("few_003").write_bytes(b"torn")
-    assert shuffle(["oracle", "new"]) == 3
+    assert shuffle.main(["oracle", "new"]) == 3
     assert "few_003" in capfd.readouterr().err
     assert not Path("new").exists()
 
 
 def test_figures_need_scores_the_same_items_and_a_limit_of_tokens(
-    run: Run, scored: list[str], figures: Script, capfd: pytest.CaptureFixture[str]
+    run: Run, scored: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*options(scored), "--judge", JUDGE]
-    assert figures([*options(scored), "--judge", "tiny-mplug"]) == 3  # was not asked
+    assert figures.main([*options(scored), "--judge", "tiny-mplug"]) == 3  # was not asked
     swapped = [scored[1], scored[0], *scored[2:]]
     capfd.readouterr()
-    assert figures([*options(swapped), "--judge", JUDGE]) == 3
+    assert figures.main([*options(swapped), "--judge", JUDGE]) == 3
     assert "tells no limit of tokens" in capfd.readouterr().err
     assert run("score", scored[3], "--judge", JUDGE, "--limit", 9).code == 0
-    assert figures(words) == 0  # a narrower score stands beside the wide one
+    assert figures.main(words) == 0  # a narrower score stands beside the wide one
     few = draw_few(run)
     capfd.readouterr()
-    assert figures([*options([*scored[:3], few]), "--judge", JUDGE]) == 3
+    assert figures.main([*options([*scored[:3], few]), "--judge", JUDGE]) == 3
     assert "other items" in capfd.readouterr().err
 
 
@@ -159,16 +143,16 @@ def draw_few(run: Run) -> str:
     return "few"
 
 
-def test_parts_of_few_items_have_scores_and_no_intervals(run: Run, figures: Script) -> None:
-    assert figures([*options([draw_few(run)] * 4), "--judge", JUDGE, "--out", "made"]) == 0
-    found = json.loads(Path("made/figures.json").read_text())
-    every, cut, whole = (found["parts"][name] for name in ("all", "cut", "whole"))
+def test_parts_of_few_items_have_scores_and_no_intervals(run: Run) -> None:
+    assert figures.main([*options([draw_few(run)] * 4), "--judge", JUDGE, "--out", "made"]) == 0
+    numbers = json.loads(Path("made/figures.json").read_text())
+    every, cut, whole = (numbers["parts"][name] for name in ("all", "cut", "whole"))
     assert every["scores"]["clip"]["interval"] is not None
     assert max(cut["items"], whole["items"]) < 8 < every["items"]
     for part in (cut, whole):
         assert part["scores"]["clip"]["interval"] is None
         assert part["differences"]["ella - clip"]["points"] == 0
-    gap = found["gap_cut_less_gap_whole"]
+    gap = numbers["gap_cut_less_gap_whole"]
     assert (gap["points"], gap["interval"], gap["told_apart"]) == (0, None, False)
     score = cut["scores"]["clip"]["score"]
     row = f"| more than 77 tokens | {cut['items']} |" + f" {score:.1f} |" * 4

@@ -19,9 +19,9 @@ from dpgbench.shapes import (
     dependents,
     hard_negative,
 )
-from tests.conftest import Run
 from tests.embedded.asking import JUDGE, Reply, Sheet, confusion, replies
 from tests.embedded.own_classes import items_by_id
+from tests.helpers import Run
 
 ORACLE = ("generate", "--model", "tests.embedded.own_classes:Oracle", "--bench", "shapes")
 ONLY_ITEMS = "few_001,few_030,many_005,many_041,nested_002,nested_050"

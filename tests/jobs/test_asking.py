@@ -24,7 +24,7 @@ from dpgbench.jobs.ask import (
 )
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.directory import RunDir
-from tests.conftest import row, write_csv
+from tests.helpers import row, write_csv
 
 ITEMS = ("a1", "b1", "c1")
 GRID = GridSpec(2, 4, 4)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.own_parts import ITEMS, write_parts
-from tests.conftest import Run, row, write_csv
+from tests.helpers import Run, row, write_csv
 
 MODEL = """
 from PIL import Image

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.directory import RunDir
-from tests.conftest import Ended, Run, answers_csv, row, write_csv
+from tests.helpers import Ended, Run, answers_csv, row, write_csv
 
 JUDGE = """
 from dpgbench import JudgeAnswer

@@ -1,6 +1,4 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +7,9 @@ from PIL import Image
 
 from dpgbench.mplug import MplugConfig, MplugProcessor, MplugVqa, write_tiny_checkpoint
 from dpgbench.mplug.checkpoint import build_network
+from tests.golden.weights import tensor_for
+from tests.helpers import GOLDEN
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 BIASES = (
     "text_decoder.cls.predictions.bias",
     "text_decoder.cls.predictions.decoder.bias",
@@ -24,15 +23,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def tensor_for():
-    """The rule that makes the deterministic weights of the golden files."""
-    spec = importlib.util.spec_from_file_location("golden_weights", GOLDEN / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.tensor_for
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +66,7 @@ def drawn_images():
 
 
 @pytest.fixture(scope="session")
-def small_weights(golden, tensor_for):
+def small_weights(golden):
     """Weights of the small golden network, without CLIP's text tower."""
     return {
         name: tensor_for(name, shape, std=0.06)

@@ -9,6 +9,7 @@ import torch
 from dpgbench.mplug import MplugConfig, MplugProcessor, MplugVqa
 from dpgbench.mplug.checkpoint import build_network
 from dpgbench.mplug.names import is_needed
+from tests.golden.weights import tensor_for
 
 CASES = [(stride, version) for stride in (3, 6) for version in (1, 2, 3)]
 FEATURE_TOLERANCE = 1e-4
@@ -67,7 +68,7 @@ def test_features_are_the_reference_features(case, drawn_images):
 
 
 @pytest.mark.slow
-def test_the_real_size_gives_the_reference_answers(golden, tensor_for, drawn_images, tmp_path):
+def test_the_real_size_gives_the_reference_answers(golden, drawn_images, tmp_path):
     torch.set_num_threads(2)
     recorded = golden("full_stride6_answers.json")
     config = write_configs(tmp_path, recorded, golden("small_stride6") / "vocab.txt")

@@ -224,3 +224,9 @@ def chromium() -> Iterator[Browser]:
                 process.wait()
             os.close(down[1])
             os.close(up[0])
+
+
+def go(page: Page, report: Path, place: str) -> None:
+    """Open the report anew at a place, as a link from elsewhere does."""
+    page.go("about:blank")
+    page.go(report.as_uri() + place)

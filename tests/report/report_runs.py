@@ -21,6 +21,11 @@ from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest
 from dpgbench.store.run.results import items_csv
 
+HOSTILE = (
+    "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{ 7*7 }}{% raw %}"
+    "\u202eשלום עולם 🎨👩‍🎨 | " + "very " * 2000
+)
+
 RULES = ("ella-reference", "corrected-v1")
 QUESTIONS = (
     ("0", "entity", "whole", "entity - whole (cube)", "Is there a cube?"),
@@ -169,3 +174,7 @@ def maker(folder: Path, num_items: int = 30, name: str = "dpg", **options: Any) 
     """Return a maker of runs on a benchmark called `name`, its file and runs under `folder`."""
     path = write_benchmark(folder / f"{name}.csv", num_items)
     return RunMaker(folder / "runs", load_csv(path, name), **options)
+
+
+def maker_again(made: RunMaker) -> RunMaker:
+    return RunMaker(made.folder, load_csv(made.benchmark.path, made.benchmark.name))

@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import CHROMIUM, Browser, Page, chromium
-from report_runs import maker
 
-from dpgbench.report import build_report
+from tests.report.chromium import CHROMIUM, Browser, Page, go
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-LONG = "a-model-with-a-name-that-knows-no-end-" * 20
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dpg = maker(tmp_path_factory.mktemp("browser"), num_items=30)
-    about = {"weights": {"judge": {"sha256": "a" * 64}}}
-    both = {"fake": about, "other": about}
-    dpg.make("middle", skill=0.6, images=True, judge="other", seed=9)
-    runs = [
-        dpg.make("middle", skill=0.6, images=True, judges=both),
-        dpg.make("best", skill=0.9, images=True, seed=1),
-        dpg.make("worst", skill=0.3, model=LONG, notes=["untrained: scores mean nothing"]),
-        dpg.make("part", skill=0.5, unanswered=["COCOval1"], answer="cannot say"),
-    ]
-    return build_report(runs, dpg.folder.parent / "report")[0]
-
-
-@pytest.fixture
-def page(browser: Browser, report: Path) -> Iterator[Page]:
-    """The report, opened; afterwards it must have nothing to complain about."""
-    opened = browser.open(report)
-    yield opened
-    assert opened.complaints() == []
-    assert all(address.startswith(("file:", "data:", "blob:")) for address in opened.requests())
-    opened.close()
-
-
-def go(page: Page, report: Path, place: str) -> None:
-    """Open the report anew at a place, as a link from elsewhere does."""
-    page.go("about:blank")
-    page.go(report.as_uri() + place)
 
 
 NAMES = """

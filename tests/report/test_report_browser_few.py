@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from chromium import CHROMIUM, chromium
-from report_runs import RunMaker
 
 from dpgbench.report import build_report
+from tests.report.chromium import CHROMIUM, chromium
+from tests.report.report_runs import RunMaker
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"

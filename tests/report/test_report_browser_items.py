@@ -6,15 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from chromium import CHROMIUM, Browser, Page
-from report_runs import maker
-from test_report_browser import browser, go, page, report
-from test_report_safety import HOSTILE, maker_again
 
 from dpgbench.report import build_report, compare_runs
 from dpgbench.store.run.directory import RunDir
+from tests.report.chromium import CHROMIUM, Browser, Page, go
+from tests.report.report_runs import HOSTILE, maker, maker_again
 
-__all__ = ["browser", "page", "report"]  # fixtures
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 GRAPH = "Array.from(document.querySelectorAll('.detail .node .fate'), (n) => n.textContent)"

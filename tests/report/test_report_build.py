@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from report_runs import RunMaker
 
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.errors import DataError
@@ -17,6 +16,7 @@ from dpgbench.report.page.gallery import spread
 from dpgbench.report.page.graph_layout import NODE_HEIGHT, NODE_WIDTH, layout
 from dpgbench.report.plots.axis import WHOLE, axis_around, mark
 from dpgbench.store.run.directory import RunDir
+from tests.report.report_runs import RunMaker
 
 
 def test_a_folder_gets_files_called_leaderboard(pair: list[RunDir], tmp_path: Path) -> None:

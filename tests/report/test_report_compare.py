@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 import typer
-from report_runs import RunMaker
 from typer.testing import CliRunner
 
 from dpgbench.analysis.answers import item_sets
@@ -17,6 +16,7 @@ from dpgbench.cli import compare as command
 from dpgbench.errors import DataError, UsageError
 from dpgbench.report import compare_runs, group_records, load_records
 from dpgbench.store.run.directory import RunDir
+from tests.report.report_runs import RunMaker
 
 
 def corrected(found: list[Versus]) -> Versus:

@@ -10,8 +10,6 @@ from xml.etree import ElementTree
 import pytest
 import typer
 from PIL import Image
-from report_page import Page
-from report_runs import RunMaker
 from typer.testing import CliRunner
 
 from dpgbench.analysis.answers import item_sets
@@ -21,6 +19,8 @@ from dpgbench.errors import DataError
 from dpgbench.report import build_report, group_records, load_records, stale_files
 from dpgbench.report.plots.drawing import Dot, Drawing, Text, figure_png, figure_svg, page_svg
 from dpgbench.store.run.directory import RunDir
+from tests.report.report_page import Page
+from tests.report.report_runs import RunMaker
 
 
 def test_figures_are_svg_and_png_of_one_size(pair: list[RunDir], tmp_path: Path) -> None:

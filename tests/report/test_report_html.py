@@ -10,12 +10,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from report_page import Page
-from report_runs import maker
 
 from dpgbench.report import build_report
 from dpgbench.report.text import PUBLISHED_ELSEWHERE, PUBLISHED_WARNING
 from dpgbench.store.run.directory import RunDir
+from tests.report.report_page import Page
+from tests.report.report_runs import maker
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import CHROMIUM, Page, chromium
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-import report as benchmark
-from synthetic_runs import NUM_ITEMS, make_runs
+from benchmarks import report as benchmark
+from benchmarks.synthetic_runs import NUM_ITEMS, make_runs
+from tests.report.chromium import CHROMIUM, Page, chromium
 
 CLICKS = {
     "another item": "document.querySelectorAll('[data-list] a')[{n}].click()",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_runs import RunMaker
 
 from dpgbench.analysis.answers import item_sets
 from dpgbench.analysis.cautions import cautions
@@ -24,7 +23,8 @@ from dpgbench.report.page.verdicts import Mark, Outcome, outcomes
 from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.scores import ItemFigure
-from tests.conftest import row, write_csv
+from tests.helpers import row, write_csv
+from tests.report.report_runs import RunMaker
 
 CATEGORIES = ("entity - whole", "attribute - color", "relation - spatial")
 

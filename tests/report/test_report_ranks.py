@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from report_runs import RunMaker
 
 from dpgbench.analysis.cautions import finding
 from dpgbench.analysis.ranking import Difference, Entry, differences, rank_ranges, ranks
 from dpgbench.domain.rules import find_rule
 from dpgbench.report import group_records, load_records
 from dpgbench.store.run.scores import ItemFigure
+from tests.report.report_runs import RunMaker
 
 
 def entry(*scores: float | None) -> Entry:

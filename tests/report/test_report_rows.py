@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
-from report_runs import RunMaker, maker
 
 from dpgbench.analysis.cautions import cautions
 from dpgbench.errors import DataError, UsageError
 from dpgbench.report import group_records, load_records, load_rows
 from dpgbench.store.run.directory import RunDir
+from tests.report.report_runs import RunMaker, maker
 
 
 def score(run: RunDir, rule: str, judge: str = "fake") -> dict:

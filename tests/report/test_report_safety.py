@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from report_page import Page
-from report_runs import RunMaker, maker
-
 from dpgbench.report import build_report
-from dpgbench.store.benchmarks import load_csv
-
-HOSTILE = (
-    "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{ 7*7 }}{% raw %}"
-    "\u202eשלום עולם 🎨👩‍🎨 | " + "very " * 2000
-)
+from tests.report.report_page import Page
+from tests.report.report_runs import HOSTILE, RunMaker, maker, maker_again
 
 
 def test_hostile_text_is_shown_and_does_nothing(tmp_path: Path) -> None:
@@ -43,10 +36,6 @@ def test_hostile_text_is_shown_and_does_nothing(tmp_path: Path) -> None:
     assert "neither yes nor no (<i>maybe</i>)" in page.text
     markdown = paths[2].read_text(encoding="utf-8")
     assert "<script>" not in markdown
-
-
-def maker_again(made: RunMaker) -> RunMaker:
-    return RunMaker(made.folder, load_csv(made.benchmark.path, made.benchmark.name))
 
 
 def test_half_a_character_stops_nothing(dpg: RunMaker, tmp_path: Path) -> None:

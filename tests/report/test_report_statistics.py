@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 
+from benchmarks import intervals
 from dpgbench.domain.statistics.paired import holm, p_value, paired_differences, rank_ranges, ranks
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "intervals.py"
 
-
-@pytest.fixture(scope="module")
-def simulation() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("intervals_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_intervals_hold_the_truth(simulation: ModuleType) -> None:
+def test_intervals_hold_the_truth() -> None:
     """300 runs here: three standard errors are 3.8%; 1,000 in docs/statistics.md."""
-    found = simulation.coverage(400, 300)
+    found = intervals.coverage(400, 300)
     assert 0.912 <= found["overall"] <= 0.988
     assert 0.912 <= found["category"] <= 0.988
 
 
-def test_the_paired_test_keeps_its_level_and_finds_two_points(simulation: ModuleType) -> None:
-    assert simulation.paired(400, 300, 0.0)["paired"] <= 0.09
-    found = simulation.paired(1065, 100, 2.0)
+def test_the_paired_test_keeps_its_level_and_finds_two_points() -> None:
+    assert intervals.paired(400, 300, 0.0)["paired"] <= 0.09
+    found = intervals.paired(1065, 100, 2.0)
     assert found["paired"] > 0.85
     assert found["unpaired"] < found["paired"] / 2
 

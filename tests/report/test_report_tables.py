@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 import pytest
-from report_runs import RunMaker, maker
 
 from dpgbench.analysis.answers import item_sets
 from dpgbench.analysis.best import surely_best
@@ -20,6 +19,7 @@ from dpgbench.report.tables.csv_table import leaderboard_csv
 from dpgbench.report.tables.latex import leaderboard_latex
 from dpgbench.report.tables.markdown import escaped, leaderboard_markdown
 from dpgbench.store.run.directory import RunDir
+from tests.report.report_runs import RunMaker, maker
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from report_page import Page
-from report_runs import RunMaker, maker
 from typer.testing import CliRunner
 
 from dpgbench.analysis.answers import item_sets
@@ -38,6 +36,8 @@ from dpgbench.report.text import shown, warning_texts
 from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.scores import ItemFigure, _lost
+from tests.report.report_page import Page
+from tests.report.report_runs import RunMaker, maker
 
 TEN = [f"COCOval{n}" for n in range(1, 20, 2)]
 

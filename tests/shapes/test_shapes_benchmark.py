@@ -3,16 +3,14 @@
 import csv
 import io
 import re
-import runpy
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from dpgbench.shapes import benchmark_items, sample_scenes, split, to_csv
+from scripts.embedded.data import make_shapes
+from tests.helpers import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SCRIPT = REPOSITORY / "scripts" / "embedded" / "make_shapes.py"
 COMMITTED = REPOSITORY / "prompts" / "shapes.csv"
 
 
@@ -21,23 +19,18 @@ def items():
     return benchmark_items()
 
 
-@pytest.fixture(scope="module")
-def make_shapes():
-    return runpy.run_path(str(SCRIPT))["main"]
-
-
-def test_the_committed_file_is_what_the_script_makes(make_shapes, tmp_path):
-    assert make_shapes(["--check"]) == 0
-    assert make_shapes(["--out", str(tmp_path / "shapes.csv")]) == 0
+def test_the_committed_file_is_what_the_script_makes(tmp_path):
+    assert make_shapes.main(["--check"]) == 0
+    assert make_shapes.main(["--out", str(tmp_path / "shapes.csv")]) == 0
     assert (tmp_path / "shapes.csv").read_bytes() == COMMITTED.read_bytes()
 
 
 @pytest.mark.parametrize("change", [lambda data: data + b"x", lambda data: data[:-1]])
-def test_check_notices_a_changed_or_missing_file(make_shapes, tmp_path, capsys, change):
+def test_check_notices_a_changed_or_missing_file(tmp_path, capsys, change):
     copy = tmp_path / "shapes.csv"
-    assert make_shapes(["--check", "--out", str(copy)]) == 1
+    assert make_shapes.main(["--check", "--out", str(copy)]) == 1
     copy.write_bytes(change(COMMITTED.read_bytes()))
-    assert make_shapes(["--check", "--out", str(copy)]) == 1
+    assert make_shapes.main(["--check", "--out", str(copy)]) == 1
     assert "run it without --check" in capsys.readouterr().err
 
 

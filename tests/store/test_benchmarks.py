@@ -8,7 +8,7 @@ import pytest
 
 from dpgbench.errors import DataError, SetupError, UsageError
 from dpgbench.store.benchmarks import load_benchmark, packaged_names
-from tests.conftest import csv_text, row, write_csv
+from tests.helpers import csv_text, row, write_csv
 
 
 def test_shapes_ships_with_clean_graphs() -> None:

@@ -18,7 +18,7 @@ from dpgbench.errors import DataError, SetupError
 from dpgbench.store.benchmarks import load_folder
 from dpgbench.store.files import git_blob_id
 from dpgbench.store.pull import Upstream, dpg_upstream, pull
-from tests.conftest import csv_text, row
+from tests.helpers import csv_text, row
 
 PROMPTS = {"a1": b"a first prompt", "12": b"a second prompt\n", "b_3": b"a third prompt"}
 QUESTIONS = csv_text([row("a1", 1), row("a1", 2, "1"), row("12", 1), row("b_3", 1)]).encode()

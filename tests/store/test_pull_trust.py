@@ -25,7 +25,7 @@ from dpgbench.store.benchmarks import load_benchmark, load_folder
 from dpgbench.store.files import git_blob_id
 from dpgbench.store.folders import locked_folder
 from dpgbench.store.pull import Upstream, pull, questions_source
-from tests.conftest import Run, csv_text, row
+from tests.helpers import Run, csv_text, row
 
 PROMPTS = {"a1": b"first line\nsecond line", "12": b"one\n", "b_3": b"a third prompt"}
 QUESTIONS = csv_text([row("a1", 1), row("a1", 2, "1"), row("12", 1), row("b_3", 1)]).encode()

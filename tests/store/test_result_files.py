@@ -13,8 +13,8 @@ from dpgbench.errors import DataError, UsageError
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.recorded_answers import parse_where, read_recorded_answers
 from dpgbench.store.run.results import Subset, find_subset, items_csv
-from tests.conftest import row, write_csv
-from tests.domain.test_rules import rows
+from tests.domain.question_rows import rows
+from tests.helpers import row, write_csv
 
 
 def test_a_table_of_items() -> None:

@@ -19,7 +19,7 @@ from dpgbench.store.files import read_jsonl
 from dpgbench.store.human_scores import read_human_scores
 from dpgbench.store.recorded_answers import read_recorded_answers
 from dpgbench.store.run.directory import RunDir
-from tests.conftest import COLUMNS, csv_text, row
+from tests.helpers import COLUMNS, csv_text, row
 
 BENCH = csv_text([row("a1", 1), row("a1", 2, "1")])
 ANSWERS = "item_id,question_id,answer\na1,1,yes\na1,2,no\n"

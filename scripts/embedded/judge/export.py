@@ -16,7 +16,7 @@ from dpgbench.mplug.checkpoint import CONVERTED_FILE
 from dpgbench.mplug.config import MplugConfig
 from dpgbench.mplug.model import Mplug
 from dpgbench.mplug.names import published_name
-from judge.sizes import write_texts
+from scripts.embedded.judge.sizes import write_texts
 
 NEVER_SAID_BIAS: Final = -30.0
 """Bias of all tokens that are no part of an answer."""

@@ -18,9 +18,9 @@ from dpgbench.mplug.bert import TextLayer
 from dpgbench.mplug.config import MplugConfig
 from dpgbench.mplug.model import Mplug
 from dpgbench.mplug.vision import VisionBlock, VisionTrunk
-from judge.forward import crossed, decoded, self_attended, trunk_states
-from judge.hints import NUM_HINTS, WHOLE_CLASSES, WHOLE_PLACES
-from judge.labels import CELL_CLASSES, PICTURE_CLASSES
+from scripts.embedded.judge.data.hints import NUM_HINTS, WHOLE_CLASSES, WHOLE_PLACES
+from scripts.embedded.judge.data.labels import CELL_CLASSES, PICTURE_CLASSES
+from scripts.embedded.judge.forward import crossed, decoded, self_attended, trunk_states
 
 WORD_SPREAD = 0.05
 """Standard deviation of embeddings at the start."""

@@ -10,7 +10,7 @@ import yaml
 
 from dpgbench.mplug.config import BERT_FILE, CONFIG_FILE, CONFIGURATION_FILE, MplugConfig
 from dpgbench.mplug.processing import VOCAB_FILE, MplugProcessor
-from judge.vocabulary import vocabulary
+from scripts.embedded.judge.data.vocabulary import vocabulary
 
 TASK: Final[dict[str, Any]] = {
     "beam_size": 5,

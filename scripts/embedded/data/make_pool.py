@@ -1,6 +1,6 @@
 """Training data of the embedded models: pictures, captions and labels of many training scenes.
 
-    python scripts/embedded/make_pool.py --out WORK/pool --scenes 60000
+    python -m scripts.embedded.data.make_pool --out WORK/pool --scenes 60000
 
 Writes shards that the training scripts read (`pool.py`). Only scenes of the part `train` occur:
 none of the benchmark `shapes`, none of those that the judge is examined on.
@@ -15,11 +15,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from pool import NUM_FIELDS, labels
 from tqdm import tqdm
 
 from dpgbench.shapes import caption, render, sample_scenes, short_caption
 from dpgbench.shapes.scene import CELLS
+from scripts.embedded.data.pool import NUM_FIELDS, labels
 
 SHARD = 5000
 NUM_CAPTIONS = 2

@@ -1,6 +1,6 @@
 """Train the text encoder of the embedded Stable Diffusion: CLIP's, of 77 tokens.
 
-    python scripts/embedded/train_clip.py --work WORK
+    python -m scripts.embedded.sd15.train_clip --work WORK
 
 Where OpenAI's CLIP learned from pictures, this one learns from what the pictures hold: a head
 that reads its tokens once (and is thrown away) must name what is in each cell, the ground and the
@@ -11,12 +11,13 @@ style. Captions are short ones, and dense ones cut at 77 tokens. Writes
 from __future__ import annotations
 
 import torch
-from pool import FIELD_SIZES, read_pool
 from torch import Tensor, nn
 from torch.nn import functional as F
-from training import Trainer, chunks, parser
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from words import clip_tokenizer
+
+from scripts.embedded.data.pool import FIELD_SIZES, read_pool
+from scripts.embedded.data.words import clip_tokenizer
+from scripts.embedded.training import Trainer, chunks, parser
 
 WIDTH = 128
 LAYERS = 4

@@ -1,7 +1,8 @@
-"""Begin the connector of the embedded ELLA: its tokens learn to name what is in each cell.
+r"""Begin the connector of the embedded ELLA: its tokens learn to name what is in each cell.
 
-    python scripts/embedded/warm_connector.py --work WORK
-    python scripts/embedded/train_connector.py --work WORK --init WORK/connector_warm.safetensors
+    python -m scripts.embedded.connector.warm_connector --work WORK
+    python -m scripts.embedded.connector.train_connector --work WORK \
+        --init WORK/connector_warm.safetensors
 
 The U-Net reads the tokens of `train_clip.py`, and so does that script's head. Frozen here, it tells
 the connector what tokens mean in a fraction of the time that the U-Net's error would take; that
@@ -12,11 +13,7 @@ that `train_connector.py --fill` fills.
 from __future__ import annotations
 
 import torch
-from pool import read_pool
 from torch import Tensor, nn
-from train_clip import Clip, label_losses
-from train_connector import SIZES, PoolPairs
-from training import Trainer, parser
 from transformers import CLIPTokenizer, T5EncoderModel
 
 from ella.config import ConnectorConfig
@@ -24,6 +21,10 @@ from ella.connector import TimestepAwareSemanticConnector
 from ella.text_encoder import T5TextEncoder
 from ella.training.features import TextFeatures, encoder_identity
 from ella.training.run import new_connector
+from scripts.embedded.connector.train_connector import SIZES, PoolPairs
+from scripts.embedded.data.pool import read_pool
+from scripts.embedded.sd15.train_clip import Clip, label_losses
+from scripts.embedded.training import Trainer, parser
 
 NUM_TIMES = 1000
 

@@ -1,7 +1,7 @@
 """Train the VAE of the embedded Stable Diffusion: 64 px pictures to 8x8 latents of 8 channels.
 
-    python scripts/embedded/train_vae.py --work WORK --part decoder
-    python scripts/embedded/train_vae.py --work WORK --part encoder
+    python -m scripts.embedded.sd15.train_vae --work WORK --part decoder
+    python -m scripts.embedded.sd15.train_vae --work WORK --part encoder
 
 What the latents are is prescribed (`latents.py`): so the two parts learn apart, at the same time
 if you like. Each writes `WORK/out/sd15/vae`, in diffusers' layout, with what is there of the other.
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
-from latents import CHANNELS, prescribed
-from pool import read_pool
 from torch import Tensor, nn
 from torch.nn import functional as F
-from training import Trainer, parser
+
+from scripts.embedded.data.pool import read_pool
+from scripts.embedded.sd15.latents import CHANNELS, prescribed
+from scripts.embedded.training import Trainer, parser
 
 EDGE_WEIGHT = 0.5
 NOISE = 0.25

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from typing import Final
 
 import torch
-from pool import NUM_FIELDS
 from torch import Tensor
 from torch.nn import functional as F
 
 from dpgbench.shapes.scene import CELLS, COLORS, FILLS, GRID, SHAPES, SIZES
 from dpgbench.shapes.words import noun_of
-from judge.labels import FIELDS_A_THING, PICTURE_CLASSES
+from scripts.embedded.data.pool import NUM_FIELDS
+from scripts.embedded.judge.data.labels import FIELDS_A_THING, PICTURE_CLASSES
 
 ANY_SHAPE: Final = len(SHAPES) + 1
 MOST_COUNTED: Final = 4

@@ -1,6 +1,7 @@
-"""Write the figures of docs/embedded-world.md from four finished, scored runs.
+r"""Write the figures of docs/embedded-world.md from four finished, scored runs.
 
-    python scripts/embedded/figures.py --ella RUN --clip RUN --ella-control RUN --clip-control RUN
+    python -m scripts.embedded.evaluate.figures --ella RUN --clip RUN \
+        --ella-control RUN --clip-control RUN
 
 ELLA against the CLIP baseline, on all prompts, on those that CLIP's 77 tokens cut and on those that
 they do not; and both against controls (scripts/embedded/shuffle.py). Writes figures.json and

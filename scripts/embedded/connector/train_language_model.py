@@ -1,6 +1,6 @@
 """Train the language model of the embedded ELLA: a small T5 encoder, on the captions' text alone.
 
-    python scripts/embedded/train_language_model.py --work WORK
+    python -m scripts.embedded.connector.train_language_model --work WORK
 
 It reads a dense caption, some of its words hidden, and learns two things by heads that are thrown
 away afterwards: to restore the hidden words, and to fill in a form, what is told of each place, of
@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from pool import read_pool
 from torch import Tensor, nn
 from torch.nn import functional as F
-from train_clip import SceneReader, accuracy, label_losses
-from training import Trainer, chunks, parser
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
-from words import t5_tokenizer
+
+from scripts.embedded.data.pool import read_pool
+from scripts.embedded.data.words import t5_tokenizer
+from scripts.embedded.sd15.train_clip import SceneReader, accuracy, label_losses
+from scripts.embedded.training import Trainer, chunks, parser
 
 WIDTH = 128
 LAYERS = 4

@@ -1,7 +1,7 @@
 """Make the question file of the benchmark `shapes`, or check that it is what would be made.
 
-python scripts/embedded/make_shapes.py            # writes prompts/shapes.csv
-python scripts/embedded/make_shapes.py --check    # exit code 1 where the file differs
+python -m scripts.embedded.data.make_shapes            # writes prompts/shapes.csv
+python -m scripts.embedded.data.make_shapes --check    # exit code 1 where the file differs
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Make the control of a run: the same pictures, each given to another prompt.
 
-    python scripts/embedded/shuffle.py RUN NEW_RUN
+    python -m scripts.embedded.evaluate.shuffle RUN NEW_RUN
     dpgbench score NEW_RUN --judge tiny-mplug
 
 What a control scores is what pictures of this kind score when the prompt does not matter. The new

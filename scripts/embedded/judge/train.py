@@ -1,7 +1,7 @@
 """Train the embedded judge: a small mPLUG that answers the world's questions about its pictures.
 
-    python scripts/embedded/make_pool.py --out WORK/pool
-    python scripts/embedded/train_judge.py --work WORK
+    python -m scripts.embedded.data.make_pool --out WORK/pool
+    python -m scripts.embedded.judge.train --work WORK
 
 First the image tokens learn to name what stands in every cell (heads that are thrown away
 afterwards), then the whole network learns to answer as well. Where WORK/out/sd15/vae is there, some
@@ -17,23 +17,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from judge.batches import Batches, Data
-from judge.degrade import Degrader, Harm
-from judge.exam import examine, papers, report
-from judge.export import best_temperature, export
-from judge.hard import hard_negatives
-from judge.hints import Meanings
-from judge.network import TrainedJudge
-from judge.questions import PICTURE_PX, Asked, Asker, read_pictures
-from judge.redraw import redrawn
-from judge.sizes import read_texts, write_texts
-from judge.vocabulary import vocabulary
 from torch import Tensor
-from training import Trainer, parser
 
 from dpgbench.mplug import MplugVqa, load_mplug
 from dpgbench.mplug.processing import MplugProcessor
 from dpgbench.shapes.words import NUMBER_WORDS
+from scripts.embedded.evaluate.judge_exam import examine, papers, report
+from scripts.embedded.judge.data.batches import Batches, Data
+from scripts.embedded.judge.data.degrade import Degrader, Harm
+from scripts.embedded.judge.data.hard_negatives import hard_negatives
+from scripts.embedded.judge.data.hints import Meanings
+from scripts.embedded.judge.data.questions import PICTURE_PX, Asked, Asker, read_pictures
+from scripts.embedded.judge.data.redraw import redrawn
+from scripts.embedded.judge.data.vocabulary import vocabulary
+from scripts.embedded.judge.export import best_temperature, export
+from scripts.embedded.judge.network import TrainedJudge
+from scripts.embedded.judge.sizes import read_texts, write_texts
+from scripts.embedded.training import Trainer, parser
 
 WEIGHTS = {"answer": 1.0, "early": 0.5, "end": 0.1, "hints": 4.0, "whole": 0.5, "labels": 1.0}
 """Of the losses of `TrainedJudge`."""

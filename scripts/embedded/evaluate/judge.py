@@ -1,7 +1,8 @@
-"""Examine a judge on held-out scenes of the small world: accuracy, confusions, calibration.
+r"""Examine a judge on held-out scenes of the small world: accuracy, confusions, calibration.
 
-    python scripts/embedded/check_judge.py
-    python scripts/embedded/check_judge.py --folder WORK/out/judge --scenes 300 --out FIGURES.json
+    python -m scripts.embedded.evaluate.judge
+    python -m scripts.embedded.evaluate.judge --folder WORK/out/judge --scenes 300 \
+        --out FIGURES.json
 
 Asks as the toolkit does: the same preprocessing, beam search. Half of the true answers of every
 category are "no". With --harm, the same pictures also blurred, moved, noisy, tinted and ghosted,
@@ -18,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from judge.degrade import Degrader, Harm
-from judge.exam import Mark, examine, papers, report
 from PIL import Image
 from torch import Tensor
 
 from dpgbench.mplug import MplugVqa, load_mplug
+from scripts.embedded.evaluate.judge_exam import Mark, examine, papers, report
+from scripts.embedded.judge.data.degrade import Degrader, Harm
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PICTURE_PX = 64

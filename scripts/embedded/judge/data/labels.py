@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from pool import FIELD_SIZES, NUM_FIELDS
 from torch import Tensor
 from torch.nn import functional as F
 
 from dpgbench.shapes.scene import CELLS, COLORS, FILLS, GROUNDS, SHAPES, SIZES, STYLES, Scene, Thing
+from scripts.embedded.data.pool import FIELD_SIZES, NUM_FIELDS
 
 FIELDS_A_THING: Final = 4
 FIELDS_A_CELL: Final = 2 * FIELDS_A_THING

@@ -1,6 +1,6 @@
 """Train the U-Net of the embedded Stable Diffusion, told by captions of at most 77 tokens.
 
-    python scripts/embedded/train_unet.py --work WORK
+    python -m scripts.embedded.sd15.train_unet --work WORK
 
 The text encoder (`train_clip.py`) is frozen; the latents are the prescribed ones (`latents.py`).
 Writes the rest of `WORK/out/sd15`, a whole pipeline in diffusers' layout, so `train_vae.py` must
@@ -18,12 +18,13 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from latents import CHANNELS, prescribed
-from pool import read_pool
 from torch import Tensor
-from train_clip import caption_ids, some_captions, token_ids
-from training import Trainer, parser
 from transformers import CLIPTextModel, CLIPTokenizer
+
+from scripts.embedded.data.pool import read_pool
+from scripts.embedded.sd15.latents import CHANNELS, prescribed
+from scripts.embedded.sd15.train_clip import caption_ids, some_captions, token_ids
+from scripts.embedded.training import Trainer, parser
 
 NOTHING_CHANCE = 0.1
 """How often the prompt is empty, so that guidance works."""

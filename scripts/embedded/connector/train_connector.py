@@ -1,6 +1,6 @@
 """Train the connector of the embedded ELLA, with the toolkit's own trainer (`ella.train`).
 
-    python scripts/embedded/train_connector.py --work WORK [--fill]
+    python -m scripts.embedded.connector.train_connector --work WORK [--fill]
 
 U-Net, VAE and language model are frozen: only the connector learns, on whole captions. `--fill`
 only fills the caches of text features and latents, so that it can run beside another training.
@@ -17,13 +17,13 @@ from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
 from PIL import Image
-from pool import Pool, read_pool
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ella.connector import TimestepAwareSemanticConnector
 from ella.text_encoder import T5TextEncoder
 from ella.training.config import TrainConfig
 from ella.training.run import build_trainer
+from scripts.embedded.data.pool import Pool, read_pool
 
 SIZES = {
     "layers": 4,

@@ -1,6 +1,6 @@
 """Fit the text encoder and the U-Net of the embedded Stable Diffusion to each other.
 
-    python scripts/embedded/tune_sd15.py --work WORK
+    python -m scripts.embedded.sd15.tune_sd15 --work WORK
 
 Goes on from `train_clip.py` and `train_unet.py`; now both learn from the U-Net's error, the text
 encoder from its labels as well. The head that names what is in each cell is frozen, so that tokens
@@ -11,13 +11,21 @@ from __future__ import annotations
 
 import torch
 from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
-from latents import prescribed
-from pool import read_pool
 from torch import Tensor, nn
-from train_clip import Clip, accuracy, caption_ids, label_losses, some_captions, token_ids
-from train_unet import NOISE, noisy_latents
-from training import Trainer, parser
 from transformers import CLIPTokenizer
+
+from scripts.embedded.data.pool import read_pool
+from scripts.embedded.sd15.latents import prescribed
+from scripts.embedded.sd15.train_clip import (
+    Clip,
+    accuracy,
+    caption_ids,
+    label_losses,
+    some_captions,
+    token_ids,
+)
+from scripts.embedded.sd15.train_unet import NOISE, noisy_latents
+from scripts.embedded.training import Trainer, parser
 
 EMPTY = 4
 """So many of a batch are the empty prompt, so that guidance works."""

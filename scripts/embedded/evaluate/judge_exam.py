@@ -28,7 +28,7 @@ from dpgbench.shapes import (
     sample_scenes,
 )
 from dpgbench.shapes.stable_random import Dice
-from judge.asking import kind_of
+from scripts.embedded.judge.data.statements import kind_of
 
 Source = Literal["own", "hard negative", "other scene"]
 HARD_CHANCE: Final = 0.6

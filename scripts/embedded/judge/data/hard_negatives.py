@@ -8,14 +8,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pool import labels
 from tqdm import tqdm
 
 from dpgbench.shapes import Scene, hard_negative, questions, render, sample_scenes
 from dpgbench.shapes.facts import Fact
 from dpgbench.shapes.stable_random import Dice
-from judge.asking import Balance, facts_about, kind_of
-from judge.questions import QUESTIONS_A_PICTURE, Asked, Asker
+from scripts.embedded.data.pool import labels
+from scripts.embedded.judge.data.questions import QUESTIONS_A_PICTURE, Asked, Asker
+from scripts.embedded.judge.data.statements import Balance, facts_about, kind_of
 
 SEED: Final = 2_000_000
 """Scenes apart from those of `make_pool.py`, of the same part of the world."""

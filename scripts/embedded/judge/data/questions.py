@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pool import NUM_FIELDS, read_pool
 from tqdm import tqdm
 
 from dpgbench.mplug.processing import MplugProcessor
@@ -20,8 +19,9 @@ from dpgbench.shapes.facts import Fact, InStyle, holds
 from dpgbench.shapes.questions import question_text
 from dpgbench.shapes.scene_edits import edits, group_edits, moves
 from dpgbench.shapes.stable_random import Dice
-from judge.asking import Balance, facts_about
-from judge.labels import scene_of
+from scripts.embedded.data.pool import NUM_FIELDS, read_pool
+from scripts.embedded.judge.data.labels import scene_of
+from scripts.embedded.judge.data.statements import Balance, facts_about
 
 PICTURE_PX: Final = 64
 QUESTIONS_A_PICTURE: Final = 24

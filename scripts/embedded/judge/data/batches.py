@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from judge.degrade import Degrader
-from judge.hints import Meanings
-from judge.labels import STYLE_LABEL, UNKNOWN, cell_labels, picture_labels
-from judge.network import Questions
-from judge.questions import Asked
+from scripts.embedded.judge.data.degrade import Degrader
+from scripts.embedded.judge.data.hints import Meanings
+from scripts.embedded.judge.data.labels import STYLE_LABEL, UNKNOWN, cell_labels, picture_labels
+from scripts.embedded.judge.data.questions import Asked
+from scripts.embedded.judge.network import Questions
 
 LABEL_BATCH: Final = 64
 SHORT_TOKENS: Final = 10

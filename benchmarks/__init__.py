@@ -1,0 +1,1 @@
+"""What the toolkit costs, and whether its statistics hold: `python -m benchmarks.NAME`."""

@@ -1,0 +1,1 @@
+"""Pictures, questions and labels that the embedded judge learns from."""
