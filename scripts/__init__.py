@@ -1,1 +1,5 @@
-"""Scripts for those who change the toolkit; nothing that users need to run it."""
+"""Scripts for those who change the toolkit; users need none of them."""
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dpgbench.shapes import benchmark_items, to_csv
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from scripts import REPOSITORY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,10 +23,10 @@ from PIL import Image
 from torch import Tensor
 
 from dpgbench.mplug import MplugVqa, load_mplug
+from scripts import REPOSITORY
 from scripts.embedded.evaluate.judge_exam import Mark, examine, papers, report
 from scripts.embedded.judge.data.degrade import Degrader, Harm
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PICTURE_PX = 64
 
 
