@@ -82,23 +82,45 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def reason_of(
+    error: BaseException,
+    *,
+    with_type: bool = False,
+    first_line: bool = False,
+    limit: int | None = None,
+) -> str:
+    """Return what an exception says, on one line; the name of its type where it says nothing.
+
+    Args:
+        error: of any library; its message may have several lines, indented or empty.
+        with_type: put the name of its type before it.
+        first_line: leave out all lines but the first, where the others are advice or a dump.
+        limit: characters at most.
+    """
+    name = type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = one_line(" ".join(lines[:1] if first_line else lines))
+    text = (f"{name}: {message}" if with_type else message) if message else name
+    return text[:limit]
+
+
 def counted(number: int, noun: str) -> str:
     """Return ``1 item`` or ``2 items``: a count with its noun in the right number."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], *, listing: str) -> UsageError:
+def unknown_name(kind: str, name: str, names: Iterable[str], *, listing: str) -> UsageError:
     """Return the error for a name that nothing answers to, with near names offered.
 
     Args:
         kind: what was named, for example ``model``.
         name: what the user wrote.
-        known: every name that would have been understood.
+        names: every name that would have been understood.
         listing: the command that lists them.
     """
-    known = sorted(known)
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {shortened(known, 12)}"
+    names = sorted(names)
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {shortened(names, 12)}"
     return UsageError(f"unknown {kind} '{name}'; {hint} ({listing} lists all)")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import shorten
 
-from dpgbench.errors import UsageError
+from dpgbench.errors import UsageError, reason_of
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -28,8 +28,8 @@ def find_device(name: str) -> str:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first_line = shorten(str(error).splitlines()[0], 120, placeholder="...")
-        raise UsageError(f"--device {name} cannot be used here: {first_line}") from None
+        reason = shorten(reason_of(error, first_line=True), 120, placeholder="...")
+        raise UsageError(f"--device {name} cannot be used here: {reason}") from None
     return name
 
 

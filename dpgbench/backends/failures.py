@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpgbench.errors import DataError, DpgBenchError
+from dpgbench.errors import DataError, DpgBenchError, reason_of
 
 _TOO_MANY_IN_A_ROW = 10
 
@@ -28,8 +28,7 @@ class Failures:
         self._in_a_row += not foreseen
         if self._in_a_row >= _TOO_MANY_IN_A_ROW:
             raise error
-        text = str(error) if foreseen else f"{type(error).__name__}: {error}"
-        self.reasons[item_id] = " ".join(text.split())
+        self.reasons[item_id] = reason_of(error, with_type=not foreseen)
         return self.reasons[item_id]
 
     def success(self) -> None:

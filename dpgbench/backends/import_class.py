@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dpgbench.errors import UsageError, one_line
+from dpgbench.errors import UsageError, reason_of
 
 
 def import_target(target: str, what: str) -> Any:
@@ -26,16 +26,11 @@ def import_target(target: str, what: str) -> Any:
         raise UsageError(f"{what} '{target}': cannot import {module_name}: {error}") from error
     except Exception as error:  # whatever stands in the user's own file
         raise UsageError(
-            f"{what} '{target}': importing {module_name} failed: {failure_in_words(error)}"
+            f"{what} '{target}': importing {module_name} failed: {reason_of(error, with_type=True)}"
         ) from error
     if not hasattr(module, attribute):
         raise UsageError(f"{what} '{target}': module {module_name} has no {attribute}")
     return getattr(module, attribute)
-
-
-def failure_in_words(error: Exception) -> str:
-    """Return what a user's own code raised, in one line."""
-    return one_line(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def is_own_class(name: str) -> bool:

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dpgbench.errors import DataError, one_line
+from dpgbench.errors import DataError, reason_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,7 +57,7 @@ def open_picture(source: Source) -> Image:
         text = str(error)
         raise error if text.startswith("image") else DataError(f"image {name}: {text}") from None
     except Exception as error:  # a damaged file can break any decoder in any way
-        raise DataError(f"image {name} cannot be read: {_reason(error)}") from None
+        raise DataError(f"image {name} cannot be read: {reason_of(error)}") from None
 
 
 def to_rgb(image: Image) -> Image:
@@ -96,7 +96,7 @@ def read_picture_size(source: Source) -> tuple[int, int]:
     except DataError:
         raise
     except Exception as error:  # as in open_picture
-        raise DataError(f"image {name} cannot be read: {_reason(error)}") from None
+        raise DataError(f"image {name} cannot be read: {reason_of(error)}") from None
 
 
 def _opened(source: Source, name: str) -> Any:
@@ -150,10 +150,6 @@ def _kind(source: Source) -> str:
     else:
         found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
     return f"it is not {KINDS}" + (f" but {found}" if found else "")
-
-
-def _reason(error: Exception) -> str:
-    return one_line(str(error)) or type(error).__name__
 
 
 def _orientation(image: Image) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from dpgbench.domain.benchmark import QUESTIONS_FILE
-from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, shortened
+from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, reason_of, shortened
 from dpgbench.store.benchmarks import PROMPTS_FOLDER
 from dpgbench.store.csv_rows import read_table
 from dpgbench.store.download import fetch
@@ -249,7 +249,7 @@ def _unpack(source: str, file: IO[bytes], known: Collection[str]) -> dict[str, b
     except _DAMAGE as error:
         raise DataError(
             f"{source} cannot be unpacked: it is cut off or damaged, or packed in a way that is "
-            f"not read here ({' '.join(str(error).split())}); fetch it again; nothing was replaced"
+            f"not read here ({reason_of(error)}); fetch it again; nothing was replaced"
         ) from None
     if head.startswith(b"PK") or source.lower().endswith(_ARCHIVES):
         raise DataError(f"{source} is cut off or damaged; fetch it again; nothing was replaced")

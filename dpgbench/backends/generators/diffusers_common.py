@@ -10,7 +10,7 @@ from typing import Any
 from dpgbench.backends.memory import is_out_of_memory
 from dpgbench.backends.protocols import ModelEntry, Truncation
 from dpgbench.domain.spec import GenerationSpec
-from dpgbench.errors import DpgBenchError, SetupError, UsageError, one_line
+from dpgbench.errors import DpgBenchError, SetupError, UsageError, reason_of
 
 _INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
@@ -119,12 +119,11 @@ def loading(entry: ModelEntry) -> Iterator[None]:
     ) as error:
         if is_out_of_memory(error):
             raise SetupError(
-                f"model {entry.name} does not fit into memory ({one_line(str(error))}); take "
+                f"model {entry.name} does not fit into memory ({reason_of(error)}); take "
                 "half the precision (--dtype float16 or bfloat16), or a device with more memory"
             ) from error
-        reason = one_line(str(error).strip()) or type(error).__name__
         raise SetupError(
-            f"model {entry.name} cannot be loaded: {reason}; {_remedy(entry)}"
+            f"model {entry.name} cannot be loaded: {reason_of(error)}; {_remedy(entry)}"
         ) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("safetensors", "safetensors_rust"):

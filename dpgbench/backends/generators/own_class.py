@@ -15,11 +15,11 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.generators.pictures import refused_casts
-from dpgbench.backends.import_class import failure_in_words, import_target
+from dpgbench.backends.import_class import import_target
 from dpgbench.backends.protocols import ModelEntry, Truncation
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.domain.spec import GenerationSpec
-from dpgbench.errors import DataError, DpgBenchError, UsageError
+from dpgbench.errors import DataError, DpgBenchError, UsageError, reason_of
 from dpgbench.store.images import to_rgb
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class OwnClass:
             count = self.model.count_tokens(prompt)
         except Exception as error:  # whatever the user's own class does
             raise UsageError(
-                f"model '{self.name}': count_tokens failed: {failure_in_words(error)}"
+                f"model '{self.name}': count_tokens failed: {reason_of(error, with_type=True)}"
             ) from error
         if isinstance(count, bool) or not isinstance(count, Integral):
             raise UsageError(
@@ -112,8 +112,8 @@ def _built(name: str, cls: Any, device: str) -> Any:
         raise
     except Exception as error:  # whatever the user's own class does
         raise UsageError(
-            f"model '{name}' cannot be built: {failure_in_words(error)}; it is built without "
-            "arguments, or with device alone"
+            f"model '{name}' cannot be built: {reason_of(error, with_type=True)}; "
+            "it is built without arguments, or with device alone"
         ) from error
 
 

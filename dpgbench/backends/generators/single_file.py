@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.weights.hub_errors import hub_trouble
-from dpgbench.errors import SetupError, one_line, shortened
+from dpgbench.errors import SetupError, reason_of, shortened
 
 CONFIGURED_BY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _CONFIGURATION = ("model_index.json", "*/*.json", "*/merges.txt")
@@ -132,7 +132,7 @@ def _shapes(path: Path) -> Mapping[str, list[int]]:
     except (SafetensorError, OSError) as error:
         raise SetupError(
             f"{path} is a single file, but cut short, damaged or not safetensors "
-            f"({one_line(str(error))}); download it again, or give a folder in diffusers' layout "
+            f"({reason_of(error)}); download it again, or give a folder in diffusers' layout "
             "(model_index.json)"
         ) from error
 

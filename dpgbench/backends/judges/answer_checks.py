@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-from dpgbench.backends.import_class import failure_in_words
 from dpgbench.backends.judges.answer_reading import writable
 from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
-from dpgbench.errors import DataError, DpgBenchError, counted, one_line
+from dpgbench.errors import DataError, DpgBenchError, counted, one_line, reason_of
 
 
 class JudgeContractError(DataError):
@@ -102,7 +101,7 @@ def checked_description(judge: Any) -> dict[str, Any]:
     try:
         json.dumps(dict(described), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise JudgeContractError(f"{must}: {one_line(str(error))}; see docs/judges.md") from error
+        raise JudgeContractError(f"{must}: {reason_of(error)}; see docs/judges.md") from error
     return dict(described)
 
 
@@ -118,8 +117,8 @@ def own_judge(target: str, cls: Any, request: JudgeRequest) -> Any:
         raise
     except Exception as error:  # whatever the user's own class does
         raise JudgeContractError(
-            f"judge {target} cannot be built: {failure_in_words(error)}; it is built with one "
-            "argument, a JudgeRequest"
+            f"judge {target} cannot be built: {reason_of(error, with_type=True)}; "
+            "it is built with one argument, a JudgeRequest"
         ) from error
     has = [name for name in ("describe", "ask", "stream") if callable(getattr(judge, name, None))]
     if "describe" not in has or len(has) < 2:

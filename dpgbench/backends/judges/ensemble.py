@@ -28,7 +28,7 @@ from dpgbench.backends.protocols import (
     TileQuestions,
 )
 from dpgbench.domain.answer_text import is_missing, read_yes_no
-from dpgbench.errors import DataError, DpgBenchError, IncompleteError, UsageError
+from dpgbench.errors import DataError, DpgBenchError, IncompleteError, UsageError, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def _ask(judge: Judge | StreamingJudge, tiles: Sequence[TileQuestions]) -> list[
         if len(tiles) > 1:
             return [_ask(judge, [tile])[0] for tile in tiles]
         log.debug("%s failed", type(judge).__name__, exc_info=error)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = reason_of(error, with_type=True)
         return [JudgeReply(tiles[0].item_id, tiles[0].tile, {}, reason)]
     answers = checked_answers(judge, tiles, returned)
     return [

@@ -11,7 +11,7 @@ from dpgbench.backends.judges.table import MPLUG_MODEL, MPLUG_REPOSITORY, find_j
 from dpgbench.backends.memory import ask_within_memory
 from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.embedded import embedded_path
-from dpgbench.errors import SetupError
+from dpgbench.errors import SetupError, reason_of
 from dpgbench.store.hashes import hash_files
 from dpgbench.store.images import to_rgb
 from dpgbench.store.paths import cache_folder
@@ -142,5 +142,4 @@ def _load(folder: Path, request: JudgeRequest) -> tuple[MplugVqa, dict[str, str]
             f"{error}; fetch the judge again or check --weights judge=FOLDER"
         ) from error
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise SetupError(f"judge weights in {folder} cannot be read: {reason}") from error
+        raise SetupError(f"judge weights in {folder} cannot be read: {reason_of(error)}") from error

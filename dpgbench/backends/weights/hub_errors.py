@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from dpgbench.errors import one_line
+from dpgbench.errors import reason_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_NETWORK = ("ConnectError", "ConnectionError", "ConnectTimeout", "Timeout", "NetworkError")
@@ -55,7 +55,8 @@ def hub_trouble(error: BaseException, repository: str, revision: str | None = No
             "another disk"
         )
     if raised(errors.RemoteEntryNotFoundError):
-        return f"{repository} lacks a file that is needed ({_first(error)}): check the name"
+        reason = reason_of(error, first_line=True)
+        return f"{repository} lacks a file that is needed ({reason}): check the name"
     if raised(errors.OfflineModeIsEnabled) or (_offline() and raised(errors.EntryNotFoundError)):
         return (
             "the hub may not be asked (HF_HUB_OFFLINE is set) and its files are not in the cache: "
@@ -71,7 +72,7 @@ def hub_trouble(error: BaseException, repository: str, revision: str | None = No
         )
     if status is not None:
         return f"the hub answered with {status}: try again later"
-    return f"{_first(error)}: {elsewhere}"
+    return f"{reason_of(error, first_line=True)}: {elsewhere}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -97,8 +98,3 @@ def _is_network(error: BaseException) -> bool:
 def _status(error: BaseException) -> int | None:
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None
-
-
-def _first(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return one_line(lines[0]) if lines else type(error).__name__

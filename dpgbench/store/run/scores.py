@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from dpgbench.analysis.subset import Subset, read_subset
 from dpgbench.domain.aggregate import SCHEMA, Interval
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
-from dpgbench.errors import DataError, clipped
+from dpgbench.errors import DataError, clipped, reason_of
 from dpgbench.store.csv_rows import as_written, read_table
 from dpgbench.store.files import read_json
 from dpgbench.store.run.directory import RunDir
@@ -170,7 +170,7 @@ def read_score_file(path: Path, benchmark_items: object = None) -> ScoreFile:
         return _score_file(path, record, benchmark_items)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
-            f"{path} is damaged ({type(error).__name__}: {error}); score the run again"
+            f"{path} is damaged ({reason_of(error, with_type=True)}); score the run again"
         ) from None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.backends.weights.hub_errors import hub_trouble
-from dpgbench.errors import DpgBenchError, SetupError, UsageError
+from dpgbench.errors import DpgBenchError, SetupError, UsageError, reason_of
 from dpgbench.store.hashes import hash_files
 
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -64,7 +64,7 @@ class ModelFiles:
             ) from None
         except (OSError, ValueError) as error:
             raise SetupError(
-                f"judge {self.judge}: {path} cannot be read: {one_line(error)}; fetch it again"
+                f"judge {self.judge}: {path} cannot be read: {_reason(error)}; fetch it again"
             ) from error
         if not isinstance(config, dict):
             raise SetupError(f"judge {self.judge}: {path} is not a JSON object; fetch it again")
@@ -148,16 +148,16 @@ def loading(judge: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise SetupError(
-            f"judge {judge} needs a package that is not installed: {one_line(error)}"
+            f"judge {judge} needs a package that is not installed: {_reason(error)}"
         ) from error
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise SetupError(
-                f"judge {judge} does not fit into memory: {one_line(error)}; take a smaller model, "
+                f"judge {judge} does not fit into memory: {_reason(error)}; take a smaller model, "
                 "or half the precision (--dtype bfloat16)"
             ) from error
         raise SetupError(
-            f"judge {judge} cannot be loaded: {one_line(error)}; check its files, or upgrade "
+            f"judge {judge} cannot be loaded: {_reason(error)}; check its files, or upgrade "
             "transformers (pip install -U transformers)"
         ) from error
     except Exception as error:
@@ -165,7 +165,7 @@ def loading(judge: str) -> Iterator[None]:
             raise
         raise SetupError(
             f"judge {judge} cannot be loaded: a safetensors file is cut off or damaged "
-            f"({one_line(error)}); fetch it again"
+            f"({_reason(error)}); fetch it again"
         ) from error
 
 
@@ -182,6 +182,5 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def one_line(error: BaseException) -> str:
-    """Return an error's message in one line of bounded length."""
-    return " ".join(str(error).split())[:_REASON_LENGTH] or type(error).__name__
+def _reason(error: BaseException) -> str:
+    return reason_of(error, limit=_REASON_LENGTH)

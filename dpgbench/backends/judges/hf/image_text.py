@@ -17,12 +17,12 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 from dpgbench.backends.judges.hf.answers import OVERFLOW_REMEDY, Prompt, Speech, Spoken
-from dpgbench.backends.judges.hf.files import loading, one_line
+from dpgbench.backends.judges.hf.files import loading
 from dpgbench.backends.judges.hf.generation import OnceSeen, Plain, Way
 from dpgbench.backends.judges.hf.inputs import Prompted, Prompter
 from dpgbench.backends.judges.hf.prefix import ImagePrefix
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
-from dpgbench.errors import SetupError
+from dpgbench.errors import SetupError, reason_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -119,7 +119,7 @@ class ImageTextAnswerer:
                 try:
                     said = list(self._speak(prompted, name))
                 except Exception as error:  # a model nobody has run: whatever it is, not this way
-                    log.debug("judge %s: not by %s: %s", judge, name, one_line(error))
+                    log.debug("judge %s: not by %s: %s", judge, name, reason_of(error))
                     continue
                 if self._alike(said, wanted):
                     log.debug("judge %s: asked by %s", judge, name)
