@@ -3,20 +3,28 @@
 import base64
 import hashlib
 import os
+from dataclasses import replace
 
 from PIL import Image
 
-from dpgbench.backends.judges.openai import judge as openai_judge
+from dpgbench.backends.judges.openai.judge import OpenAiJudge
 from dpgbench.backends.judges.openai.prompts import data_url
-from dpgbench.backends.judges.openai.retries import Patience
-from dpgbench.backends.judges.table import load_judge
+from dpgbench.backends.judges.openai.retries import RetryPolicy
+from dpgbench.backends.judges.table import FAMILIES
 from dpgbench.backends.protocols import JudgeRequest, StreamingJudge, TileQuestions
 from tests.backends.fake_openai import truth
 
 KEY = "sk-test-0123456789-secret"
-QUICK = Patience(
+QUICK = RetryPolicy(
     tries=4, first_seconds=0.01, longest_seconds=0.05, refusing_seconds=1.0, timeout_seconds=5.0
 )
+
+
+class QuickJudge(OpenAiJudge):
+    """The judge as the command line builds it, with little patience."""
+
+    def __init__(self, request):
+        super().__init__(request, QUICK)
 
 
 def leave_alone(monkeypatch):
@@ -25,12 +33,13 @@ def leave_alone(monkeypatch):
         if name.lower().endswith("_proxy") or name.startswith("OPENAI_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(openai_judge, "PATIENCE", QUICK)
+    quick = replace(FAMILIES["openai:"], target=f"{__name__}:QuickJudge")
+    monkeypatch.setitem(FAMILIES, "openai:", quick)
 
 
-def judge_of(server, **options):
+def judge_of(server, policy=QUICK, **options):
     options = {"base_url": server.url, "concurrency": 3, **options}
-    judge = load_judge(JudgeRequest("openai:m", options=options))
+    judge = OpenAiJudge(JudgeRequest("openai:m", options=options), policy)
     assert isinstance(judge, StreamingJudge)
     return judge
 

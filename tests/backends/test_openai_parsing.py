@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpgbench.backends.judges.answer_reading import kept, plain_answer
+from dpgbench.backends.judges.openai.client import retry_after
 from dpgbench.backends.judges.openai.parsing import p_yes, read
-from dpgbench.backends.judges.openai.retries import Patience
-from dpgbench.backends.judges.openai.throttle import retry_after
+from dpgbench.backends.judges.openai.retries import RetryPolicy
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_retry_after_in_all_its_forms():
         assert retry_after(nonsense) is None
 
 
-def test_patience_grows_and_has_an_end():
-    patience = Patience(first_seconds=1.0, longest_seconds=60.0)
+def test_policy_grows_and_has_an_end():
+    policy = RetryPolicy(first_seconds=1.0, longest_seconds=60.0)
     for failures, most in [(1, 1), (2, 2), (5, 16), (9, 60), (5000, 60)]:
-        assert most / 2 <= patience.pause(failures) <= most
+        assert most / 2 <= policy.pause(failures) <= most

@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import pytest
 
-from dpgbench.backends.judges.openai import judge as openai_judge
 from dpgbench.errors import IncompleteError, SetupError
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi
 from tests.backends.openai_kit import (
@@ -39,8 +38,7 @@ def server():
         yield fake
 
 
-def test_a_storm_passes(server, monkeypatch):
-    monkeypatch.setattr(openai_judge, "PATIENCE", replace(QUICK, tries=12))
+def test_a_storm_passes(server):
     server.script.extend(
         [
             TOO_MANY, Act(500), Act(hang_up="at once"), Act(hang_up="half"), Act(503),
@@ -52,7 +50,7 @@ def test_a_storm_passes(server, monkeypatch):
     )  # fmt: skip
     wrong = {11: Act(text="maybe"), 12: Act(text=""), 13: HONEST}
     server.rule = lambda asked: HONEST if asked.is_repair else wrong[int(asked.questions[1][19:21])]
-    judge = judge_of(server, concurrency=4)
+    judge = judge_of(server, replace(QUICK, tries=12), concurrency=4)
     answers, errors = collected(judge.stream(tiles(12)))
     assert (texts(answers), errors) == (truths(12), {})
     assert server.most_in_flight <= 4

@@ -1,49 +1,215 @@
-"""One HTTP server: requests on kept connections, closed at once when it is over.
+"""One model at a chat-completions server: how a request gets there, and what its reply means.
 
-Small on purpose, with the standard library alone: whoever calls decides how many requests are in
-flight and what is tried again. Redirects are not followed, so the key goes to one host only, and
-the key is taken out of every text that comes from the server.
+httpx2 does the HTTP: kept connections, the environment's proxies and certificates. Redirects are
+not followed, so the key goes to one host only, and it is taken out of all that the server says.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
+import asyncio
+import email.utils
 import re
-import selectors
-import socket
 import ssl
-import threading
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urlsplit
+
+import httpx2
 
 from dpgbench.backends.judges.answer_reading import writable
+from dpgbench.backends.judges.openai.parameters import ServerParameters
+from dpgbench.backends.judges.openai.parsing import p_yes
+from dpgbench.backends.judges.openai.prompts import Conversation
+from dpgbench.backends.judges.openai.usage import Usage
 from dpgbench.errors import SetupError, UsageError
 from dpgbench.store.files import parse_json
 
-_CONNECT_SECONDS = 10.0
-_LARGEST_REPLY = 1 << 24
-_LONGEST_REASON = 300
-_MASKED = re.compile(r"\S*\*{3,}\S*")  # as OpenAI shows a refused key: its ends are still there
-_SHORTENED = re.compile(r"([\w-]*?)(?:\*+|\.{2,}|…|•+|#+|[xX]{3,})([\w-]*)")
+_NO_MONEY, _TOO_MANY = 402, 429
+_PASSING = {408, 409, 425, _TOO_MANY}
+_NO_MONEY_WORD = "insufficient_quota"  # others say "quota" and "billing" of a limit a minute
+_CHECK_ADDRESS = "check --base-url, which mostly ends in /v1"
+_ADVICE = {
+    401: "set OPENAI_API_KEY to a key that the server at this --base-url takes",
+    _NO_MONEY: "the account of OPENAI_API_KEY has no money or quota left; "
+    "mend that, then run the same command again",
+    403: "OPENAI_API_KEY may not use model {model} at this --base-url",
+    404: "check the model's name ({model}) and --base-url, which mostly ends in /v1",
+    405: _CHECK_ADDRESS,
+}
+_OF_REQUEST_OR_ALL = {403, 404}  # a picture that moderation flags, or the key or model of all
+_TEXT_PARTS = ("text", "output_text")
+_LONGEST_SCRUBBED, _LONGEST_REASON = 2000, 300
+_LEFT_OUT = re.compile(r"\*+|\.{2,}|…|•+|#+|[xX]{3,}")  # for the middle of a key
 _SECRET = 16  # characters from which on a key is no word such as "EMPTY" that servers take
-_PART = 6  # characters in a row of a secret key that are not shown
-_END = 4  # of its last ones, where they stand alone
+_PART, _END = 6, 4  # characters in a row of a secret key that are not shown; of its end, alone
 
 
-class HungUpError(Exception):
-    """No reply, or not all of one: refused, cut off, too late."""
+class RequestFailedError(Exception):
+    """This request has no answer; others may have. The message says why, without any key."""
 
 
-class Reply(NamedTuple):
-    """What the server said; names of headers are in lower case."""
+class PassingError(RequestFailedError):
+    """May go well another time; where `too_many`, the server only wants fewer requests."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    def __init__(self, reason: str, too_many: bool = False, wait_seconds: float | None = None):
+        super().__init__(reason)
+        self.too_many, self.wait_seconds = too_many, wait_seconds
+
+
+class RefusedError(RequestFailedError):
+    """The server is well and refuses this request; `advice` is for where it refuses all."""
+
+    def __init__(self, reason: str, advice: str = ""):
+        super().__init__(reason)
+        self.advice = advice
+
+
+class Completion(NamedTuple):
+    """What the model says, how sure it is of yes (None: unknown), why it stopped as it says."""
+
+    text: str
+    p_yes: float | None
+    finish: object = None
+
+
+class Client:
+    """A model at a server; used within one event loop.
+
+    Args:
+        base_url: as `check_base_url` returns it.
+        key: sent as a bearer token; None where the server wants none.
+        model: its name at the server.
+        usage: counts tokens, also those of replies that are errors.
+        timeout_seconds: how long the server may be silent.
+        connect_seconds: how long it may take to be reached.
+        reply_seconds: how long a request with its whole reply may take.
+        largest_reply: bytes of a reply's body.
+
+    Attributes:
+        reached: the server has replied, whatever it was.
+
+    Raises:
+        SetupError: the environment's proxies or certificates cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None,
+        model: str,
+        usage: Usage,
+        *,
+        timeout_seconds: float = 180.0,
+        connect_seconds: float = 10.0,
+        reply_seconds: float = 1800.0,
+        largest_reply: int = 1 << 24,
+    ) -> None:
+        self.base_url, self.model, self.reached = base_url, model, False
+        self._key, self._usage = key, usage
+        self._reply_seconds, self._largest_reply = reply_seconds, largest_reply
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        try:
+            self._http = httpx2.AsyncClient(
+                headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+                timeout=httpx2.Timeout(timeout_seconds, connect=connect_seconds, pool=None),
+                limits=httpx2.Limits(),  # whoever calls decides how many are in flight
+                follow_redirects=False,
+            )
+        except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
+            raise SetupError(
+                "a proxy or the certificates that the environment names cannot be used "
+                f"({type(error).__name__}); check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and "
+                "SSL_CERT_FILE. A SOCKS proxy needs: pip install 'httpx2[socks]'"
+            ) from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def complete(self, conversation: Conversation, used: ServerParameters) -> Completion:
+        """Return what the model says in a conversation, asked once.
+
+        Raises:
+            PassingError: nothing this time.
+            RefusedError: nothing to this request.
+            SetupError: nothing to any request: the key, the account or the address is wrong.
+        """
+        status, headers, content = await self._post(conversation.body(self.model, used))
+        self.reached = True
+        try:
+            value = parse_json(content)
+        except ValueError:
+            value = None
+        body = value if isinstance(value, dict) else {}
+        self._usage.tokens(body.get("usage"))
+        error = body.get("error")
+        if status == httpx2.codes.OK:  # which routers also send with an error in it
+            choices = body.get("choices")
+            choice = choices[0] if isinstance(choices, list) and choices else None
+            if not error and not isinstance(choice, dict):
+                raise PassingError("the server's answer is not a chat completion")
+            choice = choice if isinstance(choice, dict) else {}
+            broken = choice.get("finish_reason") == "error" and "finish_reason error"
+            error = error or choice.get("error") or broken
+            if not error:
+                self._usage.served_by(self.scrub(str(body.get("model") or "")))
+                return _completion(choice)
+            status = _status_of(error)
+        raise self._trouble(status, error or body, content.decode(errors="replace"), headers)
+
+    async def _post(self, request: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        content, url = bytearray(), f"{self.base_url}/chat/completions"
+        try:
+            async with (
+                asyncio.timeout(self._reply_seconds),
+                self._http.stream("POST", url, content=request) as response,
+            ):
+                async for part in response.aiter_raw():
+                    content += part
+                    if len(content) > self._largest_reply:
+                        raise PassingError(f"a reply of more than {self._largest_reply} bytes")
+        except (httpx2.HTTPError, TimeoutError) as error:
+            cause: BaseException = error
+            while cause.__cause__:
+                cause = cause.__cause__
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                raise SetupError(
+                    f"the certificate of {urlsplit(url).netloc} is not trusted: "
+                    f"{cause.verify_message}; check --base-url, or name your own authority's file "
+                    "in SSL_CERT_FILE"
+                ) from None
+            words = str(cause) or type(error).__name__
+            raise PassingError(f"no answer: {self.scrub(words)}") from None
+        return response.status_code, response.headers, bytes(content)
+
+    def _trouble(
+        self, status: int, error: Any, text: str, headers: Mapping[str, str]
+    ) -> RequestFailedError | SetupError:
+        """Return what an error reply means, which says `error` in `text`."""
+        message = error.get("message") or error if isinstance(error, dict) else error
+        reason = self.scrub(str(message or text))[:_LONGEST_REASON] or "(no words)"
+        words = f"the server answered {status}: {reason}"
+        advice = _CHECK_ADDRESS if status < 400 else _ADVICE.get(status, "")
+        if status == _TOO_MANY and _NO_MONEY_WORD in text:
+            advice = _ADVICE[_NO_MONEY]
+        elif status in _PASSING or status >= 500:
+            return PassingError(words, status == _TOO_MANY, retry_after(headers))
+        quoted = "" if status == 401 else f" ({reason})"  # whose words tend to quote the key
+        advised = f"{self.base_url} answered {status}{quoted}: {advice.format(model=self.model)}"
+        if advice and status not in _OF_REQUEST_OR_ALL:
+            return SetupError(advised)
+        return RefusedError(words, advice and advised)
+
+    def scrub(self, text: str) -> str:
+        """Return `text` as one line without words that show the key, whole, in part or masked.
+
+        A long text is cut. Half of a surrogate pair, which no file holds, becomes a question mark.
+        """
+        words = writable(text[:_LONGEST_SCRUBBED].replace(self._key or "\0", "[key]")).split()
+        return " ".join("[key]" if _shows_key(word, self._key or "") else word for word in words)
 
 
 def check_base_url(url: str) -> str:
@@ -68,180 +234,57 @@ def check_base_url(url: str) -> str:
     return address
 
 
-class Client:
-    """A server at an address; may be used by many threads at a time.
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return how many seconds a reply asks to wait, None where it does not say.
 
-    Args:
-        base_url: as `check_base_url` returns it.
-        key: sent as a bearer token; None where the server wants none.
-        timeout_seconds: how long the server may be silent.
+    ``Retry-After`` holds seconds or a date; ``retry-after-ms`` is finer.
     """
-
-    def __init__(self, base_url: str, key: str | None, *, timeout_seconds: float) -> None:
-        self.base_url = base_url
-        self._url = urlsplit(base_url + "/chat/completions")
-        self._key = key
-        self._timeout_seconds = timeout_seconds
-        self._lock = threading.Lock()
-        self._idle: list[http.client.HTTPConnection] = []
-        self._busy: set[http.client.HTTPConnection] = set()
-        self._closed = threading.Event()
-        self._route = _Route(self._url)
-        self._headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "User-Agent": "dpgbench",
-            **({"Authorization": f"Bearer {key}"} if key else {}),
-            **self._route.headers,
-        }
-
-    def post(self, body: bytes) -> Reply:
-        """Return the server's reply to a JSON `body`, whatever its status.
-
-        Raises:
-            HungUpError: there was none, or it was cut off.
-            SetupError: the server's certificate is not valid.
-        """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            with self._borrowed() as connection:
-                return self._exchange(connection, body)
-        except ssl.SSLCertVerificationError as error:
-            raise SetupError(
-                f"the certificate of {self._url.netloc} is not trusted: {error.verify_message}; "
-                "check --base-url, or name your own authority's file in SSL_CERT_FILE"
-            ) from None
-        except (OSError, UnicodeError, http.client.HTTPException) as error:
-            raise HungUpError(self.scrub(str(error) or type(error).__name__)) from None
-
-    def close(self) -> None:
-        """Cut off every request in flight and refuse new ones."""
-        with self._lock:
-            self._closed.set()
-            for connection in self._idle:
-                connection.close()
-            for sock in [connection.sock for connection in self._busy]:
-                with contextlib.suppress(OSError):
-                    if sock is not None:
-                        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # wakes its reader
-
-    def reason(self, reply: Reply) -> str:
-        """Return what an error reply says, in one short line without the key."""
-        text: Any = self.text(reply)
-        with contextlib.suppress(ValueError):
-            text = parse_json(text.encode())
-        return self.reason_of(text.get("error", text) if isinstance(text, dict) else text)
-
-    def reason_of(self, error: Any) -> str:
-        """Return what an error object says, in one short line without the key."""
-        said = error.get("message") or error if isinstance(error, dict) else error
-        return self.scrub(str(said))[:_LONGEST_REASON] or "(no words)"
-
-    def text(self, reply: Reply) -> str:
-        """Return a reply's body as it is: not for people's eyes."""
-        return reply.body.decode(errors="replace")
-
-    def scrub(self, text: str) -> str:
-        """Return `text` as one line in which the key, whole, in part or masked, is not to be seen.
-
-        Half of a surrogate pair, which no file could hold, becomes a question mark.
-        """
-        shown = _without_key(writable(text), self._key) if self._key else writable(text)
-        return " ".join(_MASKED.sub("[key]", shown).split())
-
-    @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[http.client.HTTPConnection]:
-        with self._lock:
-            if self._closed.is_set():
-                raise ConnectionAbortedError("closed")
-            connection = self._idle.pop() if self._idle else self._route.connection()
-            self._busy.add(connection)
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        finally:
-            with self._lock:
-                self._busy.discard(connection)
-                if self._closed.is_set():
-                    connection.close()
-                else:
-                    self._idle.append(connection)  # a closed one connects again when used
-
-    def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> Reply:
-        if connection.sock is not None and _has_news(connection.sock):
-            connection.close()  # the server has closed it meanwhile
-        if connection.sock is None:
-            connection.timeout = _CONNECT_SECONDS
-            connection.connect()
-        assert connection.sock is not None
-        connection.sock.settimeout(self._timeout_seconds)
-        # a server may refuse, and hang up, before it has read everything
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.request("POST", self._route.target, body, self._headers)
-        response = connection.getresponse()
-        content = response.read(_LARGEST_REPLY)
-        if response.length or (response.chunked and not response.isclosed()):
-            raise http.client.IncompleteRead(content, response.length)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status, headers, content)
+            seconds = float(headers.get(name) or "") * unit
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    try:
+        date = email.utils.parsedate_to_datetime(headers.get("retry-after") or "")
+        return max(0.0, date.timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
-class _Route:
-    """How to reach an address: straight, or by the proxy that the environment names."""
-
-    def __init__(self, url: SplitResult) -> None:
-        self._host, self._port = url.hostname or "", url.port
-        self._secure = url.scheme == "https"
-        proxy = None if proxy_bypass(self._host) else getproxies().get(url.scheme)
-        self._proxy = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else None
-        login = _login(self._proxy) if self._proxy else {}
-        self._tunnel_headers = login if self._secure else {}
-        self.headers = {} if self._secure else login
-        self.target = url.geturl() if self._proxy and not self._secure else url.path
-
-    def connection(self) -> http.client.HTTPConnection:
-        """Return a connection that is not open yet."""
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        if self._proxy is None:
-            return kind(self._host, self._port)
-        connection = kind(self._proxy.hostname or "", self._proxy.port)
-        if self._secure:
-            connection.set_tunnel(self._host, self._port, self._tunnel_headers)
-        return connection
+def _completion(choice: Mapping[str, Any]) -> Completion:
+    """Return what the model says in a choice; ``reasoning_content`` is never a part of it."""
+    message, logprobs = choice.get("message"), choice.get("logprobs")
+    message = message if isinstance(message, dict) else {}
+    text = _text(message.get("content"))
+    text = text if text.strip() else _text(message.get("refusal"))
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return Completion(text, p_yes(tokens), choice.get("finish_reason"))
 
 
-def _without_key(text: str, key: str) -> str:
-    """Return `text` without `key`, and without the parts of it that servers echo."""
-    text = text.replace(key, "[key]")
-    if len(key) < _SECRET:
-        return text
-
-    def masked(match: re.Match[str]) -> str:
-        head, tail = match.groups()
-        ends = (len(head) > 1 and key.startswith(head)) or (len(tail) > 1 and key.endswith(tail))
-        return "[key]" if ends else match[0]
-
-    text = _SHORTENED.sub(masked, text)
-    parts = {key[start : start + _PART] for start in range(len(key) - _PART + 1)}
-    hidden = [False] * len(text)
-    for start in range(len(text) - _PART + 1):
-        if text[start : start + _PART] in parts:
-            hidden[start : start + _PART] = [True] * _PART
-    shown = "".join("\0" if hide else c for c, hide in zip(text, hidden, strict=True))
-    end = rf"(?<![\w-])[\w-]{{0,2}}{re.escape(key[-_END:])}(?![\w-])"
-    return re.sub(rf"\0+|{end}", "[key]", shown)
+def _text(content: Any) -> str:
+    """Return a message's text: its parts of text joined, those that are thoughts left out."""
+    listed = content if isinstance(content, list) else [content] * isinstance(content, str)
+    parts = [part if isinstance(part, dict) else {"text": part} for part in listed]
+    texts = [part.get("text") for part in parts if part.get("type", "text") in _TEXT_PARTS]
+    refusals = [part.get("refusal") for part in parts if part.get("type") == "refusal"]
+    return "".join(text for text in texts + refusals if isinstance(text, str))
 
 
-def _login(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
-        return {}
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": "Basic " + b64encode(pair.encode()).decode()}
+def _status_of(error: Any) -> int:
+    """Return the HTTP status that an error within a reply names; 500 where it names none."""
+    code = str(error.get("code", error.get("status"))) if isinstance(error, dict) else ""
+    return int(code) if re.fullmatch(r"[45]\d\d", code, re.ASCII) else 500
 
 
-def _has_news(sock: socket.socket) -> bool:
-    """Return whether an idle connection is readable, which means that it has ended."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_READ)
-        return bool(selector.select(0))
+def _shows_key(word: str, key: str) -> bool:
+    if "***" in word or len(key) < _SECRET:  # as OpenAI masks a refused key
+        return "***" in word
+    if any(key[start : start + _PART] in word for start in range(len(key) - _PART + 1)):
+        return True
+    first, *others = _LEFT_OUT.split(word.strip("'\"`.,:;()[]{}<>"))
+    last = others[-1] if others else ""
+    shortened = (len(first) > 1 and key.startswith(first)) or (len(last) > 1 and key.endswith(last))
+    alone = first.endswith(key[-_END:]) and len(first) <= _END + 2
+    return alone or (shortened and bool(others))

@@ -1,74 +1,95 @@
 """A chat model behind an OpenAI-compatible server, as a judge.
 
-The parts: `prompts` (what is said), `parsing` (what the answer means), `http`
-(one server), `throttle` (when a request may go out), `replies` and `session`
-(what is tried again), `account` (what it costs), `crew` (many tiles at a time).
+The parts: `prompts` (what is asked), `parsing` (what the answer means), `client` (one server),
+`parameters` and `retries` (what is tried again, and when), `usage` (what it costs).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpgbench.backends.judges.openai.client import Client, check_base_url
-from dpgbench.backends.judges.openai.prompts import IMAGE_FORMAT, TEMPERATURE, TEMPLATE
-from dpgbench.backends.judges.openai.retries import Patience, Session
-from dpgbench.backends.judges.openai.throttle import Throttle
-from dpgbench.backends.judges.openai.usage import Account
-from dpgbench.backends.judges.openai.workers import Crew
-from dpgbench.backends.protocols import JudgeReply, JudgeRequest, TileQuestions
-from dpgbench.errors import SetupError, UsageError
+from dpgbench.backends.event_loop import in_event_loop
+from dpgbench.backends.judges.answer_reading import kept, plain_answer, without_thoughts
+from dpgbench.backends.judges.openai import prompts
+from dpgbench.backends.judges.openai.client import (
+    Client,
+    Completion,
+    RefusedError,
+    RequestFailedError,
+    check_base_url,
+)
+from dpgbench.backends.judges.openai.parsing import read
+from dpgbench.backends.judges.openai.retries import RateLimit, Retries, RetryPolicy
+from dpgbench.backends.judges.openai.usage import CapReachedError, Usage
+from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
+from dpgbench.errors import IncompleteError, SetupError, UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 PREFIX = "openai:"
 PUBLIC_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 TIMEOUT_VARIABLE = "DPGBENCH_OPENAI_TIMEOUT"
-PATIENCE = Patience()
+
+_FAILED_ITEMS_ON_END = 10
+_REFUSED_TILES_AT_START = 3
+_FILTERED = "the server's content filter let no answer through (content_filter)"
+_SPENT = (
+    "the model said nothing: its tokens all went into thinking (finish_reason length); "
+    "turn thinking off or down at the server"
+)
 
 
 class OpenAiJudge:
     """Asks `MODEL` of ``openai:MODEL`` yes-or-no questions about images.
 
-    Options of the request: `base_url`, `max_requests`, `questions_per_request`, `concurrency`.
+    Options of the request: `base_url`, `max_requests`, `questions_per_request`, `concurrency`,
+    `price_in`, `price_out`.
 
     Attributes:
         has_answers: whoever asks sets it where the run holds answers of this judge, so that its key
             and model are known to be right.
     """
 
-    def __init__(self, request: JudgeRequest) -> None:
+    def __init__(self, request: JudgeRequest, policy: RetryPolicy | None = None) -> None:
         options = request.options
         self.model = request.name.removeprefix(PREFIX)
-        given = options.get("base_url") or os.environ.get(URL_VARIABLE)
-        self.base_url = check_base_url(given or PUBLIC_URL)
+        address = options.get("base_url") or os.environ.get(URL_VARIABLE) or PUBLIC_URL
+        self.base_url = check_base_url(address)
         self.questions_per_request = _at_least_one(options, "questions_per_request") or 1
         self.concurrency = _at_least_one(options, "concurrency") or 1
-        prices = (_price(options, "price_in"), _price(options, "price_out"))
-        self._account = Account(_at_least_one(options, "max_requests"), prices)
-        self._patience = replace(PATIENCE, timeout_seconds=_timeout_seconds())
-        self._key = _key(self.base_url)
-        self._session: Session | None = None
         self.has_answers = False
+        prices = (_price(options, "price_in"), _price(options, "price_out"))
+        self.usage = Usage(_at_least_one(options, "max_requests"), prices)
+        self._policy = _with_timeout(policy or RetryPolicy())
+        self._key = _key(self.base_url)
+        self._retries: Retries | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the answers, as far as it can be known from here."""
         return {
             "model": self.model,
             "base_url": self.base_url,
-            "prompt": TEMPLATE,
-            "temperature": TEMPERATURE,
-            "image": IMAGE_FORMAT,
+            "prompt": prompts.TEMPLATE,
+            "temperature": prompts.TEMPERATURE,
+            "image": prompts.IMAGE_FORMAT,
             "questions_per_request": self.questions_per_request,
         }
 
     def account(self) -> dict[str, Any]:
         """Return what asking has cost so far, and which parameters the server took."""
-        parameters = self._session.dialects.current.record() if self._session else None
-        return {**self._account.record(), "parameters": parameters}
+        parameters = self._retries.negotiation.current.to_json() if self._retries else None
+        return {**self.usage.to_json(), "parameters": parameters}
+
+    def prepare(self, image: Image) -> str:
+        """Return `image` as it is sent."""
+        return prompts.data_url(image)
 
     def stream(self, tiles: Iterator[TileQuestions]) -> Iterator[JudgeReply]:
         """Yield replies as they come; at no time are more requests in flight than allowed.
@@ -77,54 +98,166 @@ class OpenAiJudge:
             SetupError: no request can succeed: key, model or address are wrong.
             IncompleteError: `max_requests` is reached, or the server fails item after item.
         """
-        throttle = Throttle(self.concurrency)
-        client = Client(self.base_url, self._key, timeout_seconds=self._patience.timeout_seconds)
-        session = Session(client, self.model, self._account, throttle, self._patience)
-        self._session = session
-
-        def stop() -> None:
-            throttle.stop()
-            client.close()
-
-        crew = Crew(
-            self.concurrency,
-            session,
-            self._account,
-            questions_per_request=self.questions_per_request,
-            has_answers=self.has_answers,
-            scrub=client.scrub,
-            stop=stop,
-        )
-        yield from crew.replies(tiles)
+        seconds = self._policy.timeout_seconds
+        client = Client(self.base_url, self._key, self.model, self.usage, timeout_seconds=seconds)
+        limit = RateLimit(self.concurrency)
+        self._retries = Retries(client, self.usage, limit, self._policy)
+        asking = _Asking(self, client, self._retries)
+        parts = asking.parts(tiles)
+        size, name = self.concurrency, "dpgbench-openai"
+        yield from in_event_loop(parts, asking.ask, client.close, size=size, name=name)
+        asking.check_end()
 
 
-def _at_least_one(options: Any, name: str) -> int | None:
+class _Part(NamedTuple):
+    """Questions about one tile that go into one request."""
+
+    key: tuple[str, int]
+    image_url: str
+    qids: Sequence[int]
+    questions: Sequence[str]
+
+    def reply(self, answers: Mapping[int, JudgeAnswer]) -> JudgeReply:
+        """Return answers by their number in the request as answers by question number."""
+        by_qid = {self.qids[number - 1]: answer for number, answer in sorted(answers.items())}
+        return JudgeReply(*self.key, by_qid)
+
+
+class _Asking:
+    """One call of `OpenAiJudge.stream`: what is asked, and when trouble is not with the items."""
+
+    def __init__(self, judge: OpenAiJudge, client: Client, retries: Retries) -> None:
+        self._judge, self._client, self._retries = judge, client, retries
+        self._answered = judge.has_answers
+        self._capped = False
+        self._failed_tiles: set[tuple[str, int]] = set()  # nothing is asked about them any more
+        self._failed_items: set[str] = set()  # since the last answer
+        self._refused: dict[tuple[str, int], str] = {}
+
+    def parts(self, tiles: Iterator[TileQuestions]) -> Iterator[_Part]:
+        """Yield what goes into a request each, a tile only when its turn has come."""
+        size = self._judge.questions_per_request
+        for tile in tiles:
+            url = tile.prepared or self._judge.prepare(tile.image)
+            for start in range(0, len(tile.qids), size):
+                if self._capped:
+                    return
+                some = slice(start, start + size)
+                key = (tile.item_id, tile.tile)
+                yield _Part(key, url, tile.qids[some], tile.questions[some])
+
+    async def ask(self, part: _Part) -> AsyncIterator[JudgeReply]:
+        """Yield the replies to a part, or its tile's error, once.
+
+        Raises:
+            IncompleteError: item after item fails, or the server asks for too long a pause.
+            SetupError: no request can succeed.
+        """
+        try:
+            if not self._capped and part.key not in self._failed_tiles:
+                async for reply in self._answers(part):
+                    self._failed_items.clear()
+                    self._answered = True
+                    yield reply
+        except CapReachedError:
+            self._capped = True
+        except RequestFailedError as error:
+            if part.key not in self._failed_tiles:
+                yield JudgeReply(*part.key, {}, str(error))
+            self._failed_tiles.add(part.key)
+            self._check_whose_fault(part, error)
+
+    def check_end(self) -> None:
+        """Raise where not all is well though every part has ended."""
+        if self._refused and not self._answered:
+            raise SetupError(next(iter(self._refused.values())))
+        if self._capped:
+            raise IncompleteError(
+                f"--max-requests {self._judge.usage.max_requests}: so many requests were sent, and "
+                "questions are left. What was answered is kept: run the same command again to "
+                "send as many more, or give a higher --max-requests"
+            )
+
+    def _check_whose_fault(self, part: _Part, error: RequestFailedError) -> None:
+        """Raise where the trouble is not with the items."""
+        if isinstance(error, RefusedError):
+            if self._answered:
+                return  # a server that answers may refuse as many pictures as it likes
+            if error.advice:
+                self._refused[part.key] = error.advice
+        if len(self._refused) >= _REFUSED_TILES_AT_START:
+            raise SetupError(next(iter(self._refused.values())))
+        self._failed_items.add(part.key[0])
+        if len(self._failed_items) >= _FAILED_ITEMS_ON_END:
+            raise IncompleteError(
+                f"{len(self._failed_items)} items on end failed, the last one {part.key[0]}: "
+                f"{error}. What was answered is kept: run the same command again when the "
+                "server is well"
+            )
+
+    async def _answers(self, part: _Part) -> AsyncIterator[JudgeReply]:
+        """Yield the answers to a part: the plain ones at once, the others after a repair."""
+        conversation = prompts.first_question(part.image_url, part.questions)
+        first = await self._complete(conversation)
+        words = read(first.text, conversation.asked, len(part.questions))
+        plain = _plain(words)
+        if plain:
+            p_yes = first.p_yes if len(part.questions) == 1 else None
+            yield part.reply({n: JudgeAnswer(text, p_yes) for n, text in plain.items()})
+        missing = [number for number in conversation.asked if number not in plain]
+        if not missing:
+            return
+        second = await self._complete(conversation.again(first.text, missing))
+        spent = second.finish == "length" and not without_thoughts(second.text).strip()
+        if spent and not any(words.values()):
+            raise RefusedError(_SPENT)
+        repaired = read(second.text, missing, len(part.questions))
+        plain = _plain(repaired)
+        answers = {number: JudgeAnswer(text) for number, text in plain.items()}
+        for number in missing:
+            if number not in plain:
+                text = repaired.get(number) or words.get(number) or second.text or first.text
+                answers[number] = JudgeAnswer(kept(self._client.scrub(text)), invalid=True)
+        self._judge.usage.counts["repaired"] += len(plain)
+        self._judge.usage.counts["invalid"] += len(missing) - len(plain)
+        yield part.reply(answers)
+
+    async def _complete(self, conversation: prompts.Conversation) -> Completion:
+        completion = await self._retries.complete(conversation)
+        if completion.finish == "content_filter":
+            raise RefusedError(_FILTERED)
+        return completion
+
+
+def _plain(words: Mapping[int, str]) -> dict[int, str]:
+    """Return the answers that are yes or no."""
+    return {number: answer for number, text in words.items() if (answer := plain_answer(text))}
+
+
+def _at_least_one(options: Mapping[str, Any], name: str) -> int | None:
     value = options.get(name)
-    if value is None:
-        return None
-    if int(value) < 1:
+    if value is not None and int(value) < 1:
         raise UsageError(f"--{name.replace('_', '-')} {value}: give 1 or more")
-    return int(value)
+    return None if value is None else int(value)
 
 
-def _price(options: Any, name: str) -> float | None:
+def _price(options: Mapping[str, Any], name: str) -> float | None:
     value = options.get(name)
     if value is not None and not 0 <= value < 1e9:
         raise UsageError(f"--{name.replace('_', '-')} {value}: give dollars for a million tokens")
     return None if value is None else float(value)
 
 
-def _timeout_seconds() -> float:
+def _with_timeout(policy: RetryPolicy) -> RetryPolicy:
+    """Return `policy` with the timeout that the environment names, if it does."""
     text = os.environ.get(TIMEOUT_VARIABLE)
-    if not text:
-        return PATIENCE.timeout_seconds
     try:
-        seconds = float(text)
+        seconds = float(text) if text else policy.timeout_seconds
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
         raise UsageError(f"{TIMEOUT_VARIABLE}={text}: give seconds, such as 600")
-    return seconds
+    return replace(policy, timeout_seconds=seconds)
 
 
 def _key(base_url: str) -> str | None:

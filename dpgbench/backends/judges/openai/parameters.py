@@ -7,28 +7,25 @@ on nothing changes any more, so that all answers of a command were asked for ali
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Literal, NamedTuple
 
+_FORMAT_WORDS = ("response_format", "json_schema", "json_object", "structured output", "guided")
 
-class Dialect(NamedTuple):
-    """The optional parameters of a request.
 
-    Attributes:
-        limit: the parameter's name that bounds the reply's length.
-    """
+class ServerParameters(NamedTuple):
+    """The optional parameters of a request; `limit` is the name of the one for its length."""
 
     response_format: Literal["json_schema", "json_object"] | None = "json_schema"
     logprobs: bool = True
     temperature: bool = True
     limit: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"
 
-    def record(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the parameters as plain data for the manifest."""
         return self._asdict()
 
-    def without_what(self, text: str) -> Dialect | None:
-        """Return the next simpler dialect if `text` names a parameter of this one, else None."""
+    def without_named(self, text: str) -> ServerParameters | None:
+        """Return the next simpler parameters if `text` names one of these, else None."""
         text = text.lower()
         if self.response_format and any(name in text for name in _FORMAT_WORDS):
             schema = self.response_format == "json_schema"
@@ -42,43 +39,35 @@ class Dialect(NamedTuple):
             return self._replace(temperature=False)
         return None
 
-    def bare(self) -> Dialect:
-        """Return the dialect that any server should understand."""
-        return self._replace(response_format=None, logprobs=False)
 
-
-_FORMAT_WORDS = ("response_format", "json_schema", "json_object", "structured output", "guided")
-
-
-class Dialects:
-    """The dialect in use, shared by all requests."""
+class Negotiation:
+    """The parameters in use, shared by all requests."""
 
     def __init__(self) -> None:
-        self.current = Dialect()
-        self._proven = False
-        self._lock = threading.Lock()
+        self.current = ServerParameters()
+        self._settled = False
 
-    def worked(self, used: Dialect) -> None:
-        """Note that the server took a request; the first time settles the dialect."""
-        with self._lock:
-            if not self._proven:
-                self._proven, self.current = True, used
+    def accepted(self, used: ServerParameters) -> None:
+        """Note that the server took a request; the first time settles the parameters."""
+        self.current = self.current if self._settled else used
+        self._settled = True
 
-    def after_refusal(self, used: Dialect, text: str, *, only_named: bool) -> Dialect | None:
+    def after_refusal(
+        self, used: ServerParameters, text: str, *, only_named: bool
+    ) -> ServerParameters | None:
         """Return what to try instead of `used`, or None where parameters are not the trouble.
 
         Args:
-            text: what the server said.
+            text: what the server answered.
             only_named: change nothing unless the text names a parameter.
         """
-        with self._lock:
-            simpler = used.without_what(text)
-            if simpler is None and only_named:
-                return None
-            if self._proven:  # another request has found out meanwhile, or it is not that
-                return self.current if used != self.current else None
-            if simpler is None:
-                bare = used.bare()  # a trial for this request; it settles the dialect if it works
-                return bare if used != bare else None
-            self.current = simpler
-            return simpler
+        simpler = used.without_named(text)
+        if simpler is None and only_named:
+            return None
+        if self._settled:  # another request has found out meanwhile, or it is not that
+            return self.current if used != self.current else None
+        if simpler is None:  # a trial for this request; it settles them if it works
+            bare = used._replace(response_format=None, logprobs=False)
+            return bare if used != bare else None
+        self.current = simpler
+        return simpler

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.judges.openai.parameters import Dialect
+from dpgbench.backends.judges.openai.parameters import ServerParameters
 from dpgbench.store.images import png_bytes
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _LONGEST_QUOTE = 1000
 
 
 @dataclass(frozen=True)
-class Prompt:
+class Conversation:
     """A conversation about one image, up to the point where the model speaks.
 
     Attributes:
@@ -58,29 +58,29 @@ class Prompt:
     tokens: int
     structured: bool = True
 
-    def body(self, model: str, dialect: Dialect) -> bytes:
+    def body(self, model: str, used: ServerParameters) -> bytes:
         """Return the request as JSON, with the parameters that the server takes."""
         request: dict[str, Any] = {"model": model, "messages": self.messages}
-        if dialect.temperature:
+        if used.temperature:
             request["temperature"] = TEMPERATURE
-        if dialect.limit:
-            request[dialect.limit] = self.tokens
-        if dialect.logprobs and len(self.questions) == 1:
+        if used.limit:
+            request[used.limit] = self.tokens
+        if used.logprobs and len(self.questions) == 1:
             request |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
-        if self.structured and dialect.response_format == "json_schema":
+        if self.structured and used.response_format == "json_schema":
             request["response_format"] = self._schema()
-        elif self.structured and dialect.response_format:
-            request["response_format"] = {"type": dialect.response_format}
+        elif self.structured and used.response_format:
+            request["response_format"] = {"type": used.response_format}
         return json.dumps(request).encode()
 
-    def again(self, reply: str, missing: Sequence[int]) -> Prompt:
+    def again(self, reply: str, missing: Sequence[int]) -> Conversation:
         """Return the one repair attempt: the reply, and the plea for what it left out."""
         alone = len(self.questions) == 1
         plea = ONE_AGAIN if alone else _filled(MANY_AGAIN, self.questions, missing)
-        said = {"role": "assistant", "content": reply[:_LONGEST_QUOTE].strip() or "(nothing)"}
+        quote = {"role": "assistant", "content": reply[:_LONGEST_QUOTE].strip() or "(nothing)"}
         return replace(
             self,
-            messages=(*self.messages, said, {"role": "user", "content": plea}),
+            messages=(*self.messages, quote, {"role": "user", "content": plea}),
             asked=tuple(missing),
             tokens=_TOKENS_AGAIN,
             structured=not alone,
@@ -101,7 +101,7 @@ class Prompt:
         }
 
 
-def first_prompt(image_url: str, questions: Sequence[str]) -> Prompt:
+def first_question(image_url: str, questions: Sequence[str]) -> Conversation:
     """Return the conversation that asks `questions` about an image."""
     numbered = dict(enumerate(questions, 1))
     asked = tuple(numbered)
@@ -111,7 +111,7 @@ def first_prompt(image_url: str, questions: Sequence[str]) -> Prompt:
         {"type": "text", "text": text},
     ]
     tokens = _TOKENS + _TOKENS_A_QUESTION * len(asked)
-    return Prompt(({"role": "user", "content": content},), numbered, asked, tokens)
+    return Conversation(({"role": "user", "content": content},), numbered, asked, tokens)
 
 
 def data_url(image: Image) -> str:

@@ -1,40 +1,41 @@
-"""A conversation partner that does not give up easily: prompts in, words out.
-
-Tries again what may pass, with growing pauses that all requests share where the server asks for
-them; tells apart what concerns one request (`RequestFailedError`) and what ends all work.
-"""
+"""What is tried again, and when: growing pauses, which all requests share where a server asks."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from dpgbench.backends.judges.openai.client import Client, HungUpError
-from dpgbench.backends.judges.openai.parameters import Dialect, Dialects
-from dpgbench.backends.judges.openai.prompts import Prompt
-from dpgbench.backends.judges.openai.replies import (
+from dpgbench.backends.judges.openai.client import (
+    Client,
     Completion,
-    KeyOrModelError,
     PassingError,
     RefusedError,
-    completion_of,
-    words_of,
+    RequestFailedError,
 )
-from dpgbench.backends.judges.openai.throttle import Throttle
-from dpgbench.backends.judges.openai.usage import Account
+from dpgbench.backends.judges.openai.parameters import Negotiation
+from dpgbench.backends.judges.openai.prompts import Conversation
+from dpgbench.backends.judges.openai.usage import Usage
 from dpgbench.errors import IncompleteError, SetupError
 
-_LONGEST_NAME = 200
+log = logging.getLogger(__name__)
+_REPORTED_SECONDS = 10.0  # the shortest pause that is worth a warning
+_RECOVERY = 0.1  # of a request at a time, for each that the server took
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to try.
 
     Attributes:
         tries: of one request that fails by hang-ups, timeouts, errors of the server.
         first_seconds: pause after the first failure; doubles with each further one.
         longest_seconds: of such a pause.
+        spread: share of such a pause that is left to chance, so that no two requests wait alike.
         refusing_seconds: how long a server may answer nothing but 429 before a request fails.
         asked_seconds: the longest pause that is granted to a server that asks for one.
         timeout_seconds: of silence, before a request counts as failed.
@@ -43,125 +44,133 @@ class Patience:
     tries: int = 6
     first_seconds: float = 1.0
     longest_seconds: float = 60.0
+    spread: float = 0.5
     refusing_seconds: float = 900.0
     asked_seconds: float = 600.0
     timeout_seconds: float = 180.0
 
     def pause(self, failures: int) -> float:
-        """Return the seconds to wait after so many failures, never the same for two requests."""
+        """Return the seconds to wait after so many failures."""
         longest = min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - 1, 30))
-        return longest * random.uniform(0.5, 1.0)
+        return longest * random.uniform(1 - self.spread, 1)
 
 
-class RequestFailedError(Exception):
-    """This request has no answer; others may have. The message says why, without any key."""
+class RateLimit:
+    """Lets at most `size` requests be in flight; fewer after the server said that it was too many.
 
-
-class RefusedRequestError(RequestFailedError):
-    """The server is well, and does not answer this request; it would not another time either.
-
-    Attributes:
-        told: what to do if it answers no other request either: the key or the model is wrong.
+    Each demand for a pause halves what may be in flight at a time, down to one; requests that
+    succeed win it back little by little. Used within one event loop.
     """
 
-    def __init__(self, reason: str, told: str | None = None) -> None:
-        super().__init__(reason)
-        self.told = told
+    def __init__(self, size: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._size, self._limit, self._in_flight = size, float(size), 0
+        self._clock, self._paused_until = clock, float("-inf")
+        self._refused_since: float | None = None
+        self._change = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn and hold it: one request in flight."""
+        while True:
+            if (pause := self._paused_until - self._clock()) > 0:
+                await asyncio.sleep(pause)
+            elif self._in_flight >= int(self._limit):
+                self._change.clear()
+                await self._change.wait()
+            else:
+                break
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            self._change.set()
+
+    def pause(self, seconds: float, reason: str) -> float:
+        """Let nothing out for `seconds`; return since how long the server has refused everything.
+
+        Refusals that arrive during a pause belong to the same burst and lower the limit once.
+        """
+        now = self._clock()
+        if now >= self._paused_until:
+            self._limit = max(1.0, self._limit / 2)
+            if seconds >= _REPORTED_SECONDS:
+                log.warning("no request for %.0f s: %s", seconds, reason)
+        self._paused_until = max(self._paused_until, now + seconds)
+        self._refused_since = now if self._refused_since is None else self._refused_since
+        return now - self._refused_since
+
+    def success(self) -> None:
+        """Note that the server took a request."""
+        self._refused_since = None
+        self._limit = min(float(self._size), self._limit + _RECOVERY)
+        self._change.set()
 
 
-@dataclass
-class _Tries:
-    """What became of one prompt's requests so far."""
-
-    failures: int = 0
-    too_many: int = 0
-
-
-class Session:
-    """A model at a server; may be used by many threads at a time."""
+class Retries:
+    """A model at a server that is not given up easily; used within one event loop."""
 
     def __init__(
-        self, client: Client, model: str, account: Account, throttle: Throttle, patience: Patience
+        self,
+        client: Client,
+        usage: Usage,
+        limit: RateLimit,
+        policy: RetryPolicy,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.dialects = Dialects()
-        self._client = client
-        self._model = model
-        self._account = account
-        self._throttle = throttle
-        self._patience = patience
-        self._reached = False
+        self.negotiation = Negotiation()
+        self._client, self._usage, self._limit, self._policy = client, usage, limit, policy
+        self._sleep = sleep
 
-    def complete(self, prompt: Prompt) -> Completion:
-        """Return what the model says to `prompt`.
+    async def complete(self, conversation: Conversation) -> Completion:
+        """Return what the model says.
 
         Raises:
             RequestFailedError: it says nothing, and others may have better luck.
             CapReachedError: no further request may be sent.
-            StoppedError: the work was called off.
             SetupError: no request can succeed: the key, the account or the address is wrong.
             IncompleteError: the server wants a pause that is too long to sit through.
         """
-        dialect, tries, again = self.dialects.current, _Tries(), False
+        used, failures, refusals, again = self.negotiation.current, 0, 0, False
         while True:
             try:
-                return self._once(prompt, dialect, again=again)
-            except KeyOrModelError as error:
-                raise RefusedRequestError(str(error), error.told) from None
+                async with self._limit.turn():
+                    self._usage.sending(again=again)
+                    completion = await self._client.complete(conversation, used)
+                self._limit.success()
+                self.negotiation.accepted(used)
+                return completion
             except RefusedError as error:
-                simpler = self.dialects.after_refusal(dialect, str(error), only_named=False)
-                if simpler is None:
-                    raise RefusedRequestError(str(error)) from None
+                simpler = self.negotiation.after_refusal(used, str(error), only_named=False)
+                if error.advice or simpler is None:
+                    raise
             except PassingError as error:
                 # some servers answer 500 to a parameter that they do not know
-                simpler = self.dialects.after_refusal(dialect, str(error), only_named=True)
+                simpler = self.negotiation.after_refusal(used, str(error), only_named=True)
                 if simpler is None:
-                    self._wait(error, tries)
-            dialect, again = simpler or dialect, True
+                    failures, refusals = failures + (not error.too_many), refusals + error.too_many
+                    await self._wait(error, failures, refusals)
+            used, again = simpler or used, True
 
-    def _once(self, prompt: Prompt, dialect: Dialect, *, again: bool) -> Completion:
-        body = prompt.body(self._model, dialect)
-        with self._throttle.turn():
-            self._account.send(again=again)
-            try:
-                reply = self._client.post(body)
-            except HungUpError as error:
-                raise PassingError(f"no answer: {error}") from None
-        self._reached = True
-        completion = completion_of(reply, self._client, self._model)
-        served = self._client.scrub(str(completion.get("model") or ""))[:_LONGEST_NAME]
-        self._account.served(completion.get("usage"), served)
-        self._throttle.success()
-        self.dialects.worked(dialect)
-        return words_of(completion)
-
-    def _wait(self, error: PassingError, tries: _Tries) -> None:
+    async def _wait(self, error: PassingError, failures: int, refusals: int) -> None:
         """Wait as long as `error` calls for, or raise where trying has an end."""
-        if error.too_many:
-            tries.too_many += 1
-        else:
-            tries.failures += 1
-        if tries.failures >= self._patience.tries:
-            raise self._given_up(error)
-        seconds = self._patience.pause(max(tries.failures, tries.too_many))
+        policy = self._policy
+        if failures >= policy.tries:
+            if self._client.reached:
+                raise RequestFailedError(f"{error} ({failures} tries)")
+            raise SetupError(
+                f"{self._client.base_url} cannot be reached ({error}); "
+                "start the server, or check --base-url"
+            )
+        seconds = max(policy.pause(max(failures, refusals)), error.wait_seconds or 0.0)
         if error.wait_seconds is None and not error.too_many:
-            self._throttle.sleep(seconds)
-        else:
-            self._pause_all(error, max(seconds, error.wait_seconds or 0.0))
-
-    def _pause_all(self, error: PassingError, seconds: float) -> None:
-        if seconds > self._patience.asked_seconds:
+            await self._sleep(seconds)
+            return
+        if seconds > policy.asked_seconds:
             raise IncompleteError(
                 f"{error}; it asks for a pause of {seconds:.0f} s. What was answered is kept: "
                 "run the same command again after that"
             )
-        refusing_seconds = self._throttle.pause(seconds, str(error))
-        if refusing_seconds > self._patience.refusing_seconds:
+        refusing_seconds = self._limit.pause(seconds, str(error))
+        if refusing_seconds > policy.refusing_seconds:
             raise RequestFailedError(f"{error} (for {refusing_seconds:.0f} s, to every request)")
-
-    def _given_up(self, error: PassingError) -> Exception:
-        if self._reached:
-            return RequestFailedError(f"{error} ({self._patience.tries} tries)")
-        return SetupError(
-            f"{self._client.base_url} cannot be reached ({error}); "
-            "start the server, or check --base-url"
-        )

@@ -1,0 +1,108 @@
+"""Asynchronous work on a stream of jobs, for callers that are not asynchronous themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class _Ended(NamedTuple):
+    """A job has ended, by an error or well."""
+
+    error: BaseException | None
+
+
+def in_event_loop(
+    jobs: Iterator[Job],
+    work: Callable[[Job], AsyncIterator[Result]],
+    close: Callable[[], Awaitable[None]],
+    *,
+    size: int,
+    name: str,
+    leave_seconds: float = 2.0,
+) -> Iterator[Result]:
+    """Yield what `work` yields for each of `jobs`, as it comes.
+
+    The work runs in an event loop in a thread of its own, so that a caller within an event loop, a
+    notebook for one, can use it too. Jobs are taken in the caller's thread, only when there are
+    hands for them. The first error of a job cancels all others. When work ends so, or by Ctrl-C,
+    results that have arrived are still handed out before the exception goes on.
+
+    Args:
+        jobs: what to work on.
+        work: called in the loop; raises only what ends all work.
+        close: called in the loop at the end.
+        size: jobs at a time, at most.
+        name: of the thread.
+        leave_seconds: how long to wait for the work to be cancelled, at most.
+
+    Raises:
+        BaseException: whatever `jobs` or `work` raise.
+    """
+    events: queue.SimpleQueue[Result | _Ended] = queue.SimpleQueue()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name=name, daemon=True)
+    pending = 0
+
+    def cancel_others() -> list[asyncio.Task[Any]]:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        return others
+
+    async def run(job: Job) -> None:
+        error: BaseException | None = None
+        try:
+            async for result in work(job):
+                events.put(result)
+        except Exception as raised:  # the caller raises it again
+            error = raised
+            cancel_others()  # before any of them takes another step
+        events.put(_Ended(error))
+
+    async def end() -> None:
+        await asyncio.gather(*cancel_others(), return_exceptions=True)
+        await close()
+
+    def leave() -> None:
+        if loop.is_running():
+            ending = asyncio.run_coroutine_threadsafe(end(), loop)
+            with contextlib.suppress(TimeoutError):
+                ending.result(leave_seconds)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(leave_seconds)
+            loop.close()
+
+    thread.start()
+    try:
+        while True:
+            while pending < size and (job := next(jobs, None)) is not None:
+                asyncio.run_coroutine_threadsafe(run(job), loop)
+                pending += 1
+            if not pending:
+                return
+            event = events.get()
+            if isinstance(event, _Ended):
+                pending -= 1
+                if event.error is not None:
+                    raise event.error
+            else:
+                yield event
+    except GeneratorExit:
+        raise
+    except BaseException:
+        leave()
+        while not events.empty():
+            event = events.get()
+            if not isinstance(event, _Ended):
+                yield event
+        raise
+    finally:
+        leave()
