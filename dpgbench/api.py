@@ -63,8 +63,8 @@ def generate(
         benchmark: loaded, or a name or CSV file.
         items: ids to draw; all where None.
         out: run directory; None is `runs/<model>-<identity>`.
-        weights: path by role.
-        device: `auto`, `cpu`, `cuda`, ...
+        weights: path by role; roles left out are fetched.
+        device: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, ...
         settings: fields of `GenerationSpec`, such as `steps=30`, `num_images=1`, `base_seed=7`.
 
     Raises:
@@ -90,7 +90,11 @@ def load_generator(
 ) -> base.Generator:
     """Return a generator in memory: `generator.draw(prompt, seeds)` gives one image a seed.
 
-    Args are those of `generate`.
+    Args are those of `generate`, with the same defaults.
+
+    Raises:
+        UsageError: unknown model, device or setting.
+        SetupError: weights are missing or wrong.
     """
     return DrawnWithinMemory(
         make_plan(GeneratorRequest(model, weights or {}, settings, device)).load()
@@ -112,11 +116,15 @@ def load_judge(
     Args:
         name: as in `dpgbench judges`.
         weights: path by role.
-        device: `auto`, `cpu`, `cuda`, ...
+        device: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, ...
         dtype: the reference is `float32`.
         revision: of weights that are fetched.
         batch_size: images at once; None leaves it to the judge.
         options: of one family of judges alone, such as `decode="first-token"`.
+
+    Raises:
+        UsageError: unknown name, option, role of weights or device.
+        SetupError: weights are missing or not what they must be.
     """
     return judges.load_judge(
         judges.judge_request(
@@ -163,10 +171,10 @@ def score_answers(
         UsageError: there is no such rule or item, or not a tile.
     """
     benchmark.require_graphs()
-    given = _texts(answers)
-    read, num_read = as_read(given) if read_answers else (given, None)
+    checked = _checked_answers(answers)
+    read, num_read = as_read(checked) if read_answers else (checked, None)
     if num_tiles is None:
-        about = [answer.tile for answer in given if answer.item_id in benchmark.items]
+        about = [answer.tile for answer in checked if answer.item_id in benchmark.items]
         num_tiles = max(about, default=0) + 1
     if num_tiles < 1:
         raise UsageError(f"num_tiles {num_tiles}: at least 1 is needed")
@@ -176,7 +184,7 @@ def score_answers(
     )
     if len(chosen) < len(benchmark.items):
         result.body["warnings"]["items_not_chosen"] = len(benchmark.items) - len(chosen)
-    scoring.note_strays([result], given, benchmark, num_tiles)
+    scoring.note_strays([result], checked, benchmark, num_tiles)
     scoring.note_reading([result], num_read)
     return result
 
@@ -198,41 +206,42 @@ def _chosen(benchmark: Benchmark, items: Sequence[str]) -> list[str]:
     return [item_id for item_id in benchmark.items if item_id in wanted]
 
 
-def _texts(answers: Answers | Iterable[Answer]) -> list[Answer]:
+def _checked_answers(answers: Answers | Iterable[Answer]) -> list[Answer]:
     """Return the answers as objects; what holds nothing is an empty text.
 
     Raises:
         DataError: one is not text or not an answer, a number is none, or two answers to one
             question contradict each other.
     """
-    texts: dict[tuple[str, int, int], Answer] = {}
+    by_question: dict[tuple[str, int, int], Answer] = {}
     for answer in _from_mapping(answers) if isinstance(answers, Mapping) else answers:
         if not isinstance(answer, Answer):
             raise DataError(
                 f"{clipped(answer)} is not an answer: give dpgbench.Answer(item_id, tile, qid, "
                 "'yes'), or texts by (item_id, tile) and question number"
             )
-        told = _as_told(answer)
-        known = texts.setdefault((told.item_id, told.tile, told.qid), told)
-        if (known.answer, known.invalid) != (told.answer, told.invalid):
+        checked = _checked(answer)
+        item_id, tile, qid = checked.item_id, checked.tile, checked.qid
+        first = by_question.setdefault((item_id, tile, qid), checked)
+        if (first.answer, first.invalid) != (checked.answer, checked.invalid):
             raise DataError(
-                f"answers contradict each other: item {told.item_id} tile {told.tile} question "
-                f"{told.qid} is {clipped(known.answer)} and {clipped(told.answer)}"
+                f"answers contradict each other: item {item_id} tile {tile} question {qid} is "
+                f"{clipped(first.answer)} and {clipped(checked.answer)}"
             )
-    return list(texts.values())
+    return list(by_question.values())
 
 
 def _from_mapping(answers: Mapping[Any, Any]) -> Iterator[Answer]:
-    for key, given in answers.items():
-        if not isinstance(key, tuple) or len(key) != 2 or not isinstance(given, Mapping):
+    for key, texts in answers.items():
+        if not isinstance(key, tuple) or len(key) != 2 or not isinstance(texts, Mapping):
             raise DataError(
                 f"answers of {clipped(key)}: give texts by (item_id, tile) and question number, "
                 "such as {('few_000', 0): {1: 'yes'}}"
             )
-        yield from (Answer(*key, qid, text) for qid, text in given.items())
+        yield from (Answer(*key, qid, text) for qid, text in texts.items())
 
 
-def _as_told(answer: Answer) -> Answer:
+def _checked(answer: Answer) -> Answer:
     """Return an answer with its text, empty where it holds nothing, and whole numbers.
 
     Raises:
@@ -408,5 +417,5 @@ def build_report(
     """Write the leaderboard of some runs as CSV, Markdown and HTML, and return the paths."""
     from dpgbench.report import build_report as build
 
-    found = [run if isinstance(run, RunDir) else find_runs([Path(run)])[0] for run in runs]
-    return build(found, Path(out), published=published)
+    directories = [run if isinstance(run, RunDir) else find_runs([Path(run)])[0] for run in runs]
+    return build(directories, Path(out), published=published)

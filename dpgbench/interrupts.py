@@ -28,7 +28,7 @@ UNWRITTEN = 120  # as Python itself ends where its output cannot be written at t
 MESSAGE = "interrupted; what was done is kept: run the same command again to go on"
 GRACE_SECONDS = 2.5  # for a judge's account to be written, a server's replies to be taken
 
-_said = threading.Lock()
+_line_written = threading.Lock()
 
 
 class _State:
@@ -72,7 +72,7 @@ def working() -> Iterator[None]:
     hooks = sys.unraisablehook, threading.excepthook
     _State.working, _State.interrupted = ours, False
     with contextlib.suppress(RuntimeError):
-        _said.release()  # a command before this one, in the same process, was interrupted
+        _line_written.release()  # a command before this one, in the same process, was interrupted
     if ours:
         sys.unraisablehook = _unless_interrupted(hooks[0])
         threading.excepthook = _unless_interrupted(hooks[1])
@@ -98,7 +98,7 @@ def ended(exit_code: int) -> None:
 
 def say_interrupted() -> None:
     """Write the one line, once, whatever thread says it first."""
-    if _said.acquire(blocking=False):
+    if _line_written.acquire(blocking=False):
         with contextlib.suppress(OSError):
             os.write(2, f"{MESSAGE}\n".encode())
 

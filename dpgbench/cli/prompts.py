@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dpgbench.cli.console import echo, print_json, print_table, say
 from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import AsJson, Bench, ItemOptions
+
+if TYPE_CHECKING:
+    from dpgbench.domain.counts import CountCheck
 
 app = typer.Typer(
     help="The benchmarks: list, show, check, pull, stats, counts.", no_args_is_help=True
@@ -144,26 +147,26 @@ def check(
     benchmark = load_benchmark(name or bench or DPG)
     if not benchmark.is_list:
         benchmark.require_graphs()
-    found = benchmark.findings()
-    severities = count_severities(found)
+    findings = benchmark.findings()
+    severities = count_severities(findings)
     if as_json:
         print_json(
             {
-                "problems": [entry._asdict() for entry in found],
-                "counts": count_kinds(found),
+                "problems": [entry._asdict() for entry in findings],
+                "counts": count_kinds(findings),
                 "severities": severities,
             }
         )
     else:
-        for entry in found:
+        for entry in findings:
             echo(one_line(str(entry)))
     size = f"{counted(len(benchmark.prompts), 'item')}, "
     size += counted(benchmark.num_questions, "question")
-    if not found:
+    if not findings:
         say(f"{size}: no problem")
         return
     summary = ", ".join(counted(number, kind) for kind, number in severities.items() if number)
-    kinds = ", ".join(f"{number} {kind}" for kind, number in count_kinds(found).items())
+    kinds = ", ".join(f"{number} {kind}" for kind, number in count_kinds(findings).items())
     if severities["error"] or strict:
         raise DataError(f"{benchmark.path} has {summary}: {kinds}")
     say(f"{size}: {summary} ({kinds}); nothing that scoring refuses")
@@ -286,18 +289,18 @@ def counts(
             {
                 "source": origin,
                 "counts": by_category,
-                **({"checks": [_plain_check(found) for found in checks]} if check else {}),
+                **({"checks": [_check_json(checked) for checked in checks]} if check else {}),
             }
         )
     elif check:
         print_table(
             ["category", "value", "1 image", "4 images", "verdict"],
-            [_check_row(found) for found in checks],
+            [_check_row(checked) for checked in checks],
         )
     else:
         print_table(["category", "questions"], list(by_category.items()))
     say(f"counts: {origin}")
-    impossible = [found.score.name for found in checks if not found.possible]
+    impossible = [checked.score.name for checked in checks if not checked.possible]
     if impossible:
         raise DataError(
             f"{counted(len(impossible), 'value')} cannot be k/n of this benchmark's counts: "
@@ -326,32 +329,32 @@ def _reference_counts(name: str | None) -> tuple[dict[str, int], str]:
     return reference_counts(benchmark.rows), origin
 
 
-def _check_row(found: Any) -> list[str]:
+def _check_row(checked: CountCheck) -> list[str]:
     cells = [
         "no"
         if one.yes is None
         else f"{one.yes}/{one.answers}"
         + (f" ({one.chance:.0%} of values fit)" if one.chance >= 0.005 else "")
-        for one in found.possibilities
+        for one in checked.possibilities
     ]
-    return [found.score.category, found.score.text, *cells, _verdict(found)]
+    return [checked.score.category, checked.score.text, *cells, _verdict(checked)]
 
 
-def _verdict(found: Any) -> str:
-    if not found.possible:
+def _verdict(checked: CountCheck) -> str:
+    if not checked.possible:
         return "cannot be one process over all items"
-    told = [one for one in found.possibilities if one.yes is not None]
-    return "fits, but nearly any value would" if told[0].chance > 0.9 else "fits"
+    possible = [one for one in checked.possibilities if one.yes is not None]
+    return "fits, but nearly any value would" if possible[0].chance > 0.9 else "fits"
 
 
-def _plain_check(found: Any) -> dict[str, Any]:
+def _check_json(checked: CountCheck) -> dict[str, Any]:
     return {
-        "category": found.score.category,
-        "value": found.score.text,
-        "questions": found.questions,
-        "possible": found.possible,
+        "category": checked.score.category,
+        "value": checked.score.text,
+        "questions": checked.questions,
+        "possible": checked.possible,
         "images": {
             str(one.images): {"answers": one.answers, "yes": one.yes, "chance": one.chance}
-            for one in found.possibilities
+            for one in checked.possibilities
         },
     }

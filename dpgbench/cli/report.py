@@ -53,10 +53,10 @@ def report(
     from dpgbench.report import build_report, stale_files
     from dpgbench.store.run.directory import find_runs
 
-    found = find_runs(runs or [])
+    directories = find_runs(runs or [])
     if check:
         stale = stale_files(
-            found, out, published=published, embed=embed.value, figures=figures, verify=verify
+            directories, out, published=published, embed=embed.value, figures=figures, verify=verify
         )
         if stale:
             raise DataError(
@@ -66,7 +66,7 @@ def report(
         echo(f"up to date: {out}")
         return
     paths = build_report(
-        found, out, published=published, embed=embed.value, figures=figures, verify=verify
+        directories, out, published=published, embed=embed.value, figures=figures, verify=verify
     )
     for path in paths:
         echo(str(path))
