@@ -1,10 +1,14 @@
 """How long a report of the real benchmark's size takes, how much memory, and how large it gets.
 
-    python -m benchmarks.report [FOLDER]
+    python -m benchmarks.report [FOLDER] [--against CHECKOUT]
 
 Makes up 1,065 items x 5 models x 4 tiles x 13 questions (prompts, graphs and answers from a seeded
-dice) in FOLDER, then builds the report on one core and prints seconds, peak memory and sizes.
-The browser test and the screenshots use the same runs.
+generator) in FOLDER, then builds the report on one core and prints seconds, peak memory and sizes.
+With the checkout of another version both build it in turn, and the ratio of their processor time is
+printed. The browser test and the screenshots use the same runs.
+
+Before the rooms were rebuilt (commit 6d4b747) a build took 5.35 s of processor time and 121 MiB on
+the machine where OLDPAIR.
 """
 
 from __future__ import annotations
@@ -19,16 +23,22 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from benchmarks.synthetic_runs import NUM_ITEMS, draw_images, item_ids, make_runs
 from dpgbench.store.run.directory import RunDir
 
+_HERE = Path(__file__).resolve().parents[1]
+_TIMES = 3
 _BUILD = """
 import resource, sys, time
 from pathlib import Path
 began = time.perf_counter()
 from dpgbench.report import build_report
-from dpgbench.store.run.directory import find_runs
+try:
+    from dpgbench.store.run.directory import find_runs
+except ModuleNotFoundError:  # a checkout from before it was moved
+    from dpgbench.store.rundir import find_runs
 paths = build_report(find_runs([Path(name) for name in sys.argv[2:]]), Path(sys.argv[1]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 sizes = [path.stat().st_size for path in paths]
@@ -36,21 +46,31 @@ print(time.perf_counter() - began, time.process_time(), peak, *sizes)
 """
 
 
-def measure(runs: Sequence[RunDir], out: Path) -> dict[str, float]:
-    """Return what a build on one core with 1 GiB of memory takes, imports included."""
+def measure(runs: Sequence[RunDir], out: Path, checkout: Path = _HERE) -> dict[str, float]:
+    """Return what a build on one core with 1 GiB of memory takes, imports included.
+
+    Args:
+        checkout: whose code builds it.
+    """
     core = min(os.sched_getaffinity(0))
 
     def confine() -> None:
         os.sched_setaffinity(0, {core})
         resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
 
-    one = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    one = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": str(checkout),
+    }
     done = subprocess.run(
         [sys.executable, "-c", _BUILD, str(out), *(str(run.path) for run in runs)],
         capture_output=True,
         text=True,
         check=True,
         env=one,
+        cwd=out.parent,
         preexec_fn=confine,
     )
     seconds, worked, peak, page, *_ = map(float, done.stdout.split())
@@ -62,18 +82,32 @@ def measure(runs: Sequence[RunDir], out: Path) -> dict[str, float]:
     }
 
 
+def compare(runs: Sequence[RunDir], out: Path, checkout: Path) -> dict[str, float]:
+    """Return the median processor seconds of this version and of `checkout`, built in turn."""
+    pairs = [
+        (measure(runs, out), measure(runs, out.with_name("other"), checkout)) for _ in range(_TIMES)
+    ]
+    here, other = (
+        median(side["cpu_seconds"] for side in sides) for sides in zip(*pairs, strict=True)
+    )
+    return {"cpu_seconds": here, "other_cpu_seconds": other, "times_faster": round(other / here, 2)}
+
+
 def main() -> None:
     """Make the runs, build the report, print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--items", type=int, default=NUM_ITEMS)
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT")
     options = parser.parse_args()
-    folder = options.folder or Path(tempfile.mkdtemp())
+    folder = (options.folder or Path(tempfile.mkdtemp())).resolve()
     began = time.perf_counter()
     runs = make_runs(folder, options.items)
     draw_images(runs, list(item_ids(options.items))[:40])
     print(f"made {len(runs)} runs in {time.perf_counter() - began:.0f} s under {folder}")
     print(json.dumps(measure(runs, folder / "report")))
+    if options.against:
+        print(json.dumps(compare(runs, folder / "report", options.against.resolve())))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ var Dpg = globalThis.Dpg || {};
   }
 
   function format(chosen) {
-    const told = Object.entries(chosen).filter((entry) => entry[1] !== "" && entry[1] != null);
-    return "#" + (new URLSearchParams(told).toString() || "boards=");
+    const entries = Object.entries(chosen).filter((entry) => entry[1] !== "" && entry[1] != null);
+    return "#" + (new URLSearchParams(entries).toString() || "boards=");
   }
 
   function tell(changed) {
@@ -24,11 +24,11 @@ var Dpg = globalThis.Dpg || {};
   function read() {
     if (location.hash === seen) return;
     seen = location.hash;
-    const found = parse(location.hash);
-    if (!found) return;
-    const keys = new Set([...Object.keys(state), ...Object.keys(found)]);
-    const changed = [...keys].filter((key) => state[key] !== found[key]);
-    state = found;
+    const asked = parse(location.hash);
+    if (!asked) return;
+    const keys = new Set([...Object.keys(state), ...Object.keys(asked)]);
+    const changed = [...keys].filter((key) => state[key] !== asked[key]);
+    state = asked;
     tell(new Set(changed));
   }
 

@@ -52,18 +52,18 @@ var Dpg = globalThis.Dpg || {};
   // `items`: how many both have; on too few there is no interval and no p.
   function line(name, cells, reach) {
     const [a, b, gap, , , p, adjusted, items, apart] = cells;
-    const known = p !== null;
+    const enough = p !== null;
     return el("tr", { class: apart === "yes" ? "sure" : null }, el("th", { scope: "row", dir: "auto" }, name),
       el("td", { class: "num" }, points(a)), el("td", { class: "num" }, points(b)),
       el("td", { class: "num" }, el("strong", {}, signed(gap)), el("span", { class: "ends" }, range(cells))),
       el("td", { class: "plot" }, whisker(cells, reach)),
-      el("td", { class: "num" }, known ? Dpg.chance(p) : "—"),
+      el("td", { class: "num" }, enough ? Dpg.chance(p) : "—"),
       el("td", { class: "num" }, adjusted === null ? "—" : Dpg.chance(adjusted)),
       el("td", {}, apart), el("td", { class: "num" }, String(items)));
   }
 
-  function table(found, first, second) {
-    const every = [found.overall, ...found.l1.map((c) => c.slice(1)), ...found.l2.map((c) => c.slice(1))];
+  function table(comparison, first, second) {
+    const every = [comparison.overall, ...comparison.l1.map((c) => c.slice(1)), ...comparison.l2.map((c) => c.slice(1))];
     const reach = Math.max(1, ...every.map((c) => Math.max(Math.abs(c[3]), Math.abs(c[4]))));
     const heads = ["Part", Dpg.short(first.name, 30), Dpg.short(second.name, 30), "Difference",
       `${signed(-reach, 0)} to ${signed(reach, 0)}`, "p", "p, Holm", "Told apart", "Items"];
@@ -73,45 +73,45 @@ var Dpg = globalThis.Dpg || {};
     return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Paired differences" },
       el("table", { class: "pairs differences" },
         el("caption", {}, `${Dpg.short(first.name, 40)} less ${Dpg.short(second.name, 40)}, in points, on `
-          + `${found.items} item${found.items === 1 ? "" : "s"} that both have`),
+          + `${comparison.items} item${comparison.items === 1 ? "" : "s"} that both have`),
         el("thead", {}, el("tr", {}, heads.map((head, n) => el("th", { scope: "col", dir: "auto",
           class: [1, 2, 3, 5, 6, 8].includes(n) ? "num" : n === 4 ? "plot" : null }, head)))),
-        el("tbody", {}, line("overall", found.overall, reach)),
-        found.l1.length ? body("Categories (L1)", level(found.l1)) : null,
-        found.l2.length ? body("Finer categories (L2)", level(found.l2)) : null));
+        el("tbody", {}, line("overall", comparison.overall, reach)),
+        comparison.l1.length ? body("Categories (L1)", level(comparison.l1)) : null,
+        comparison.l2.length ? body("Finer categories (L2)", level(comparison.l2)) : null));
   }
 
-  function verdict(data, found, first, second) {
-    const [, , gap, , , p, , , apart] = found.overall;
-    const [wins, ties, losses] = found.outcomes;
+  function verdict(data, comparison, first, second) {
+    const [, , gap, , , p, , , apart] = comparison.overall;
+    const [wins, ties, losses] = comparison.outcomes;
     const [ahead, behind] = gap >= 0 ? [first, second] : [second, first];
-    const lead = gap >= 0 ? found.overall : turn(found.overall);
-    const says = apart === "too few"
-      ? [`${signed(gap)} points on ${found.items} item${found.items === 1 ? "" : "s"} that both have: fewer than `
+    const lead = gap >= 0 ? comparison.overall : turn(comparison.overall);
+    const sentence = apart === "too few"
+      ? [`${signed(gap)} points on ${comparison.items} item${comparison.items === 1 ? "" : "s"} that both have: fewer than `
         + `${data.least_items} do not tell a difference from chance, so there is no interval and no p-value.`]
       : apart === "yes"
       ? [el("bdi", {}, Dpg.short(ahead.name, 60)), " is ahead of ", el("bdi", {}, Dpg.short(behind.name, 60)),
         ` by ${lead[2].toFixed(2)} points ${range(lead)}, ${Dpg.chance(p)}.`]
-      : [`These items cannot tell the two apart: ${signed(gap)} points ${range(found.overall)}, ${Dpg.chance(p)}.`];
-    return [el("p", { class: "finding", role: "status" }, says),
+      : [`These items cannot tell the two apart: ${signed(gap)} points ${range(comparison.overall)}, ${Dpg.chance(p)}.`];
+    return [el("p", { class: "finding", role: "status" }, sentence),
       el("p", { class: "hint" }, `Item by item, ${Dpg.short(first.name, 60)} is better on ${wins}, `
         + `the two are equal on ${ties}, ${Dpg.short(second.name, 60)} is better on ${losses}.`)];
   }
 
-  function warning(told) {
-    if (!told.length) return el("p", { class: "hint" },
+  function warning(unlike) {
+    if (!unlike.length) return el("p", { class: "hint" },
       "Comparable: benchmark, items, judge, rule, seeds, size and coverage are alike.");
-    const decides = told.some((reason) => reason.decides);
+    const decides = unlike.some((reason) => reason.decides);
     return el("div", { class: "notice" },
       el("p", {}, el("strong", {}, decides ? "These two cannot be compared." : "Not strictly comparable.")),
-      el("ul", {}, told.map(({ label, one, two }) => el("li", {}, `${label}: ${one[1]} / ${two[1]}`))));
+      el("ul", {}, unlike.map(({ label, one, two }) => el("li", {}, `${label}: ${one[1]} / ${two[1]}`))));
   }
 
   // What must be read before the figures: notes of the runs, and that few items settle little.
-  function cautions(data, found, rows) {
+  function cautions(data, comparison, rows) {
     const notes = [...new Set(rows.flatMap((row) => row.notes.map((note) => `${Dpg.short(row.name, 60)}: ${note}`)))];
-    if (found && found.items >= data.least_items && found.items < data.few_items) {
-      notes.push(`Only ${found.items} items: with so few the intervals are too narrow and p too small.`);
+    if (comparison && comparison.items >= data.least_items && comparison.items < data.few_items) {
+      notes.push(`Only ${comparison.items} items: with so few the intervals are too narrow and p too small.`);
     }
     return notes.map((note) => el("p", { class: "caution", dir: "auto" }, Dpg.short(note, 300)));
   }
@@ -132,8 +132,8 @@ var Dpg = globalThis.Dpg || {};
 
   const ORDERS = { first: (x) => -x.gap, second: (x) => x.gap, most: (x) => -Math.abs(x.gap) };
 
-  function card(found, n, item, row) {
-    const { set, runs } = found;
+  function card(pair, n, item, row) {
+    const { set, runs } = pair;
     const run = runs[n];
     const scores = Dpg.model.tallies(set, run, row.judge, row.rule, item).map((tile) => tile.score);
     return el("figure", { class: "card side" },
@@ -146,39 +146,39 @@ var Dpg = globalThis.Dpg || {};
       }));
   }
 
-  function together(found, item, rows) {
-    const { set, runs } = found;
+  function together(pair, item, rows) {
+    const { set, runs } = pair;
     const questions = set.questions[item].map(Dpg.model.question);
     const tiles = runs.map((run, n) => {
       const text = Dpg.model.states(run, rows[n].judge, rows[n].rule, item);
       return text ? Dpg.model.tilesOf(text, run.tiles) : [];
     });
-    const fate = (n, place) => {
-      const told = Dpg.fate(tiles[n].map((tile) => tile[place]).join(""));
-      return el("td", {}, el("span", { class: `m ${told.name}` }, `${told.sign} ${told.word}`));
+    const cell = (n, place) => {
+      const outcome = Dpg.fate(tiles[n].map((tile) => tile[place]).join(""));
+      return el("td", {}, el("span", { class: `m ${outcome.name}` }, `${outcome.sign} ${outcome.word}`));
     };
     const both = tiles.every((list) => list.length);
     return el("article", { class: "pair", id: "pair" },
       el("h4", {}, el("bdi", {}, set.ids[item])),
       el("blockquote", { class: "prompt", dir: "auto", tabindex: 0, "aria-label": "Prompt" }, set.prompts[item]),
-      el("div", { class: "beside" }, rows.map((row, n) => card(found, n, item, row))),
+      el("div", { class: "beside" }, rows.map((row, n) => card(pair, n, item, row))),
       both && questions.length ? el("div", { class: "scroll", role: "region", tabindex: 0,
         "aria-label": "Questions, both models" }, el("table", { class: "answers" },
         el("caption", { class: "sr" }, "Questions with the answers about both models’ tiles"),
         el("thead", {}, el("tr", {}, ["No.", "Question", ...runs.map((run) => Dpg.short(run.name, 30))]
           .map((head) => el("th", { scope: "col", dir: "auto" }, head)))),
         el("tbody", {}, questions.map((q, place) => el("tr", {}, el("td", {}, String(q.qid)),
-          el("th", { scope: "row", dir: "auto" }, q.text), fate(0, place), fate(1, place)))))) : null);
+          el("th", { scope: "row", dir: "auto" }, q.text), cell(0, place), cell(1, place)))))) : null);
   }
 
   function itemList(data, comparison, first, second, state, again) {
-    const found = gaps(data, comparison, first, second);
-    if (!found || !found.list.length) return [];
+    const pair = gaps(data, comparison, first, second);
+    if (!pair || !pair.list.length) return [];
     const key = ORDERS[state.lead] ? state.lead : "most";
-    const list = found.list.sort((x, y) => ORDERS[key](x) - ORDERS[key](y) || x.item - y.item);
+    const list = pair.list.sort((x, y) => ORDERS[key](x) - ORDERS[key](y) || x.item - y.item);
     page = Math.min(page, Math.ceil(list.length / SIZE) - 1);
     const some = list.slice(page * SIZE, (page + 1) * SIZE);
-    const at = found.set.ids.indexOf(state.pair);
+    const at = pair.set.ids.indexOf(state.pair);
     const chosen = list.some((entry) => entry.item === at) ? at : some[0].item;
     const pick = (value, text) => el("button", { type: "button", class: "chip", "aria-pressed": String(key === value),
       click: () => { page = 0; Dpg.address.set({ lead: value === "most" ? "" : value, pair: "" }); } }, text);
@@ -187,7 +187,7 @@ var Dpg = globalThis.Dpg || {};
         pick("first", `${Dpg.short(first.name, 30)} ahead`), pick("second", `${Dpg.short(second.name, 30)} ahead`)),
       el("div", { class: "two" },
         el("div", {}, el("ol", { class: "entries" }, some.map(({ item, a, b, gap }) => {
-          const id = found.set.ids[item];
+          const id = pair.set.ids[item];
           return el("li", {}, el("a", { href: Dpg.address.link({ pair: id }),
             "aria-current": item === chosen ? "true" : null, click: (event) => {
               if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -197,7 +197,7 @@ var Dpg = globalThis.Dpg || {};
           el("span", { class: "value" }, signed(gap, 1)),
           el("span", { class: "snippet" }, `${points(a, 1)} and ${points(b, 1)}`)));
         })), list.length > SIZE ? Dpg.pager(list.length, SIZE, page, (to) => { page = to; again(); }, "differences") : null),
-        together(found, chosen, [first, second]))];
+        together(pair, chosen, [first, second]))];
   }
 
   const WATCHED = ["first", "second", "pair", "lead", "rule", "judge", "benchmark"];
@@ -218,8 +218,8 @@ var Dpg = globalThis.Dpg || {};
         : focused.getAttribute("aria-label") ? `[aria-label="${focused.getAttribute("aria-label")}"]`
           : focused.matches("a") ? "a[aria-current]" : ".chip[aria-pressed=true]");
       const change = (key) => (value) => { page = 0; Dpg.address.set({ [key]: value, pair: "" }); };
-      const told = reasons(data, first, second);
-      const found = find(data, first, second);
+      const unlike = reasons(data, first, second);
+      const comparison = find(data, first, second);
       place.replaceChildren(
         el("div", { class: "filters" }, Dpg.select("first", "First", names, first.name, change("first")),
           Dpg.select("second", "Second", names, second.name, change("second")),
@@ -227,10 +227,10 @@ var Dpg = globalThis.Dpg || {};
             page = 0;
             Dpg.address.set({ first: second.name, second: first.name });
           } }, "Swap")),
-        el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}`), warning(told),
-        ...cautions(data, found, [first, second]),
-        ...(found ? [...verdict(data, found, first, second), table(found, first, second)] : []),
-        ...(found ? itemList(data, found, first, second, state, draw) : []));
+        el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}`), warning(unlike),
+        ...cautions(data, comparison, [first, second]),
+        ...(comparison ? [...verdict(data, comparison, first, second), table(comparison, first, second)] : []),
+        ...(comparison ? itemList(data, comparison, first, second, state, draw) : []));
       const again = mark && place.querySelector(mark);
       if (again) again.focus({ preventScroll: true });
     }

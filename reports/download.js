@@ -15,8 +15,8 @@ var Dpg = globalThis.Dpg || {};
     const rows = [["item_id", "source", "run", "model", "judge", "rule", "score", "tile_scores"]];
     for (const set of data.sets) {
       for (const run of set.runs) {
-        for (const [judge, known] of Object.entries(run.judges)) {
-          for (const rule of Object.keys(known.rules)) {
+        for (const [judge, answers] of Object.entries(run.judges)) {
+          for (const rule of Object.keys(answers.rules)) {
             const scores = Dpg.model.scores(set, run, judge, rule);
             set.ids.forEach((id, item) => {
               const tallies = Dpg.model.tallies(set, run, judge, rule, item);

@@ -21,17 +21,17 @@ var Dpg = globalThis.Dpg || {};
       const kind = kinds[letters];
       return { name: kind.name, sign: kind.sign, word: kind.word };
     }
-    const found = Dpg.model.count(letters);
+    const counts = Dpg.model.count(letters);
     const sign = Array.from(letters, (letter) => kinds[letter].sign).join("");
     const parts = [["y", "yes"], ["n", "no"], ["z", "zeroed"], ["?", "invalid"], [".", "open"], ["-", "out"]]
-      .filter(([letter]) => found[letter]);
+      .filter(([letter]) => counts[letter]);
     if (!parts.length) return { name: "none", sign: "·", word: "not answered" };
     const word = parts.length === 1
       ? `${kinds[parts[0][0]].word} on all`
-      : parts.map(([letter, text]) => `${found[letter]} ${text}`).join(", ");
+      : parts.map(([letter, text]) => `${counts[letter]} ${text}`).join(", ");
     const only = parts.length === 1 ? kinds[parts[0][0]].name : null;
-    const rest = found.z ? "zeroed" : "no";
-    return { name: only || (found.y ? "some" : rest), sign, word };
+    const rest = counts.z ? "zeroed" : "no";
+    return { name: only || (counts.y ? "some" : rest), sign, word };
   };
 
   function node(q, fate, over) {

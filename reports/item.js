@@ -121,7 +121,7 @@ var Dpg = globalThis.Dpg || {};
     const tiles = text ? Dpg.model.tilesOf(text, run.tiles) : [];
     const sheet = (run.judges[judge] || { rules: {} }).rules[rule];
     const failure = sheet ? sheet.failures[item] : undefined;
-    const known = Number(state.tile), chosen = known >= 1 && known <= run.tiles ? known : 0;
+    const wanted = Number(state.tile), chosen = wanted >= 1 && wanted <= run.tiles ? wanted : 0;
     const tallies = Dpg.model.tallies(set, run, judge, rule, item);
     const hover = (q) => ({ mouseenter: () => light(place, q.qid), mouseleave: () => light(place, null) });
     const letters = (n) => (chosen ? tiles[chosen - 1][n] : tiles.map((tile) => tile[n]).join(""));
@@ -176,9 +176,9 @@ var Dpg = globalThis.Dpg || {};
       const asked = state.item !== undefined && state.item !== "";
       if (!first && !SHOWN.some((key) => changed.has(key)) && asked) return;
       const view = Dpg.model.view(data.sets, state);
-      const known = view.set.ids.indexOf(state.item);
-      const item = known >= 0 ? known : listed()[0];
-      if (asked && known < 0) {
+      const at = view.set.ids.indexOf(state.item);
+      const item = at >= 0 ? at : listed()[0];
+      if (asked && at < 0) {
         redraw(place, [el("p", { class: "caution" }, `This report has no item “${Dpg.short(state.item, 80)}”.`)]);
       } else if (item === undefined) {
         redraw(place, []);

@@ -24,10 +24,10 @@ var Dpg = globalThis.Dpg || {};
   }
 
   function states(run, judge, rule, item) {
-    const known = run.judges[judge];
-    if (!known) return "";
-    const changed = known.rules[rule] ? known.rules[rule].states[item] : 0;
-    return changed || known.answers[item] || "";
+    const answers = run.judges[judge];
+    if (!answers) return "";
+    const changed = answers.rules[rule] ? answers.rules[rule].states[item] : 0;
+    return changed || answers.answers[item] || "";
   }
 
   function tilesOf(text, tiles) {
@@ -36,9 +36,9 @@ var Dpg = globalThis.Dpg || {};
   }
 
   function count(text) {
-    const found = { y: 0, n: 0, z: 0, "?": 0, ".": 0, "-": 0 };
-    for (const letter of text) found[letter] += 1;
-    return found;
+    const counts = { y: 0, n: 0, z: 0, "?": 0, ".": 0, "-": 0 };
+    for (const letter of text) counts[letter] += 1;
+    return counts;
   }
 
   const number = (set, place) => (place === null || place === undefined ? null : set.numbers[place]);
@@ -64,23 +64,23 @@ var Dpg = globalThis.Dpg || {};
   }
 
   function names(set, part) {
-    const found = new Set();
-    for (const run of set.runs) for (const name of part(run)) found.add(name);
-    return [...found].sort();
+    const all = new Set();
+    for (const run of set.runs) for (const name of part(run)) all.add(name);
+    return [...all].sort();
   }
   const judges = (set) => names(set, (run) => [...Object.keys(run.judges), ...Object.keys(run.scores)]);
   const rules = (set, judge) => names(set, (run) => Object.keys(run.scores[judge] || {}));
 
-  // What the address chooses, with what is usual where it chooses nothing or nothing known.
+  // What the address chooses, with what is usual where it chooses nothing, or what is not here.
   function view(sets, state) {
     const byItem = sets.find((set) => state.item && set.ids.includes(state.item));
-    const set = byItem || sets.find((known) => known.benchmark === state.benchmark) || sets[0];
+    const set = byItem || sets.find((other) => other.benchmark === state.benchmark) || sets[0];
     if (!set) return null;
-    const known = judges(set);
-    const judge = known.includes(state.judge) ? state.judge : known[0] || "";
-    const laws = rules(set, judge);
-    const usual = laws.includes(PREFERRED) ? PREFERRED : laws[0] || "";
-    const rule = laws.includes(state.rule) ? state.rule : usual;
+    const judgesHere = judges(set);
+    const judge = judgesHere.includes(state.judge) ? state.judge : judgesHere[0] || "";
+    const rulesHere = rules(set, judge);
+    const usual = rulesHere.includes(PREFERRED) ? PREFERRED : rulesHere[0] || "";
+    const rule = rulesHere.includes(state.rule) ? state.rule : usual;
     const run = set.runs.find((r) => r.name === state.model)
       || set.runs.find((r) => r.run === state.model || r.name.startsWith(`${state.model} (`))
       || set.runs[0];
@@ -89,13 +89,13 @@ var Dpg = globalThis.Dpg || {};
 
   // Categories with a question that does not hold on some tile, by place in the set's list.
   function failed(set, text, item) {
-    const found = new Set();
+    const places = new Set();
     const asked = set.questions[item];
     for (let at = 0; at < text.length; at += 1) {
       const letter = text[at];
-      if (letter === "n" || letter === "z" || letter === "?") found.add(asked[at % asked.length][3]);
+      if (letter === "n" || letter === "z" || letter === "?") places.add(asked[at % asked.length][3]);
     }
-    return found;
+    return places;
   }
 
   // How many of a run's answers about an item two judges count differently.
@@ -110,8 +110,8 @@ var Dpg = globalThis.Dpg || {};
   }
 
   function spread({ set, judge, rule }, item) {
-    const known = set.runs.map((run) => scores(set, run, judge, rule)[item]).filter((s) => s !== null);
-    return known.length > 1 ? Math.max(...known) - Math.min(...known) : 0;
+    const scoresHere = set.runs.map((run) => scores(set, run, judge, rule)[item]).filter((s) => s !== null);
+    return scoresHere.length > 1 ? Math.max(...scoresHere) - Math.min(...scoresHere) : 0;
   }
 
   // The items that a choice leaves, in its order.
@@ -161,18 +161,18 @@ var Dpg = globalThis.Dpg || {};
   }
 
   function picture(set, run, item) {
-    const found = run.pictures;
-    if (found.other[item]) return found.other[item];
-    if (found.none.includes(item)) return "";
-    return found.base + encodeURIComponent(set.ids[item]).replace(/[!'()*]/g,
-      (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase()) + found.end;
+    const pictures = run.pictures;
+    if (pictures.other[item]) return pictures.other[item];
+    if (pictures.none.includes(item)) return "";
+    return pictures.base + encodeURIComponent(set.ids[item]).replace(/[!'()*]/g,
+      (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase()) + pictures.end;
   }
 
   // The words of an answer as the judge gave them.
   function words(run, judge, item, at) {
-    const known = run.judges[judge];
-    const letter = (known.answers[item] || "")[at];
-    return { y: "yes", n: "no" }[letter] || ((known.others[item] || {})[at] ?? "");
+    const answers = run.judges[judge];
+    const letter = (answers.answers[item] || "")[at];
+    return { y: "yes", n: "no" }[letter] || ((answers.others[item] || {})[at] ?? "");
   }
 
   Dpg.model = {

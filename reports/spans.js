@@ -10,20 +10,20 @@ var Dpg = globalThis.Dpg || {};
   function places(prompt, phrase) {
     const body = phrase.split(/\s+/).map(escape).join("\\s+");
     const pattern = new RegExp(`(?<![\\p{L}\\p{N}])${body}(?:s|es)?(?![\\p{L}\\p{N}])`, "giu");
-    return Array.from(prompt.matchAll(pattern), (found) => [found.index, found.index + found[0].length]);
+    return Array.from(prompt.matchAll(pattern), (match) => [match.index, match.index + match[0].length]);
   }
 
   // What one question names: whole phrases, or where the prompt has none of them, their longer words.
   function named(prompt, subject) {
-    const found = [];
+    const ends = [];
     for (const part of subject.slice(0, 400).split(/[,;]/)) {
       const phrase = part.trim().toLowerCase();
       if (phrase.length < 2 || SMALL.has(phrase)) continue;
       const whole = places(prompt, phrase);
       const words = phrase.split(/[\s-]+/).filter((word) => word.length > 3 && !SMALL.has(word));
-      found.push(...(whole.length ? whole : words.flatMap((word) => places(prompt, word))));
+      ends.push(...(whole.length ? whole : words.flatMap((word) => places(prompt, word))));
     }
-    return found;
+    return ends;
   }
 
   // The prompt in pieces that join to it: {text, qids}; qids are the questions that name a piece.
