@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_page import Page
-from report_runs import RunMaker
 
 from dpgbench.report import build_report
 from dpgbench.report.text import apart_text
 from dpgbench.store.run.directory import RunDir
+from tests.report.report_page import Page
+from tests.report.report_runs import RunMaker
 
 RULES = ("ella-reference", "corrected-v1")
 
