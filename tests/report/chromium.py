@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -59,12 +59,12 @@ class Browser:
         os.write(self._inlet, json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + 60
         while True:
-            told = self._read(deadline)
-            if told.get("id") == number:
-                if "error" in told:
-                    raise BrowserError(f"{method}: {told['error']}")
-                return told["result"]
-            self.events.append(told)
+            reply = self._read(deadline)
+            if reply.get("id") == number:
+                if "error" in reply:
+                    raise BrowserError(f"{method}: {reply['error']}")
+                return reply["result"]
+            self.events.append(reply)
 
     def _read(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -74,8 +74,8 @@ class Browser:
                 raise BrowserError("the browser does not answer")
             self._rest += part
         text, _, self._rest = self._rest.partition(b"\0")
-        told: dict[str, Any] = json.loads(text)
-        return told
+        reply: dict[str, Any] = json.loads(text)
+        return reply
 
     def open(self, path: Path, place: str = "", **look: Any) -> Page:
         """Return a page that shows a file; `look` is that of `Page.look_like`."""
@@ -108,16 +108,16 @@ class Page:
         )
 
     def wait_for(self, event: str, times: int = 1) -> None:
-        """Wait until the page has told of an event so many times."""
+        """Wait until the page has reported an event so many times."""
         deadline = time.monotonic() + 30
-        while sum(told["method"] == event for told in self._told()) < times:
+        while sum(entry["method"] == event for entry in self._events()) < times:
             if time.monotonic() > deadline:
                 raise BrowserError(f"{event} did not come")
             time.sleep(0.02)
             self.send("Page.getLayoutMetrics")
 
-    def _told(self) -> list[dict[str, Any]]:
-        return [told for told in self.browser.events if told.get("sessionId") == self.session]
+    def _events(self) -> list[dict[str, Any]]:
+        return [event for event in self.browser.events if event.get("sessionId") == self.session]
 
     def look_like(
         self, width: int = 1440, height: int = 900, *, dark: bool = False, media: str = ""
@@ -136,15 +136,15 @@ class Page:
     def run(self, script: str) -> Any:
         """Return what the body of an async function gives inside the page."""
         body = script if "return" in script else f"{script};"
-        told = self.send(
+        outcome = self.send(
             "Runtime.evaluate",
             expression=f"(async () => {{ {body} }})()",
             awaitPromise=True,
             returnByValue=True,
         )
-        if "exceptionDetails" in told:
-            raise BrowserError(str(told["exceptionDetails"].get("exception", told))[:800])
-        return told["result"].get("value")
+        if "exceptionDetails" in outcome:
+            raise BrowserError(str(outcome["exceptionDetails"].get("exception", outcome))[:800])
+        return outcome["result"].get("value")
 
     def value(self, expression: str) -> Any:
         """Return the value of an expression inside the page."""
@@ -172,20 +172,20 @@ class Page:
 
     def _mine(self) -> Iterator[dict[str, Any]]:
         self.run("await new Promise((done) => setTimeout(done, 20))")
-        yield from self._told()
+        yield from self._events()
 
     def complaints(self) -> list[str]:
         """Return errors and warnings of the console, blocked things and exceptions."""
-        found = []
+        complaints = []
         for event in self._mine():
             about = event["params"]
             if event["method"] == "Runtime.exceptionThrown":
-                found.append(str(about["exceptionDetails"])[:300])
+                complaints.append(str(about["exceptionDetails"])[:300])
             elif event["method"] == "Log.entryAdded" and about["entry"]["level"] != "verbose":
-                found.append(about["entry"]["text"])
+                complaints.append(about["entry"]["text"])
             elif event["method"] == "Runtime.consoleAPICalled":
-                found.append(str(about["args"])[:300])
-        return found
+                complaints.append(str(about["args"])[:300])
+        return complaints
 
     def requests(self) -> list[str]:
         """Return the addresses that the page asked for."""

@@ -80,8 +80,8 @@ class RunMaker:
         chosen = list(items or self.benchmark.items)
         answers = self._answers(chosen, skill, seed, answer, unanswered)
         with JsonLines(run.answers(judge)) as lines:
-            for (item, tile), given in answers.items():
-                for qid, text in given.items():
+            for (item, tile), texts in answers.items():
+                for qid, text in texts.items():
                     lines.append({"item_id": item, "tile": tile, "qid": qid, "answer": text})
         about = (
             {"weights": {"judge": {"sha256": "a" * 64}}} if judge_record is None else judge_record

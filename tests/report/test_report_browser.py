@@ -26,8 +26,8 @@ def test_columns_sort_with_the_keyboard_and_say_so(page: Page) -> None:
     for text in ("Overall", "Overall", "Model", "Rank"):
         page.run(NAMES + f"heading('{text}').querySelector('button').focus();")
         page.press("Enter")
-        told = f"return [heading('{text}').getAttribute('aria-sort'), ...names()];"
-        states.append(page.run(NAMES + told))
+        script = f"return [heading('{text}').getAttribute('aria-sort'), ...names()];"
+        states.append(page.run(NAMES + script))
     first, down, up, by_model, by_rank = states
     assert first == ["best", "middle", "worst", "part"]
     assert down == ["descending", "best", "middle", "part", "worst"]
@@ -121,12 +121,12 @@ def test_axe_finds_nothing_serious(page: Page, report: Path, width: int, dark: b
     page.look_like(width, 900, dark=dark)
     go(page, report, "#item=COCOval3&model=middle&first=best&second=middle")
     page.run(AXE.read_text(encoding="utf-8") + "\n; return null;")
-    found = page.run(
-        "const told = await axe.run(document, { resultTypes: ['violations'] });"
-        "return told.violations.filter((v) => ['serious', 'critical'].includes(v.impact))"
+    violations = page.run(
+        "const checked = await axe.run(document, { resultTypes: ['violations'] });"
+        "return checked.violations.filter((v) => ['serious', 'critical'].includes(v.impact))"
         ".map((v) => [v.id, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160))]);"
     )
-    assert found == []
+    assert violations == []
 
 
 def test_it_prints(page: Page) -> None:

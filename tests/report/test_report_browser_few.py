@@ -21,8 +21,8 @@ def test_few_common_items_and_parts_are_told_in_the_page(dpg: RunMaker, tmp_path
     few = dpg.make("few", items=FIVE, skill=0.0)
     for rule in dpg.rules:
         path = few.scores("fake", rule)
-        told = {"items": 5, "of": 30, "items_sha256": "0" * 64, "choice": "5 items"}
-        path.write_text(json.dumps({**json.loads(path.read_text()), "subset": told}))
+        subset = {"items": 5, "of": 30, "items_sha256": "0" * 64, "choice": "5 items"}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "subset": subset}))
     report = build_report([whole, few], tmp_path / "out")[0]
     with chromium() as browser:
         page = browser.open(report, "#rule=corrected-v1&first=few&second=whole")
@@ -40,6 +40,6 @@ def test_few_common_items_and_parts_are_told_in_the_page(dpg: RunMaker, tmp_path
         assert "5 of 30 items" in boards[1].split("\n\n")[0]
         if AXE.exists():
             page.run(AXE.read_text(encoding="utf-8") + "; return true")
-            found = page.run("return (await axe.run()).violations.map((v) => v.id)")
-            assert found == []
+            violations = page.run("return (await axe.run()).violations.map((v) => v.id)")
+            assert violations == []
         assert page.complaints() == []

@@ -61,8 +61,8 @@ def test_links_out_are_sources_that_a_reader_clicks(page: Page) -> None:
     inside = [attrs for attrs in page.all("a") if "download" in attrs]
     assert [attrs["download"] for attrs in inside] == ["leaderboard.csv", "leaderboard.json"]
     assert all((attrs["href"] or "").startswith("data:") for attrs in inside)
-    found = [attrs for attrs in page.all("a") if "download" not in attrs]
-    out = [attrs for attrs in found if re.match(r"[a-z]+:|//", attrs["href"] or "")]
+    links = [attrs for attrs in page.all("a") if "download" not in attrs]
+    out = [attrs for attrs in links if re.match(r"[a-z]+:|//", attrs["href"] or "")]
     assert out
     for attrs in out:
         assert (attrs["href"] or "").startswith("https://github.com/")
