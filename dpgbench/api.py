@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends import protocols as base
-from dpgbench.backends.failures import Failures
 from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
+from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.judges import table as judges
-from dpgbench.backends.memory import DrawnWithinMemory
+from dpgbench.backends.judges.own_class import as_judge
 from dpgbench.backends.tensors import as_image
 from dpgbench.domain.aggregate import Result
 from dpgbench.domain.answer_text import is_missing
@@ -25,7 +25,7 @@ from dpgbench.domain.score import read_answers as as_read
 from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_name
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
-from dpgbench.jobs.ask import Validity, replies
+from dpgbench.jobs.ask import Validity
 from dpgbench.jobs.find_target import ImageOptions, find_subject
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.directory import RunDir, find_runs
@@ -110,7 +110,7 @@ def load_judge(
     revision: str | None = None,
     batch_size: int | None = None,
     **options: Any,
-) -> base.Judge | base.StreamingJudge:
+) -> base.Judge:
     """Return a judge in memory: `judge.ask(tiles)` answers questions about images.
 
     Args:
@@ -267,7 +267,7 @@ def _checked(answer: Answer) -> Answer:
 def score_images(
     benchmark: Benchmark,
     images: Mapping[str, Sequence[Image | Tensor]],
-    judge: base.Judge | base.StreamingJudge,
+    judge: base.Judge,
     rule: str = "corrected-v1",
     *,
     read_answers: bool = False,
@@ -295,12 +295,14 @@ def score_images(
         for item_id, drawn in images.items()
         for number, image in enumerate(drawn)
     ]
-    failures, validity = Failures(), Validity(type(judge).__name__)
+    judge = as_judge(judge)
+    validity = Validity(judge.class_name.rpartition(":")[2])
+    reasons: dict[str, str] = {}
     answers: list[Answer] = []
-    for reply in replies(judge, iter(tiles), failures):
+    for reply in judge.replies(iter(tiles)):
         validity.watch(reply.answers.values())
         if reply.error is not None:
-            failures.reasons[reply.item_id] = reply.error
+            reasons[reply.item_id] = reply.error
         answers += [
             Answer(reply.item_id, reply.tile, qid, answer.text, answer.p_yes, answer.invalid)
             for qid, answer in reply.answers.items()
@@ -314,7 +316,7 @@ def score_images(
         read_answers=read_answers,
     )
     failed = result.body["failures"]
-    failed.update({item: why for item, why in failures.reasons.items() if item in failed})
+    failed.update({item: why for item, why in reasons.items() if item in failed})
     return result
 
 

@@ -1,12 +1,17 @@
-"""Which device a model runs on, and in which precision unless told otherwise."""
+"""The device that a model runs on: which, in which precision, and when its memory runs out."""
 
 from __future__ import annotations
 
-from textwrap import shorten
+import contextlib
+import gc
+import sys
+from collections.abc import Iterator
 
 from dpgbench.errors import UsageError, reason_of
 
 DTYPES = ("float32", "float16", "bfloat16")
+# In a plain RuntimeError of MPS, of the CPU's allocator and of cuBLAS.
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 def find_device(name: str) -> str:
@@ -28,8 +33,8 @@ def find_device(name: str) -> str:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = shorten(reason_of(error, first_line=True), 120, placeholder="...")
-        raise UsageError(f"--device {name} cannot be used here: {reason}") from None
+        first_line = reason_of(error, first_line=True, limit=120)
+        raise UsageError(f"--device {name} cannot be used here: {first_line}") from None
     return name
 
 
@@ -47,3 +52,35 @@ def check_dtype(name: str) -> str:
     if name not in DTYPES:
         raise UsageError(f"--dtype {name}: choose one of {', '.join(DTYPES)}")
     return name
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on whatever device."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")  # without torch no such error can have been raised
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in text for word in _MEMORY_WORDS)
+
+
+def give_back_memory() -> None:
+    """Give back the memory that nothing holds any more."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """Run tiny networks on one core: threads cost them more than they bring."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dpgbench.errors import DataError, DpgBenchError, reason_of
 
-_TOO_MANY_IN_A_ROW = 10
-
 
 class Failures:
-    """Failures by item id; a row of them means that the trouble is not with the items."""
+    """Failures by item id; a row of them means that the trouble is not with the items.
 
-    def __init__(self) -> None:
+    Args:
+        too_many_in_a_row: so many end the work.
+    """
+
+    def __init__(self, too_many_in_a_row: int = 10) -> None:
+        self.too_many_in_a_row = too_many_in_a_row
         self.reasons: dict[str, str] = {}
         self._in_a_row = 0
         self._any_success = False
@@ -19,14 +22,14 @@ class Failures:
         """Note a failure and return its text.
 
         Raises:
-            Exception: `error` itself, where it is not about one item, or is the tenth in a row
+            Exception: `error` itself, where it is not about one item, or is one too many in a row
                 of a kind that nobody foresaw.
         """
         foreseen = isinstance(error, DpgBenchError)
         if foreseen and not isinstance(error, DataError):
             raise error
         self._in_a_row += not foreseen
-        if self._in_a_row >= _TOO_MANY_IN_A_ROW:
+        if self._in_a_row >= self.too_many_in_a_row:
             raise error
         self.reasons[item_id] = reason_of(error, with_type=not foreseen)
         return self.reasons[item_id]
@@ -37,7 +40,7 @@ class Failures:
         self._any_success = True
 
     def hopeless(self) -> str | None:
-        """Return the reason that the first ten items all failed for, and none went well."""
+        """Return the reason that the first items all failed for, and none went well."""
         reasons = set(self.reasons.values())
-        alike = len(reasons) == 1 and len(self.reasons) >= _TOO_MANY_IN_A_ROW
+        alike = len(reasons) == 1 and len(self.reasons) >= self.too_many_in_a_row
         return reasons.pop() if alike and not self._any_success else None

@@ -1,13 +1,31 @@
-"""What a generator and a judge must offer, and how one is named, described and found."""
+"""What a generator and a judge must offer to whoever draws or asks."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from dpgbench.backends.judges.answer_checks import checked_replies
+from dpgbench.backends.judges.asking import ask_in_batches
+from dpgbench.backends.judges.messages import JudgeAnswer, JudgeReply, TileQuestions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+__all__ = [
+    "BEAM",
+    "REFERENCE_DTYPE",
+    "Generator",
+    "Judge",
+    "JudgeAnswer",
+    "JudgeReply",
+    "JudgeRequest",
+    "SelfTest",
+    "TileQuestions",
+    "Truncation",
+]
 
 BEAM = "beam"
 REFERENCE_DTYPE = "float32"
@@ -33,151 +51,84 @@ class Generator(Protocol):
         """Return which of `prompts` are too long for the text encoder."""
 
 
-class TileQuestions(NamedTuple):
-    """One image and everything that is asked about it; `qids` go with `questions`.
+class SelfTest(NamedTuple):
+    """How a judge's network computes on this machine, against recorded values.
 
-    `prepared` is what the judge's own `prepare` made of the image, None where it has none.
+    Attributes:
+        fault: what is wrong and what to do, in a sentence; None where it is sound.
+        figures: what was counted, as plain data for ``dpgbench doctor --json``.
     """
 
-    item_id: str
-    tile: int
-    image: Image
-    qids: tuple[int, ...]
-    questions: tuple[str, ...]
-    prepared: Any = None
+    fault: str | None
+    figures: Mapping[str, Any]
 
 
-class JudgeAnswer(NamedTuple):
-    """A judge's answer to one question.
-
-    `text` is raw: only exactly ``yes`` counts. `p_yes` is a probability, None where the judge
-    gives none. `truncated` tells that the judge did not see the question's end, `invalid` that it
-    was asked for yes or no and said neither.
-    """
-
-    text: str
-    p_yes: float | None = None
-    truncated: bool = False
-    invalid: bool = False
-
-
-class JudgeReply(NamedTuple):
-    """What a `StreamingJudge` has about one tile so far: answers by question number, or an error.
-
-    A tile may be replied to in several parts; questions in none of them stay open.
-    """
-
-    item_id: str
-    tile: int
-    answers: Mapping[int, JudgeAnswer]
-    error: str | None = None
-
-
-class Judge(Protocol):
+class Judge(ABC):
     """Answers questions about images.
 
-    A judge may also have ``prepare(image)``: it is called in worker threads, ahead of `ask`, and
-    its result comes back as `TileQuestions.prepared`. And ``origin()``: plain data for the manifest
-    beside `describe`'s, about where its files are from; another origin does not stop a resume.
+    A judge has `describe`, and either `ask` (batches) or `stream` (many tiles at a time, replies in
+    any order); the rest has defaults. Whoever asks calls `replies`.
     """
 
-    num_images_at_once: int
-    """How many images the judge likes to be given together."""
+    num_images_at_once: int = 1
+    """How many images `ask` likes to be given together."""
 
-    def describe(self) -> dict[str, Any]:
+    has_answers: bool = False
+    """Set by whoever asks: whether the run holds answers of this judge already."""
+
+    @property
+    def class_name(self) -> str:
+        """What messages about wrong answers call it: ``module:Class``."""
+        return f"{type(self).__module__}:{type(self).__qualname__}"
+
+    @abstractmethod
+    def describe(self) -> Mapping[str, Any]:
         """Return what decides the answers, as plain data for the manifest: weights, settings."""
+
+    def origin(self) -> Mapping[str, Any]:
+        """Return plain data for the manifest about where files are from.
+
+        Unlike `describe`'s it may change between commands that add answers to one run.
+        """
+        return {}
+
+    def prepare(self, image: Image) -> Any:
+        """Return what `ask` wants of an image, as `TileQuestions.prepared`.
+
+        It is called in worker threads, ahead of `ask`.
+        """
+        return None
 
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile, in the order of its questions."""
-
-
-@runtime_checkable
-class StreamingJudge(Protocol):
-    """A judge that works on many tiles at a time and replies in whatever order it likes.
-
-    One that has an attribute ``has_answers`` is told there whether the run holds answers of it.
-    """
-
-    def describe(self) -> dict[str, Any]:
-        """Return what decides the answers, as plain data for the manifest."""
+        raise NotImplementedError(f"{self.class_name} has no ask(tiles); use stream(tiles)")
 
     def stream(self, tiles: Iterator[TileQuestions]) -> Iterator[JudgeReply]:
         """Yield replies as they come; each is on disk before the next is asked for.
 
         Takes tiles only as fast as it can work on them: each holds a decoded image.
         """
+        return ask_in_batches(self, tiles)
 
+    def replies(self, tiles: Iterator[TileQuestions]) -> Iterator[JudgeReply]:
+        """Yield what `stream` yields, made sure that it is answers.
 
-@dataclass(frozen=True)
-class Role:
-    """One set of weights that a model needs.
+        Raises:
+            JudgeContractError: it is something else.
+        """
+        return checked_replies(self.class_name, self.stream(tiles))
 
-    Attributes:
-        name: as in ``--weights NAME=PATH``.
-        source: where it comes from when no path is given, for people.
-        what: what the path must be.
-        embedded: the part of `dpgbench.embedded` that it is when no path is given; None: fetched.
-    """
+    def account(self) -> Mapping[str, Any] | None:
+        """Return what asking has cost so far, as plain data for the manifest; None where nothing.
 
-    name: str
-    source: str
-    what: str
-    embedded: str | None = None
+        Numbers add up over the commands of a run.
+        """
+        return None
 
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """A generator that can be named.
-
-    Attributes:
-        target: ``module:Class`` of the `Generator`; built with (spec, weights, device).
-        defaults: fields of `GenerationSpec` that the model runs with unless told otherwise.
-        benchmark: what `--bench` is when it is not given.
-        world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
-    """
-
-    name: str
-    summary: str
-    target: str
-    defaults: Mapping[str, Any]
-    roles: tuple[Role, ...] = ()
-    benchmark: str = "dpg"
-    world: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class JudgeEntry:
-    """A judge that can be named.
-
-    Attributes:
-        target: ``module:Class`` of the `Judge` or `StreamingJudge`; built with a `JudgeRequest`.
-        options: settings that it takes, with their defaults; None is the judge's own choice.
-        on_device: whether it runs on this machine's device, and so needs torch.
-        world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
-    """
-
-    name: str
-    summary: str
-    target: str
-    roles: tuple[Role, ...] = ()
-    world: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    on_device: bool = True
-
-
-def foreign_notes(what: str, name: str, world: str | None, benchmark: str) -> tuple[str, ...]:
-    """Return what reports must say of a model or judge that works outside its world.
-
-    Args:
-        what: ``model`` or ``judge``.
-        name: its name in results.
-        world: of its entry.
-        benchmark: whose prompts it draws, or whose questions it answers.
-    """
-    if world in (None, benchmark):
-        return ()
-    return (f"{what} {name} knows the world of {world} alone: here scores mean nothing",)
+    @classmethod
+    def self_test(cls, device: str) -> SelfTest | None:
+        """Return how the network computes on `device`; no weights are needed. None: no test."""
+        return None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dpgbench.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from dpgbench.backends.protocols import JudgeRequest
+    from dpgbench.jobs.doctor.judge import JudgeReport, PictureAnswers
 
 
 def register(app: typer.Typer) -> None:
@@ -67,20 +68,20 @@ def doctor(
 
 
 def _examine_machine(*, as_json: bool) -> None:
-    from dpgbench.jobs.doctor.machine import examine
+    from dpgbench.jobs.doctor.machine import examine_machine
 
-    findings = examine()
+    report = examine_machine()
     if as_json:
-        print_json(findings)
+        print_json(report.to_json())
         return
-    _print_machine(findings["machine"])
-    for device in findings["devices"]:
-        memory = f", {device['memory_gib']} GiB" if device["memory_gib"] else ""
-        echo(f"device {device['name']}: {device['what']}{memory}")
+    _print_machine(report.machine)
+    for device in report.devices:
+        memory = f", {device.memory_gib} GiB" if device.memory_gib else ""
+        echo(f"device {device.name}: {device.what}{memory}")
     echo("")
     rows = [
-        [w["used_by"], w["role"], "here" if w["present"] else "missing", w["path"] or w["command"]]
-        for w in findings["weights"]
+        [w.used_by, w.role, "here" if w.present else "missing", w.path or w.command]
+        for w in report.weights
     ]
     print_table(["used by", "role", "state", "path, or the command that gets it"], rows)
 
@@ -89,49 +90,48 @@ def _examine_judge(request: JudgeRequest, *, as_json: bool) -> None:
     from dpgbench.errors import SetupError
     from dpgbench.jobs.doctor.judge import CANNOT_RUN, examine_judge
 
-    found = examine_judge(request)
+    report = examine_judge(request)
     if as_json:
-        print_json(found)
+        print_json(report.to_json())
     else:
-        _print_judge(found)
-    if not found["sound"]:
-        what = "cannot be tested here" if found["verdict"] == CANNOT_RUN else "is not sound"
-        raise SetupError(f"judge {found['judge']} {what}: {'; '.join(found['reasons'])}")
+        _print_judge(report)
+    if not report.sound:
+        what = "cannot be tested here" if report.verdict == CANNOT_RUN else "is not sound"
+        raise SetupError(f"judge {report.judge} {what}: {'; '.join(report.reasons)}")
 
 
-def _print_judge(found: Mapping[str, Any]) -> None:
-    _print_machine(found["machine"])
-    echo(f"\njudge {found['judge']} on {found['device']}, {found['dtype']}")
-    network = found["network"]
-    if network:
-        state = "as the reference" if network["sound"] else "NOT as the reference"
-        echo(f"network: {state}, {network['questions']} golden questions")
-    if found["pictures"]:
-        _print_pictures(found["pictures"])
-    for warning in found["warnings"]:
+def _print_judge(report: JudgeReport) -> None:
+    _print_machine(report.machine)
+    echo(f"\njudge {report.judge} on {report.device}, {report.dtype}")
+    if report.network:
+        state = "as the reference" if report.network["sound"] else "NOT as the reference"
+        echo(f"network: {state}, {report.network['questions']} golden questions")
+    if report.pictures:
+        _print_pictures(report.pictures)
+    for warning in report.warnings:
         echo(f"note: {warning}")
-    echo(f"verdict: {found['verdict']} ({found['seconds']:.0f} s)")
+    echo(f"verdict: {report.verdict} ({report.seconds:.0f} s)")
 
 
-def _print_pictures(pictures: Mapping[str, Any]) -> None:
+def _print_pictures(pictures: PictureAnswers) -> None:
     between = ""
-    if pictures["interval"]:  # there is none where few pictures were asked about
-        low, high = pictures["interval"]
+    if pictures.interval:  # there is none where few pictures were asked about
+        low, high = pictures.interval
         between = f" ({_percent(low)} to {_percent(high)})"
     echo(
-        f"{counted(pictures['pictures'], 'picture')} with known answers, half of the questions "
-        f"true; right: {_percent(pictures['accuracy'])}{between}"
+        f"{counted(pictures.pictures, 'picture')} with known answers, half of the questions "
+        f"true; right: {_percent(pictures.accuracy)}{between}"
     )
     rows = [
         [
             name,
-            share["questions"],
-            _percent(share["accuracy"]),
-            _percent(share["accuracy_of_true"]),
-            _percent(share["accuracy_of_false"]),
-            _percent(share["yes_rate"]),
+            shares.questions,
+            _percent(shares.accuracy),
+            _percent(shares.accuracy_of_true),
+            _percent(shares.accuracy_of_false),
+            _percent(shares.yes_rate),
         ]
-        for name, share in [("all", pictures), *pictures["l1"].items()]
+        for name, shares in [("all", pictures.overall), *pictures.by_category.items()]
     ]
     print_table(["", "questions", "right", "right of true", "right of false", "said yes"], rows)
 

@@ -13,7 +13,7 @@ from dpgbench.cli.options import AsJson, Bench, complete_rule
 from dpgbench.errors import counted
 
 if TYPE_CHECKING:
-    from dpgbench.backends.protocols import JudgeEntry
+    from dpgbench.backends.entries import JudgeEntry
 
 _ANSWER_LENGTH = 70
 """Characters of an answer that are printed."""
@@ -130,7 +130,7 @@ def _list(*, as_json: bool) -> None:
     for entry in JUDGES.values():
         echo(f"{entry.name}\n  {entry.summary}")
         for role in entry.roles:
-            echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source}")
+            echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source_text}")
         if entry.world:
             echo(f"  knows the world of {entry.world} alone: elsewhere scores mean nothing")
     for form, meaning in FORMS.items():
@@ -143,7 +143,7 @@ def _entry_json(entry: JudgeEntry) -> dict[str, Any]:
         "name": entry.name,
         "summary": entry.summary,
         "world": entry.world,
-        "weights": {role.name: role.source for role in entry.roles},
+        "weights": {role.name: role.source_text for role in entry.roles},
     }
 
 

@@ -26,7 +26,7 @@ def models(as_json: AsJson = False) -> None:
                         "summary": entry.summary,
                         "world": entry.world,
                         "settings": {**entry.defaults, "options": dict(entry.options)},
-                        "weights": {role.name: role.source for role in entry.roles},
+                        "weights": {role.name: role.source_text for role in entry.roles},
                     }
                     for entry in MODELS.values()
                 ],
@@ -42,7 +42,7 @@ def models(as_json: AsJson = False) -> None:
             f"guidance {settings['guidance_scale']}, {settings['scheduler']}"
         )
         for role in entry.roles:
-            echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source}")
+            echo(f"  --weights {role.name}=PATH   {role.what}; else {role.source_text}")
         if entry.world:
             echo(f"  knows the world of {entry.world} alone: elsewhere scores mean nothing")
     for form, meaning in FORMS.items():

@@ -12,20 +12,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.failures import Failures
-from dpgbench.backends.judges.answer_checks import (
-    checked_answers,
-    checked_reply,
-    refuse_strays,
-    stream_of,
-)
-from dpgbench.backends.memory import give_back, is_out_of_memory
-from dpgbench.backends.protocols import (
-    Judge,
-    JudgeAnswer,
-    JudgeReply,
-    StreamingJudge,
-    TileQuestions,
-)
+from dpgbench.backends.judges.answer_checks import refuse_strays
+from dpgbench.backends.judges.own_class import as_judge
+from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, TileQuestions
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.rows import QuestionRow
@@ -101,7 +90,7 @@ def _open_rows(
 def ask(
     run: RunDir,
     judge_name: str,
-    judge: Judge | StreamingJudge,
+    judge: Judge,
     grids: Sequence[OpenGrid],
     grid: GridSpec | None,
     single_colour: dict[str, list[int]] | None = None,
@@ -125,9 +114,8 @@ def ask(
     """
     from tqdm import tqdm
 
-    if hasattr(judge, "has_answers"):
-        judge.has_answers = has_answers
-
+    judge = as_judge(judge)
+    judge.has_answers = has_answers
     failures, validity = Failures(), Validity(judge_name)
     empty: Counter[tuple[str, int]] = Counter()
     asked_of = {
@@ -142,10 +130,12 @@ def ask(
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
     ):
         alike = {} if single_colour is None else single_colour
-        tiles = _tiles(grids, grid, getattr(judge, "prepare", None), failures, progress, alike)
+        tiles = _tiles(grids, grid, judge.prepare, failures, progress, alike)
         try:
-            for reply in replies(judge, tiles, failures):
-                refuse_strays(judge, reply, asked_of.get((reply.item_id, reply.tile), set()))
+            for reply in judge.replies(tiles):
+                refuse_strays(
+                    judge.class_name, reply, asked_of.get((reply.item_id, reply.tile), set())
+                )
                 if reply.error is not None:
                     failures.reasons[reply.item_id] = reply.error
                     log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
@@ -231,7 +221,7 @@ def _said_nothing(empty: Mapping[tuple[str, int], int], reply: JudgeReply) -> st
 def _tiles(
     grids: Sequence[OpenGrid],
     grid: GridSpec | None,
-    prepare: Callable[[Image], Any] | None,
+    prepare: Callable[[Image], Any],
     failures: Failures,
     progress: Any,
     single_colour: dict[str, list[int]],
@@ -243,7 +233,7 @@ def _tiles(
         if alike := single_colour_tiles(tiles):
             single_colour[item.item_id] = alike
         return [
-            (tile, prepare(tile) if prepare and number in item.rows_by_tile else None)
+            (tile, prepare(tile) if number in item.rows_by_tile else None)
             for number, tile in enumerate(tiles)
         ]
 
@@ -269,64 +259,6 @@ def _tiles(
                     tuple(row.question for row in rows),
                     decoded[tile][1],
                 )
-
-
-def replies(
-    judge: Judge | StreamingJudge, tiles: Iterator[TileQuestions], failures: Failures
-) -> Iterator[JudgeReply]:
-    """Yield what `judge` says of `tiles`, in batches or as a stream, whichever it offers."""
-    if isinstance(judge, StreamingJudge):
-        for reply in stream_of(judge, tiles):
-            yield checked_reply(judge, reply)
-        return
-    while batch := list(islice(tiles, max(1, judge.num_images_at_once))):
-        yield from _ask_batch(judge, batch, failures)
-
-
-def _ask_batch(
-    judge: Judge, batch: Sequence[TileQuestions], failures: Failures
-) -> Iterator[JudgeReply]:
-    try:
-        returned = judge.ask(batch)
-    except Exception as error:
-        failed = error.with_traceback(None) if is_out_of_memory(error) else error
-    else:
-        failures.success()
-        answers = checked_answers(judge, batch, returned)
-        for tile, given in zip(batch, answers, strict=True):
-            by_qid = dict(zip(tile.qids, given, strict=True))
-            yield JudgeReply(tile.item_id, tile.tile, by_qid)
-        return
-    if len(batch) > 1:
-        for part in _parts(batch, failed):
-            yield from _ask_batch(judge, part, failures)
-        return
-    reason = failures.record(batch[0].item_id, _in_words(failed))
-    yield JudgeReply(batch[0].item_id, batch[0].tile, {}, reason)
-
-
-def _parts(batch: Sequence[TileQuestions], error: Exception) -> list[Sequence[TileQuestions]]:
-    """Return a failed batch in halves where memory ran out, else singly, to find whose fault it is.
-
-    What the failed attempt held is given back.
-    """
-    if not is_out_of_memory(error):
-        return [[tile] for tile in batch]
-    give_back()
-    log.warning("out of memory with %d images at once: halving (see --batch-size)", len(batch))
-    middle = len(batch) // 2
-    return [batch[:middle], batch[middle:]]
-
-
-def _in_words(error: Exception) -> Exception:
-    """Return what is told of one tile's failure."""
-    if not is_out_of_memory(error):
-        return error
-    give_back()
-    return DataError(
-        "out of memory with a single image at once; take a device with more memory, or half the "
-        "precision (--dtype float16 or bfloat16), which is another judge in every result"
-    )
 
 
 def _record(reply: JudgeReply, qid: int) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.failures import Failures
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
-from dpgbench.backends.memory import DrawnWithinMemory
-from dpgbench.backends.protocols import Generator, foreign_notes
+from dpgbench.backends.generators.within_memory import DrawnWithinMemory
+from dpgbench.backends.protocols import Generator
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
 from dpgbench.errors import DataError, IncompleteError, UsageError, counted
@@ -148,7 +149,7 @@ def _fresh_manifest(
         num_images=plan.spec.num_images,
         generation={
             "device": plan.device,
-            "weights": {role: weights.describe() for role, weights in plan.weights.items()},
+            "weights": {role: weights.to_json() for role, weights in plan.weights.items()},
         },
         environment=environment(),
     )

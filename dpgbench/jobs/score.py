@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dpgbench.backends.accounts import add_accounts
+from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.judges.answer_checks import checked_description
 from dpgbench.backends.judges.table import REPLAY, check_request, find_judge, load_judge
-from dpgbench.backends.protocols import Judge, JudgeRequest, StreamingJudge, foreign_notes
+from dpgbench.backends.protocols import Judge, JudgeRequest
 from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
@@ -279,11 +280,11 @@ def _note_single_colour(subject: Subject, results: Sequence[Result]) -> None:
             result.body["warnings"]["single_colour_tiles"] = count
 
 
-def _keep_account(subject: Subject, record: dict[str, Any], judge: Judge | StreamingJudge) -> None:
+def _keep_account(subject: Subject, record: dict[str, Any], judge: Judge) -> None:
     """Add what asking cost to what it cost earlier commands, however this one ended."""
-    account = getattr(judge, "account", None)
+    account = judge.account()
     if account is not None:
-        record["account"] = add_accounts(record.get("account", {}), account())
+        record["account"] = add_accounts(record.get("account", {}), account)
         subject.manifest.write(subject.run)
 
 
@@ -348,14 +349,14 @@ def note_reading(results: Sequence[Result], num_read: int | None) -> None:
         )
 
 
-def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) -> dict[str, Any]:
+def _judge_record(subject: Subject, name: str, judge: Judge) -> dict[str, Any]:
     """Return what the manifest says of the judge.
 
     Raises:
         ResumeMismatchError: the run has answers of a judge of this name that is another one.
     """
     described = {
-        **checked_description(judge),
+        **checked_description(judge.class_name, judge.describe()),
         "questions_sha256": subject.benchmark.questions_sha256,
     }
     path = subject.run.answers(name)
@@ -364,8 +365,7 @@ def _judge_record(subject: Subject, name: str, judge: Judge | StreamingJudge) ->
     if before:
         old = {key: before.get(key) for key in described}
         check_same(subject.run, old, described, f"answers of judge {name}")
-    origin: dict[str, Any] = getattr(judge, "origin", dict)()
-    record = {**described, **origin, "truncated_questions": 0, **(before or {})}
+    record = {**described, **judge.origin(), "truncated_questions": 0, **(before or {})}
     here = judge_releases()
     if before is None:
         record["releases"] = here

@@ -11,7 +11,7 @@ from dpgbench.backends.judges.openai.judge import OpenAiJudge
 from dpgbench.backends.judges.openai.prompts import data_url
 from dpgbench.backends.judges.openai.retries import RetryPolicy
 from dpgbench.backends.judges.table import FAMILIES
-from dpgbench.backends.protocols import JudgeRequest, StreamingJudge, TileQuestions
+from dpgbench.backends.protocols import Judge, JudgeRequest, TileQuestions
 from tests.backends.fake_openai import truth
 
 KEY = "sk-test-0123456789-secret"
@@ -40,7 +40,7 @@ def leave_alone(monkeypatch):
 def judge_of(server, policy=QUICK, **options):
     options = {"base_url": server.url, "concurrency": 3, **options}
     judge = OpenAiJudge(JudgeRequest("openai:m", options=options), policy)
-    assert isinstance(judge, StreamingJudge)
+    assert isinstance(judge, Judge)
     return judge
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dpgbench.backends.generators.diffusers_common import single_thread
+from dpgbench.backends.device import single_thread
 from dpgbench.backends.judges import ensemble as ensemble_judge
 from dpgbench.backends.judges.ensemble import EnsembleJudge, majority, member_names
+from dpgbench.backends.judges.own_class import as_judge
 from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.errors import DataError, IncompleteError, SetupError, UsageError
 from tests.backends.tiny_vlms import write_idefics3, write_llava
@@ -106,7 +107,9 @@ def tiles(count: int, num_questions: int = 3) -> Iterator[TileQuestions]:
 
 def ensemble(monkeypatch: pytest.MonkeyPatch, **members: Fake) -> EnsembleJudge:
     by_name = {f"hf:{name}": fake for name, fake in members.items()}
-    monkeypatch.setattr(ensemble_judge, "load_judge", lambda request: by_name[request.name])
+    monkeypatch.setattr(
+        ensemble_judge, "load_judge", lambda request: as_judge(by_name[request.name])
+    )
     return EnsembleJudge(JudgeRequest("ensemble:" + ",".join(by_name)))
 
 
@@ -147,7 +150,7 @@ def test_what_a_member_fails_on_stays_open(monkeypatch: pytest.MonkeyPatch) -> N
     )
     replies = list(judge.stream(tiles(5, 1)))
     assert [len(reply.answers) for reply in replies] == [1, 0, 1, 0, 1]
-    assert replies[1].error == "hf:b: DataError: it1.png is odd"
+    assert replies[1].error == "hf:b: it1.png is odd"
     assert replies[3].error == "hf:c: no reply"
     assert other.asked == [f"it{n}" for n in range(5)]  # each once
 

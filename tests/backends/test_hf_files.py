@@ -13,7 +13,7 @@ import torch
 import transformers
 from PIL import Image
 
-from dpgbench.backends.generators.diffusers_common import single_thread
+from dpgbench.backends.device import single_thread
 from dpgbench.backends.judges.hf.judge import HfJudge
 from dpgbench.backends.protocols import JudgeRequest
 from tests.backends.tiny_vlms import write_blip, write_llava, write_qwen2_vl

@@ -14,7 +14,7 @@ import torch
 import transformers
 from PIL import Image
 
-from dpgbench.backends.generators.diffusers_common import single_thread
+from dpgbench.backends.device import single_thread
 from dpgbench.backends.judges.answer_reading import first_word_answer
 from dpgbench.backends.judges.hf.answers import CHAT, WITHOUT_CHAT, Speech, word_ids
 from dpgbench.backends.judges.hf.judge import HfJudge

@@ -16,12 +16,18 @@ from collections import namedtuple
 import pytest
 from modelscope_hub import _download, _legacy_api
 
+from dpgbench.backends.entries import ModelScope
+from dpgbench.backends.judges.table import JUDGES
 from dpgbench.backends.weights import modelscope
-from dpgbench.backends.weights.modelscope import MARKER, NEEDED, fetch
+from dpgbench.backends.weights.modelscope import MARKER, fetch
 from dpgbench.errors import SetupError, StorageError
 from tests.backends.fake_modelscope import STORED_APART, FakeModelScope, Request
 
+(ROLE,) = JUDGES["mplug"].roles
+assert isinstance(ROLE.source, ModelScope)
+NEEDED = ROLE.source.required
 MODEL = "somebody/judge"
+SOURCE = ModelScope(MODEL, "judges/mplug", NEEDED)
 BIG = 400_000
 DiskUsage = namedtuple("DiskUsage", "total used free")
 
@@ -76,7 +82,7 @@ def target(tmp_path):
 
 
 def get(target, *, said=None, **kwargs):
-    return fetch(MODEL, target, say=(said if said is not None else []).append, **kwargs)
+    return fetch(SOURCE, target, say=(said if said is not None else []).append, **kwargs)
 
 
 def refusal(target, kind=SetupError, **kwargs):
@@ -104,7 +110,7 @@ def test_only_the_needed_files_are_fetched(hub, target):
 
 def test_the_size_is_said_before_any_file_is_asked_for(hub, target):
     asked_when_said = []
-    fetch(MODEL, target, say=lambda line: asked_when_said.append((line, list(hub.requests))))
+    fetch(SOURCE, target, say=lambda line: asked_when_said.append((line, list(hub.requests))))
     [(line, asked)] = asked_when_said
     assert [request.kind for request in asked] == ["list"]
     assert "5 files, 0.00 GiB" in line
@@ -116,7 +122,7 @@ def test_sizes_are_said_in_gib_with_what_is_there(hub, target, monkeypatch):
     target.mkdir(parents=True)
     files = [modelscope._File("a", 3 * 2**29, None), modelscope._File("b", 2**30, None)]
     monkeypatch.setattr(modelscope, "_bytes_there", lambda file, folder: file.size // 4)
-    source = modelscope.Source(None, "host", "x/y", "v1")
+    source = modelscope._Origin(None, "host", "x/y", "v1")
     line = modelscope._size_line(source, files, target)
     assert "2 files, 2.50 GiB, of which 0.62 GiB are already there" in line
 
@@ -133,8 +139,8 @@ def test_a_complete_folder_does_not_even_import_the_client(hub, target):
     get(target)
     code = (
         "import sys; from pathlib import Path;"
-        "from dpgbench.backends.weights.modelscope import fetch;"
-        f"fetch({MODEL!r}, Path({str(target)!r}), say=print);"
+        "from dpgbench.backends.weights.modelscope import ModelScope, fetch;"
+        f"fetch({SOURCE!r}, Path({str(target)!r}), say=print);"
         "print([name for name in sys.modules if name.split('.')[0].startswith('modelscope')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -238,8 +244,9 @@ def test_a_line_that_stands_still_is_an_error(hub, target, monkeypatch):
 def test_an_interrupt_passes_through_and_the_next_call_resumes(hub, target, home):
     hub.cut_after, hub.cuts_left, hub.pause_seconds = 150_000, 1, 30
     code = (
-        "from pathlib import Path; from dpgbench.backends.weights.modelscope import fetch;"
-        f"fetch({MODEL!r}, Path({str(target)!r}), say=lambda line: None)"
+        "from pathlib import Path;"
+        "from dpgbench.backends.weights.modelscope import ModelScope, fetch;"
+        f"fetch({SOURCE!r}, Path({str(target)!r}), say=lambda line: None)"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -376,7 +383,7 @@ def test_the_clients_log_is_quiet_unless_wished_for(hub, target, monkeypatch, wi
         monkeypatch.setenv("MODELSCOPE_LOG_LEVEL", wished)
     log = logging.getLogger("modelscope_hub")
     before, levels = log.level, []
-    fetch(MODEL, target, say=lambda line: levels.append(log.level))
+    fetch(SOURCE, target, say=lambda line: levels.append(log.level))
     assert levels == [before if wished else logging.CRITICAL]
     assert log.level == before
 

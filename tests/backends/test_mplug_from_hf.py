@@ -18,13 +18,20 @@ from huggingface_hub import errors as hub_errors
 from PIL import Image
 
 import dpgbench
-from dpgbench.backends.judges.table import MPLUG_REPOSITORY
-from dpgbench.backends.weights import mplug_hub
+from dpgbench.backends.entries import HuggingFace
+from dpgbench.backends.judges.mplug import MplugJudge
+from dpgbench.backends.judges.table import JUDGES
+from dpgbench.backends.weights.locate import fetch_from_hub
 from dpgbench.mplug import config, write_tiny_checkpoint
 from tests.helpers import Run, row, write_csv
 
 SCORE = ("score", "pictures", "--bench", "b.csv", "--num-images", 1, "--out", "r")
 CPU = ("--device", "cpu")
+(ROLE,) = JUDGES["mplug"].roles
+SOURCE = next(source for source in ROLE.sources if isinstance(source, HuggingFace))
+MPLUG_REPOSITORY = SOURCE.repository
+NEEDED = SOURCE.required
+OPTIONAL = sorted({*SOURCE.files} - {*NEEDED})
 
 
 class FakeHub:
@@ -47,7 +54,12 @@ class FakeHub:
         return folder
 
     def download(
-        self, repository: str, *, revision: str | None = None, allow_patterns: Sequence[str]
+        self,
+        repository: str,
+        *,
+        revision: str | None = None,
+        allow_patterns: Sequence[str],
+        ignore_patterns: Sequence[str] | None = None,
     ) -> str:
         """As `huggingface_hub.snapshot_download`: what there is of the files asked for."""
         self.asked.append((repository, revision))
@@ -206,7 +218,7 @@ def test_a_copy_without_bert_fields_is_read_with_those_of_the_large_network(
 ) -> None:
     remote = hub.folders["0123abc"]
     fields = json.loads((remote / "config_bert.json").read_text())
-    for name in mplug_hub.OPTIONAL:
+    for name in OPTIONAL:
         (remote / name).unlink()
     refused = run(*SCORE, *CPU, "--weights-source", "hf")  # a tiny network is not the large one
     assert refused.code == 4
@@ -217,7 +229,7 @@ def test_a_copy_without_bert_fields_is_read_with_those_of_the_large_network(
     assert "has no config_bert.json: mPLUG-large's own fields are taken" in ended.err
     found = record()
     assert found["config_bert"] == "standard"
-    assert found["weights"].keys() == set(mplug_hub.NEEDED)
+    assert found["weights"].keys() == set(NEEDED)
 
 
 def test_such_a_copy_may_be_given_as_a_folder(
@@ -226,7 +238,7 @@ def test_such_a_copy_may_be_given_as_a_folder(
     remote = hub.folders["0123abc"]
     fields = json.loads((remote / "config_bert.json").read_text())
     monkeypatch.setattr(config, "STANDARD_BERT", fields)
-    for name in mplug_hub.OPTIONAL:
+    for name in OPTIONAL:
         (remote / name).unlink()
     ended = run(*SCORE, *CPU, "--weights", f"judge={remote}")
     assert ended.code == 0, ended.err
@@ -235,7 +247,7 @@ def test_such_a_copy_may_be_given_as_a_folder(
     assert "lacks" in run(*SCORE, *CPU, "--weights", f"judge={remote}").error
 
 
-@pytest.mark.parametrize("name", mplug_hub.NEEDED)
+@pytest.mark.parametrize("name", NEEDED)
 def test_a_needed_file_that_is_missing_is_named(run: Run, hub: FakeHub, name: str) -> None:
     (hub.folders["0123abc"] / name).unlink()
     ended = run(*SCORE, *CPU, "--weights-source", "hf")
@@ -295,15 +307,13 @@ def test_why_the_hub_does_not_give_is_said_in_one_line(
 def test_doctor_examines_the_copy_and_fetches_nothing(
     run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    from dpgbench.jobs.doctor import judge as self_test
-
-    monkeypatch.setattr(self_test, "check_golden", lambda device: None)
+    monkeypatch.setattr(MplugJudge, "self_test", lambda device: None)
     words = ("doctor", "--judge", "mplug", *CPU, option, "hf", "--json")
     ended = run(*words)
     assert ended.code == 4
     assert f"hf download {MPLUG_REPOSITORY}'" in ended.error
     assert hub.asked == []
-    mplug_hub.fetch(say=print)
+    fetch_from_hub(SOURCE, subject="weights are", otherwise="")
     found = json.loads(run(*words).out)
     assert found["describe"]["weights"] == hashes(hub.folders["0123abc"])
     assert run("doctor", "--judge", "tiny-mplug", *CPU, option, "hf").code == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 from dpgbench.jobs.doctor import judge as self_test
 from dpgbench.jobs.doctor.exam import exams
+from dpgbench.jobs.doctor.judge import examine_judge
 from dpgbench.mplug import self_test as mplug_golden
 from dpgbench.shapes import answer
 from tests.cli.oracles import Oracle, examine
@@ -25,7 +27,7 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """On a busy machine too all pictures are asked, and no network waits for a second thread."""
     import torch
 
-    monkeypatch.setattr(self_test, "SECONDS", 600.0)
+    monkeypatch.setattr(self_test, "examine_judge", partial(examine_judge, seconds=600.0))
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -136,7 +138,7 @@ def test_judges_that_are_not_sound(run: Run, name: str, verdict: str, reason: st
 
 
 def test_a_slow_judge_is_asked_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(self_test, "SECONDS", -1.0)
+    monkeypatch.setattr(self_test, "examine_judge", partial(examine_judge, seconds=-1.0))
     code, found, _ = examine(run, "Slow")
     assert found["pictures"]["pictures"] == 1
     assert "11 of 12 pictures not asked" in found["warnings"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from dpgbench.backends.judges.own_class import as_judge
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 from dpgbench.jobs.doctor import judge as self_test
+from dpgbench.jobs.doctor.judge import examine_judge
 from dpgbench.mplug import write_tiny_checkpoint
 from tests.cli.oracles import Oracle, examine
 from tests.helpers import Run
@@ -17,7 +20,7 @@ from tests.helpers import Run
 @pytest.fixture(autouse=True)
 def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine too all pictures are asked."""
-    monkeypatch.setattr(self_test, "SECONDS", 600.0)
+    monkeypatch.setattr(self_test, "examine_judge", partial(examine_judge, seconds=600.0))
 
 
 def test_an_untrained_judge_is_found_out(run: Run, tmp_path: Path) -> None:
@@ -42,7 +45,7 @@ def test_pictures_have_the_size_that_a_judge_knows(
             sizes.update(tile.image.size for tile in tiles)
             return super().ask(tiles)
 
-    monkeypatch.setattr(self_test, "load_judge", Measuring)
+    monkeypatch.setattr(self_test, "load_judge", lambda request: as_judge(Measuring(request)))
     monkeypatch.setattr(self_test, "_refuse_to_fetch", lambda *_: None)
     assert examine(run, name)[1]["verdict"] == "sound"
     assert sizes == {(size_px, size_px)}

@@ -15,8 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import ella.tiny as tiny
+from dpgbench.backends.device import is_out_of_memory
 from dpgbench.backends.generators.pictures import draw_checked
-from dpgbench.backends.memory import DrawnWithinMemory, is_out_of_memory
+from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import DataError
 from tests.helpers import Run, row, write_csv

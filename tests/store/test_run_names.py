@@ -84,10 +84,12 @@ def test_a_default_run_goes_on_under_its_old_name(tmp_path: Path) -> None:
 
 
 def test_weights_fetched_under_an_old_name_are_used_for_their_revision_alone() -> None:
-    from dpgbench.backends.judges.table import mplug_folder
+    from dpgbench.backends.entries import ModelScope
+    from dpgbench.backends.weights.locate import modelscope_folder
 
-    old = mplug_folder("x").with_name("refs-pr-1")
+    source = ModelScope("owner/judge", "judges/mplug")
+    old = modelscope_folder(source, "x").with_name("refs-pr-1")
     old.mkdir(parents=True)
     (old / ".fetched.json").write_text('{"revision": "refs/pr/1"}')
-    assert mplug_folder("refs/pr/1") == old
-    assert mplug_folder("refs:pr:1").name.startswith("refs-pr-1~")
+    assert modelscope_folder(source, "refs/pr/1") == old
+    assert modelscope_folder(source, "refs:pr:1").name.startswith("refs-pr-1~")

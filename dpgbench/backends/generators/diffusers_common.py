@@ -1,4 +1,4 @@
-"""What all diffusers back ends share: schedulers, seeds, cut prompts, load errors."""
+"""What all diffusers back ends share: schedulers, seeds, cut prompts, loading."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dpgbench.backends.memory import is_out_of_memory
-from dpgbench.backends.protocols import ModelEntry, Truncation
+from dpgbench.backends.entries import ModelEntry
+from dpgbench.backends.loading import loading, quiet
+from dpgbench.backends.protocols import Truncation
 from dpgbench.domain.spec import GenerationSpec
-from dpgbench.errors import DpgBenchError, SetupError, UsageError, reason_of
+from dpgbench.errors import UsageError
 
 _INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
@@ -24,7 +25,7 @@ def build_scheduler(spec: GenerationSpec) -> Any:
     return _scheduler(spec.scheduler or "", spec.scheduler_config)
 
 
-def full_scheduler_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def full_scheduler_config(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return every argument of a scheduler: those of `config`, and the library's for the rest.
 
     So the specification holds what the library would otherwise take silently. Infinities are
@@ -83,73 +84,14 @@ def find_cut(tokenizer: Any, limit: int, prompts: Sequence[str]) -> Truncation:
 
 
 @contextlib.contextmanager
-def single_thread() -> Iterator[None]:
-    """Run tiny networks on one core: threads cost them more than they bring."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def loading(entry: ModelEntry) -> Iterator[None]:
+def loading_model(entry: ModelEntry) -> Iterator[None]:
     """Turn what a library raises about weights into one line.
 
     Raises:
         SetupError: names the model, the reason and the roles that can be given.
     """
-    try:
-        with _without_bars() if entry.world else contextlib.nullcontext():
-            yield
-    except DpgBenchError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        MemoryError,
-    ) as error:
-        if is_out_of_memory(error):
-            raise SetupError(
-                f"model {entry.name} does not fit into memory ({reason_of(error)}); take "
-                "half the precision (--dtype float16 or bfloat16), or a device with more memory"
-            ) from error
-        raise SetupError(
-            f"model {entry.name} cannot be loaded: {reason_of(error)}; {_remedy(entry)}"
-        ) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("safetensors", "safetensors_rust"):
-            raise
-        raise SetupError(
-            f"model {entry.name} cannot be loaded: a safetensors file is cut off or damaged "
-            f"({error}); {_remedy(entry)}"
-        ) from error
-
-
-@contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
-    """Weights that ship are there in a fraction of a second: the libraries' bars only flicker."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    shown = [of for of in (of_diffusers, of_transformers) if of.is_progress_bar_enabled()]
-    for of in shown:
-        of.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for of in shown:
-            of.enable_progress_bar()
-
-
-def _remedy(entry: ModelEntry) -> str:
     roles = ", ".join(f"--weights {role.name}=PATH ({role.what})" for role in entry.roles)
-    return f"check {roles}" if roles else "this is a bug: please report it"
+    remedy = f"check {roles}" if roles else "this is a bug: please report it"
+    ships = entry.world is not None
+    with loading(f"model {entry.name}", remedy), quiet("diffusers", "transformers", bars=not ships):
+        yield

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.device import default_dtype
+from dpgbench.backends.entries import ModelEntry, argument_of
 from dpgbench.backends.generators.diffusers_common import (
     build_scheduler,
     check_size,
     generators,
-    loading,
+    loading_model,
 )
 from dpgbench.backends.generators.hub_classes import (
     furthest_reader,
@@ -30,7 +31,7 @@ from dpgbench.backends.generators.hub_classes import (
 )
 from dpgbench.backends.generators.hub_settings import PublishedSettings, published_settings
 from dpgbench.backends.generators.pictures import draw_checked
-from dpgbench.backends.protocols import ModelEntry, Truncation
+from dpgbench.backends.protocols import Truncation
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import UsageError
@@ -55,7 +56,7 @@ class HubPipeline:
 
         self.spec = spec
         folder = weights["base"].path
-        with loading(entry), strict_loading(entry.name):
+        with loading_model(entry), strict_loading(entry.name):
             self.pipeline: Any = DiffusionPipeline.from_pretrained(
                 str(folder),
                 dtype=getattr(torch, spec.dtype),
@@ -166,7 +167,7 @@ class HubPipeline:
 
 
 def _published(name: str) -> PublishedSettings:
-    return published_settings(name.removeprefix("hf:")) or PublishedSettings()
+    return published_settings(argument_of(name)) or PublishedSettings()
 
 
 def _own_settings(name: str, folder: Path) -> dict[str, Any]:

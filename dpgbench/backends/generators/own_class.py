@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.generators.pictures import refused_casts
 from dpgbench.backends.import_class import import_target
-from dpgbench.backends.protocols import ModelEntry, Truncation
+from dpgbench.backends.protocols import Truncation
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import DataError, DpgBenchError, UsageError, reason_of

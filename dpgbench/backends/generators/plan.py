@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.generators.diffusers_common import full_scheduler_config
 from dpgbench.backends.generators.table import find_model
 from dpgbench.backends.import_class import import_target
-from dpgbench.backends.protocols import Generator, ModelEntry
+from dpgbench.backends.protocols import Generator
 from dpgbench.backends.weights.locate import Weights, locate_weights
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec

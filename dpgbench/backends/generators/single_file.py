@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.weights.hub_errors import hub_trouble
+from dpgbench.backends.entries import HuggingFace
+from dpgbench.backends.weights.locate import fetch_from_hub
 from dpgbench.errors import SetupError, reason_of, shortened
 
 CONFIGURED_BY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -99,19 +100,14 @@ def configuration_of(path: Path) -> Path:
     beside = path.resolve().parent
     if (beside / "model_index.json").is_file():
         return beside
-    from huggingface_hub import snapshot_download
-
-    patterns = list(_CONFIGURATION)
-    try:
-        return Path(snapshot_download(CONFIGURED_BY, allow_patterns=patterns))
-    except Exception as error:  # the hub's client raises errors of many kinds
-        trouble = hub_trouble(error, CONFIGURED_BY)
-        raise SetupError(
-            f"{path} is a single file; its configuration and tokenizer are those of {CONFIGURED_BY}"
-            f" (2 MB), which are not on this machine: {trouble}; or put them (model_index.json and "
-            f"the folders' *.json and merges.txt) beside the file; or "
-            f"{_CONVERT.format(pipeline='StableDiffusionPipeline', path=path)}"
-        ) from error
+    return fetch_from_hub(
+        HuggingFace(CONFIGURED_BY, required=_CONFIGURATION[:1], files=_CONFIGURATION),
+        subject=f"{path} is a single file; its configuration and tokenizer (2 MB) are",
+        otherwise=(
+            "or put them (model_index.json and the folders' *.json and merges.txt) beside the "
+            f"file; or {_CONVERT.format(pipeline='StableDiffusionPipeline', path=path)}"
+        ),
+    )
 
 
 def _shapes(path: Path) -> Mapping[str, list[int]]:

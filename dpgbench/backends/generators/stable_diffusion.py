@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpgbench.backends.device import single_thread
+from dpgbench.backends.entries import Embedded, ModelEntry
 from dpgbench.backends.generators.diffusers_common import (
     build_scheduler,
     check_size,
     find_cut,
     generators,
-    loading,
-    single_thread,
+    loading_model,
 )
 from dpgbench.backends.generators.hub_classes import read_config
 from dpgbench.backends.generators.pictures import draw_checked
@@ -23,7 +24,7 @@ from dpgbench.backends.generators.single_file import (
     configuration_of,
     load_single_file,
 )
-from dpgbench.backends.protocols import ModelEntry, Truncation
+from dpgbench.backends.protocols import Truncation
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.embedded import embedded_path
@@ -46,7 +47,7 @@ class StableDiffusion:
         from ella.strict import strict_loading
 
         self.spec = spec
-        with loading(entry):
+        with loading_model(entry):
             with strict_loading("base"):
                 self.pipeline = self._load_pipeline(weights).to(device)
             _check_parts(entry, self.pipeline)
@@ -181,9 +182,11 @@ class EllaStableDiffusion(StableDiffusion):
     ) -> list[str]:
         """Return what was assumed: also of the texts, where the connector's file does not say."""
         notes = StableDiffusion.notes(entry, weights, given, device)
-        role = next(role for role in entry.roles if role.name == "connector")
-        own = role.embedded and weights["connector"].path == embedded_path(role.embedded)
-        if not own and "text_length" not in given and _trained_text(weights) is None:
+        source = next(role.source for role in entry.roles if role.name == "connector")
+        ships = isinstance(source, Embedded) and weights["connector"].path == embedded_path(
+            source.part
+        )
+        if not ships and "text_length" not in given and _trained_text(weights) is None:
             notes.append(
                 f"text_length {entry.options['text_length']} is assumed: the connector's file does "
                 "not say how long its texts were in training (--option text_length=fixed or "
@@ -195,7 +198,7 @@ class EllaStableDiffusion(StableDiffusion):
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:
         super().__init__(entry, spec, weights, device)
-        with loading(entry):
+        with loading_model(entry):
             self.ella = self._load_ella(weights, device)
             self.ella.check_pipeline(self.pipeline)
 

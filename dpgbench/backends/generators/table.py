@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dpgbench.backends.entries import Embedded, HuggingFace, ModelEntry, Role
 from dpgbench.backends.import_class import is_own_class
-from dpgbench.backends.protocols import ModelEntry, Role
 from dpgbench.errors import UsageError, unknown_name
 
 _STABLE_DIFFUSION = "dpgbench.backends.generators.stable_diffusion"
@@ -50,21 +50,29 @@ _TINY: Mapping[str, Any] = {
 }
 _BASE = Role(
     "base",
-    "Hugging Face stable-diffusion-v1-5/stable-diffusion-v1-5",
+    HuggingFace(
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        required=("model_index.json",),
+        is_pipeline=True,
+    ),
     "a folder in diffusers' layout (model_index.json)",
 )
+_ELLA = "QQGYLab/ELLA"
+_ELLA_FILE = "ella-sd1.5-tsc-t5xl.safetensors"
+_T5_FOLDER = "models--google--flan-t5-xl--text_encoder"
 _CONNECTOR = Role(
     "connector",
-    "Hugging Face QQGYLab/ELLA, ella-sd1.5-tsc-t5xl.safetensors",
+    HuggingFace(_ELLA, _ELLA_FILE, required=(_ELLA_FILE,), files=(_ELLA_FILE,)),
     "a safetensors file",
 )
 _TEXT_ENCODER = Role(
     "text_encoder",
-    "Hugging Face QQGYLab/ELLA, models--google--flan-t5-xl--text_encoder",
+    HuggingFace(
+        _ELLA, _T5_FOLDER, required=(f"{_T5_FOLDER}/config.json",), files=(f"{_T5_FOLDER}/*",)
+    ),
     "a folder with a T5 encoder and its tokenizer",
 )
-_EMBEDDED = "ships with the toolkit"
-_TINY_BASE = Role("base", _EMBEDDED, _BASE.what, embedded="sd15")
+_TINY_BASE = Role("base", Embedded("sd15"), _BASE.what)
 
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
@@ -91,8 +99,8 @@ MODELS: dict[str, ModelEntry] = {
             _TINY,
             (
                 _TINY_BASE,
-                Role("connector", _EMBEDDED, _CONNECTOR.what, "ella/connector.safetensors"),
-                Role("text_encoder", _EMBEDDED, _TEXT_ENCODER.what, "ella/text_encoder"),
+                Role("connector", Embedded("ella/connector.safetensors"), _CONNECTOR.what),
+                Role("text_encoder", Embedded("ella/text_encoder"), _TEXT_ENCODER.what),
             ),
             benchmark="shapes",
             world="shapes",
@@ -109,6 +117,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
     )
 }
+HUB_FAMILY = "hf:"
 FORMS = {
     "hf:ORG/REPO": "any diffusers text-to-image pipeline of the hub, or hf:FOLDER",
     "package.module:Class": "a class of your own; see docs/models.md",
@@ -123,8 +132,9 @@ def find_model(name: str) -> ModelEntry:
     """
     if name in MODELS:
         return MODELS[name]
-    if name.startswith("hf:"):
-        return _hub_entry(name)
+    family, colon, argument = name.partition(":")
+    if family + colon == HUB_FAMILY:
+        return _hub_entry(name, argument)
     if is_own_class(name):
         return ModelEntry(
             name,
@@ -135,11 +145,11 @@ def find_model(name: str) -> ModelEntry:
     raise unknown_name("model", name, [*MODELS, *FORMS], listing="dpgbench models")
 
 
-def _hub_entry(name: str) -> ModelEntry:
-    repository = name.removeprefix("hf:")
+def _hub_entry(name: str, repository: str) -> ModelEntry:
     if not repository:
         raise UsageError(f"--model {name}: write hf:ORG/REPO or hf:FOLDER")
-    role = Role("base", f"Hugging Face {repository}", "a folder in diffusers' layout")
+    source = HuggingFace(repository, is_pipeline=True, or_folder=True)
+    role = Role("base", source, "a folder in diffusers' layout")
     return ModelEntry(
         name,
         f"the diffusers pipeline {repository}",

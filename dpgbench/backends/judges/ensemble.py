@@ -5,42 +5,25 @@ A member is any judge that finds its weights by its name alone. Each is asked ev
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations, islice
+from itertools import combinations, islice, takewhile
 from typing import Any
 
-from dpgbench.backends.judges.answer_checks import (
-    checked_answers,
-    checked_description,
-    checked_reply,
-    stream_of,
-)
-from dpgbench.backends.judges.table import find_judge, load_judge
-from dpgbench.backends.protocols import (
-    Judge,
-    JudgeAnswer,
-    JudgeReply,
-    JudgeRequest,
-    StreamingJudge,
-    TileQuestions,
-)
+from dpgbench.backends.entries import argument_of
+from dpgbench.backends.judges.answer_checks import checked_description
+from dpgbench.backends.judges.table import find_family, find_judge, load_judge
+from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.domain.answer_text import is_missing, read_yes_no
-from dpgbench.errors import DataError, DpgBenchError, IncompleteError, UsageError, reason_of
+from dpgbench.errors import IncompleteError, UsageError
 
-log = logging.getLogger(__name__)
-
-PREFIX = "ensemble:"
 RULE = "majority of valid votes; a tie is no"
 _TOO_MANY_IN_A_ROW = 3
 _LEAST_IMAGES = 4  # so that a member that works on many images at a time has some
 
-TileAnswers = Mapping[int, JudgeAnswer]
 
-
-class EnsembleJudge:
+class EnsembleJudge(Judge):
     """The majority of its members' answers, and how often they agree."""
 
     def __init__(self, request: JudgeRequest) -> None:
@@ -50,20 +33,20 @@ class EnsembleJudge:
                 f"--revision {request.revision}: judge {request.name} has several models, each "
                 "taken at its own default revision; ask them one by one to choose revisions"
             )
-        self.members: dict[str, Judge | StreamingJudge] = {
+        self.members: dict[str, Judge] = {
             name: load_judge(replace(request, name=name, weights={}, options={})) for name in names
         }
-        likes = [getattr(judge, "num_images_at_once", 1) for judge in self.members.values()]
+        likes = [judge.num_images_at_once for judge in self.members.values()]
         self.num_images_at_once = request.batch_size or max(_LEAST_IMAGES, *likes)
         self.counts: Counter[str] = Counter()
         self.failed_in_a_row: Counter[str] = Counter()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Mapping[str, Any]:
         """Return what decides the answers: each member's own description, in order."""
         return {
             "rule": RULE,
             "members": [
-                {"judge": name, **checked_description(judge)}
+                {"judge": name, **checked_description(judge.class_name, judge.describe())}
                 for name, judge in self.members.items()
             ],
         }
@@ -75,14 +58,11 @@ class EnsembleJudge:
             IncompleteError: a member fails on tile after tile.
         """
         while batch := list(islice(tiles, self.num_images_at_once)):
-            given = []
-            for name, judge in self.members.items():
-                given.append(_ask(judge, batch))
-                self._watch(name, given[-1])
+            by_member = [self._collect(name, batch) for name in self.members]
             for number, tile in enumerate(batch):
-                yield self._reply(tile, [replies[number] for replies in given])
+                yield self._reply(tile, [replies[number] for replies in by_member])
 
-    def account(self) -> dict[str, int]:
+    def account(self) -> Mapping[str, int]:
         """Return how often members agreed, as counts that add up over resumed work.
 
         ``questions``: answered by all. ``unanimous``: of these, all votes equal. ``invalid A``:
@@ -94,16 +74,32 @@ class EnsembleJudge:
         names += [f"{what} {pair}" for pair in pairs for what in ("voted", "agreed")]
         return {name: self.counts[name] for name in names}
 
-    def _watch(self, name: str, replies: Sequence[JudgeReply]) -> None:
-        """Stop where the trouble is with a member, not with the tiles: the others cost too."""
-        for reply in replies:
-            self.failed_in_a_row[name] = self.failed_in_a_row[name] + 1 if reply.error else 0
+    def _collect(self, name: str, tiles: Sequence[TileQuestions]) -> list[JudgeReply]:
+        """Return what a member says of each tile, in their order, whatever order it replies in.
+
+        Raises:
+            IncompleteError: it fails on tile after tile, so that the trouble is not with them; the
+                other members cost too.
+        """
+        merged: dict[tuple[str, int], JudgeReply] = {}
+        before = self.failed_in_a_row[name]
+        for reply in self.members[name].replies(iter(tiles)):
+            key = (reply.item_id, reply.tile)
+            part = merged.get(key, JudgeReply(*key, {}))
+            merged[key] = part._replace(
+                answers={**part.answers, **reply.answers},
+                error=part.error if reply.error is None else reply.error,
+            )
+            failed = list(takewhile(_has_failed, reversed(merged.values())))
+            self.failed_in_a_row[name] = len(failed) + (before if len(failed) == len(merged) else 0)
             if self.failed_in_a_row[name] >= _TOO_MANY_IN_A_ROW:
                 raise IncompleteError(
                     f"judge {name} of the ensemble failed on {_TOO_MANY_IN_A_ROW} images in a row, "
-                    f"at last on {reply.item_id} tile {reply.tile}: {reply.error}; answers so far "
-                    "are kept, run the command again to go on"
+                    f"at last on {failed[0].item_id} tile {failed[0].tile}: {failed[0].error}; "
+                    "answers so far are kept, run the command again to go on"
                 )
+        keys = [(tile.item_id, tile.tile) for tile in tiles]
+        return [merged.get(key, JudgeReply(*key, {})) for key in keys]
 
     def _reply(self, tile: TileQuestions, replies: Sequence[JudgeReply]) -> JudgeReply:
         errors = [
@@ -114,9 +110,9 @@ class EnsembleJudge:
         answers = {}
         for qid in tile.qids:
             if all(qid in reply.answers for reply in replies):
-                given = [reply.answers[qid] for reply in replies]
-                self._count([vote(answer) for answer in given])
-                answers[qid] = majority(given)
+                by_member = [reply.answers[qid] for reply in replies]
+                self._count([vote(answer) for answer in by_member])
+                answers[qid] = majority(by_member)
         return JudgeReply(tile.item_id, tile.tile, answers, "; ".join(errors) or None)
 
     def _count(self, votes: Sequence[bool | None]) -> None:
@@ -131,16 +127,21 @@ class EnsembleJudge:
                 self.counts[f"agreed {a} & {b}"] += by_name[a] == by_name[b]
 
 
+def _has_failed(reply: JudgeReply) -> bool:
+    return reply.error is not None
+
+
 def member_names(name: str) -> list[str]:
     """Return the judges that an ensemble's name lists.
 
     Raises:
         UsageError: fewer than two, one twice, an ensemble among them, or an unknown name.
     """
-    names = [part.strip() for part in name.removeprefix(PREFIX).split(",")]
+    names = [part.strip() for part in argument_of(name).split(",")]
     if len(names) < 2 or not all(names):
         raise UsageError(f"judge {name}: list two or more judges, as in ensemble:mplug,hf:ORG/REPO")
-    if any(member.startswith(PREFIX) for member in names):
+    families = [find_family(member) for member in names]
+    if any(family and family.lists_judges for family in families):
         raise UsageError(f"judge {name}: an ensemble cannot hold an ensemble; list its members")
     for member in names:
         if names.count(member) > 1:
@@ -167,44 +168,7 @@ def majority(answers: Sequence[JudgeAnswer]) -> JudgeAnswer:
     votes = [v for v in map(vote, answers) if v is not None]
     truncated = any(answer.truncated for answer in answers)
     if not votes:
-        said = " | ".join(answer.text for answer in answers)
-        return JudgeAnswer(said, truncated=truncated, invalid=True)
+        texts = " | ".join(answer.text for answer in answers)
+        return JudgeAnswer(texts, truncated=truncated, invalid=True)
     share = sum(votes) / len(votes)
     return JudgeAnswer("yes" if share > 0.5 else "no", share, truncated)
-
-
-def _ask(judge: Judge | StreamingJudge, tiles: Sequence[TileQuestions]) -> list[JudgeReply]:
-    """Return one reply a tile, in order, whichever way the judge works."""
-    if isinstance(judge, StreamingJudge):
-        return _collect(judge, tiles)
-    try:
-        returned = judge.ask(tiles)
-    except Exception as error:  # one tile's failure is that tile's, recorded in its reply
-        if isinstance(error, DpgBenchError) and not isinstance(error, DataError):
-            raise
-        if len(tiles) > 1:
-            return [_ask(judge, [tile])[0] for tile in tiles]
-        log.debug("%s failed", type(judge).__name__, exc_info=error)
-        reason = reason_of(error, with_type=True)
-        return [JudgeReply(tiles[0].item_id, tiles[0].tile, {}, reason)]
-    answers = checked_answers(judge, tiles, returned)
-    return [
-        JudgeReply(tile.item_id, tile.tile, dict(zip(tile.qids, given, strict=True)))
-        for tile, given in zip(tiles, answers, strict=True)
-    ]
-
-
-def _collect(judge: StreamingJudge, tiles: Sequence[TileQuestions]) -> list[JudgeReply]:
-    answers: dict[tuple[str, int], dict[int, JudgeAnswer]] = {}
-    errors: dict[tuple[str, int], str] = {}
-    for said in stream_of(judge, iter(tiles)):
-        reply = checked_reply(judge, said)
-        key = (reply.item_id, reply.tile)
-        answers.setdefault(key, {}).update(reply.answers)
-        if reply.error is not None:
-            errors[key] = reply.error
-    return [
-        JudgeReply(tile.item_id, tile.tile, answers.get(key, {}), errors.get(key))
-        for tile in tiles
-        for key in [(tile.item_id, tile.tile)]
-    ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.judges.table import MPLUG_MODEL, MPLUG_REPOSITORY, find_judge, mplug_folder
-from dpgbench.backends.memory import ask_within_memory
-from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
-from dpgbench.embedded import embedded_path
+from dpgbench.backends.entries import Embedded, HuggingFace, ModelScope, Source
+from dpgbench.backends.judges.table import DEFAULT_JUDGE, JUDGES, find_judge
+from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, SelfTest, TileQuestions
+from dpgbench.backends.weights.locate import Located, fetch_command, locate
 from dpgbench.errors import SetupError, reason_of
 from dpgbench.store.hashes import hash_files
 from dpgbench.store.images import to_rgb
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from dpgbench.mplug import MplugVqa, VqaAnswer
+    from dpgbench.mplug import MplugVqa
+    from dpgbench.mplug.self_test import GoldenReport
 
 log = logging.getLogger(__name__)
 _IMAGES_ON_GPU = 8
@@ -29,12 +30,12 @@ _NEEDED = ("configuration.json", "config.yaml", "config_bert.json", "vocab.txt")
 _MAY_LACK = {"configuration.json", "config_bert.json"}  # as copies on other hubs do
 
 
-class MplugJudge:
+class MplugJudge(Judge):
     """mPLUG in ModelScope's layout: a folder, the embedded one, or fetched from one of two hubs."""
 
     def __init__(self, request: JudgeRequest) -> None:
         self.request = request
-        self.folder, self.source, self._origin = self._find(request)
+        self.folder, self.source = _find(request)
         self.vqa, self.hashes = _load(self.folder, request)
         self.is_standard = not _has_bert_config(self.folder)
         default = 1 if request.device == "cpu" else _IMAGES_ON_GPU
@@ -42,70 +43,105 @@ class MplugJudge:
         if request.options["compile"]:
             self.vqa.compile()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Mapping[str, Any]:
         """Return what decides the answers: the files' hashes, decoding, precision."""
         return {
-            "model": self.source,
+            "model": _source_name(self.source, self.request.revision),
             "weights": self.hashes,
             "decode": self.request.options["decode"],
             "dtype": self.request.dtype,
             **({"config_bert": "standard"} if self.is_standard else {}),
         }
 
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Mapping[str, Any]:
         """Return where the files are from; what they are, their hashes say."""
-        return self._origin
+        match self.source:
+            case HuggingFace():
+                return {"weights_source": "Hugging Face", "commit": self.folder.name}
+            case ModelScope():
+                return {"weights_source": "ModelScope"}
+            case _:
+                return {}
+
+    @classmethod
+    def self_test(cls, device: str) -> SelfTest:
+        """Return whether a small network gives its recorded answers on `device`."""
+        from dpgbench.mplug.self_test import check_golden
+
+        report = check_golden(device)
+        return SelfTest(_fault(report), {**report._asdict(), "sound": report.sound})
 
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile; each image is encoded once."""
-        answers = ask_within_memory(self._ask, tiles)
+        answers = self.vqa.ask(
+            [to_rgb(tile.image) if tile.prepared is None else tile.prepared for tile in tiles],
+            [tile.questions for tile in tiles],
+            batch_size=len(tiles),
+            decode=self.request.options["decode"],
+        )
         return [[JudgeAnswer(a.text, a.p_yes, a.truncated) for a in tile] for tile in answers]
 
     def prepare(self, image: Image) -> Tensor:
         """Return an image as the network reads it; called in worker threads."""
         return self.vqa.prepare(to_rgb(image))
 
-    def _ask(self, tiles: Sequence[TileQuestions]) -> list[list[VqaAnswer]]:
-        return self.vqa.ask(
-            [to_rgb(tile.image) if tile.prepared is None else tile.prepared for tile in tiles],
-            [tile.questions for tile in tiles],
-            batch_size=len(tiles),
-            decode=self.request.options["decode"],
-        )
 
-    def _find(self, request: JudgeRequest) -> tuple[Path, str, dict[str, Any]]:
-        """Return the folder of weights, what a manifest calls it, and where it was fetched from."""
-        (role,) = find_judge(request.name).roles
-        given = request.weights.get(role.name)
-        if given is None and role.embedded:
-            return embedded_path(role.embedded), "embedded", {}
-        if given is None and request.options.get("weights_source") == "hf":
-            from dpgbench.backends.weights.mplug_hub import fetch
+def _find(request: JudgeRequest) -> Located:
+    """Return where the weights are.
 
-            folder, commit = fetch(revision=request.revision, say=log.warning)
-            origin = {"weights_source": "Hugging Face", "commit": commit}
-            return folder, f"{MPLUG_REPOSITORY} (Hugging Face)", origin
-        if given is None:
-            name = f"{MPLUG_MODEL} {request.revision or '(default)'}"
-            return _fetch(request.revision), name, {"weights_source": "ModelScope"}
-        folder = Path(given).expanduser()
+    Raises:
+        SetupError: they cannot be fetched, or a folder lacks some.
+    """
+    (role,) = find_judge(request.name).roles
+    path = request.weights.get(role.name)
+    if path is not None:
+        folder = Path(path).expanduser()
         missing = [name for name in _NEEDED if not (folder / name).is_file()]
         if set(missing) - _MAY_LACK:
+            example = fetch_command(JUDGES[DEFAULT_JUDGE].roles[0].source)
             raise SetupError(
-                f"--weights judge={given}: {folder} lacks {', '.join(missing)}; give a folder in "
-                f"ModelScope's layout, such as 'modelscope download --model {MPLUG_MODEL}' makes"
+                f"--weights judge={path}: {folder} lacks {', '.join(missing)}; give {role.what}, "
+                f"such as '{example}' makes"
             )
-        return folder, "a folder", {}
+    return locate(
+        role,
+        path,
+        choice=request.options.get("weights_source"),
+        revision=request.revision,
+        subject="mPLUG's weights are",
+        otherwise=(
+            f"or take ModelScope's with --weights-source {ModelScope.choice}, or give a copy with "
+            "--weights judge=FOLDER"
+        ),
+    )
 
 
-def _fetch(revision: str | None) -> Path:
-    """Return the folder of fetched weights; a whole one that a user put there is taken as it is."""
-    from dpgbench.backends.weights.modelscope import MARKER, NEEDED, fetch
+def _source_name(source: Source | None, revision: str | None) -> str:
+    """Return what a manifest calls the place that weights are from."""
+    match source:
+        case Embedded():
+            return "embedded"
+        case HuggingFace():
+            return f"{source.repository} (Hugging Face)"
+        case ModelScope():
+            return f"{source.model} {revision or '(default)'}"
+        case None:
+            return "a folder"
 
-    target = mplug_folder(revision)
-    if not (target / MARKER).exists() and all((target / name).is_file() for name in NEEDED):
-        return target
-    return fetch(MPLUG_MODEL, target, revision=revision, say=log.warning)
+
+def _fault(report: GoldenReport) -> str | None:
+    """Return what is wrong with the network of this installation, and what to do."""
+    if report.sound:
+        return None
+    if report.error:
+        what = f"mPLUG's network cannot be run here: {report.error}"
+    else:
+        what = (
+            f"mPLUG's network computes something else here than its reference: of "
+            f"{report.questions} golden questions {report.other_tokens} have other tokens, "
+            f"{report.other_answers} other answers, {report.other_scores} other scores"
+        )
+    return f"{what}; install the versions of constraints.txt (torch, transformers)"
 
 
 def _has_bert_config(folder: Path) -> bool:

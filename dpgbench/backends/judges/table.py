@@ -4,36 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.device import DTYPES, check_dtype, find_device
-from dpgbench.backends.import_class import import_target, is_own_class
-from dpgbench.backends.judges.answer_checks import own_judge
-from dpgbench.backends.protocols import (
-    BEAM,
-    REFERENCE_DTYPE,
-    Judge,
+from dpgbench.backends.entries import (
+    Embedded,
+    HuggingFace,
     JudgeEntry,
-    JudgeRequest,
+    ModelScope,
     Role,
-    StreamingJudge,
+    argument_of,
 )
-from dpgbench.errors import DataError, UsageError, unknown_name
-from dpgbench.store.files import read_json
-from dpgbench.store.paths import cache_folder
-from dpgbench.store.run.directory import file_name, old_file_name
+from dpgbench.backends.import_class import import_target, is_own_class
+from dpgbench.backends.judges.own_class import OwnJudge, own_judge
+from dpgbench.backends.protocols import BEAM, REFERENCE_DTYPE, Judge, JudgeRequest
+from dpgbench.errors import UsageError, unknown_name
 
 REPLAY = "replay"
 DEFAULT_JUDGE = "mplug"
-MPLUG_MODEL = "iic/mplug_visual-question-answering_coco_large_en"
-
-MPLUG_REPOSITORY = "diffusion-bench/mplug_visual-question-answering_coco_large_en"
-
 DECODINGS = (BEAM, "first-token")
-WEIGHTS_SOURCES = ("modelscope", "hf")
+WEIGHTS_SOURCES = (ModelScope.choice, HuggingFace.choice)
+_MPLUG = "dpgbench.backends.judges.mplug:MplugJudge"
 _MPLUG_OPTIONS = {"decode": BEAM, "compile": False}
+_MPLUG_FOLDER = "a folder in ModelScope's layout (configuration.json, pytorch_model.bin)"
+_MPLUG_FILES = ("config.yaml", "vocab.txt", "pytorch_model.bin")
+_MPLUG_MORE_FILES = ("configuration.json", "config_bert.json")
 
 JUDGES: dict[str, JudgeEntry] = {
     entry.name: entry
@@ -41,13 +36,22 @@ JUDGES: dict[str, JudgeEntry] = {
         JudgeEntry(
             "mplug",
             "mPLUG-large VQA, the benchmark's own judge, native; beam search",
-            "dpgbench.backends.judges.mplug:MplugJudge",
+            _MPLUG,
             roles=(
                 Role(
                     "judge",
-                    f"ModelScope {MPLUG_MODEL}, or with --weights-source hf Hugging Face "
-                    f"{MPLUG_REPOSITORY}",
-                    "a folder in ModelScope's layout (configuration.json, pytorch_model.bin)",
+                    ModelScope(
+                        "iic/mplug_visual-question-answering_coco_large_en",
+                        "judges/mplug",
+                        required=(*_MPLUG_MORE_FILES, *_MPLUG_FILES),
+                    ),
+                    _MPLUG_FOLDER,
+                    HuggingFace(
+                        "diffusion-bench/mplug_visual-question-answering_coco_large_en",
+                        required=_MPLUG_FILES,
+                        files=(*_MPLUG_FILES, *_MPLUG_MORE_FILES),
+                        size="about 3 GB",
+                    ),
                 ),
             ),
             options={**_MPLUG_OPTIONS, "weights_source": None},
@@ -55,10 +59,8 @@ JUDGES: dict[str, JudgeEntry] = {
         JudgeEntry(
             "tiny-mplug",
             "embedded: mplug in miniature, trained on the small world: sees 64 px shapes",
-            "dpgbench.backends.judges.mplug:MplugJudge",
-            roles=(
-                Role("judge", "ships with the toolkit", "a folder in ModelScope's layout", "mplug"),
-            ),
+            _MPLUG,
+            roles=(Role("judge", Embedded("mplug"), "a folder in ModelScope's layout"),),
             world="shapes",
             options=_MPLUG_OPTIONS,
         ),
@@ -90,6 +92,7 @@ FAMILIES: dict[str, JudgeEntry] = {
             "ensemble:",
             "ensemble:A,B,C: the majority of several judges' answers",
             "dpgbench.backends.judges.ensemble:EnsembleJudge",
+            lists_judges=True,
         ),
     )
 }
@@ -107,12 +110,8 @@ def find_judge(name: str) -> JudgeEntry:
     """
     if name in JUDGES:
         return JUDGES[name]
-    for prefix, family in FAMILIES.items():
-        if name.startswith(prefix) and name != prefix:
-            members = name.removeprefix(prefix).split(",") if prefix == "ensemble:" else []
-            known = [JUDGES[m.strip()] for m in members if m.strip() in JUDGES]
-            world = next((member.world for member in known if member.world), None)
-            return replace(family, name=name, world=world)
+    if family := find_family(name):
+        return replace(family, name=name, world=_world_of(family, name))
     base, _, variant = name.partition(":")
     if base in JUDGES:
         flag = "--dtype" if variant in DTYPES else "--decode"
@@ -121,25 +120,21 @@ def find_judge(name: str) -> JudgeEntry:
             f"write --judge {base} {flag} {variant}"
         )
     if is_own_class(name):
-        return JudgeEntry(name, "a class of your own", name)
+        return JudgeEntry(name, "a class of your own", name, is_own=True)
     raise unknown_name("judge", name, [*JUDGES, *FORMS], listing="dpgbench judges")
 
 
-def mplug_folder(revision: str | None = None) -> Path:
-    """Return where fetched weights of mPLUG lie in the user's cache."""
-    folder = cache_folder() / "judges" / "mplug"
-    new = folder / file_name(revision or "default")
-    old = folder / old_file_name(revision or "default")  # of an earlier version of the toolkit
-    return old if not new.exists() and _is_of_revision(old, revision) else new
+def find_family(name: str) -> JudgeEntry | None:
+    """Return the family whose name ``FAMILY:...`` begins with; None where it is of none."""
+    prefix, colon, argument = name.partition(":")
+    return FAMILIES.get(prefix + colon) if argument else None
 
 
-def _is_of_revision(folder: Path, revision: str | None) -> bool:
-    from dpgbench.backends.weights.modelscope import MARKER
-
-    try:
-        return bool(read_json(folder / MARKER)["revision"] == revision)
-    except (DataError, LookupError, TypeError):
-        return False
+def _world_of(family: JudgeEntry, name: str) -> str | None:
+    """Return the world of the judges that a name lists: the first that any of them is bound to."""
+    members = argument_of(name).split(",") if family.lists_judges else []
+    entries = [JUDGES[member.strip()] for member in members if member.strip() in JUDGES]
+    return next((entry.world for entry in entries if entry.world), None)
 
 
 def check_request(request: JudgeRequest) -> JudgeEntry:
@@ -234,7 +229,17 @@ def judge_request(
     return on_found_device(request, check_request(request))
 
 
-def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:
+def judge_class(name: str) -> type[Judge]:
+    """Return the class of the judge that `name` stands for; `OwnJudge` for one of another shape.
+
+    Raises:
+        UsageError: nothing answers to the name.
+    """
+    cls = import_target(find_judge(name).target, "judge")
+    return cls if isinstance(cls, type) and issubclass(cls, Judge) else OwnJudge
+
+
+def load_judge(request: JudgeRequest) -> Judge:
     """Return the judge that `request` asks for, ready to answer.
 
     Raises:
@@ -242,9 +247,9 @@ def load_judge(request: JudgeRequest) -> Judge | StreamingJudge:
         SetupError: weights are missing or not what they must be.
     """
     entry = check_request(request)
-    judge: Any = import_target(entry.target, "judge")
+    cls = import_target(entry.target, "judge")
     chosen = replace(on_found_device(request, entry), options={**entry.options, **request.options})
-    if is_own_class(entry.target) and entry.name == entry.target:
-        judge = partial(own_judge, entry.target, judge)
-    loaded: Judge | StreamingJudge = judge(chosen)
-    return loaded
+    if entry.is_own:
+        return own_judge(entry.target, cls, chosen)
+    judge: Judge = cls(chosen)
+    return judge

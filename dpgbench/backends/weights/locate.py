@@ -1,23 +1,27 @@
-"""Finding weights: a path that the user gave, or the hub's copy; and what they hash to."""
+"""Where weights are: a path that the user gave, what ships, or a hub's copy, fetched if need be.
+
+`Role.source` says where a role's weights come from; here is what is done with it.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from dpgbench.backends.protocols import ModelEntry, Role
+from dpgbench.backends.entries import Embedded, HuggingFace, ModelEntry, ModelScope, Role, Source
+from dpgbench.backends.weights import modelscope
 from dpgbench.backends.weights.hub_errors import hub_trouble
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import SetupError
 from dpgbench.store.hashes import digest, hash_files
+from dpgbench.store.paths import cache_folder
+from dpgbench.store.run.directory import file_name, old_file_name
 
-SD15_REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-ELLA_REPOSITORY = "QQGYLab/ELLA"
-ELLA_FILE = "ella-sd1.5-tsc-t5xl.safetensors"
-T5_FOLDER = "models--google--flan-t5-xl--text_encoder"
+log = logging.getLogger(__name__)
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
@@ -34,28 +38,234 @@ class Weights:
         """One hash for all files."""
         return digest(dict(self.files))
 
-    def describe(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return what goes into the manifest."""
         return {"path": str(self.path), "sha256": self.sha256, "files": dict(self.files)}
 
 
-def locate_weights(entry: ModelEntry, given: Mapping[str, str]) -> dict[str, Weights]:
-    """Return the weights of each role of a model; where no path is given, embedded or the hub's.
+class Located(NamedTuple):
+    """Where a role's weights are, and what they come from; None where the user gave the path."""
+
+    path: Path
+    source: Source | None
+
+
+def locate_weights(entry: ModelEntry, paths: Mapping[str, str]) -> dict[str, Weights]:
+    """Return the weights of each role of a model.
+
+    Args:
+        entry: the model.
+        paths: by role, as the user gave them.
 
     Raises:
         SetupError: a path does not exist, or the hub cannot be reached.
     """
-    found = {}
-    for role in entry.roles:
-        if role.name in given:
-            path = _given_path(role, given[role.name])
-        else:
-            path = embedded_path(role.embedded) if role.embedded else _fetch(role, entry)
-        found[role.name] = Weights(path, _hashes(path))
-    return found
+    located = {
+        role.name: locate(
+            role,
+            paths.get(role.name),
+            subject=f"weights '{role.name}' of {entry.name} are",
+            otherwise=f"or give a copy with --weights {role.name}=PATH ({role.what})",
+        )
+        for role in entry.roles
+    }
+    return {name: Weights(where.path, _hashes(where.path)) for name, where in located.items()}
 
 
-def _given_path(role: Role, text: str) -> Path:
+def locate(
+    role: Role,
+    path: str | None,
+    *,
+    choice: str | None = None,
+    revision: str | None = None,
+    subject: str,
+    otherwise: str,
+) -> Located:
+    """Return where the weights of a role are; they are fetched where need be.
+
+    Args:
+        role: what is looked for.
+        path: that the user gave; None takes a source of the role.
+        choice: the source, as in ``--weights-source``; None is the role's first.
+        revision: of what is fetched; None is the newest.
+        subject: what cannot be fetched, with its verb, for an error.
+        otherwise: what else the user can do, for an error.
+
+    Raises:
+        SetupError: the path does not exist, or the weights cannot be fetched.
+    """
+    if path is not None:
+        return Located(_existing(role, path), None)
+    source = chosen_source(role, choice)
+    match source:
+        case Embedded():
+            return Located(embedded_path(source.part), source)
+        case HuggingFace():
+            folder = _named_folder(source) if source.or_folder else None
+            if folder is not None:
+                return Located(folder, None)
+            fetched = fetch_from_hub(source, revision, subject=subject, otherwise=otherwise)
+            return Located(fetched, source)
+        case ModelScope():
+            return Located(_fetch_from_modelscope(source, revision), source)
+
+
+def chosen_source(role: Role, choice: str | None) -> Source:
+    """Return the source of a role that ``--weights-source`` chooses; None is the first."""
+    chosen = [source for source in role.sources if choice in (None, source.choice)]
+    return chosen[0]
+
+
+def here(source: Source, revision: str | None = None) -> Path | None:
+    """Return where the files of a source are on this machine; None where some are missing.
+
+    Nothing is fetched.
+    """
+    match source:
+        case Embedded():
+            return embedded_path(source.part)
+        case HuggingFace():
+            return _in_hub_cache(source, revision)
+        case ModelScope():
+            folder = modelscope_folder(source, revision)
+            return folder if _has_all(folder, source) else None
+
+
+def fetch_command(source: Source, revision: str | None = None) -> str:
+    """Return the command that fetches the files of a source; "" where they ship."""
+    match source:
+        case Embedded():
+            return ""
+        case HuggingFace():
+            part = ""
+            if source.path:
+                is_file = source.path in source.required
+                part = f" {source.path}" if is_file else f" --include '{source.path}/*'"
+            at = f" --revision {revision}" if revision else ""
+            return f"hf download {source.repository}{part}{at}"
+        case ModelScope():
+            at = f" --revision {revision}" if revision else ""
+            folder = modelscope_folder(source, revision)
+            return f"modelscope download --model {source.model}{at} --local_dir {folder}"
+
+
+def modelscope_folder(source: ModelScope, revision: str | None = None) -> Path:
+    """Return where the files of a revision lie in the user's cache once they are fetched."""
+    folder = cache_folder() / source.folder
+    new = folder / file_name(revision or "default")
+    old = folder / old_file_name(revision or "default")  # of an earlier version of the toolkit
+    return old if not new.exists() and modelscope.is_of_revision(old, revision) else new
+
+
+def is_repository(name: str) -> bool:
+    """Return whether a name has the form ``ORG/REPO`` of the hub's repositories."""
+    return _REPOSITORY.fullmatch(name) is not None
+
+
+def fetch_from_hub(
+    source: HuggingFace, revision: str | None = None, *, subject: str, otherwise: str
+) -> Path:
+    """Return the file or folder that `source` is, in the hub's cache.
+
+    Args:
+        source: what is fetched.
+        revision: branch, tag or commit; None is the newest.
+        subject: what cannot be fetched, with its verb, for an error.
+        otherwise: what else the user can do, for an error.
+
+    Raises:
+        SetupError: gated, no such repository or revision, no network, no room on the disk, or a
+            file is missing.
+    """
+    if source.size and here(source, revision) is None:
+        log.warning(
+            "fetching %s (revision %s) from Hugging Face, %s, into the hub's cache",
+            source.repository,
+            revision or "main",
+            source.size,
+        )
+    try:
+        folder = _download(source, revision)
+    except Exception as error:  # the hub's client raises errors of many kinds
+        raise SetupError(
+            f"{subject} not on this machine and cannot be fetched ({source}): "
+            f"{hub_trouble(error, source.repository, revision)}; {otherwise}"
+        ) from error
+    missing = [name for name in source.required if not (folder / name).is_file()]
+    if missing:
+        raise SetupError(
+            f"{source.repository} as it is in {folder} lacks {', '.join(missing)}: a cut transfer "
+            f"(run the same command again where there is a network) or another revision is needed; "
+            f"{otherwise}"
+        )
+    return folder / source.path
+
+
+def _named_folder(source: HuggingFace) -> Path | None:
+    """Return the folder that ``hf:NAME`` of a model names; None where it is a repository's name.
+
+    Raises:
+        SetupError: it is written as a path, and there is no such folder: the hub is not asked.
+    """
+    name = source.repository
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise SetupError(
+            f"model hf:{name}: {path} is a file; give a folder in diffusers' layout, or a single "
+            f"Stable Diffusion 1.x checkpoint as --model sd15 --weights base={name}"
+        )
+    if not is_repository(name) or path.suffix in _FILE_SUFFIXES:
+        raise SetupError(
+            f"model hf:{name}: there is no folder {path}, and a repository of the hub is written "
+            "hf:ORG/REPO; check the path"
+        )
+    return None
+
+
+def _download(source: HuggingFace, revision: str | None) -> Path:
+    """Return the folder of the repository at a revision, with the files of `source` in it."""
+    if source.is_pipeline:
+        from diffusers import DiffusionPipeline
+
+        return Path(DiffusionPipeline.download(source.repository, use_safetensors=True))
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            source.repository,
+            revision=revision,
+            allow_patterns=list(source.files),
+            ignore_patterns=list(source.skipped) or None,
+        )
+    )
+
+
+def _in_hub_cache(source: HuggingFace, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    paths = [
+        try_to_load_from_cache(source.repository, name, revision=revision)
+        for name in source.required
+    ]
+    cached = [Path(path) for path in paths if isinstance(path, str)]
+    return cached[0].parent if cached and len(cached) == len(source.required) else None
+
+
+def _fetch_from_modelscope(source: ModelScope, revision: str | None) -> Path:
+    """Return the folder of fetched weights; a whole one that a user put there is taken as it is."""
+    target = modelscope_folder(source, revision)
+    if not (target / modelscope.MARKER).exists() and _has_all(target, source):
+        return target
+    return modelscope.fetch(source, target, revision=revision, say=log.warning)
+
+
+def _has_all(folder: Path, source: ModelScope) -> bool:
+    return all((folder / name).is_file() for name in source.required)
+
+
+def _existing(role: Role, text: str) -> Path:
     path = Path(text).expanduser()
     if not path.exists():
         raise SetupError(
@@ -73,72 +283,3 @@ def _hashes(path: Path) -> dict[str, str]:
         if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
     ]
     return hash_files(files, path)
-
-
-def _fetch(role: Role, entry: ModelEntry) -> Path:
-    if entry.name.startswith("hf:"):
-        local = _local_folder(entry.name.removeprefix("hf:"))
-        if local is not None:
-            return local
-    repository, fetch = _SOURCES[role.name]
-    repository = repository or _pipeline_repository(entry)
-    try:
-        return fetch(repository)
-    except Exception as error:  # the hub's client raises errors of many kinds
-        raise SetupError(
-            f"weights '{role.name}' of {entry.name} are not on this machine and cannot be fetched "
-            f"({role.source}): {hub_trouble(error, repository)}; or give a copy with --weights "
-            f"{role.name}=PATH ({role.what})"
-        ) from error
-
-
-def _local_folder(name: str) -> Path | None:
-    """Return the folder that ``hf:NAME`` names; None where it is a repository of the hub.
-
-    Raises:
-        SetupError: it is written as a path, and there is no such folder: the hub is not asked.
-    """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise SetupError(
-            f"model hf:{name}: {path} is a file; give a folder in diffusers' layout, or a single "
-            f"Stable Diffusion 1.x checkpoint as --model sd15 --weights base={name}"
-        )
-    if not _REPOSITORY.fullmatch(name) or path.suffix in _FILE_SUFFIXES:
-        raise SetupError(
-            f"model hf:{name}: there is no folder {path}, and a repository of the hub is written "
-            "hf:ORG/REPO; check the path"
-        )
-    return None
-
-
-def _pipeline_repository(entry: ModelEntry) -> str:
-    return entry.name.removeprefix("hf:") if entry.name.startswith("hf:") else SD15_REPOSITORY
-
-
-def _fetch_pipeline(repository: str) -> Path:
-    from diffusers import DiffusionPipeline
-
-    return Path(DiffusionPipeline.download(repository, use_safetensors=True))
-
-
-def _fetch_connector(repository: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(repository, ELLA_FILE))
-
-
-def _fetch_text_encoder(repository: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(repository, allow_patterns=[f"{T5_FOLDER}/*"])
-    return Path(folder) / T5_FOLDER
-
-
-_SOURCES: Mapping[str, tuple[str, Callable[[str], Path]]] = {
-    "base": ("", _fetch_pipeline),
-    "connector": (ELLA_REPOSITORY, _fetch_connector),
-    "text_encoder": (ELLA_REPOSITORY, _fetch_text_encoder),
-}

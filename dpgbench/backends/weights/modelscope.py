@@ -1,4 +1,4 @@
-"""Fetching the mPLUG judge with ModelScope's own client: said first, resumed, checked, once.
+"""Fetching a model with ModelScope's own client: size first, resumed, checked, once.
 
 Where the client goes is its own affair (``MODELSCOPE_ENDPOINT``), and so are its bar, its partial
 files (``NAME.incomplete`` beside each file) and its check of every file's SHA-256. Here lives what
@@ -9,26 +9,43 @@ there, errors in one line. What was fetched is only written, never opened here.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from dpgbench.backends.weights.modelscope_source import OWN_COPY, Source, in_plain_words
+from dpgbench.backends.entries import ModelScope
 from dpgbench.errors import DataError, SetupError, StorageError, shortened
 from dpgbench.store.files import read_json, sha256_file, write_json, writing
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi
 
-NEEDED = ("configuration.json", "config.yaml", "config_bert.json", "vocab.txt", "pytorch_model.bin")
 MARKER = ".fetched.json"
 
+OWN_COPY = (
+    "or give a copy of your own with --weights judge=FOLDER, or take Hugging Face's with "
+    "--weights-source hf"
+)
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _CLIENT_LOG = "modelscope_hub"
 _DEFAULT_REVISION = "master"
+
+
+class _Origin(NamedTuple):
+    """A model at a revision, and the client that reaches it."""
+
+    api: HubApi
+    host: str
+    model_id: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"{self.model_id} (revision {self.revision})"
 
 
 class _File(NamedTuple):
@@ -40,49 +57,63 @@ class _File(NamedTuple):
 
 
 def fetch(
-    model_id: str, target: Path, *, revision: str | None = None, say: Callable[[str], None]
+    source: ModelScope,
+    target: Path,
+    *,
+    revision: str | None = None,
+    say: Callable[[str], None],
 ) -> Path:
-    """Return `target` with the judge's files in it, fetched where they are not there yet.
+    """Return `target` with the model's files in it, fetched where they are not there yet.
 
     A cut transfer goes on where it stopped when this is called again. Once all is there, a marker
     file says so and later calls make no network call, even where `revision` is a branch that moved.
 
     Args:
-        model_id: ``owner/name`` on ModelScope.
+        source: the model, and which of its files.
         target: folder for this model at this revision; made when missing.
         revision: branch, tag or commit; None is the default branch.
-        say: told one line with the size before the first file is asked for.
+        say: gets one line with the size before the first file is asked for.
 
     Raises:
         SetupError: no network, no such repository or revision, a file missing or not as listed.
         StorageError: the disk is full or `target` cannot be written.
     """
-    if _is_complete(target, model_id, revision):
+    if _is_complete(target, source, revision):
         return target
     api, host = _connect(target)
-    source = Source(api, host, model_id, revision or _DEFAULT_REVISION)
-    with _quiet_client(), in_plain_words(source, target):
-        files = _list_files(source)
-        say(_size_line(source, files, target))
+    origin = _Origin(api, host, source.model, revision or _DEFAULT_REVISION)
+    with _quiet_client(), _in_plain_words(origin, target):
+        files = _list_files(origin, source.required)
+        say(_size_line(origin, files, target))
         _make_room(files, target)
         for file in files:
-            _download(source, file, target)
-    _mark_complete(target, model_id, revision, files)
+            _download(origin, file, target)
+    _mark_complete(target, source, revision, files)
     return target
 
 
-def _is_complete(target: Path, model_id: str, revision: str | None) -> bool:
+def is_of_revision(folder: Path, revision: str | None) -> bool:
+    """Return whether `fetch` has filled a folder with the files of a revision."""
+    try:
+        return bool(read_json(folder / MARKER)["revision"] == revision)
+    except (DataError, LookupError, TypeError):
+        return False
+
+
+def _is_complete(target: Path, source: ModelScope, revision: str | None) -> bool:
     try:
         marker = read_json(target / MARKER)
-        sizes = {name: marker["files"][name]["size"] for name in NEEDED}
-        asked = (marker["model"], marker["revision"])
-        there = {name: (target / name).stat().st_size for name in NEEDED}
+        listed = {name: marker["files"][name]["size"] for name in source.required}
+        there = {name: (target / name).stat().st_size for name in source.required}
+        marked = (marker["model"], marker["revision"])
     except (DataError, LookupError, TypeError, OSError):
         return False
-    return asked == (model_id, revision) and there == sizes
+    return marked == (source.model, revision) and there == listed
 
 
-def _mark_complete(target: Path, model_id: str, revision: str | None, files: list[_File]) -> None:
+def _mark_complete(
+    target: Path, source: ModelScope, revision: str | None, files: list[_File]
+) -> None:
     records = {
         file.name: {
             "size": (target / file.name).stat().st_size,
@@ -90,7 +121,7 @@ def _mark_complete(target: Path, model_id: str, revision: str | None, files: lis
         }
         for file in files
     }
-    write_json(target / MARKER, {"model": model_id, "revision": revision, "files": records})
+    write_json(target / MARKER, {"model": source.model, "revision": revision, "files": records})
 
 
 def _connect(target: Path) -> tuple[HubApi, str]:
@@ -126,8 +157,8 @@ def _quiet_client() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _list_files(source: Source) -> list[_File]:
-    """Return the needed files as the repository lists them, the small ones first.
+def _list_files(origin: _Origin, names: Sequence[str]) -> list[_File]:
+    """Return files as the repository lists them, in the order of `names`.
 
     Raises:
         SetupError: there is no such repository or revision, or it lacks a file.
@@ -135,44 +166,44 @@ def _list_files(source: Source) -> list[_File]:
     from modelscope_hub.errors import NotExistError
 
     try:
-        entries = source.api.list_repo_files(source.model_id, "model", revision=source.revision)
+        entries = origin.api.list_repo_files(origin.model_id, "model", revision=origin.revision)
     except NotExistError:
         entries = []
     listed = {entry.path: _File(entry.path, entry.size, entry.sha256 or None) for entry in entries}
-    missing = [name for name in NEEDED if name not in listed]
+    missing = [name for name in names if name not in listed]
     if missing:
-        raise _explain_missing(source, missing)
-    return [listed[name] for name in NEEDED]
+        raise _explain_missing(origin, missing)
+    return [listed[name] for name in names]
 
 
-def _explain_missing(source: Source, missing: list[str]) -> SetupError:
+def _explain_missing(origin: _Origin, missing: list[str]) -> SetupError:
     """Return why files are not listed: ModelScope lists an unknown revision as an empty folder."""
     from modelscope_hub.errors import NotExistError
 
     try:
-        known = source.api.list_repo_revisions(source.model_id, "model")
+        listed = origin.api.list_repo_revisions(origin.model_id, "model")
     except NotExistError:
         return SetupError(
-            f"{source.host} has no model {source.model_id}, or it is private; check the name and "
+            f"{origin.host} has no model {origin.model_id}, or it is private; check the name and "
             f"MODELSCOPE_ENDPOINT, {OWN_COPY}"
         )
-    revisions = [str(entry["Revision"]) for entry in known if entry.get("Revision")]
-    if revisions and source.revision not in revisions:
+    revisions = [str(entry["Revision"]) for entry in listed if entry.get("Revision")]
+    if revisions and origin.revision not in revisions:
         return SetupError(
-            f"{source.model_id} on {source.host} has no revision '{source.revision}'; "
+            f"{origin.model_id} on {origin.host} has no revision '{origin.revision}'; "
             f"ask for one that it has ({shortened(revisions)}), {OWN_COPY}"
         )
     return SetupError(
-        f"{source} on {source.host} lacks {', '.join(missing)}; "
+        f"{origin} on {origin.host} lacks {', '.join(missing)}; "
         f"ask for another revision with --revision, {OWN_COPY}"
     )
 
 
-def _size_line(source: Source, files: list[_File], target: Path) -> str:
+def _size_line(origin: _Origin, files: list[_File], target: Path) -> str:
     total = sum(file.size for file in files)
     there = sum(_bytes_there(file, target) for file in files)
     return (
-        f"fetching {source} from {source.host}: {len(files)} files, {_gib(total)}, "
+        f"fetching {origin} from {origin.host}: {len(files)} files, {_gib(total)}, "
         f"of which {_gib(there)} are already there, into {target}"
     )
 
@@ -191,7 +222,7 @@ def _make_room(files: list[_File], target: Path) -> None:
         )
 
 
-def _download(source: Source, file: _File, target: Path) -> None:
+def _download(origin: _Origin, file: _File, target: Path) -> None:
     """Fetch one file; a transfer that is only slow goes on past the client's limit of an hour."""
     from modelscope_hub.errors import FileIntegrityError, RequestTimeoutError
 
@@ -199,11 +230,11 @@ def _download(source: Source, file: _File, target: Path) -> None:
     while True:
         before = _bytes_there(file, target)
         try:
-            source.api.download_file(
-                source.model_id,
+            origin.api.download_file(
+                origin.model_id,
                 "model",
                 file.name,
-                revision=source.revision,
+                revision=origin.revision,
                 local_dir=target,
                 expected_sha256=file.sha256,
             )
@@ -237,3 +268,57 @@ def _bytes_there(file: _File, target: Path) -> int:
 
 def _gib(size: int) -> str:
     return f"{size / 2**30:.2f} GiB"
+
+
+@contextlib.contextmanager
+def _in_plain_words(origin: _Origin, target: Path) -> Iterator[None]:
+    """Turn what the client raises into one line with what, where and what to do next."""
+    from modelscope_hub import errors as hub
+    from requests import RequestException
+
+    try:
+        yield
+    except hub.FileIntegrityError as error:
+        raise SetupError(
+            f"{origin} came from {origin.host} with wrong content, which was thrown away "
+            f"({error.message}); try again later, {OWN_COPY}"
+        ) from error
+    except (hub.AuthenticationError, hub.PermissionDeniedError) as error:
+        raise SetupError(
+            f"{origin.host} refuses {origin} ({error.message}); "
+            f"set MODELSCOPE_API_TOKEN to a token that may read it, {OWN_COPY}"
+        ) from error
+    except (hub.NetworkError, RequestException) as error:
+        cause = _root_cause(error)
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+            with writing(target):
+                raise cause from None
+        raise SetupError(
+            f"{origin} cannot be fetched from {origin.host}: {_reason(cause)}; check the "
+            f"network and run the same command again (what arrived is kept in {target}), "
+            f"{OWN_COPY}"
+        ) from error
+    except hub.HubError as error:
+        raise SetupError(
+            f"{origin.host} does not give {origin}: {error.message}; try again later, {OWN_COPY}"
+        ) from error
+    except OSError:
+        with writing(target):
+            raise
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return what happened first, from under the layers of the client."""
+    while deeper := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = deeper
+    return error
+
+
+def _reason(cause: BaseException) -> str:
+    if isinstance(cause, TimeoutError):
+        return "timed out"
+    if isinstance(cause, OSError):
+        return cause.strerror or str(cause)
+    if isinstance(cause, ValueError):
+        return "the answer is not one that ModelScope gives"
+    return "the transfer was cut off"

@@ -3,104 +3,116 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.judges.table import MPLUG_MODEL, MPLUG_REPOSITORY, mplug_folder
-from dpgbench.backends.weights.locate import ELLA_FILE, ELLA_REPOSITORY, SD15_REPOSITORY, T5_FOLDER
+from dpgbench.backends.entries import Embedded, JudgeEntry, ModelEntry, Role, Source
+from dpgbench.backends.generators.table import MODELS
+from dpgbench.backends.judges.table import JUDGES
+from dpgbench.backends.weights.locate import fetch_command, here
 from dpgbench.errors import SetupError
 from dpgbench.store.benchmarks import DPG, load_benchmark
 from dpgbench.store.run.manifest import environment
 
-MPLUG_FROM_HF = "mplug --weights-source hf"
+
+@dataclass(frozen=True)
+class Device:
+    """Something that networks run on; `what` is its name or size in words."""
+
+    name: str
+    what: str
+    memory_gib: float | None
 
 
-def examine() -> dict[str, Any]:
-    """Return `machine`, `devices` and `weights` as plain data; nothing is fetched."""
-    return {"machine": environment(), "devices": devices(), "weights": weights()}
+@dataclass(frozen=True)
+class NeededFiles:
+    """Files that can be missing.
+
+    Attributes:
+        used_by: models, judge or benchmark, comma-separated.
+        role: of the weights; ``questions`` of a benchmark.
+        present: whether they are on this machine.
+        path: where; None where they are missing.
+        command: that gets them.
+    """
+
+    used_by: str
+    role: str
+    present: bool
+    path: str | None
+    command: str
 
 
-def devices() -> list[dict[str, Any]]:
-    """Return each device with its memory in GiB."""
+@dataclass(frozen=True)
+class MachineReport:
+    """What ``dpgbench doctor`` tells of a machine."""
+
+    machine: Mapping[str, Any]
+    devices: tuple[Device, ...]
+    weights: tuple[NeededFiles, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as ``dpgbench doctor --json`` prints it."""
+        return {
+            "machine": dict(self.machine),
+            "devices": [asdict(device) for device in self.devices],
+            "weights": [asdict(files) for files in self.weights],
+        }
+
+
+def examine_machine() -> MachineReport:
+    """Return what is there and what is missing; nothing is fetched."""
+    files = [_questions(), *_weights()]
+    return MachineReport(environment(), tuple(_devices()), tuple(files))
+
+
+def _devices() -> Iterator[Device]:
     import torch
 
-    found = [
-        {
-            "name": "cpu",
-            "what": f"{torch.get_num_threads()} threads",
-            "memory_gib": _memory_gib(),
-        }
-    ]
+    yield Device("cpu", f"{torch.get_num_threads()} threads", _memory_gib())
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = round(properties.total_memory / 2**30, 1)
-        found.append({"name": f"cuda:{index}", "what": properties.name, "memory_gib": memory})
+        yield Device(f"cuda:{index}", properties.name, memory)
     if torch.backends.mps.is_available():
-        found.append({"name": "mps", "what": "Apple GPU", "memory_gib": None})
-    return found
+        yield Device("mps", "Apple GPU", None)
 
 
-def weights() -> list[dict[str, Any]]:
-    """Return, for each thing that can be missing, where it is or the command that gets it."""
-    base = _in_hub_cache(SD15_REPOSITORY, "model_index.json")
-    return [
-        _finding("benchmark dpg", "questions", _questions(), "dpgbench prompts pull"),
-        _finding("sd15, ella-sd15", "base", base, f"hf download {SD15_REPOSITORY}"),
-        _finding(
-            "ella-sd15",
-            "connector",
-            _in_hub_cache(ELLA_REPOSITORY, ELLA_FILE),
-            f"hf download {ELLA_REPOSITORY} {ELLA_FILE}",
-        ),
-        _finding(
-            "ella-sd15",
-            "text_encoder",
-            _in_hub_cache(ELLA_REPOSITORY, f"{T5_FOLDER}/config.json"),
-            f"hf download {ELLA_REPOSITORY} --include '{T5_FOLDER}/*'",
-        ),
-        _finding(
-            "mplug",
-            "judge",
-            _mplug(),
-            f"modelscope download --model {MPLUG_MODEL} --local_dir {mplug_folder()}",
-        ),
-        _finding(
-            MPLUG_FROM_HF,
-            "judge",
-            _in_hub_cache(MPLUG_REPOSITORY, "pytorch_model.bin"),
-            f"hf download {MPLUG_REPOSITORY}",
-        ),
-    ]
-
-
-def _finding(used_by: str, role: str, path: Path | None, command: str) -> dict[str, Any]:
-    return {
-        "used_by": used_by,
-        "role": role,
-        "present": path is not None,
-        "path": str(path) if path else None,
-        "command": command,
-    }
-
-
-def _questions() -> Path | None:
+def _questions() -> NeededFiles:
     try:
         benchmark = load_benchmark(DPG)
+        path = benchmark.path if benchmark.has_graphs else None
     except SetupError:
-        return None
-    return benchmark.path if benchmark.has_graphs else None
+        path = None
+    return _needed(f"benchmark {DPG}", "questions", path, "dpgbench prompts pull")
 
 
-def _in_hub_cache(repository: str, file: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
+def _weights() -> Iterator[NeededFiles]:
+    """Yield what is fetched for each role of models and judges: what several use, once."""
+    users: dict[tuple[Source, str], list[str]] = {}
+    for entry in sorted(MODELS.values(), key=lambda entry: len(entry.roles)):
+        _add_users(users, entry)
+    for judge in JUDGES.values():
+        _add_users(users, judge)
+    for (source, role), names in users.items():
+        yield _needed(", ".join(names), role, here(source), fetch_command(source))
 
-    found = try_to_load_from_cache(repository, file)
-    return Path(found).parent if isinstance(found, str) else None
+
+def _add_users(users: dict[tuple[Source, str], list[str]], entry: ModelEntry | JudgeEntry) -> None:
+    for role in entry.roles:
+        for source in role.sources:
+            if not isinstance(source, Embedded):
+                users.setdefault((source, role.name), []).append(_name(entry.name, role, source))
 
 
-def _mplug() -> Path | None:
-    folder = mplug_folder()
-    return folder if (folder / "pytorch_model.bin").is_file() else None
+def _name(name: str, role: Role, source: Source) -> str:
+    return name if source is role.source else f"{name} --weights-source {source.choice}"
+
+
+def _needed(used_by: str, role: str, path: Path | None, command: str) -> NeededFiles:
+    return NeededFiles(used_by, role, path is not None, str(path) if path else None, command)
 
 
 def _memory_gib() -> float | None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpgbench.backends.judges.hf.answers import BLIP_VQA, Prompt, Speech
 from dpgbench.backends.judges.hf.generation import generated
-from dpgbench.backends.memory import ask_within_memory
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 
 if TYPE_CHECKING:
@@ -57,9 +56,6 @@ class BlipAnswerer:
 
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile; those of many tiles share batches."""
-        return ask_within_memory(self._ask, tiles)
-
-    def _ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         import torch
 
         answers: list[list[JudgeAnswer]] = [[_UNSAID] * len(tile.questions) for tile in tiles]

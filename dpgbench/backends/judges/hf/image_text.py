@@ -17,9 +17,9 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 from dpgbench.backends.judges.hf.answers import OVERFLOW_REMEDY, Prompt, Speech, Spoken
-from dpgbench.backends.judges.hf.files import loading
 from dpgbench.backends.judges.hf.generation import OnceSeen, Plain, Way
 from dpgbench.backends.judges.hf.inputs import Prompted, Prompter
+from dpgbench.backends.judges.hf.load import loading_judge
 from dpgbench.backends.judges.hf.prefix import ImagePrefix
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 from dpgbench.errors import SetupError, reason_of
@@ -48,7 +48,7 @@ class ImageTextAnswerer:
         self.prompter = Prompter(judge, processor, model)
         self.speech = _speech(model, processor.tokenizer)
         self.at_once = 1 if model.config.is_encoder_decoder else _QUESTIONS_AT_ONCE
-        with loading(judge):
+        with loading_judge(judge):
             self.way = self._find_way(judge)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.judges.hf.answers import DECODE, P_YES
@@ -10,13 +10,13 @@ from dpgbench.backends.judges.hf.blip import BlipAnswerer
 from dpgbench.backends.judges.hf.files import find_files
 from dpgbench.backends.judges.hf.image_text import ImageTextAnswerer
 from dpgbench.backends.judges.hf.load import find_family, load_model, load_processor
-from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
+from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, TileQuestions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class HfJudge:
+class HfJudge(Judge):
     """Any image-text-to-text model of transformers, or a BLIP for visual question answering."""
 
     def __init__(self, request: JudgeRequest) -> None:
@@ -34,7 +34,7 @@ class HfJudge:
             self.answerer = ImageTextAnswerer(request.name, model, processor)
         self.num_images_at_once = self.answerer.num_images_at_once
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Mapping[str, Any]:
         """Return what decides the answers: model, files, prompt, decoding, precision."""
         return {
             **self.files.describe(),

@@ -6,15 +6,30 @@ the network must be in them.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from dpgbench.backends.judges.hf.files import ModelFiles, loading
+from dpgbench.backends.judges.hf.files import ModelFiles
+from dpgbench.backends.loading import loading, quiet
 from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.errors import SetupError, UsageError, shortened
 
 Family = Literal["image-text-to-text", "blip-vqa"]
 _BLIP_VQA = "BlipForQuestionAnswering"
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
+
+@contextlib.contextmanager
+def loading_judge(judge: str) -> Iterator[None]:
+    """Turn what transformers raises about a judge's files into one line; keep its log back.
+
+    Raises:
+        SetupError: names the judge, the reason and a remedy.
+    """
+    remedy = "check its files, or upgrade transformers (pip install -U transformers)"
+    with loading(f"judge {judge}", remedy), quiet("transformers", logs=False):
+        yield
 
 
 def find_family(files: ModelFiles) -> Family:
@@ -72,12 +87,12 @@ def load_model(files: ModelFiles, family: Family, request: JudgeRequest) -> Any:
         "image-text-to-text": transformers.AutoModelForImageTextToText,
         "blip-vqa": transformers.AutoModelForVisualQuestionAnswering,
     }[family]
-    with loading(files.judge):
+    with loading_judge(files.judge):
         model, report = auto.from_pretrained(
             files.folder,
             dtype=getattr(torch, request.dtype),
             use_safetensors=True,
-            ignore_mismatched_sizes=True,  # told of, and refused below
+            ignore_mismatched_sizes=True,  # they are listed in the report, and refused below
             output_loading_info=True,
             **place,
             **_LOCAL,
@@ -108,7 +123,7 @@ def load_processor(files: ModelFiles, model: Any) -> Any:
 
     config = model.config
     known = PROCESSOR_MAPPING.get(type(config), None)
-    with loading(files.judge):
+    with loading_judge(files.judge):
         if known and "video_processor" in known.get_attributes() and not is_torchvision_available():
             processor = _without_videos(files, known)
         else:

@@ -25,7 +25,7 @@ from dpgbench.backends.judges.openai.client import (
 from dpgbench.backends.judges.openai.parsing import read
 from dpgbench.backends.judges.openai.retries import RateLimit, Retries, RetryPolicy
 from dpgbench.backends.judges.openai.usage import CapReachedError, Usage
-from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
+from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.errors import IncompleteError, SetupError, UsageError
 
 if TYPE_CHECKING:
@@ -46,15 +46,12 @@ _SPENT = (
 )
 
 
-class OpenAiJudge:
+class OpenAiJudge(Judge):
     """Asks `MODEL` of ``openai:MODEL`` yes-or-no questions about images.
 
     Options of the request: `base_url`, `max_requests`, `questions_per_request`, `concurrency`,
-    `price_in`, `price_out`.
-
-    Attributes:
-        has_answers: whoever asks sets it where the run holds answers of this judge, so that its key
-            and model are known to be right.
+    `price_in`, `price_out`. Where the run holds answers already (`has_answers`), its key and model
+    are known to be right.
     """
 
     def __init__(self, request: JudgeRequest, policy: RetryPolicy | None = None) -> None:
@@ -64,7 +61,6 @@ class OpenAiJudge:
         self.base_url = check_base_url(address)
         self.questions_per_request = _at_least_one(options, "questions_per_request") or 1
         self.concurrency = _at_least_one(options, "concurrency") or 1
-        self.has_answers = False
         prices = (_price(options, "price_in"), _price(options, "price_out"))
         self.usage = Usage(_at_least_one(options, "max_requests"), prices)
         self._policy = _with_timeout(policy or RetryPolicy())

@@ -1,0 +1,166 @@
+"""What can be named on the command line: generators and judges, their weights by role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A part of `dpgbench.embedded`, which ships with the toolkit."""
+
+    part: str
+    choice: ClassVar[str] = "embedded"
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return "ships with the toolkit"
+
+
+@dataclass(frozen=True)
+class HuggingFace:
+    """Files of a repository on the Hugging Face hub.
+
+    Attributes:
+        repository: ``ORG/REPO``.
+        path: the file or folder in it that is meant; "" is the whole.
+        required: files without which it is not there.
+        files: names or patterns of what is fetched.
+        skipped: patterns of what is not, though `files` has it.
+        is_pipeline: diffusers chooses what is fetched.
+        or_folder: `repository` may be the name of a folder on this machine, which then is meant.
+        size: in words, for the line before a large transfer; "" says nothing.
+    """
+
+    repository: str
+    path: str = ""
+    required: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    is_pipeline: bool = False
+    or_folder: bool = False
+    size: str = ""
+    choice: ClassVar[str] = "hf"
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"Hugging Face {self.repository}" + (f", {self.path}" if self.path else "")
+
+
+@dataclass(frozen=True)
+class ModelScope:
+    """A model on ModelScope.
+
+    Attributes:
+        model: ``owner/name``.
+        folder: where it is kept below the toolkit's cache, a folder for each revision.
+        required: its files.
+    """
+
+    model: str
+    folder: str
+    required: tuple[str, ...] = ()
+    choice: ClassVar[str] = "modelscope"
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"ModelScope {self.model}"
+
+
+Source = Embedded | HuggingFace | ModelScope
+
+
+@dataclass(frozen=True)
+class Role:
+    """One set of weights that a model needs.
+
+    Attributes:
+        name: as in ``--weights NAME=PATH``.
+        source: where it comes from when no path is given.
+        what: what a path must be.
+        other_source: where else it comes from, when ``--weights-source`` says so.
+    """
+
+    name: str
+    source: Source
+    what: str
+    other_source: Source | None = None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All sources, the one that is taken unasked first."""
+        return (self.source, self.other_source) if self.other_source else (self.source,)
+
+    @property
+    def source_text(self) -> str:
+        """The sources in words."""
+        text = str(self.source)
+        if self.other_source:
+            text += f", or with --weights-source {self.other_source.choice} {self.other_source}"
+        return text
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A generator that can be named.
+
+    Attributes:
+        target: ``module:Class`` of the `Generator`; built with (spec, weights, device).
+        defaults: fields of `GenerationSpec` that the model runs with unless others are given.
+        benchmark: what `--bench` is when it is not given.
+        world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
+    """
+
+    name: str
+    summary: str
+    target: str
+    defaults: Mapping[str, Any]
+    roles: tuple[Role, ...] = ()
+    benchmark: str = "dpg"
+    world: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JudgeEntry:
+    """A judge that can be named, or a family of them.
+
+    Attributes:
+        target: ``module:Class`` of the `Judge`; built with a `JudgeRequest`.
+        options: settings that it takes, with their defaults; None is the judge's own choice.
+        on_device: whether it runs on this machine's device, and so needs torch.
+        world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
+        is_own: the target is a user's class, which may have any shape.
+        lists_judges: what follows the family's name are judges, separated by commas.
+    """
+
+    name: str
+    summary: str
+    target: str
+    roles: tuple[Role, ...] = ()
+    world: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    on_device: bool = True
+    is_own: bool = False
+    lists_judges: bool = False
+
+
+def argument_of(name: str) -> str:
+    """Return what follows a family in a name: ``ORG/REPO`` of ``hf:ORG/REPO``; "" for no family."""
+    return name.partition(":")[2]
+
+
+def foreign_notes(what: str, name: str, world: str | None, benchmark: str) -> tuple[str, ...]:
+    """Return what reports must say of a model or judge that works outside its world.
+
+    Args:
+        what: ``model`` or ``judge``.
+        name: its name in results.
+        world: of its entry.
+        benchmark: whose prompts it draws, or whose questions it answers.
+    """
+    if world in (None, benchmark):
+        return ()
+    return (f"{what} {name} knows the world of {world} alone: here scores mean nothing",)
