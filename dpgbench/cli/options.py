@@ -12,7 +12,8 @@ import typer
 from dpgbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from dpgbench.backends.protocols import JudgeRequest, Role
+    from dpgbench.backends.entries import Role
+    from dpgbench.backends.protocols import JudgeRequest
     from dpgbench.jobs.find_target import ImageOptions, ItemChoice
 
 
