@@ -98,7 +98,7 @@ def reason_of(
         limit: characters at most.
     """
     name = type(error).__name__
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     message = one_line(" ".join(lines[:1] if first_line else lines))
     text = (f"{name}: {message}" if with_type else message) if message else name
     return text[:limit]

@@ -31,7 +31,8 @@ class Failures:
         self._in_a_row += not foreseen
         if self._in_a_row >= self.too_many_in_a_row:
             raise error
-        self.reasons[item_id] = reason_of(error, with_type=not foreseen)
+        text = reason_of(error, with_type=not foreseen)
+        self.reasons[item_id] = " ".join(text.split())
         return self.reasons[item_id]
 
     def success(self) -> None:
