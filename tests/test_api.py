@@ -69,6 +69,26 @@ def test_unknown_settings_are_refused() -> None:
         dpgbench.load_judge("openai:m", decode="beam")
 
 
+def test_defaults_are_those_of_the_command_line() -> None:
+    from dpgbench.cli.options import JudgeOptions
+
+    of_class = dpgbench.JudgeRequest("mplug")
+    in_python = inspect.signature(dpgbench.load_judge).parameters
+    on_command_line = JudgeOptions()
+    for name in ("device", "dtype", "revision", "batch_size"):
+        default = getattr(of_class, name)
+        assert in_python[name].default == getattr(on_command_line, name) == default, name
+    asked = JudgeOptions(device="cpu").request(None)
+    assert asked == dpgbench.JudgeRequest("mplug", device="cpu")
+    devices = [
+        parameter.default
+        for function in (dpgbench.generate, dpgbench.load_generator, dpgbench.load_judge)
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name == "device"
+    ]
+    assert devices == ["auto"] * 3
+
+
 def test_docs_name_every_command_and_option() -> None:
     import typer
 

@@ -24,7 +24,7 @@ SKIPS_FIRST = READS_RAW
 
 
 @dataclass
-class Told:
+class Expected:
     """What one model's answers give under a rule, for each item: sum and count by name."""
 
     overall: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -41,21 +41,21 @@ def parents_of(text: str) -> tuple[list[int], bool]:
 
 def zeroed(rows: list[dict], raw: dict[int, bool], rule: str) -> dict[int, bool]:
     """Return which questions hold once failed parents have zeroed them."""
-    known = {int(row["proposition_id"]): parents_of(row["dependency"]) for row in rows}
+    edges = {int(row["proposition_id"]): parents_of(row["dependency"]) for row in rows}
     if rule == "dsg":
-        free = any(words for _, words in known.values())
-        return {q: raw[q] and (free or all(raw[p] for p in known[q][0])) for q in known}
+        free = any(words for _, words in edges.values())
+        return {q: raw[q] and (free or all(raw[p] for p in edges[q][0])) for q in edges}
     if rule == "corrected-v1":
 
         def holds(qid: int, path: tuple[int, ...] = ()) -> bool:
-            above = [p for p in known[qid][0] if p in known and p not in (*path, qid)]
+            above = [p for p in edges[qid][0] if p in edges and p not in (*path, qid)]
             return raw[qid] and all(holds(p, (*path, qid)) for p in above)
 
-        return {q: holds(q) for q in known}
+        return {q: holds(q) for q in edges}
     seen = {} if rule == "ulmeval" else dict(raw)
-    for qid, (parents, _) in known.items():
+    for qid, (parents, _) in edges.items():
         seen[qid] = raw[qid] and all(seen.get(parent, True) for parent in parents)
-    return {q: seen[q] for q in known}
+    return {q: seen[q] for q in edges}
 
 
 def names(row: dict, rule: str) -> tuple[str, str]:
@@ -66,9 +66,9 @@ def names(row: dict, rule: str) -> tuple[str, str]:
     return fine.split("-")[0].strip(), fine
 
 
-def expected(rows: list[dict], answers: dict[str, dict[int, bool]], rule: str) -> Told:
+def expected(rows: list[dict], answers: dict[str, dict[int, bool]], rule: str) -> Expected:
     """Return what the answers give under a rule, item by item."""
-    told = Told()
+    scores = Expected()
     considered = rows[1:] if rule in SKIPS_FIRST else rows
     by_item: dict[str, list[tuple[int, dict]]] = defaultdict(list)
     for place, row in enumerate(considered):
@@ -88,14 +88,14 @@ def expected(rows: list[dict], answers: dict[str, dict[int, bool]], rule: str) -
         }
         held = zeroed(mine, raw, rule)
         weight = len(held) if rule == "ulmeval" else 1
-        told.overall[item] = (100 * weight * sum(held.values()) / len(held), weight)
-        for level, n in ((told.l1, 0), (told.l2, 1)):
+        scores.overall[item] = (100 * weight * sum(held.values()) / len(held), weight)
+        for level, n in ((scores.l1, 0), (scores.l2, 1)):
             parts = level.setdefault(item, {})
             for row in mine:
                 qid = int(row["proposition_id"])
                 value = raw[qid] if rule in READS_RAW else held[qid]
                 parts.setdefault(names(row, rule)[n], []).append(100 * value)
-    return told
+    return scores
 
 
 def read(path: Path) -> list[dict]:
@@ -138,8 +138,8 @@ def scored(
     answers: dict[str, dict] = {model: defaultdict(dict) for model in MODELS}
     for row in read(data / "mplug_dsg.csv"):
         if row["t2i_model"] in MODELS:
-            told = answers[row["t2i_model"]][row["item_id"]]
-            told[int(row["question_id"])] = row["answer"] == "yes"
+            answered = answers[row["t2i_model"]][row["item_id"]]
+            answered[int(row["question_id"])] = row["answer"] == "yes"
     for model in MODELS:
         words = [word for rule in rules for word in ("--rule", rule)]
         where = ("--where", f"t2i_model={model}")
@@ -189,17 +189,17 @@ def test_differences_are_over_the_items_that_both_have(scored: Pair, run: Run) -
         assert result["told_apart"] is False
         for level in ("l1", "l2"):
             sides = [getattr(side, level) for side in (one, two)]
-            known = {name for item in common for name in sides[0][item]}
-            assert result[level].keys() == known
-            for name, found in result[level].items():
+            names = {name for item in common for name in sides[0][item]}
+            assert result[level].keys() == names
+            for name, category in result[level].items():
                 items = [item for item in common if name in sides[0][item]]
                 values = [[v for i in items for v in side[i][name]] for side in sides]
                 gap = np.mean(values[0]) - np.mean(values[1])
-                assert found["difference"] == pytest.approx(gap)
-                assert found["items"] == len(items)
-                assert found["told_apart"] is False
-                assert (found["interval"] is None) == (len(items) < 8)
-                assert (found["p_value"] is None) == (len(items) < 8)
+                assert category["difference"] == pytest.approx(gap)
+                assert category["items"] == len(items)
+                assert category["told_apart"] is False
+                assert (category["interval"] is None) == (len(items) < 8)
+                assert (category["p_value"] is None) == (len(items) < 8)
 
 
 def test_the_command_says_on_how_many_items(scored: Pair, run: Run) -> None:

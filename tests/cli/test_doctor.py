@@ -102,16 +102,16 @@ def test_true_answers_are_the_worlds() -> None:
 
 
 def test_a_sound_judge(run: Run) -> None:
-    code, found, _ = examine(run, "Oracle")
+    code, report, _ = examine(run, "Oracle")
     assert code == 0
-    assert found["sound"] is True
-    assert found["verdict"] == "sound"
-    assert found["reasons"] == found["warnings"] == []
-    assert found["pictures"]["accuracy"] == 1.0
-    assert found["pictures"]["yes_rate"] == 0.5
-    assert set(found["pictures"]["l1"]) == {"entity", "attribute", "relation", "global", "other"}
-    assert found["network"] is None
-    assert found["describe"] == {"model": "Oracle"}
+    assert report["sound"] is True
+    assert report["verdict"] == "sound"
+    assert report["reasons"] == report["warnings"] == []
+    assert report["pictures"]["accuracy"] == 1.0
+    assert report["pictures"]["yes_rate"] == 0.5
+    assert set(report["pictures"]["l1"]) == {"entity", "attribute", "relation", "global", "other"}
+    assert report["network"] is None
+    assert report["describe"] == {"model": "Oracle"}
     printed = run("doctor", "--judge", "tests.cli.test_doctor:Oracle", "--device", "cpu")
     assert printed.code == 0
     assert "right: 100% (100% to 100%)" in printed.out
@@ -129,27 +129,27 @@ def test_a_sound_judge(run: Run) -> None:
     ],
 )
 def test_judges_that_are_not_sound(run: Run, name: str, verdict: str, reason: str) -> None:
-    code, found, err = examine(run, name)
+    code, report, err = examine(run, name)
     assert code == 4
-    assert found["sound"] is False
-    assert found["verdict"] == verdict
-    assert reason in found["reasons"][0]
+    assert report["sound"] is False
+    assert report["verdict"] == verdict
+    assert reason in report["reasons"][0]
     assert reason in err
 
 
 def test_a_slow_judge_is_asked_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_test, "examine_judge", partial(examine_judge, seconds=-1.0))
-    code, found, _ = examine(run, "Slow")
-    assert found["pictures"]["pictures"] == 1
-    assert "11 of 12 pictures not asked" in found["warnings"]
+    code, report, _ = examine(run, "Slow")
+    assert report["pictures"]["pictures"] == 1
+    assert "11 of 12 pictures not asked" in report["warnings"]
     assert code == 0
 
 
 def test_mplug_without_weights_fetches_nothing(run: Run) -> None:
-    code, found, err = examine(run, "mplug")
+    code, report, err = examine(run, "mplug")
     assert code == 4
-    assert found["verdict"] == "cannot run"
-    assert found["network"]["sound"] is True  # known even so
+    assert report["verdict"] == "cannot run"
+    assert report["network"]["sound"] is True  # known even so
     assert "judge mplug cannot be tested here: its weights are not on this machine" in err
 
 
@@ -167,10 +167,10 @@ def test_a_broken_installation_is_told_from_a_bad_judge(
     assert not report.sound
     assert report.other_scores > 0
     assert report.other_tokens == 0
-    code, found, _ = examine(run, "mplug")
+    code, report, _ = examine(run, "mplug")
     assert code == 4
-    assert found["verdict"] == "broken installation"
-    assert "computes something else here than its reference" in found["reasons"][0]
+    assert report["verdict"] == "broken installation"
+    assert "computes something else here than its reference" in report["reasons"][0]
 
 
 def test_a_network_that_cannot_be_run(monkeypatch: pytest.MonkeyPatch) -> None:

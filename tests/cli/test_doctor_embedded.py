@@ -25,13 +25,13 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_untrained_judge_is_found_out(run: Run, tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "judge")
-    code, found, err = examine(run, "tiny-mplug", "--weights", f"judge={tmp_path / 'judge'}")
+    code, report, err = examine(run, "tiny-mplug", "--weights", f"judge={tmp_path / 'judge'}")
     assert code == 4
-    assert found["verdict"] in ("guessing", "always yes", "never yes")
+    assert report["verdict"] in ("guessing", "always yes", "never yes")
     assert "judge tiny-mplug is not sound: " in err
-    assert found["network"]["sound"] is True
-    assert found["network"]["questions"] == 48
-    assert found["pictures"]["pictures"] == 12
+    assert report["network"]["sound"] is True
+    assert report["network"]["questions"] == 48
+    assert report["pictures"]["pictures"] == 12
 
 
 @pytest.mark.parametrize(("name", "size_px"), [("tiny-mplug", 64), ("mplug", 512)])

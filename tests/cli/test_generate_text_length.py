@@ -29,9 +29,11 @@ def draw(run: Run, tmp_path: Path) -> Draw:
         connector.trained_text = text
         connector.save_safetensors(tmp_path / "mine.safetensors")
         weights = ["base=base", "connector=mine.safetensors", "text_encoder=t5"]
-        given = [word for weight in weights for word in ("--weights", weight)]
+        weight_words = [word for weight in weights for word in ("--weights", weight)]
         small = ("--steps", 1, "--width", 64, "--height", 64, "--num-images", 1, "--out", "r")
-        ended = run("generate", "--model", "ella-sd15", *given, "--bench", bench, *small, *words)
+        ended = run(
+            "generate", "--model", "ella-sd15", *weight_words, "--bench", bench, *small, *words
+        )
         assert ended.code == 0, ended.err
         return ended, json.loads((tmp_path / "r/manifest.json").read_text())
 

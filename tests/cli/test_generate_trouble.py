@@ -98,8 +98,8 @@ def test_numbers_that_are_not_finite_are_found_in_every_tile_and_place() -> None
     with pytest.raises(DataError, match=r"latents hold NaN.* in 1 of 4 tiles \(2, counted"):
         draw_checked(p := Pipeline(latents), 4, p)
 
-    def overflow(given: torch.Tensor) -> torch.Tensor:
-        decoded = given.nan_to_num().clone()
+    def overflow(latents: torch.Tensor) -> torch.Tensor:
+        decoded = latents.nan_to_num().clone()
         decoded[1] = float("inf")  # the clamp would make it white
         return decoded
 
@@ -200,7 +200,7 @@ def own_words(words: tuple[Any, ...], out: str) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ('width_px = "512"', "width_px must be a whole number of pixels, not '512'"),
         ("height_px = 0", "height_px must be a whole number of pixels, not 0"),
@@ -210,14 +210,14 @@ def own_words(words: tuple[Any, ...], out: str) -> tuple[Any, ...]:
     ],
 )
 def test_what_an_own_class_says_of_itself_is_checked(
-    run: Run, tmp_path: Path, bench: Path, line: str, said: str
+    run: Run, tmp_path: Path, bench: Path, line: str, message: str
 ) -> None:
     name = f"own_says_{abs(hash(line))}"
     body = "    def draw(self, prompt, seeds):\n        raise NotImplementedError\n"
     (tmp_path / f"{name}.py").write_text(f"class Model:\n    {line}\n{body}")
     ended = run("generate", "--model", f"{name}:Model", "--bench", bench, "--out", "r")
     assert ended.code == 2
-    assert said in ended.error
+    assert message in ended.error
 
 
 def test_tiles_of_one_colour_are_warned_about_and_counted(run: Run, tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_a_base_of_another_kind_is_refused(run: Run, tmp_path: Path, bench: Path
     from diffusers import UNet2DConditionModel
 
     unet = tiny.tiny_pipeline().unet
-    for name, change, said in (
+    for name, change, message in (
         ("inpaint", {"in_channels": 9}, "takes 9 channels"),
         ("wide", {"cross_attention_dim": 48}, "tokens of width 48"),
     ):
@@ -400,7 +400,7 @@ def test_a_base_of_another_kind_is_refused(run: Run, tmp_path: Path, bench: Path
         words = ("--weights", f"base={name}", "--bench", bench, "--out", f"r-{name}")
         ended = run("generate", "--model", "sd15", *words)
         assert ended.code == 4
-        assert said in ended.error
+        assert message in ended.error
 
 
 def test_a_folder_for_a_connector_is_one_line(run: Run, tmp_path: Path, bench: Path) -> None:

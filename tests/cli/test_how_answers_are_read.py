@@ -56,11 +56,11 @@ def test_a_rule_that_reads_gives_the_plain_score_and_the_others_warn(
     answers = write_answers(tmp_path / "a.csv", texts)
     words = ["score", "--bench", bench, "--answers", answers, "--json"]
     ended = run(*words, "--rule", "corrected-v1", "--rule", "dsg", "--out", tmp_path / "r")
-    found = results(ended.out)
-    assert found["corrected-v1"]["overall"] == 50.0
-    assert found["dsg"]["overall"] == 0.0
-    assert found["dsg"]["warnings"]["answers_neither_yes_nor_no"] == 4
-    assert found["dsg"]["answers"]["example"] == texts[0]
+    by_rule = results(ended.out)
+    assert by_rule["corrected-v1"]["overall"] == 50.0
+    assert by_rule["dsg"]["overall"] == 0.0
+    assert by_rule["dsg"]["warnings"]["answers_neither_yes_nor_no"] == 4
+    assert by_rule["dsg"]["answers"]["example"] == texts[0]
     assert "4 of 4 answers are neither 'yes' nor 'no'" in ended.err
     assert "no under dsg" in ended.err
     assert "--read-answers" in ended.err
@@ -127,13 +127,13 @@ def test_few_other_texts_are_a_vqa_models_own_many_are_not() -> None:
 def test_python_reads_as_the_command(bench: Path, as_mapping: bool) -> None:
     loaded = load_benchmark(str(bench))
     texts = iter(["Yes", "Yes", "No", "Yes"])
-    given = [
+    as_list = [
         Answer(item, 0, q.qid, next(texts)) for item in loaded.items for q in loaded.items[item]
     ]
     table: dict[tuple[str, int], dict[int, str]] = {}
-    for answer in given:
+    for answer in as_list:
         table.setdefault((answer.item_id, 0), {})[answer.qid] = answer.answer
-    answers = table if as_mapping else given
+    answers = table if as_mapping else as_list
     assert dpgbench.score_answers(loaded, answers, "corrected-v1").overall == 50.0
     exact = dpgbench.score_answers(loaded, answers, "dsg")
     assert exact.overall == 0.0
@@ -159,12 +159,12 @@ def test_what_pandas_has_for_nothing_is_missing_in_python(
 ) -> None:
     loaded = load_benchmark(str(bench))
     table = {("a1", 0): {1: "yes", 2: "yes"}, ("b1", 0): {1: "yes", 2: nothing}}
-    given = [
-        Answer(i, t, qid, text) for (i, t), said in table.items() for qid, text in said.items()
+    as_list = [
+        Answer(i, t, qid, text) for (i, t), texts in table.items() for qid, text in texts.items()
     ]
     for rule in RULES:
         for read in (False, True):
-            answers = table if as_mapping else iter(given)
+            answers = table if as_mapping else iter(as_list)
             result = dpgbench.score_answers(loaded, answers, rule, read_answers=read)
             assert result.unanswered == ("b1",)
             assert result.overall == 100.0
@@ -177,11 +177,11 @@ def test_a_tile_of_missing_answers_is_still_a_tile(bench: Path) -> None:
     assert dpgbench.score_answers(loaded, table).unanswered == ("a1", "b1")
 
 
-@pytest.mark.parametrize("said", [True, 1, 1.0, b"yes"])
-def test_an_answer_in_python_that_is_no_text_is_refused_by_name(bench: Path, said: Any) -> None:
+@pytest.mark.parametrize("answer", [True, 1, 1.0, b"yes"])
+def test_an_answer_in_python_that_is_no_text_is_refused_by_name(bench: Path, answer: Any) -> None:
     loaded = load_benchmark(str(bench))
     with pytest.raises(DataError, match=r"question 2 of item b1, tile 0, is of type .*'yes' or"):
-        dpgbench.score_answers(loaded, {("b1", 0): {1: "yes", 2: said}})
+        dpgbench.score_answers(loaded, {("b1", 0): {1: "yes", 2: answer}})
 
 
 @pytest.mark.parametrize("nothing", ["null", '""', '"nan"'])
@@ -194,8 +194,8 @@ def test_json_lines_without_an_answer_are_missing(
     lines[-1] = lines[-1].replace('"yes"', nothing)
     (tmp_path / "other.jsonl").write_text("\n".join(lines) + "\n")
     words = ["judges", "compare", tmp_path / "one.jsonl", tmp_path / "other.jsonl"]
-    found = json.loads(run(*words, "--bench", bench, "--json").out)
-    assert [judge["answers"] for judge in found["judges"]] == [4, 3]
+    comparison = json.loads(run(*words, "--bench", bench, "--json").out)
+    assert [judge["answers"] for judge in comparison["judges"]] == [4, 3]
 
 
 def test_the_json_lines_of_a_run_are_recorded_answers_too(
@@ -231,19 +231,19 @@ def test_judges_compare_counts_what_is_neither(run: Run, tmp_path: Path, bench: 
     (tmp_path / "lines.jsonl").write_text("\n".join(lines) + "\n")
     words = ["judges", "compare", plain, capital, odd, tmp_path / "lines.jsonl", "--bench", bench]
     for rule, invalid in (("corrected-v1", [0, 0, 1, 0]), ("dsg", [0, 4, 1, 4])):
-        found = json.loads(run(*words, "--rule", rule, "--json").out)
-        assert [judge["invalid"] for judge in found["judges"]] == invalid
-        assert [judge["answers"] for judge in found["judges"]] == [4, 4, 3, 4]
+        comparison = json.loads(run(*words, "--rule", rule, "--json").out)
+        assert [judge["invalid"] for judge in comparison["judges"]] == invalid
+        assert [judge["answers"] for judge in comparison["judges"]] == [4, 4, 3, 4]
 
 
 @given(st.text())
 def test_reading_never_depends_on_case_or_spaces(text: str) -> None:
-    said = read_yes_no(text)
-    assert read_yes_no(f"  {text}\n") == said
-    if said is not None:
+    answer = read_yes_no(text)
+    assert read_yes_no(f"  {text}\n") == answer
+    if answer is not None:
         assert not is_missing(text)
     if text.isascii():
-        assert read_yes_no(text.swapcase()) == said
+        assert read_yes_no(text.swapcase()) == answer
 
 
 @pytest.mark.parametrize("text", ["no bus", "yes and no", "not yes", "maybe", "10", "y", "是"])

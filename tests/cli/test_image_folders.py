@@ -84,8 +84,8 @@ class Folders:
 
     def words(self, folder: Path, *words: object) -> list[object]:
         out = self.path / f"r{self.number}"
-        given = ["--bench", self.bench, "--judge", JUDGE, "--rule", "corrected-v1"]
-        return ["score", folder, *given, "--out", out, *words]
+        options = ["--bench", self.bench, "--judge", JUDGE, "--rule", "corrected-v1"]
+        return ["score", folder, *options, "--out", out, *words]
 
     def score(self, files: dict[str, bytes], *words: object) -> dict[str, Any]:
         """The table of items of a folder that must be scored without a fault."""
@@ -122,8 +122,8 @@ def test_every_kind_of_file_scores_what_plain_grids_score(folders: Folders) -> N
     }
     for name, encode in kinds.items():
         suffix = Path(name).suffix
-        found = folders.score({f"{i}{suffix}": encode(image) for i, image in plain.items()})
-        assert found["items"] == want["items"], name
+        result = folders.score({f"{i}{suffix}": encode(image) for i, image in plain.items()})
+        assert result["items"] == want["items"], name
 
 
 def test_grey_of_every_depth_scores_alike(folders: Folders) -> None:
@@ -131,12 +131,12 @@ def test_grey_of_every_depth_scores_alike(folders: Folders) -> None:
     grey = {item: image.convert("L") for item, image in plain.items()}
     want = folders.score({f"{i}.png": encoded(image.convert("RGB")) for i, image in grey.items()})
     for encode in (encoded, deep, lambda image: encoded(image.convert("LA"))):
-        found = folders.score({f"{i}.png": encode(image) for i, image in grey.items()})
-        assert found["items"] == want["items"]
+        result = folders.score({f"{i}.png": encode(image) for i, image in grey.items()})
+        assert result["items"] == want["items"]
     bits = {item: image.convert("1") for item, image in plain.items()}
     black = folders.score({f"{i}.png": encoded(image.convert("RGB")) for i, image in bits.items()})
-    found = folders.score({f"{i}.png": encoded(image) for i, image in bits.items()})
-    assert found["items"] == black["items"]
+    result = folders.score({f"{i}.png": encoded(image) for i, image in bits.items()})
+    assert result["items"] == black["items"]
 
 
 @pytest.mark.parametrize("layout", ["1x4", "4x1"])
@@ -150,9 +150,9 @@ def test_four_in_a_row_or_column_are_refused_until_they_are_named(
     ended = folders.run(*folders.words(folders.write(files)))
     assert ended.code == 3
     assert f": {layout} " in ended.error
-    found = folders.score(files, "--layout", layout)
-    assert found["items"] == want["items"]
-    assert found["scores"]["notes"] == []
+    result = folders.score(files, "--layout", layout)
+    assert result["items"] == want["items"]
+    assert result["scores"]["notes"] == []
     again = folders.run("score", folders.path / f"r{folders.number}", "--judge", JUDGE)
     assert again.code == 0, again.err
     lying = {f"{item}.png": turned(grid(item, rows, columns), 6) for item in ITEMS}
@@ -170,10 +170,10 @@ def test_two_tiles_are_never_cut_in_four(folders: Folders, layout: str) -> None:
     assert layout in ended.error
     other = "2x1" if layout == "1x2" else "1x2"
     assert folders.run(*folders.words(folders.write(files), "--layout", other)).code == 0
-    found = folders.score(files, "--layout", layout)
-    assert found["scores"]["num_tiles"] == 2
+    result = folders.score(files, "--layout", layout)
+    assert result["scores"]["num_tiles"] == 2
     apart = {f"{i}_{n}.png": encoded(tile(i, n)) for i in ITEMS for n in range(2)}
-    assert folders.score(apart, "--pattern", "{item_id}_{tile}.png")["items"] == found["items"]
+    assert folders.score(apart, "--pattern", "{item_id}_{tile}.png")["items"] == result["items"]
 
 
 def test_single_pictures_are_said_to_be_cut_until_they_are_named(folders: Folders) -> None:
@@ -191,7 +191,7 @@ def test_single_pictures_are_said_to_be_cut_until_they_are_named(folders: Folder
 
 def test_layouts_that_cannot_be_are_usage_errors(folders: Folders) -> None:
     folder = folders.write({f"{item}.png": encoded(grid(item, 2, 2)) for item in ITEMS})
-    for words, said in (
+    for words, message in (
         (("--layout", "3x3"), "choose ROWSxCOLUMNS"),
         (("--layout", "1x4", "--num-images", 2), "--layout 1x4 has 4 tiles"),
         (("--layout", "2x2", "--pattern", "{item_id}_{tile}.png"), "file of its own"),
@@ -203,7 +203,7 @@ def test_layouts_that_cannot_be_are_usage_errors(folders: Folders) -> None:
     ):
         ended = folders.run(*folders.words(folder, *words))
         assert ended.code == 2, words
-        assert said in ended.error
+        assert message in ended.error
 
 
 def test_wide_tiles_are_scored_where_the_layout_is_said(folders: Folders) -> None:
@@ -219,7 +219,7 @@ def test_wide_tiles_are_scored_where_the_layout_is_said(folders: Folders) -> Non
 def test_other_formats_under_png_are_refused_by_name(folders: Folders) -> None:
     files = {f"{item}.png": encoded(grid(item, 2, 2)) for item in ITEMS}
     frames = [grid("b", 2, 2), grid("c", 2, 2)]
-    for data, said in (
+    for data, message in (
         (encoded(frames[0], "GIF"), "not PNG, JPEG or WebP but GIF"),
         (encoded(frames[0], "TIFF"), "not PNG, JPEG or WebP but TIFF"),
         (encoded(frames[0], "EPS"), "not PNG, JPEG or WebP but EPS"),
@@ -229,12 +229,12 @@ def test_other_formats_under_png_are_refused_by_name(folders: Folders) -> None:
         ended = folders.run(*folders.words(folders.write({**files, "b.png": data})))
         assert ended.code == 6
         assert "item b: image b.png cannot be read: " in ended.err
-        assert said in folders.result()["scores"]["failures"]["b"]
+        assert message in folders.result()["scores"]["failures"]["b"]
         ended = folders.run(*folders.words(folders.write(dict.fromkeys(files, data))))
-        if said != "truncated":
+        if message != "truncated":
             assert ended.code == 3
             assert "none of 3 images can be read, first: image a.png cannot" in ended.error
-            assert said in ended.error
+            assert message in ended.error
 
 
 def test_two_files_of_one_item_are_refused(folders: Folders) -> None:
@@ -311,10 +311,12 @@ def test_the_report_shows_pictures_found_by_a_pattern(folders: Folders) -> None:
     folders.score(files, "--pattern", "{index}/grid.png")
     out = folders.path / f"r{folders.number}"
     record = read_record(RunDir(out))
-    found = picture_files(record, ITEMS)
-    assert [path.parent.name for path in found.values()] == ["0", "1", "2"]
-    told = Pictures(folders.path).of(record, ITEMS)
-    shown = [told["other"].get(str(n), told["base"] + f"{i}.png") for n, i in enumerate(ITEMS)]
+    paths = picture_files(record, ITEMS)
+    assert [path.parent.name for path in paths.values()] == ["0", "1", "2"]
+    addresses = Pictures(folders.path).of(record, ITEMS)
+    shown = [
+        addresses["other"].get(str(n), addresses["base"] + f"{i}.png") for n, i in enumerate(ITEMS)
+    ]
     assert shown == [f"pictures1/{n}/grid.png" for n in range(3)]
 
 

@@ -56,15 +56,15 @@ def made(run: Run, tmp_path: Path, bench: Path) -> Path:
 def compare(run: Run, *words: object) -> dict[str, Any]:
     ended = run("judges", "compare", *words, "--json")
     assert ended.code == 0, ended.err
-    found: dict[str, Any] = json.loads(ended.out)
-    return found
+    comparison: dict[str, Any] = json.loads(ended.out)
+    return comparison
 
 
 def test_two_judges_of_the_newest_run(run: Run, made: Path) -> None:
-    found = compare(run, "b", "c")
-    assert found["models"] == ["painter"]
-    assert [judge["name"] for judge in found["judges"]] == ["b", "c"]
-    (pair,) = found["pairs"]
+    comparison = compare(run, "b", "c")
+    assert comparison["models"] == ["painter"]
+    assert [judge["name"] for judge in comparison["judges"]] == ["b", "c"]
+    (pair,) = comparison["pairs"]
     assert (pair["questions"], pair["only_first_answered"], pair["only_second_answered"]) == (
         17, 1, 0,
     )  # fmt: skip
@@ -78,10 +78,10 @@ def test_two_judges_of_the_newest_run(run: Run, made: Path) -> None:
     assert set(pair["l1"]) == {"entity", "attribute", "relation"}
     assert pair["l2"]["attribute - color"]["counts"]["only_second"] == 1
     assert pair["p_yes"]["questions"] == 17
-    assert found["fleiss"] is None
-    assert found["human"] is None
+    assert comparison["fleiss"] is None
+    assert comparison["human"] is None
     # c lacks an answer about it5: only the other items tell what the choice does to the score
-    assert found["judges"][1]["grids_scored"] == 5
+    assert comparison["judges"][1]["grids_scored"] == 5
     score = pair["score"]
     assert score["grids"] == 5
     assert score["first"] == pytest.approx(100 * (0 + 2 / 3 + 2 / 3 + 2) / 5)
@@ -91,11 +91,11 @@ def test_two_judges_of_the_newest_run(run: Run, made: Path) -> None:
 
 
 def test_where_they_differ(run: Run, made: Path, tmp_path: Path) -> None:
-    found = compare(run, "b", "c", "replay", "--run", made, "--out", "d.csv")
-    assert [(d["item_id"], d["qid"]) for d in found["differences"]] == [
+    comparison = compare(run, "b", "c", "replay", "--run", made, "--out", "d.csv")
+    assert [(d["item_id"], d["qid"]) for d in comparison["differences"]] == [
         ("it0", 1), ("it1", 2), ("it2", 3),
     ]  # fmt: skip
-    first = found["differences"][0]
+    first = comparison["differences"][0]
     assert first["model"] == "painter"
     assert (first["l1"], first["l2"]) == ("entity", "entity - whole")
     assert first["question"] == "Is there thing 1?"
@@ -105,11 +105,11 @@ def test_where_they_differ(run: Run, made: Path, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["item_id"] for row in rows] == ["it0", "it1", "it2"]
     assert rows[1] | {"b": "no", "c": "yes", "replay": "yes", "p_yes c": "0.8"} == rows[1]
-    assert [pair["judges"] for pair in found["pairs"]] == [
+    assert [pair["judges"] for pair in comparison["pairs"]] == [
         ["b", "c"], ["b", "replay"], ["c", "replay"],
     ]  # fmt: skip
-    assert found["fleiss"]["questions"] == 17
-    assert found["pairs"][1]["p_yes"] is None
+    assert comparison["fleiss"]["questions"] == 17
+    assert comparison["pairs"][1]["p_yes"] is None
 
 
 def test_printed_for_people(run: Run, made: Path) -> None:
@@ -141,11 +141,11 @@ def test_several_runs_are_pooled(run: Run, made: Path, bench: Path, tmp_path: Pa
     file = answers_csv(tmp_path / "drawer.csv", answers(set()))
     run("score", "--bench", bench, "--answers", file, "--out", "runs/s")
     record(tmp_path / "runs/s/answers/b.jsonl", answers({(4, 2)}))
-    found = compare(run, "b", "replay", "--run", made, "--run", "runs/s")
-    assert found["models"] == ["painter", "drawer"]
-    assert found["pairs"][0]["counts"]["all"] == 36
-    assert found["pairs"][0]["score"]["grids"] == 12
-    assert [d["model"] for d in found["differences"]] == ["painter"] * 3 + ["drawer"]
+    comparison = compare(run, "b", "replay", "--run", made, "--run", "runs/s")
+    assert comparison["models"] == ["painter", "drawer"]
+    assert comparison["pairs"][0]["counts"]["all"] == 36
+    assert comparison["pairs"][0]["score"]["grids"] == 12
+    assert [d["model"] for d in comparison["differences"]] == ["painter"] * 3 + ["drawer"]
 
 
 def test_what_cannot_be_compared(run: Run, made: Path, bench: Path, tmp_path: Path) -> None:
@@ -230,12 +230,12 @@ def test_listing_is_as_before(run: Run) -> None:
 def test_tifa160_human_correlation_as_published(run: Run, shared: Path) -> None:
     """DSG (arXiv 2310.18235): Spearman 0.463, Kendall 0.380 on 800 images of TIFA-160."""
     data = shared / "data" / "dsg1k"
-    found = compare(
+    comparison = compare(
         run, data / "mplug_dsg.csv", "--bench", data / "dsg-1k-anns.csv",
         "--model-column", "t2i_model", "--human", data / "tifa160-likert-anns.csv",
         "--human-columns", "item=item_id,model=t2i_model,score=answer", "--rule", "dsg",
     )  # fmt: skip
-    human = found["human"]
+    human = comparison["human"]
     assert (human["samples"], human["items"], len(human["models"])) == (800, 160, 5)
     assert human["left_out"] == dict.fromkeys(human["left_out"], 0)
     of_judge = human["judges"]["mplug_dsg"]

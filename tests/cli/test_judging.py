@@ -55,16 +55,16 @@ def test_other_peoples_images(run: Run, tmp_path: Path, bench: Path, folder: Pat
     assert results[1]["model"] == "pictures"
     assert "taken for 4 tiles of 32x32, 2x2 (assumed" in results[1]["notes"][0]
     assert "tiny-mplug knows the world of shapes alone" in results[1]["notes"][1]
-    given = answers(tmp_path / "r")
-    assert len(given) == 5 * 4 * 3
-    assert given[0].keys() >= {"item_id", "tile", "qid", "answer", "p_yes"}
-    assert {answer["tile"] for answer in given} == {0, 1, 2, 3}
+    stored = answers(tmp_path / "r")
+    assert len(stored) == 5 * 4 * 3
+    assert stored[0].keys() >= {"item_id", "tile", "qid", "answer", "p_yes"}
+    assert {answer["tile"] for answer in stored} == {0, 1, 2, 3}
     manifest = json.loads((tmp_path / "r/manifest.json").read_text())
     assert len(manifest["judges"]["tiny-mplug"]["weights"]["model.safetensors"]) == 64
     # again: nothing is asked twice, and the result is the same
     again = run(*words, "--out", "r", "--json")
     assert json.loads(again.out)["results"] == results
-    assert answers(tmp_path / "r") == given
+    assert answers(tmp_path / "r") == stored
 
 
 def test_one_image_is_the_tile(run: Run, tmp_path: Path, bench: Path, folder: Path) -> None:
@@ -173,8 +173,8 @@ def test_mplug_from_a_folder_in_modelscopes_layout(
     ended = run(*words, "--weights", "judge=judge", "--out", "r")
     assert ended.code == 0, ended.err
     run("score", folder, "--bench", bench, *JUDGE, "--weights", "judge=judge", "--out", "tiny")
-    given = answers(tmp_path / "r", "mplug")
-    assert given == answers(tmp_path / "tiny")
+    stored = answers(tmp_path / "r", "mplug")
+    assert stored == answers(tmp_path / "tiny")
     # another judge of the same name may not add to these answers
     write_tiny_checkpoint(tmp_path / "judge2", seed=1)
     log = tmp_path / "r/answers/mplug.jsonl"
@@ -248,8 +248,8 @@ def test_batch_size_changes_no_answer(run: Run, tmp_path: Path, bench: Path, fol
     words = ("score", folder, "--bench", bench, *JUDGE)
     for size in (1, 3, 32):
         assert run(*words, "--batch-size", size, "--out", f"r{size}").code == 0
-    told = [
+    notes = [
         {(a["item_id"], a["tile"], a["qid"]): a["answer"] for a in answers(tmp_path / f"r{size}")}
         for size in (1, 3, 32)
     ]
-    assert told[0] == told[1] == told[2]
+    assert notes[0] == notes[1] == notes[2]

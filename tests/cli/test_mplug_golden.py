@@ -54,6 +54,6 @@ def test_answers(run: Run, tmp_path: Path, stride: int, version: int) -> None:
     words += ["--weights", "judge=judge", "--device", "cpu", "--out", "r"]
     ended = run(*words, "--rule", "corrected-v1", "--json")
     assert ended.code == 0, ended.err
-    given = [json.loads(line) for line in (tmp_path / "r/answers/mplug.jsonl").open()]
-    assert {(a["item_id"], a["qid"]): a["answer"] for a in given} == expected
+    records = [json.loads(line) for line in (tmp_path / "r/answers/mplug.jsonl").open()]
+    assert {(a["item_id"], a["qid"]): a["answer"] for a in records} == expected
     assert "longer than the judge reads" in ended.err

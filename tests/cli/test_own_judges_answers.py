@@ -76,8 +76,8 @@ def test_out_of_memory_halves_the_batch_then_fails_the_item(ask):
 
 
 @pytest.fixture
-def found(monkeypatch, tmp_path):
-    """The devices on which judges are built on a machine whose device is another one."""
+def built_on(monkeypatch, tmp_path):
+    """The built_on on which judges are built on a machine whose device is another one."""
     built = []
     monkeypatch.setattr(judges, "find_device", lambda name: "gpu" if name == "auto" else name)
     monkeypatch.setattr(
@@ -86,7 +86,7 @@ def found(monkeypatch, tmp_path):
     return built
 
 
-def test_command_line_and_python_ask_on_the_same_device(ask, found, tmp_path):
+def test_command_line_and_python_ask_on_the_same_device(ask, built_on, tmp_path):
     name = own("Plain")
     assert ask(name).code == 0
     dpgbench.load_judge(name)
@@ -99,10 +99,10 @@ def test_command_line_and_python_ask_on_the_same_device(ask, found, tmp_path):
             judge=judge,
             out=tmp_path / f"out{number}",
         )
-    assert found == ["gpu"] * 5
+    assert built_on == ["gpu"] * 5
     dpgbench.load_judge(name, device="cpu")
     judges.load_judge(JudgeRequest(name, device="cpu"))
-    assert found[5:] == ["cpu"] * 2
+    assert built_on[5:] == ["cpu"] * 2
 
 
 def test_auto_is_what_the_machine_has(monkeypatch):

@@ -16,16 +16,16 @@ REAL = "data/dpg_bench_100/dpg_bench_100.csv"
 def test_the_real_file_has_warnings_and_notes_and_passes(run: Run, shared: Path) -> None:
     ended = run("prompts", "check", shared / REAL, "--json")
     assert ended.code == 0
-    found = json.loads(ended.out)
-    assert found["severities"] == {"error": 0, "warning": 10, "note": 8}
-    assert found["counts"] == {
+    checked = json.loads(ended.out)
+    assert checked["severities"] == {"error": 0, "warning": 10, "note": 8}
+    assert checked["counts"] == {
         "category_columns": 7,
         "cycle_edge": 1,
         "forward_parent": 7,
         "repeated_question": 1,
         "self_parent": 2,
     }
-    assert len(found["problems"]) == 18
+    assert len(checked["problems"]) == 18
     assert run("prompts", "check", shared / REAL, "--strict").code == 3
 
 
@@ -84,13 +84,13 @@ def test_each_kind_has_its_severity_and_says_what_it_does(
 ) -> None:
     path = write_csv(tmp_path / "bench.csv", rows)
     ended = run("prompts", "check", path, "--json")
-    found = [one for one in json.loads(ended.out)["problems"] if one["kind"] == kind]
-    assert [one["severity"] for one in found] == [severity]
-    assert says in found[0]["message"]
+    problems = [one for one in json.loads(ended.out)["problems"] if one["kind"] == kind]
+    assert [one["severity"] for one in problems] == [severity]
+    assert says in problems[0]["message"]
     assert ended.code == (3 if severity == "error" else 0)
     assert run("prompts", "check", path, "--strict").code == 3
     plain = run("prompts", "check", path)
-    assert f"{severity}: row {found[0]['row']} (item {found[0]['item_id']}): " in plain.out
+    assert f"{severity}: row {problems[0]['row']} (item {problems[0]['item_id']}): " in plain.out
 
 
 def test_mixed_spellings_are_one_category_or_said_to_be_two(run: Run, tmp_path: Path) -> None:

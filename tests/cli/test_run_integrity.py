@@ -52,13 +52,13 @@ def test_a_subset_never_replaces_the_result_over_all(run: Run, judged: RunDir) -
         "dpg-bench_results.txt", "dpg-bench_results_detail.txt", "dsg.items.csv", "dsg.json",
     ]  # fmt: skip
     assert json.loads(whole["dsg.json"])["subset"] is None
-    for choice, said in (
+    for choice, subset in (
         (("--limit", 2), "2 of 3 items (first 2)"),
         (("--source", "vrd"), "1 of 3 items (source vrd)"),
         (("--items", "COCOval2,vrd1"), "2 of 3 items (2 items)"),
     ):
         ended = run(*words, *choice)
-        assert f"results of {said}" in ended.out
+        assert f"results of {subset}" in ended.out
         for name, content in whole.items():
             assert next(judged.path.glob(f"scores/*/{name}")).read_bytes() == content
     parts = [json.loads(path.read_text()) for path in judged.path.glob("scores/*/dsg@*.json")]
@@ -86,7 +86,7 @@ def test_a_limited_run_says_so_until_it_is_widened(run: Run, judged: RunDir) -> 
 def test_judges_with_close_names_have_answers_of_their_own(run: Run, judged: RunDir) -> None:
     judges = ("own_yes:Judge", "own.yes:Judge")
     both = [json.loads(run(*SCORE, "--judge", judge, "--json").out) for judge in judges]
-    assert [found["results"][1]["overall"] for found in both] == [100.0, 0.0]
+    assert [scored["results"][1]["overall"] for scored in both] == [100.0, 0.0]
     assert len(list(judged.path.glob("answers/*.jsonl"))) == 2
     # and so where capitals alone are different
     assert judged.answers("hf:Org/M") != judged.answers("hf:org/m")

@@ -23,8 +23,8 @@ def bench(tmp_path: Path) -> Path:
 
 def truncation(folder: Path) -> dict[str, Any]:
     manifest = json.loads((folder / "manifest.json").read_text())
-    found: dict[str, Any] = manifest["generation"]["truncation"]
-    return found
+    truncation: dict[str, Any] = manifest["generation"]["truncation"]
+    return truncation
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def test_golden_cases(run: Run, tmp_path: Path, number: int) -> None:
     assert results[1]["overall"] == pytest.approx(expected["overall"], abs=1e-9)
     assert results[1]["failed_items"] == sorted(expected["failed_items"])
     for level in ("l1", "l2"):
-        found = {name: entry["score"] for name, entry in results[1][level].items()}
-        assert found == pytest.approx(expected[level], abs=1e-9)
+        scores = {name: entry["score"] for name, entry in results[1][level].items()}
+        assert scores == pytest.approx(expected[level], abs=1e-9)
 
 
 def test_result_file_has_the_promised_fields(run: Run, tmp_path: Path) -> None:
