@@ -43,7 +43,7 @@ class DataError(DpgBenchError):
 
 
 class SetupError(DpgBenchError):
-    """Something that the machine needs is missing; the message has the command that mends it."""
+    """Something that the machine needs is missing; the message has the command that gets it."""
 
     exit_code = 4
 
@@ -67,7 +67,7 @@ class StorageError(IncompleteError):
 def one_line(text: str) -> str:
     """Return `text` on one line: line ends are spaces, other control characters are escaped.
 
-    A stranger's file can hold anything; what a terminal would obey is shown, not sent.
+    Text of a file can hold control sequences of terminals: they are printed, not obeyed.
     """
     line = " ".join(text.splitlines())
     if line.isprintable():
@@ -76,7 +76,7 @@ def one_line(text: str) -> str:
 
 
 def _shown(character: str) -> str:
-    """Return a character as it is, or escaped where a terminal would obey it or show nothing."""
+    """Return a character as it is, or escaped where it is a control character or invisible."""
     if character.isprintable() or unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode()
@@ -110,7 +110,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def unknown_name(kind: str, name: str, names: Iterable[str], *, listing: str) -> UsageError:
-    """Return the error for a name that nothing answers to, with near names offered.
+    """Return the error for a name that there is not, with near names offered.
 
     Args:
         kind: what was named, for example ``model``.

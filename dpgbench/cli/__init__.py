@@ -51,10 +51,10 @@ app.add_typer(prompts.app, name="prompts")
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    with ending() as result, working():
+    with ending() as end, working():
         code = app(prog_name="dpgbench", standalone_mode=False)
         if code == INTERRUPTED:  # typer catches the interrupt and returns its code
             raise KeyboardInterrupt
-        result.exit_code = code if isinstance(code, int) else 0
-    ended(result.exit_code)
-    sys.exit(result.exit_code)
+        end.exit_code = code if isinstance(code, int) else 0
+    ended(end.exit_code)
+    sys.exit(end.exit_code)

@@ -1,4 +1,4 @@
-"""How commands speak: results on stdout, all else on stderr, errors as one line with a code."""
+"""What commands print: results on stdout, all else on stderr, errors as one line with a code."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from dpgbench.interrupts import INTERRUPTED, say_interrupted
 
 
 @dataclass
-class Result:
+class CommandEnd:
     """How a command ended."""
 
     exit_code: int = 0
 
 
 @contextlib.contextmanager
-def ending() -> Iterator[Result]:
+def ending() -> Iterator[CommandEnd]:
     """Turn what a command raises into one line on stderr and an exit code.
 
     An exception that nobody foresaw keeps its traceback.
     """
-    result = Result()
+    end = CommandEnd()
     try:
-        yield result
+        yield end
     except DpgBenchError as error:
         say(f"error: {error}")
-        result.exit_code = error.exit_code
+        end.exit_code = error.exit_code
     except typer.Exit as stop:
-        result.exit_code = stop.exit_code
+        end.exit_code = stop.exit_code
     except SystemExit as stop:
         if any(name.endswith("_COMPLETE") for name in os.environ):  # the shell's completion ends so
             raise
@@ -55,28 +55,28 @@ def ending() -> Iterator[Result]:
             "error: something ended the command before its work was done (SystemExit); does a "
             "class of your own, or what it imports, call exit()?"
         )
-        result.exit_code = stop.code if isinstance(stop.code, int) and stop.code else 1
+        end.exit_code = stop.code if isinstance(stop.code, int) and stop.code else 1
     except (KeyboardInterrupt, typer.Abort):
         say_interrupted()
-        result.exit_code = INTERRUPTED
+        end.exit_code = INTERRUPTED
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno is None:
             raise
         say(f"error: {error.strerror}: {error.filename or 'standard output'}")
-        result.exit_code = StorageError.exit_code
+        end.exit_code = StorageError.exit_code
     except Exception as error:
         message = getattr(error, "format_message", None)
         if message is None:
             raise
         if text := " ".join(message().split()):  # the option parser's own; empty: it gave help
             say(f"error: {text} (see --help)")
-        result.exit_code = UsageError.exit_code
+        end.exit_code = UsageError.exit_code
 
 
 def setup(*, quiet: bool) -> None:
-    """Send log lines to stderr, and keep libraries from talking."""
+    """Send log lines to stderr, and hold the libraries' own notices back."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: no text stops a result
     level = logging.ERROR if quiet else logging.WARNING
@@ -102,7 +102,7 @@ def _one_line(message: Warning | str, *place: Any, **more: Any) -> str:
 
 
 class _OneLine(logging.Formatter):
-    """Log lines that hold a stranger's text show its control characters instead of sending them."""
+    """Log lines in which control characters, of a file's text for example, are escaped."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         return one_line(super().formatMessage(record))
@@ -124,13 +124,13 @@ def say(message: str) -> None:
 
 
 def say_unless_quiet(message: str) -> None:
-    """Write one line to stderr, unless the user asked for silence."""
+    """Write one line to stderr, unless the command has --quiet."""
     if logging.getLogger("dpgbench").level < logging.ERROR:
         say(message)
 
 
 def echo(text: str = "") -> None:
-    """Write lines to stdout; of a stranger's text within them, control characters are shown."""
+    """Write lines to stdout, with control characters other than tab and line end escaped."""
     if not text.isprintable():
         text = "\n".join("\t".join(map(one_line, ln.split("\t"))) for ln in text.split("\n"))
     typer.echo(text)
@@ -146,7 +146,7 @@ def print_json(value: Any) -> None:
 
 
 def _json_escaped(character: str) -> str:
-    """Return a character of a JSON text; what a terminal would obey as JSON's own escape."""
+    """Return a character of a JSON text; a control character as JSON's own escape."""
     if character == "\n" or one_line(character) == character:
         return character
     return json.dumps(character)[1:-1] if ord(character) != 0x7F else "\\u007f"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,12 +16,15 @@ from dpgbench.cli.options import (
     Bench,
     Device,
     ItemOptions,
-    Weights,
+    WeightPaths,
     complete_model,
     parse_options,
     parse_weights,
 )
 from dpgbench.errors import counted
+
+if TYPE_CHECKING:
+    from dpgbench.backends.generators.plan import GeneratorSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -59,8 +62,8 @@ class SettingOptions:
         ),
     ] = None
 
-    def settings(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of `GenerationSpec`; None where the model's own stands.
+    def settings(self, defaults: Mapping[str, Any]) -> GeneratorSettings:
+        """Return the settings; None where the model's own stands.
 
         Args:
             defaults: the model's own options.
@@ -102,7 +105,7 @@ def generate(
     ] = None,
     settings: SettingOptions,
     device: Device = "auto",
-    weights: Weights = None,
+    weights: WeightPaths = None,
     items: ItemOptions,
     as_json: AsJson = False,
 ) -> None:

@@ -72,13 +72,13 @@ Bench = Annotated[
         autocompletion=complete_bench,
     ),
 ]
-Judge = Annotated[
+JudgeName = Annotated[
     str | None,
     typer.Option(
         "--judge", help="See 'dpgbench judges' (default: mplug).", autocompletion=complete_judge
     ),
 ]
-Weights = Annotated[
+WeightPaths = Annotated[
     list[str] | None,
     typer.Option("--weights", metavar="ROLE=PATH", help="Weights on this machine (repeatable)."),
 ]
@@ -165,7 +165,7 @@ class LayoutOptions:
 class JudgeOptions:
     """What a judge is built from, but for its name."""
 
-    weights: Weights = None
+    weights: WeightPaths = None
     revision: Annotated[
         str | None, typer.Option("--revision", help="Revision of the judge's weights to fetch.")
     ] = None
@@ -263,13 +263,13 @@ def parse_weights(values: Sequence[str], roles: Sequence[Role], name: str) -> di
     return weights
 
 
-def parse_options(values: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def parse_options(values: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, str | bool]:
     """Return a model's own settings from ``NAME=VALUE`` words, typed like the model's defaults.
 
     Raises:
         UsageError: a word has another form, or names a setting that the model has not.
     """
-    options: dict[str, Any] = {}
+    options: dict[str, str | bool] = {}
     for word in values:
         name, equals, text = word.partition("=")
         if not equals or name not in defaults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypedDict
 
 from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.generators.diffusers_common import full_scheduler_config
@@ -13,8 +13,23 @@ from dpgbench.backends.import_class import import_target
 from dpgbench.backends.protocols import Generator
 from dpgbench.backends.weights.locate import Weights, locate_weights
 from dpgbench.domain.benchmark import Benchmark
-from dpgbench.domain.spec import GenerationSpec
+from dpgbench.domain.spec import GenerationSpec, SeedRule
 from dpgbench.errors import UsageError
+
+
+class GeneratorSettings(TypedDict, total=False):
+    """Fields of `GenerationSpec` that a user sets; None, or none, leaves it to the model."""
+
+    num_images: int
+    base_seed: int
+    seed_rule: SeedRule
+    steps: int | None
+    guidance_scale: float | None
+    negative_prompt: str | None
+    width_px: int | None
+    height_px: int | None
+    dtype: str | None
+    options: Mapping[str, str | bool]
 
 
 @dataclass(frozen=True)
@@ -24,8 +39,7 @@ class GeneratorRequest:
     Attributes:
         model: name as in `dpgbench models`.
         weights: path by role; roles left out are fetched.
-        settings: fields of `GenerationSpec` that replace the model's own, such as `steps`; None
-            leaves one to the model.
+        settings: as in `GeneratorSettings`; from Python any field of `GenerationSpec`.
         device: ``auto`` is CUDA, then MPS, then the CPU.
     """
 
