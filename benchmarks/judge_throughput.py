@@ -44,10 +44,10 @@ def main() -> None:
             judge = load_mplug(folder, device=options.device, dtype=DTYPES[dtype])
             if options.compile:
                 judge.compile()
-            told = measure(judge, dtype, images, options.batch_size)
-            exact = exact or told
-            same = sum(a == b for a, b in zip(exact, told, strict=True))
-            print(f"  agrees with {options.dtypes[0]}: {same} of {len(told)} answers")
+            texts = measure(judge, dtype, images, options.batch_size)
+            exact = exact or texts
+            same = sum(a == b for a, b in zip(exact, texts, strict=True))
+            print(f"  agrees with {options.dtypes[0]}: {same} of {len(texts)} answers")
             del judge
 
 
@@ -65,8 +65,8 @@ def parse_options() -> argparse.Namespace:
 
 def measure(judge: MplugVqa, dtype: str, images: list[Image.Image], batch_size: int) -> list[str]:
     judge.ask(images[:batch_size], [questions(0)] * len(images[:batch_size]))  # warm up
-    seconds, told = timed(judge, images, batch_size)
-    count = len(told)
+    seconds, texts = timed(judge, images, batch_size)
+    count = len(texts)
     whole = GRIDS_OF_DPG_BENCH * TILES * NUM_QUESTIONS / (count / seconds)
     print(f"{dtype}: {count} questions in {seconds:.2f} s, {count / seconds:.1f} a second;")
     print(f"  a whole DPG-Bench (1,065 grids) would take {whole / 60:.1f} minutes")
@@ -76,19 +76,19 @@ def measure(judge: MplugVqa, dtype: str, images: list[Image.Image], batch_size: 
     synchronize()
     slow = SLOW_QUESTIONS / (time.perf_counter() - start)
     print(f"  encoding the image for every question: {slow:.1f} a second")
-    return told
+    return texts
 
 
 def timed(judge: MplugVqa, images: list[Image.Image], batch_size: int) -> tuple[float, list[str]]:
     start = time.perf_counter()
-    told: list[str] = []
+    texts: list[str] = []
     for number, batch in enumerate(prepared(judge, images, batch_size)):
         first = number * batch_size
         asked = [questions(first + offset) for offset in range(len(batch))]
         answers = judge.ask(batch, asked, batch_size=batch_size)
-        told += [answer.text for tile in answers for answer in tile]
+        texts += [answer.text for tile in answers for answer in tile]
     synchronize()
-    return time.perf_counter() - start, told
+    return time.perf_counter() - start, texts
 
 
 def prepared(judge: MplugVqa, images: list[Image.Image], size: int) -> Iterator[list[Tensor]]:

@@ -1,7 +1,7 @@
 """What only a GPU can tell, in minutes: printed as it goes, most wanted first, JSON at the end.
 
-    python benchmarks/on_gpu.py --minutes 6 --out FOLDER
-    python benchmarks/on_gpu.py --size tiny --device cpu --out FOLDER     # in seconds
+    python -m benchmarks.on_gpu --minutes 6 --out FOLDER
+    python -m benchmarks.on_gpu --size tiny --device cpu --out FOLDER     # in seconds
 
 Parts: the golden tests marked `gpu`; the judge's questions a second at real size (float32,
 float16, bfloat16, compiled, and with each image encoded anew for each question) and how far narrow
@@ -25,18 +25,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from judge import DTYPES, NUM_QUESTIONS, WORDS, seeded_weights, write_layout
 from PIL import Image
 
+from benchmarks.judge import DTYPES, NUM_QUESTIONS, WORDS, seeded_weights, write_layout
 from dpgbench.mplug import MplugConfig, MplugProcessor, MplugVqa
 from dpgbench.mplug.checkpoint import build_network
 
+Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[1]
 TILES = 4
 GRIDS_OF_DPG_BENCH = 1065
@@ -388,8 +390,13 @@ def parts_of_a_picture(bench: Bench, drawer: Drawer) -> None:
     }
     for name, call in calls.items():
         call()
-        seconds, _ = timed(lambda call=call: [call() for _ in range(5)])
+        seconds, _ = timed(partial(_five_times, call))
         bench.tell("generate", f"{name}: milliseconds", 200 * seconds)
+
+
+def _five_times(call: Callable[[], Any]) -> None:
+    for _ in range(5):
+        call()
 
 
 def make_drawer(bench: Bench, dtype: torch.dtype) -> Drawer:
@@ -523,7 +530,7 @@ def peak_memory(bench: Bench, part: str, name: str) -> Iterator[None]:
     bench.tell(part, f"{name}: peak GiB on the device", torch.cuda.max_memory_allocated() / 2**30)
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+def timed(call: Callable[[], Result]) -> tuple[float, Result]:
     synchronize()
     start = time.perf_counter()
     result = call()

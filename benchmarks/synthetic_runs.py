@@ -58,28 +58,28 @@ def item_ids(number: int = NUM_ITEMS) -> Iterator[str]:
 def write_benchmark(path: Path, number: int = NUM_ITEMS) -> Benchmark:
     """Write a made-up benchmark and return it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    dice = random.Random(1)
+    rng = random.Random(1)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for item_id in item_ids(number):
-            prompt, questions = _item(dice)
+            prompt, questions = _item(rng)
             for qid, (parents, broad, fine, words, question) in enumerate(questions, 1):
                 row = (words, qid, parents, broad, fine, f"{broad} - {fine} ({words})", question)
                 writer.writerow([item_id, prompt, *row])
     return load_csv(path, "dpg")
 
 
-def _item(dice: random.Random) -> tuple[str, list[tuple[str, str, str, str, str]]]:
+def _item(rng: random.Random) -> tuple[str, list[tuple[str, str, str, str, str]]]:
     """Return a prompt and 13 questions: 5 things, 5 attributes of them, 2 relations, a style."""
-    things = dice.sample(THINGS.split(), 5)
-    colours = [dice.choice(COLOURS.split()) for _ in things]
-    kinds = [dice.choice(KINDS.split()) for _ in things]
-    places = [dice.choice(PLACES.split()) for _ in range(2)]
+    things = rng.sample(THINGS.split(), 5)
+    colours = [rng.choice(COLOURS.split()) for _ in things]
+    kinds = [rng.choice(KINDS.split()) for _ in things]
+    places = [rng.choice(PLACES.split()) for _ in range(2)]
     filler = FILLER.split()
     parts = []
     for colour, kind, thing in zip(colours, kinds, things, strict=True):
-        more = " ".join(filler[: dice.randrange(2, len(filler))])
+        more = " ".join(filler[: rng.randrange(2, len(filler))])
         parts.append(f"A {colour}, {kind} {thing} {more}.")
     scene = f"The {things[0]} is {places[0]} the {things[1]}, which is {places[1]} the {things[2]}."
     questions = [("0", "entity", "whole", thing, f"Is there a {thing}?") for thing in things] + [
@@ -110,15 +110,15 @@ def _make_run(
     path: Path, model: str, benchmark: Benchmark, skill: float, hard: Mapping[str, float]
 ) -> RunDir:
     run = RunDir(path)
-    dice = random.Random(f"answers {model}")
+    rng = random.Random(f"answers {model}")
     answers: dict[tuple[str, int], dict[int, str]] = {}
     lines = []
     for item, rows in benchmark.items.items():
         for tile in range(NUM_TILES):
-            chance = min(0.99, max(0.05, skill + hard[item] + dice.gauss(0, 0.05)))
-            given = {row.qid: _answer(dice, chance) for row in rows}
-            answers[item, tile] = given
-            for qid, text in given.items():
+            chance = min(0.99, max(0.05, skill + hard[item] + rng.gauss(0, 0.05)))
+            texts = {row.qid: _answer(rng, chance) for row in rows}
+            answers[item, tile] = texts
+            for qid, text in texts.items():
                 lines.append(
                     json.dumps({"item_id": item, "tile": tile, "qid": qid, "answer": text})
                 )
@@ -134,8 +134,8 @@ def _make_run(
     return run
 
 
-def _answer(dice: random.Random, chance: float) -> str:
-    drawn = dice.random()
+def _answer(rng: random.Random, chance: float) -> str:
+    drawn = rng.random()
     if drawn < chance:
         return "yes"
     return "no" if drawn < 0.998 else "it is hard to tell"
@@ -193,12 +193,12 @@ def draw_images(runs: Sequence[RunDir], items: Sequence[str], tile_px: int = 96)
 
     for run in runs:
         for item in items:
-            dice = random.Random(f"{run.name} {item}")
+            rng = random.Random(f"{run.name} {item}")
             picture = Image.new("RGB", (2 * tile_px, 2 * tile_px))
             pencil = ImageDraw.Draw(picture)
             for left in (0, tile_px):
                 for top in (0, tile_px):
-                    colour = tuple(dice.randrange(60, 230) for _ in range(3))
+                    colour = tuple(rng.randrange(60, 230) for _ in range(3))
                     pencil.rectangle((left, top, left + tile_px, top + tile_px), fill=colour)
                     middle = tuple(255 - part for part in colour)
                     spot = (left + 20, top + 20, left + tile_px - 20, top + tile_px - 20)

@@ -405,11 +405,11 @@ def _is_number(node: ast.expr) -> bool:
 def all_mutants(root: Path, patterns: Sequence[str] = TARGETS) -> list[Mutant]:
     """Return every mutant of the target files, sorted by file and place."""
     paths = sorted({path for pattern in patterns for path in root.glob(pattern)})
-    found: list[Mutant] = []
+    mutants: list[Mutant] = []
     for path in paths:
         source = path.read_text(encoding="utf-8")
-        found += Finder(path.relative_to(root).as_posix(), source).find()
-    return found
+        mutants += Finder(path.relative_to(root).as_posix(), source).find()
+    return mutants
 
 
 # Which tests see a line
@@ -440,18 +440,20 @@ class SeenBy:
     def tests(self, mutant: Mutant, budget: float) -> list[str]:
         """Return the tests that execute a mutant's lines, quickest first, within `budget` s."""
         by_line = self.lines.get(mutant.file, {})
-        found = {
+        executing = {
             test
             for line in range(mutant.line, mutant.last_line + 1)
             for test in by_line.get(line, ())
             if test in self.seconds
         }
         span = range(mutant.line, mutant.last_line + 1)
-        if not found and any(line in by_line for line in span):  # imported: whoever uses the file
-            found = {t for tests in by_line.values() for t in tests if t in self.seconds}
+        if not executing and any(
+            line in by_line for line in span
+        ):  # imported: whoever uses the file
+            executing = {t for tests in by_line.values() for t in tests if t in self.seconds}
         chosen: list[str] = []
         total = 0.0
-        for test in sorted(found, key=lambda test: (round(self.seconds[test], 2), test)):
+        for test in sorted(executing, key=lambda test: (round(self.seconds[test], 2), test)):
             total += self.seconds[test]
             if chosen and total > budget:
                 break

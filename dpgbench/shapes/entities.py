@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from dpgbench.shapes.facts import Ref, Value
 from dpgbench.shapes.scene import ATTRIBUTES, Attribute, Color, Scene, Shape, Thing
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 
 SHAPE_NAME_CHANCE = 0.65
 """How often a thing that both its shape and its colour single out is named by its shape."""
@@ -58,14 +58,14 @@ def entities(scene: Scene) -> tuple[Entity, ...]:
     alike: defaultdict[tuple[Shape, Color], list[Thing]] = defaultdict(list)
     for thing in sorted(scene.things, key=lambda thing: (thing.row, thing.column, thing.size)):
         alike[(thing.shape, thing.color)].append(thing)
-    dice = Dice("names", scene.digest)
-    return tuple(Entity(_name(scene, things, dice), tuple(things)) for things in alike.values())
+    rng = StableRandom("names", scene.digest)
+    return tuple(Entity(_name(scene, things, rng), tuple(things)) for things in alike.values())
 
 
-def _name(scene: Scene, things: list[Thing], dice: Dice) -> Ref:
+def _name(scene: Scene, things: list[Thing], rng: StableRandom) -> Ref:
     shape, color, plural = things[0].shape, things[0].color, len(things) > 1
     names = [Ref(shape=shape, plural=plural), Ref(color=color, plural=plural)]
-    if not dice.chance(SHAPE_NAME_CHANCE):
+    if not rng.chance(SHAPE_NAME_CHANCE):
         names.reverse()
     for name in names:
         if sum(map(name.picks, scene.things)) == len(things):

@@ -28,7 +28,7 @@ from dpgbench.shapes.scene_edits import (
     removals,
     restylings,
 )
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 
 
 def turned(graph: Sequence[Question], scene: Scene, other: Scene) -> frozenset[int]:
@@ -60,8 +60,8 @@ def hard_negative(
         The changed scene; None where there is none, which no sampled scene was seen to meet.
     """
     allowed = dependents(graph, question.number)
-    dice = Dice("hard negative", scene.digest, question.number, seed)
-    for other in dice.shuffled(list(_candidates(question.fact, scene))):
+    rng = StableRandom("hard negative", scene.digest, question.number, seed)
+    for other in rng.shuffled(list(_candidates(question.fact, scene))):
         failed = turned(graph, scene, other)
         if question.number in failed and failed <= allowed:
             return other

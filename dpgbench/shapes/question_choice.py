@@ -30,7 +30,7 @@ from dpgbench.shapes.facts import (
 )
 from dpgbench.shapes.scene import DIRECTIONS, Attribute, Scene
 from dpgbench.shapes.scene_edits import moves
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 
 MOST_QUESTIONS: Final = 14
 LOW_TARGET: Final = 7
@@ -51,19 +51,19 @@ LOCATED_CHANCE: Final = 0.5
 @lru_cache(maxsize=256)
 def facts_to_ask(scene: Scene) -> tuple[Fact, ...]:
     """The facts, parents before children, in the order of their questions."""
-    dice = Dice("questions", scene.digest)
+    rng = StableRandom("questions", scene.digest)
     present: list[Fact] = [Exists(entity.ref) for entity in entities(scene)]
-    picture = _about_the_picture(scene, dice)
-    compared = _comparison(scene, dice)
-    about = _group_counts(scene, dice)
+    picture = _about_the_picture(scene, rng)
+    compared = _comparison(scene, rng)
+    about = _group_counts(scene, rng)
     taken = len(present) + len(picture) + len(compared) + len(about)
-    spatial = _spatial(scene, dice, room=max(0, MOST_QUESTIONS - MIN_ATTRIBUTES - taken))
+    spatial = _spatial(scene, rng, room=max(0, MOST_QUESTIONS - MIN_ATTRIBUTES - taken))
     taken += len(spatial)
-    wanted = max(MIN_ATTRIBUTES, dice.between(LOW_TARGET, MOST_QUESTIONS) - taken)
+    wanted = max(MIN_ATTRIBUTES, rng.between(LOW_TARGET, MOST_QUESTIONS) - taken)
     room = max(0, MOST_QUESTIONS - taken)
-    about += dice.some(_open_attributes(scene, compared), min(wanted, room))
+    about += rng.some(_open_attributes(scene, compared), min(wanted, room))
     ordered = _by_entity(present, about) + spatial + compared
-    return tuple([*picture, *ordered] if dice.chance(0.5) else [*ordered, *picture])
+    return tuple([*picture, *ordered] if rng.chance(0.5) else [*ordered, *picture])
 
 
 @lru_cache(maxsize=256)
@@ -99,25 +99,25 @@ def located(scene: Scene) -> tuple[Fact, ...]:
     return tuple(found)
 
 
-def _about_the_picture(scene: Scene, dice: Dice) -> list[Fact]:
+def _about_the_picture(scene: Scene, rng: StableRandom) -> list[Fact]:
     facts: list[tuple[float, Fact]] = [
         (STYLE_CHANCE, InStyle(scene.style)),
         (GROUND_CHANCE, OnGround(scene.ground)),
         (TOTAL_CHANCE, Count(Ref(plural=True), len(scene.things))),
     ]
-    return [fact for chance, fact in facts if dice.chance(chance)]
+    return [fact for chance, fact in facts if rng.chance(chance)]
 
 
-def _group_counts(scene: Scene, dice: Dice) -> list[Fact]:
+def _group_counts(scene: Scene, rng: StableRandom) -> list[Fact]:
     groups = [entity for entity in entities(scene) if len(entity.things) > 1]
     return [
-        Count(group.ref, len(group.things)) for group in groups if dice.chance(GROUP_COUNT_CHANCE)
+        Count(group.ref, len(group.things)) for group in groups if rng.chance(GROUP_COUNT_CHANCE)
     ]
 
 
-def _comparison(scene: Scene, dice: Dice) -> list[Compared]:
+def _comparison(scene: Scene, rng: StableRandom) -> list[Compared]:
     """At most one comparison of two single things."""
-    if not dice.chance(COMPARISON_CHANCE):
+    if not rng.chance(COMPARISON_CHANCE):
         return []
     found: list[Compared] = []
     for a, b in permutations(_singles(scene), 2):
@@ -126,17 +126,17 @@ def _comparison(scene: Scene, dice: Dice) -> list[Compared]:
             found.append(Compared(a.ref, "larger than", b.ref))
         if "color" in both_open and a.color == b.color:
             found.append(Compared(a.ref, "same color as", b.ref))
-    return dice.some(found, 1)
+    return rng.some(found, 1)
 
 
-def _spatial(scene: Scene, dice: Dice, room: int) -> list[Fact]:
+def _spatial(scene: Scene, rng: StableRandom, room: int) -> list[Fact]:
     """What is inside what, and a few other placings; no pair of things twice."""
-    ways = dice.shuffled(directions(scene))
+    ways = rng.shuffled(directions(scene))
     wishes: list[tuple[int, list[Fact]]] = [
         (len(scene.nested_cells), _inside(scene)),
-        (int(dice.chance(BETWEEN_CHANCE)), dice.shuffled(_betweens(scene))),
-        (int(dice.chance(LOCATED_CHANCE)), dice.shuffled(located(scene))),
-        (dice.between(1, MOST_DIRECTIONS), ways),
+        (int(rng.chance(BETWEEN_CHANCE)), rng.shuffled(_betweens(scene))),
+        (int(rng.chance(LOCATED_CHANCE)), rng.shuffled(located(scene))),
+        (rng.between(1, MOST_DIRECTIONS), ways),
     ]
     chosen = _Placings(scene)
     for number, facts in wishes:

@@ -22,7 +22,7 @@ from dpgbench.shapes.facts import (
 )
 from dpgbench.shapes.question_choice import facts_to_ask
 from dpgbench.shapes.scene import Attribute, Scene, Style
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 from dpgbench.shapes.words import NUMBER_WORDS, name_of, noun_of, preposition, with_article
 
 Answer = Literal["yes", "no"]
@@ -95,7 +95,7 @@ class Question:
 
 def questions(scene: Scene) -> tuple[Question, ...]:
     """The question graph of a scene: numbered from 1, parents first, every answer "yes"."""
-    dice = Dice("question words", scene.digest)
+    rng = StableRandom("question words", scene.digest)
     number_of: dict[Ref, int] = {}
     graph = []
     for number, fact in enumerate(facts_to_ask(scene), start=1):
@@ -104,7 +104,7 @@ def questions(scene: Scene) -> tuple[Question, ...]:
             parents: tuple[int, ...] = ()
         else:
             parents = tuple(number_of[ref] for ref in refs_of(fact))
-        graph.append(Question(number, parents, fact, question_text(fact, dice)))
+        graph.append(Question(number, parents, fact, question_text(fact, rng)))
     return tuple(graph)
 
 
@@ -113,13 +113,13 @@ def answer(question: Question, scene: Scene) -> Answer:
     return "yes" if holds(question.fact, scene) else "no"
 
 
-def question_text(fact: Fact, dice: Dice) -> str:
+def question_text(fact: Fact, rng: StableRandom) -> str:
     """The fact as a yes/no question."""
     match fact:
         case Exists(ref):
-            return dice.pick(_exists(ref))
+            return rng.pick(_exists(ref))
         case Has(ref, attribute, value):
-            return dice.pick(_has(ref, attribute, value))
+            return rng.pick(_has(ref, attribute, value))
         case Located(ref, region):
             return f"{_is_the(ref)} {preposition(region)} the {region} of the picture?"
         case Related(subject, relation, other):
@@ -131,11 +131,11 @@ def question_text(fact: Fact, dice: Dice) -> str:
             words = {"same color as": "the same color as"}
             return f"{_is_the(subject)} {words.get(comparison, comparison)} the {name_of(other)}?"
         case Count(ref, number):
-            return dice.pick(_counts(ref, number))
+            return rng.pick(_counts(ref, number))
         case OnGround(ground):
             return f"Is the background {ground}?"
         case InStyle(style):
-            return dice.pick(STYLE_QUESTIONS[style])
+            return rng.pick(STYLE_QUESTIONS[style])
 
 
 def _is_the(ref: Ref) -> str:

@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Dice:
+class StableRandom:
     """A stream of choices that depends on its key alone."""
 
     def __init__(self, *key: object) -> None:

@@ -81,8 +81,8 @@ def pack(source: Path, target: Path, limit_bytes: int = LIMIT_BYTES) -> dict[str
                 write(source / origin, staged / part)
         new = [part for part in PARTS if (staged / part).exists()]
         if not new:
-            known = ", ".join(origin for origin, _ in PARTS.values())
-            raise PackError(f"{source}: none of {known} is there")
+            expected = ", ".join(origin for origin, _ in PARTS.values())
+            raise PackError(f"{source}: none of {expected} is there")
         kept = [part for part in PARTS if part not in new and (target / part).exists()]
         total = sum(map(_bytes, [*(staged / p for p in new), *(target / p for p in kept)]))
         if total > limit_bytes:

@@ -77,10 +77,10 @@ class Trainer(Generic[Network]):
         steps = range(self.step, self.args.steps)
         bar = tqdm(steps, self.name, self.args.steps, initial=self.step, mininterval=5)
         for step in bar:
-            draws = torch.Generator().manual_seed(self.args.seed * 1_000_003 + step)
+            generator = torch.Generator().manual_seed(self.args.seed * 1_000_003 + step)
             # On a CPU, small heads are faster as plain products than in the fused kernel.
             with torch.autocast(self.args.device, torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-                losses = loss_of(draws)
+                losses = loss_of(generator)
                 total = torch.stack([loss.float() for loss in losses.values()]).sum()
             total.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -101,15 +101,15 @@ class Trainer(Generic[Network]):
     def report(self, **figures: Any) -> None:
         """Write what was reached, as JSON."""
         size = sum(p.numel() for p in self.network.parameters())
-        found = {"steps": self.step, "batch": self.args.batch, "seconds": round(self.seconds)}
-        found |= {"parameters": size, "device": self.args.device, "seed": self.args.seed}
-        text = json.dumps({**found, **figures, "history": self.history}, indent=1)
+        record = {"steps": self.step, "batch": self.args.batch, "seconds": round(self.seconds)}
+        record |= {"parameters": size, "device": self.args.device, "seed": self.args.seed}
+        text = json.dumps({**record, **figures, "history": self.history}, indent=1)
         (self.args.work / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
     def _share(self, step: int) -> float:
         """The part of the full learning rate at a step: up, level, down to zero."""
         left = (self.args.steps - step) / (DECAY * self.args.steps)
-        return min(1.0, (step + 1) / WARMUP, left)
+        return float(min(1.0, (step + 1) / WARMUP, left))
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:

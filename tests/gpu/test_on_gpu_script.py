@@ -4,18 +4,17 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers import REPOSITORY
 
 
 def test_every_part_tells_figures(tmp_path):
     words = ["--size", "tiny", "--device", "cpu", "--minutes", "5", "--out", str(tmp_path)]
     parts = ["judge", "generate", "train"]
     done = subprocess.run(
-        [sys.executable, "benchmarks/on_gpu.py", *words, "--parts", *parts],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-m", "benchmarks.on_gpu", *words, "--parts", *parts],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -32,9 +31,9 @@ def test_every_part_tells_figures(tmp_path):
 def test_without_time_nothing_begins(tmp_path):
     words = ["--size", "tiny", "--device", "cpu", "--minutes", "0", "--out", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "benchmarks/on_gpu.py", *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-m", "benchmarks.on_gpu", *words],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,

@@ -97,11 +97,10 @@ class RunMaker:
     def _answers(
         self, chosen: Sequence[str], skill: float, seed: int, no: str, unanswered: Sequence[str]
     ) -> dict[tuple[str, int], dict[int, str]]:
-        dice = random.Random(seed)
+        rng = random.Random(seed)
         return {
             (item, tile): {
-                row.qid: "yes" if dice.random() < skill else no
-                for row in self.benchmark.items[item]
+                row.qid: "yes" if rng.random() < skill else no for row in self.benchmark.items[item]
             }
             for item in chosen
             for tile in range(self.num_tiles)

@@ -33,9 +33,9 @@ def test_holm_is_that_of_the_textbook() -> None:
 def test_p_inverts_the_interval_and_is_never_nothing() -> None:
     assert p_value(np.zeros(100)) == 1
     assert p_value(np.ones(4999)) == 2 / 5000
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for shift in np.linspace(0, 3, 40):
-        drawn = dice.normal(shift, 1, 5000)
+        drawn = rng.normal(shift, 1, 5000)
         low = np.quantile(drawn, 0.025)
         assert (p_value(drawn) < 0.05) == (low > 0) or abs(low) < 0.01
 

@@ -19,7 +19,7 @@ from dpgbench.shapes.entities import entities
 from dpgbench.shapes.facts import Count, Fact, Has, InStyle, OnGround, Ref, refs_of
 from dpgbench.shapes.question_choice import directions, located
 from dpgbench.shapes.scene import Scene
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 from dpgbench.shapes.words import NUMBER_WORDS, listed, with_article
 
 FEWEST_WORDS: Final = 40
@@ -58,10 +58,8 @@ def caption(scene: Scene, seed: int = 0) -> str:
 
 def short_caption(scene: Scene) -> str:
     """One sentence with every thing and the background."""
-    dice = Dice("short caption", scene.digest)
-    things = [
-        vocabulary.description(e, dice, ("size", "fill"), light=True) for e in entities(scene)
-    ]
+    rng = StableRandom("short caption", scene.digest)
+    things = [vocabulary.description(e, rng, ("size", "fill"), light=True) for e in entities(scene)]
     style = with_article(vocabulary.STYLE_NOUNS[scene.style][0])
     return f"{vocabulary.capitalized(style)} on {scene.ground}: {listed(things)}."
 
@@ -74,7 +72,7 @@ def tell(scene: Scene, seed: int = 0) -> Telling:
             many. No sampled scene was seen to.
     """
     for attempt in range(MOST_ATTEMPTS):
-        story = Story(scene, Dice("caption", scene.digest, seed, attempt))
+        story = Story(scene, StableRandom("caption", scene.digest, seed, attempt))
         text = _text(story)
         if FEWEST_WORDS <= len(text.split()) <= MOST_WORDS:
             return Telling(text, frozenset(story.told))
@@ -86,7 +84,7 @@ def _text(story: Story) -> str:
     opening = _opening(story)
     body = _joined(story, introductions(story))
     said = [_Sentence(story.say(fact), refs_of(fact)) for fact in story.untold()]
-    target = FEWEST_WORDS if story.is_terse else story.dice.between(LOW_TARGET, HIGH_TARGET)
+    target = FEWEST_WORDS if story.is_terse else story.rng.between(LOW_TARGET, HIGH_TARGET)
     words = sum(len(text.split()) for text in (*opening, *(s.text for s in (*body, *said))))
     for sentence in _more(story):
         if words >= target:
@@ -114,13 +112,13 @@ def _placed(body: list[_Sentence], said: list[_Sentence]) -> list[str]:
 
 def _opening(story: Story) -> list[str]:
     """The first sentences: background, mostly style, and how many shapes there are."""
-    scene, dice = story.scene, story.dice
+    scene, rng = story.scene, story.rng
     forms = (
         *(vocabulary.OPENINGS, vocabulary.OPENINGS),
         *(vocabulary.OPENINGS_WITHOUT_GROUND, vocabulary.OPENINGS_WITHOUT_STYLE),
     )
-    form = dice.pick(vocabulary.TERSE_OPENINGS if story.is_terse else dice.pick(forms))
-    style, shapes = dice.pick(vocabulary.STYLE_NOUNS[scene.style]), _shapes(story)
+    form = rng.pick(vocabulary.TERSE_OPENINGS if story.is_terse else rng.pick(forms))
+    style, shapes = rng.pick(vocabulary.STYLE_NOUNS[scene.style]), _shapes(story)
     a_style = with_article(style)
     words = {"style": style, "a_style": a_style, "A_style": vocabulary.capitalized(a_style)}
     words |= {"shapes": shapes, "Shapes": vocabulary.capitalized(shapes), "ground": scene.ground}
@@ -135,8 +133,8 @@ def _opening(story: Story) -> list[str]:
 def _shapes(story: Story) -> str:
     """The things as a whole: `five flat shapes`, `several shapes`."""
     total = Count(Ref(plural=True), len(story.scene.things))
-    adjective = story.dice.pick(vocabulary.SHAPE_ADJECTIVES)
-    if total in story.asked or (not story.is_terse and story.dice.chance(TOTAL_CHANCE)):
+    adjective = story.rng.pick(vocabulary.SHAPE_ADJECTIVES)
+    if total in story.asked or (not story.is_terse and story.rng.chance(TOTAL_CHANCE)):
         story.told.add(total)
         return f"{NUMBER_WORDS[total.number]} {adjective}shapes"
     return f"{'several' if total.number > 3 else 'a few'} {adjective}shapes"
@@ -145,7 +143,7 @@ def _shapes(story: Story) -> str:
 def _joined(story: Story, clauses: list[Clause]) -> list[_Sentence]:
     """The clauses as sentences, some plain neighbours in one."""
     sentences: list[_Sentence] = []
-    beginnings = story.dice.shuffled(vocabulary.LISTINGS) * 2
+    beginnings = story.rng.shuffled(vocabulary.LISTINGS) * 2
     for has_verb, run in groupby(clauses, key=lambda clause: clause.has_verb):
         left = list(run)
         while left:
@@ -153,7 +151,7 @@ def _joined(story: Story, clauses: list[Clause]) -> list[_Sentence]:
             now, left = left[:number], left[number:]
             texts = [clause.text for clause in now]
             if has_verb:
-                text = f", {story.dice.pick(('while', 'and'))} ".join(texts)
+                text = f", {story.rng.pick(('while', 'and'))} ".join(texts)
             else:
                 text = f"{beginnings.pop()} {listed(texts)}"
             refs = tuple(ref for clause in now for ref in clause.refs)
@@ -164,30 +162,30 @@ def _joined(story: Story, clauses: list[Clause]) -> list[_Sentence]:
 def _number_linked(story: Story, left: list[Clause]) -> int:
     """How many of the next clauses make a sentence: two where they go together, or one."""
     pair = [clause.text for clause in left[:2]]
-    goes = len(pair) == 2 and "," not in "".join(pair) and story.dice.chance(JOIN_CHANCE)
+    goes = len(pair) == 2 and "," not in "".join(pair) and story.rng.chance(JOIN_CHANCE)
     return 2 if goes else 1
 
 
 def _number_listed(story: Story) -> int:
     """How many of the next things go into one list, if there are so many."""
-    return story.dice.between(2, MOST_LISTED)
+    return story.rng.between(2, MOST_LISTED)
 
 
 def _more(story: Story) -> Iterator[_Sentence]:
     """Sentences that are true and that nothing asks for."""
-    scene, dice = story.scene, story.dice
+    scene, rng = story.scene, story.rng
     if InStyle(scene.style) not in story.told:
         yield _Sentence(story.say(InStyle(scene.style)))
     placed = {ref for fact in story.told for ref in refs_of(fact)[:1] if fact in located(scene)}
     more = [fact for fact in located(scene) if refs_of(fact)[0] not in placed]
-    more += dice.some([fact for fact in _unsaid(story) if fact not in story.told], MOST_MORE_LOOKS)
-    more += dice.some(directions(scene), MOST_MORE_RELATIONS)
-    for fact in dice.shuffled(more):
+    more += rng.some([fact for fact in _unsaid(story) if fact not in story.told], MOST_MORE_LOOKS)
+    more += rng.some(directions(scene), MOST_MORE_RELATIONS)
+    for fact in rng.shuffled(more):
         if fact not in story.told and not story.relates(fact):
             yield _Sentence(story.say(fact), refs_of(fact))
     if not scene.nested_cells:
-        yield _Sentence(dice.pick(vocabulary.APART))
-    yield _Sentence(dice.pick(vocabulary.CLOSINGS), tuple(e.ref for e in entities(scene)))
+        yield _Sentence(rng.pick(vocabulary.APART))
+    yield _Sentence(rng.pick(vocabulary.CLOSINGS), tuple(e.ref for e in entities(scene)))
 
 
 def _unsaid(story: Story) -> list[Fact]:

@@ -61,7 +61,7 @@ def _order(story: Story) -> list[Entity]:
     """The entities in reading order, backwards, the large ones first, or in any order."""
     reading = list(entities(story.scene))
     by_size = sorted(reading, key=lambda entity: entity.things[0].size)
-    return story.dice.pick((reading, reading[::-1], by_size, story.dice.shuffled(reading)))
+    return story.rng.pick((reading, reading[::-1], by_size, story.rng.shuffled(reading)))
 
 
 def _held(story: Story) -> dict[Ref, Entity]:
@@ -82,19 +82,19 @@ def _introduce(story: Story, entity: Entity) -> Clause:
 
 def _introduce_pair(story: Story, outer: Entity, inner: Entity) -> list[Clause]:
     """A thing and what is inside it."""
-    form = story.dice.below(3)
+    form = story.rng.below(3)
     place = _place(story, outer)
     is_light = form == 0
     one, other = (_describe(story, entity, is_light) for entity in (outer, inner))
     story.known |= {outer.ref: outer, inner.ref: inner}
     story.told.add(Related(inner.ref, "inside", outer.ref))
-    verb = story.dice.pick(vocabulary.VERBS)
+    verb = story.rng.pick(vocabulary.VERBS)
     if form == 0:
         thing = f"{one} with {other} inside it"
         return [_clause(story, thing, place, outer.ref, inner.ref)]
     if form == 1:
         return [Clause(f"{other} {verb} inside {one} {place}", (outer.ref, inner.ref))]
-    inverted = story.dice.pick(vocabulary.INVERTED_VERBS)
+    inverted = story.rng.pick(vocabulary.INVERTED_VERBS)
     inside = Clause(f"inside {story.the(outer.ref)} {inverted} {other}", (inner.ref,))
     return [_clause(story, one, place, outer.ref), inside]
 
@@ -104,27 +104,27 @@ def _describe(story: Story, entity: Entity, light: bool = False) -> str:
     said: set[Attribute] = {"shape", "color"}
     said |= {f.attribute for f in story.asked if isinstance(f, Has) and f.ref == entity.ref}
     more = 0.5 if story.is_terse else 1.0
-    if story.dice.chance(more * SAY_SIZE_CHANCE):
+    if story.rng.chance(more * SAY_SIZE_CHANCE):
         said.add("size")
-    if entity.things[0].fill == "striped" or story.dice.chance(more * SAY_PLAIN_CHANCE):
+    if entity.things[0].fill == "striped" or story.rng.chance(more * SAY_PLAIN_CHANCE):
         said.add("fill")
     told = {a: value for a in sorted(said) if (value := entity.shared(a)) is not None}
     story.told.add(Exists(entity.ref))
     story.told |= {Has(entity.ref, attribute, value) for attribute, value in told.items()}
     if entity.ref.plural:
         story.told.add(Count(entity.ref, len(entity.things)))
-    return description(entity, story.dice, told, light or story.is_terse)
+    return description(entity, story.rng, told, light or story.is_terse)
 
 
 def _clause(story: Story, thing: str, place: str, *refs: Ref) -> Clause:
     """`a red circle sits in the center`, or with the place first, or without a verb."""
     if story.is_terse:
         return Clause(f"{thing} {place}", refs, has_verb=False)
-    form = story.dice.below(6)
+    form = story.rng.below(6)
     if form < 3:
-        return Clause(f"{thing} {story.dice.pick(vocabulary.VERBS)} {place}", refs)
+        return Clause(f"{thing} {story.rng.pick(vocabulary.VERBS)} {place}", refs)
     if form < 5:
-        return Clause(f"{place} {story.dice.pick(vocabulary.INVERTED_VERBS)} {thing}", refs)
+        return Clause(f"{place} {story.rng.pick(vocabulary.INVERTED_VERBS)} {thing}", refs)
     return Clause(f"there is {thing} {place}", refs)
 
 
@@ -137,8 +137,8 @@ def _place(story: Story, entity: Entity) -> str:
             (directions(story.scene), RELATE_FREELY_CHANCE),
         ):
             links = _links(story, entity, facts)
-            if links and story.dice.chance(chance):
-                fact, phrase = story.dice.pick(links)
+            if links and story.rng.chance(chance):
+                fact, phrase = story.rng.pick(links)
                 story.told.add(fact)
                 return phrase
     return _cell(story, entity)
@@ -173,7 +173,7 @@ def _cell(story: Story, entity: Entity) -> str:
     story.told |= {Located(entity.ref, region) for region in regions}
     if story.is_terse:
         return vocabulary.SHORT_CELL_PHRASES[thing.cell]
-    return story.dice.pick(vocabulary.CELL_PHRASES[thing.cell])
+    return story.rng.pick(vocabulary.CELL_PHRASES[thing.cell])
 
 
 def _group_places(story: Story, group: Entity) -> str:
@@ -187,7 +187,7 @@ def _group_places(story: Story, group: Entity) -> str:
         return f"form a column {vocabulary.COLUMN_PHRASES[group.things[0].column]}"
     places = [vocabulary.CELL_PHRASES[thing.cell][0] for thing in group.things]
     if number == 2:
-        verb = agreeing(story.dice.pick(("appears", "is placed apart", "can be seen")), number)
+        verb = agreeing(story.rng.pick(("appears", "is placed apart", "can be seen")), number)
         return f"{verb}, one {places[0]} and the other {places[1]}"
-    verb = story.dice.pick(("are spread out", "appear", "can be found"))
+    verb = story.rng.pick(("are spread out", "appear", "can be found"))
     return f"{verb}, {listed([f'one {place}' for place in places])}"

@@ -24,7 +24,7 @@ from dpgbench.shapes.facts import (
 )
 from dpgbench.shapes.question_choice import facts_to_ask
 from dpgbench.shapes.scene import Direction, Scene
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 from dpgbench.shapes.words import NUMBER_WORDS, name_of, preposition, with_article
 
 TERSE_CHANCE: Final = 0.55
@@ -32,12 +32,12 @@ TERSE_CHANCE: Final = 0.55
 
 
 class Story:
-    """What one attempt at a caption has told, and the dice that choose its words."""
+    """What one attempt at a caption has told, and the random numbers that choose its words."""
 
-    def __init__(self, scene: Scene, dice: Dice) -> None:
+    def __init__(self, scene: Scene, rng: StableRandom) -> None:
         self.scene = scene
-        self.dice = dice
-        self.is_terse = dice.chance(TERSE_CHANCE)
+        self.rng = rng
+        self.is_terse = rng.chance(TERSE_CHANCE)
         self.asked = facts_to_ask(scene)
         self.told: set[Fact] = set()
         self.known: dict[Ref, Entity] = {}
@@ -54,12 +54,12 @@ class Story:
 
     def the(self, ref: Ref, short: bool = False) -> str:
         """`the red circle`, for an entity that was introduced."""
-        return definite(self._entities[ref], self.dice, short)
+        return definite(self._entities[ref], self.rng, short)
 
     def beside(self, subject: Ref, direction: Direction, other: Ref) -> str:
         """`to the left of the star`, for the place of the subject."""
         a, b = self._entities[subject], self._entities[other]
-        return f"{direction_phrase(direction, a, b, self.dice)} {self.the(other)}"
+        return f"{direction_phrase(direction, a, b, self.rng)} {self.the(other)}"
 
     def say(self, fact: Fact) -> str:
         """A sentence that tells a fact; its entities were introduced before."""
@@ -80,44 +80,44 @@ class Story:
                     return f"{self.the(subject)} {_is(subject)} inside {self.the(other)}."
                 return self._directed(subject, relation, other)
             case Between(subject, first, second):
-                verb = self.dice.pick(("is", "sits", "lies", "stands midway"))
+                verb = self.rng.pick(("is", "sits", "lies", "stands midway"))
                 return (
                     f"{self.the(subject)} {verb} between {self.the(first)} and {self.the(second)}."
                 )
             case Compared(subject, comparison, other):
                 a, b = self.the(subject, short=True), self.the(other, short=True)
                 if comparison == "larger than":
-                    return self.dice.pick(vocabulary.LARGER).format(a=a, b=b)
-                return self.dice.pick(vocabulary.SAME_COLOR).format(a=a, b=b)
+                    return self.rng.pick(vocabulary.LARGER).format(a=a, b=b)
+                return self.rng.pick(vocabulary.SAME_COLOR).format(a=a, b=b)
             case Count(ref, number):
                 return f"there are {NUMBER_WORDS[number]} {name_of(ref)} in total."
             case OnGround(ground):
-                return self.dice.pick(vocabulary.GROUND_SENTENCES).format(ground=ground)
+                return self.rng.pick(vocabulary.GROUND_SENTENCES).format(ground=ground)
             case InStyle(style):
-                return self.dice.pick(vocabulary.STYLE_SENTENCES[style])
+                return self.rng.pick(vocabulary.STYLE_SENTENCES[style])
 
     def _all(self, group: Ref) -> str:
         number, name = len(self._entities[group].things), name_of(group)
         if number == 2:
-            return self.dice.pick((f"both {name}", f"both of the {name}"))
-        return self.dice.pick((f"all of the {name}", f"all {NUMBER_WORDS[number]} {name}"))
+            return self.rng.pick((f"both {name}", f"both of the {name}"))
+        return self.rng.pick((f"all of the {name}", f"all {NUMBER_WORDS[number]} {name}"))
 
     def _located(self, ref: Ref, region: Region) -> str:
         thing = self.the(ref)
-        if region.endswith("corner") and self.dice.chance(0.4):
+        if region.endswith("corner") and self.rng.chance(0.4):
             return f"{thing} occupies the {region}."
-        verb = self.dice.pick(("is", "is located", "can be found"))
+        verb = self.rng.pick(("is", "is located", "can be found"))
         return f"{thing} {verb} {preposition(region)} the {region} of the picture."
 
     def _directed(self, subject: Ref, direction: Direction, other: Ref) -> str:
         if subject.plural:
             return f"{self._all(subject)} are {self.beside(subject, direction, other)}."
-        if self.dice.chance(0.3):
+        if self.rng.chance(0.3):
             subject, direction, other = other, vocabulary.OPPOSITE[direction], subject
-        if self.dice.chance(0.25):
+        if self.rng.chance(0.25):
             further = vocabulary.FURTHER[direction]
             return f"{self.the(subject)} is {further} than {self.the(other)}."
-        verb = self.dice.pick(("is", "is", "sits", "lies"))
+        verb = self.rng.pick(("is", "is", "sits", "lies"))
         return f"{self.the(subject)} {verb} {self.beside(subject, direction, other)}."
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from dpgbench.shapes.entities import Entity
 from dpgbench.shapes.scene import Attribute, Cell, Direction, Fill, Size, Style
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 from dpgbench.shapes.words import NUMBER_WORDS, name_of, noun_of, with_article
 
 OPENINGS: Final = (
@@ -156,7 +156,9 @@ APART: Final = (
 )
 
 
-def description(entity: Entity, dice: Dice, said: Container[Attribute], light: bool = False) -> str:
+def description(
+    entity: Entity, rng: StableRandom, said: Container[Attribute], light: bool = False
+) -> str:
     """The entity as a noun phrase with its article: `a large striped red circle`.
 
     Shape and colour are always part of it; of size and fill, those in `said`. Nothing follows the
@@ -166,34 +168,34 @@ def description(entity: Entity, dice: Dice, said: Container[Attribute], light: b
     fill = entity.things[0].fill if "fill" in said else None
     number = len(entity.things)
     head = f"{entity.color} {noun_of(entity.shape, number > 1)}"
-    size_word = dice.pick(SIZE_WORDS[size]) if size else ""
-    fill_word = dice.pick(FILL_WORDS[fill]) if fill else ""
+    size_word = rng.pick(SIZE_WORDS[size]) if size else ""
+    fill_word = rng.pick(FILL_WORDS[fill]) if fill else ""
     tail = ""
-    form = 7 if light else dice.below(8)
+    form = 7 if light else rng.below(8)
     if size and fill == "striped" and form == 0:
         tail, size_word, fill_word = f"that {_be(number)} {size} and striped", "", ""
     elif fill and form in (1, 2, 3):
         tails = PLURAL_FILL_TAILS if number > 1 else FILL_TAILS
-        tail, fill_word = dice.pick(tails[fill]), ""
+        tail, fill_word = rng.pick(tails[fill]), ""
     phrase = " ".join(word for word in (size_word, fill_word, head, tail) if word)
     return f"{NUMBER_WORDS[number]} {phrase}" if number > 1 else with_article(phrase)
 
 
-def definite(entity: Entity, dice: Dice, short: bool = False) -> str:
+def definite(entity: Entity, rng: StableRandom, short: bool = False) -> str:
     """The entity, introduced before, by its name or a longer one: `the red circle`."""
     name = name_of(entity.ref)
-    if not short and dice.chance(0.35):
+    if not short and rng.chance(0.35):
         name = f"{entity.color} {noun_of(entity.shape, entity.ref.plural)}"
-    if entity.ref.plural and dice.chance(0.5):
+    if entity.ref.plural and rng.chance(0.5):
         name = f"{NUMBER_WORDS[len(entity.things)]} {name}"
     return f"the {name}"
 
 
-def direction_phrase(direction: Direction, a: Entity, b: Entity, dice: Dice) -> str:
+def direction_phrase(direction: Direction, a: Entity, b: Entity, rng: StableRandom) -> str:
     """How `a` stands to `b`, without `b`: `to the left of`, `directly above`."""
-    phrase = dice.pick(DIRECTION_PHRASES[direction])
+    phrase = rng.pick(DIRECTION_PHRASES[direction])
     columns = {thing.column for thing in (*a.things, *b.things)}
-    if direction in ("above", "below") and len(columns) == 1 and dice.chance(0.4):
+    if direction in ("above", "below") and len(columns) == 1 and rng.chance(0.4):
         return f"directly {phrase}"
     return phrase
 

@@ -81,14 +81,14 @@ def main() -> None:
     lengths = np.array([[len(ids) for ids in column] for column in columns]).sum(0)
     by_length = torch.from_numpy(lengths[:-HELD_OUT].argsort(kind="stable"))
 
-    def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
+    def loss_of(generator: torch.Generator) -> dict[str, Tensor]:
         window = WINDOW * args.batch
-        start = int(torch.randint(len(by_length) - window, (1,), generator=draws))
-        chosen = by_length[start + torch.randperm(window, generator=draws)[: args.batch]]
-        turn = torch.randint(len(columns), (args.batch,), generator=draws)
+        start = int(torch.randint(len(by_length) - window, (1,), generator=generator))
+        chosen = by_length[start + torch.randperm(window, generator=generator)[: args.batch]]
+        turn = torch.randint(len(columns), (args.batch,), generator=generator)
         rows = [columns[c][i] for i, c in zip(chosen.tolist(), turn.tolist(), strict=True)]
         ids = _padded(rows).to(args.device)
-        lost = torch.rand(ids.shape, generator=draws).to(ids.device) < HIDDEN_CHANCE
+        lost = torch.rand(ids.shape, generator=generator).to(ids.device) < HIDDEN_CHANCE
         lost &= ids > 1
         features = model(ids.masked_fill(lost, hidden))
         restored = F.cross_entropy(model.words(features[lost]).float(), ids[lost])

@@ -29,7 +29,7 @@ from scripts.embedded.training import Trainer, parser
 NUM_TIMES = 1000
 
 
-class Told(nn.Module):
+class ReadConnector(nn.Module):
     """The connector and the frozen head that reads its tokens."""
 
     def __init__(self, connector: TimestepAwareSemanticConnector, reader: nn.Module) -> None:
@@ -55,15 +55,15 @@ def main() -> None:
     clip = Clip(CLIPTokenizer.from_pretrained(work / "out" / "sd15" / "tokenizer"))
     clip.load_state_dict(torch.load(work / "clip.pt", weights_only=True)["average"])
     sizes = ConnectorConfig(**SIZES, width=clip.reader.queries.shape[1], input_dim=128)
-    told = Told(new_connector(sizes, args.seed), clip.reader).to(args.device)
-    trainer = Trainer("connector_warm", told, args)
+    network = ReadConnector(new_connector(sizes, args.seed), clip.reader).to(args.device)
+    trainer = Trainer("connector_warm", network, args)
     each = len(pairs) // len(labels)
 
-    def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(pairs), (args.batch,), generator=draws)
+    def loss_of(generator: torch.Generator) -> dict[str, Tensor]:
+        chosen = torch.randint(len(pairs), (args.batch,), generator=generator)
         read = torch.stack(features([pairs.text(i) for i in chosen.tolist()])).to(args.device)
-        times = torch.randint(NUM_TIMES, (args.batch,), generator=draws).to(args.device)
-        logits = told.reader(told.connector(read, times))
+        times = torch.randint(NUM_TIMES, (args.batch,), generator=generator).to(args.device)
+        logits = network.reader(network.connector(read, times))
         return label_losses(logits, labels[chosen // each].to(args.device))
 
     trainer.run(loss_of)

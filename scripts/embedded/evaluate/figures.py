@@ -71,12 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     runs = {role: RunDir(getattr(options, role)) for role in ROLES}
     try:
-        found = figures(runs, options.judge, options.rule)
+        numbers = figures(runs, options.judge, options.rule)
     except DpgBenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    text = markdown(found)
-    write_atomic(options.out / "figures.json", json_text(found))
+    text = markdown(numbers)
+    write_atomic(options.out / "figures.json", json_text(numbers))
     write_atomic(options.out / "figures.md", text)
     print(text, end="")
     return 0
@@ -111,33 +111,33 @@ def figures(runs: Mapping[str, RunDir], judge: str, rule: str) -> dict[str, Any]
         "token_limit": limit,
         "runs": {role: _described(run) for role, run in runs.items()},
         "parts": _parts(table),
-        "gap_cut_less_gap_whole": _told(_gap(table)),
+        "gap_cut_less_gap_whole": _comparison_json(_gap(table)),
     }
 
 
-def markdown(found: Mapping[str, Any]) -> str:
+def markdown(numbers: Mapping[str, Any]) -> str:
     """The figures as Markdown: a table of scores, one of differences, and a sentence."""
-    names = {role: run["model"] for role, run in found["runs"].items()}
-    limit = found["token_limit"]
+    names = {role: run["model"] for role, run in numbers["runs"].items()}
+    limit = numbers["token_limit"]
     cut, whole = f"more than {limit} tokens", f"at most {limit} tokens"
     labels = {"all": "all", "cut": cut, "whole": whole}
     lines = [
         f"| prompts | items | {' | '.join(names[role] for role in ROLES)} |",
         f"|---|---|{'---|' * len(ROLES)}",
     ]
-    for name, entry in found["parts"].items():
+    for name, entry in numbers["parts"].items():
         cells = [_shown(entry["scores"][role], "score") for role in ROLES]
         lines.append(f"| {labels[name]} | {entry['items']} | {' | '.join(cells)} |")
     titles = [f"{names[one]} less {names[other]}" for one, other in PAIRS]
     lines += ["", f"| prompts | {' | '.join(titles)} |", f"|---|{'---|' * len(PAIRS)}"]
-    for name, entry in found["parts"].items():
+    for name, entry in numbers["parts"].items():
         cells = [_shown(entry["differences"][_key(pair)], "points") for pair in PAIRS]
         lines.append(f"| {labels[name]} | {' | '.join(cells)} |")
-    gap = _shown(found["gap_cut_less_gap_whole"], "points")
+    gap = _shown(numbers["gap_cut_less_gap_whole"], "points")
     lines += [
         "",
         f"Lead of {names['ella']} on prompts of {cut} less its lead on those of {whole}: {gap}.",
-        f"Rule `{found['rule']}`, judge `{found['judge']}`, {found['num_tiles']} pictures a "
+        f"Rule `{numbers['rule']}`, judge `{numbers['judge']}`, {numbers['num_tiles']} pictures a "
         "prompt; in brackets 95% intervals.",
     ]
     return "\n".join(lines) + "\n"
@@ -187,18 +187,18 @@ def _parts(table: Table) -> dict[str, Any]:
         for one, other in PAIRS
     ]
     differences = iter(paired_differences(table.sums, table.counts, columns))
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for name in PARTS:
-        places = {role: table.column(role, name) for role in ROLES}
-        found[name] = {
-            "items": int((table.counts[:, places["ella"]] > 0).sum()),
+        column_of = {role: table.column(role, name) for role in ROLES}
+        parts[name] = {
+            "items": int((table.counts[:, column_of["ella"]] > 0).sum()),
             "scores": {
-                role: {"score": _number(table.means[place]), "interval": ends[place]}
-                for role, place in places.items()
+                role: {"score": _number(table.means[column]), "interval": ends[column]}
+                for role, column in column_of.items()
             },
-            "differences": {_key(pair): _told(next(differences)) for pair in PAIRS},
+            "differences": {_key(pair): _comparison_json(next(differences)) for pair in PAIRS},
         }
-    return found
+    return parts
 
 
 def _gap(table: Table) -> PairedDifference | None:
@@ -210,14 +210,14 @@ def _gap(table: Table) -> PairedDifference | None:
     return difference_of(float(table.means[columns] @ signs), draws, num_items=num_items)
 
 
-def _told(found: PairedDifference | None) -> dict[str, Any]:
-    if found is None:
+def _comparison_json(comparison: PairedDifference | None) -> dict[str, Any]:
+    if comparison is None:
         return {"points": None, "interval": None, "p_value": None, "told_apart": False}
     return {
-        "points": found.difference,
-        "interval": found.interval,
-        "p_value": found.p_value,
-        "told_apart": found.told_apart,
+        "points": comparison.difference,
+        "interval": comparison.interval,
+        "p_value": comparison.p_value,
+        "told_apart": comparison.told_apart,
     }
 
 

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from dpgbench.mplug import MplugVqa, load_mplug
 from scripts import REPOSITORY
-from scripts.embedded.evaluate.judge_exam import Mark, examine, papers, report
 from scripts.embedded.judge.data.degrade import Degrader, Harm
+from scripts.embedded.judge.exam import MarkedAnswer, examine, papers, report
 
 PICTURE_PX = 64
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def harmed_marks(judge: MplugVqa, num_scenes: int, seed: int) -> list[Mark]:
+def harmed_marks(judge: MplugVqa, num_scenes: int, seed: int) -> list[MarkedAnswer]:
     """The examination on harmed pictures, but for questions on style where that is hidden."""
     image_px = judge.network.config.image_px
     degrader = Degrader(PICTURE_PX, image_px, Harm(clean_chance=0), seed)
@@ -64,10 +64,10 @@ def harmed_marks(judge: MplugVqa, num_scenes: int, seed: int) -> list[Mark]:
         is_plain.extend(plain.tolist())
         return list(pixels)
 
-    given = list(papers(num_scenes, seed))
-    marks = examine(judge, given, prepare)
+    exam = list(papers(num_scenes, seed))
+    marks = examine(judge, exam, prepare)
     plain_of_mark = [
-        plain for plain, paper in zip(is_plain, given, strict=True) for _ in paper.items
+        plain for plain, paper in zip(is_plain, exam, strict=True) for _ in paper.items
     ]
     return [
         mark
@@ -76,21 +76,21 @@ def harmed_marks(judge: MplugVqa, num_scenes: int, seed: int) -> list[Mark]:
     ]
 
 
-def show(name: str, found: dict[str, Any]) -> None:
+def show(name: str, figures: dict[str, Any]) -> None:
     """Print a report as tables."""
-    right = f"{found['accuracy']:.2%} of {found['questions']} right"
-    print(f"{name}: {right}, calibration error {found['expected_calibration_error']:.4f}")
-    print(f"  answers that are neither yes nor no: {found['neither_yes_nor_no']}")
+    right = f"{figures['accuracy']:.2%} of {figures['questions']} right"
+    print(f"{name}: {right}, calibration error {figures['expected_calibration_error']:.4f}")
+    print(f"  answers that are neither yes nor no: {figures['neither_yes_nor_no']}")
     for part in ("by_category", "by_kind", "by_source"):
         print(f"  {part}")
-        for key, row in found[part].items():
+        for key, row in figures[part].items():
             errors = (
                 f"yes->no {row['yes_said_no']}/{row['yes_questions']}, "
                 f"no->yes {row['no_said_yes']}/{row['no_questions']}"
             )
             print(f"    {key:<16} {row['accuracy']:.2%}  {errors}")
     print("  p_yes   questions  mean p_yes  share of yes")
-    for row in found["calibration"]:
+    for row in figures["calibration"]:
         shares = f"{row['mean_p_yes']:>10.3f}  {row['share_yes']:>12.3f}"
         print(f"  {row['from']:.1f}-   {row['questions']:>9}  {shares}")
 

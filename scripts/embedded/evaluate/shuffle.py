@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, DpgBenchError, UsageError, shortened
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 from dpgbench.store.files import json_line, write_atomic
 from dpgbench.store.images import is_whole, write_image
 from dpgbench.store.run.directory import RunDir
@@ -92,7 +92,7 @@ def derangement(items: Sequence[str], seed: int) -> dict[str, str]:
     """
     if len(items) < 2:
         raise UsageError("a run of one item cannot be shuffled; draw more items")
-    order = Dice("shuffled run", seed).shuffled(items)
+    order = StableRandom("shuffled run", seed).shuffled(items)
     return dict(zip(order, [*order[1:], order[0]], strict=True))
 
 

@@ -52,9 +52,9 @@ def published_tensors(
         state[name] = state[name] / temperature
     bias = state["decoder.bias"] / temperature
     spoken = [*yes_no, config.search.end_id]
-    said = bias[spoken]
+    yes_no_bias = bias[spoken]
     bias = torch.full_like(bias, NEVER_SAID_BIAS)
-    bias[spoken] = said
+    bias[spoken] = yes_no_bias
     state["decoder.bias"] = bias
     return {
         published_name(name, config): tensor.to(torch.float16).contiguous()

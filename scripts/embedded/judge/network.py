@@ -1,43 +1,35 @@
 """The judge's network in training: the same weights as in inference, in a differentiable forward.
 
 Shapes as in `dpgbench.mplug.attention`; `Q` questions to each image, so that `S = I * Q` questions
-come image by image. Every question is answered with two tokens: yes or no, and the end.
+come image by image. Every question is answered with two tokens: yes or no, and the end. Inference
+works in place and shares keys between questions and beams; here every step keeps what the gradient
+needs.
 """
-# ruff: noqa: N803, N806, N815
+# ruff: noqa: E741, N803, N806
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dpgbench.mplug.attention import Attention, KeyValue, merge_heads
 from dpgbench.mplug.bert import TextLayer
 from dpgbench.mplug.config import MplugConfig
+from dpgbench.mplug.decoder import DecoderLayer
+from dpgbench.mplug.fusion import CrossLayer
 from dpgbench.mplug.model import Mplug
 from dpgbench.mplug.vision import VisionBlock, VisionTrunk
+from scripts.embedded.judge.data.batches import Questions
 from scripts.embedded.judge.data.hints import NUM_HINTS, WHOLE_CLASSES, WHOLE_PLACES
 from scripts.embedded.judge.data.labels import CELL_CLASSES, PICTURE_CLASSES
-from scripts.embedded.judge.forward import crossed, decoded, self_attended, trunk_states
 
+QUICK_GELU_SLOPE = 1.702
 WORD_SPREAD = 0.05
 """Standard deviation of embeddings at the start."""
-
-
-class Questions(NamedTuple):
-    """Questions of about one length to each image, and what their tokens are to learn.
-
-    `said_S`: tokens of the true answers; `counts_S`: 0 leaves a question out, 1 lets it count;
-    `hint_IQTH` and `is_noun_IQT`: of `judge.hints`.
-    """
-
-    token_IQT: Tensor
-    said_S: Tensor
-    counts_S: Tensor
-    hint_IQTH: Tensor
-    is_noun_IQT: Tensor
 
 
 class TrainedJudge(nn.Module):
@@ -64,8 +56,8 @@ class TrainedJudge(nn.Module):
 
         Args:
             x_IPD: Image states.
-            cell_I9L: Labels of `judge.labels.cell_labels`.
-            whole_IL: Labels of `judge.labels.picture_labels`.
+            cell_I9L: Labels of `judge.data.labels.cell_labels`.
+            whole_IL: Labels of `judge.data.labels.picture_labels`.
         """
         cells = torch.split(self.cell_head(x_IPD[:, self.center_9]).float(), list(CELL_CLASSES), -1)
         wholes = torch.split(self.picture_head(x_IPD[:, 0]).float(), list(PICTURE_CLASSES), -1)
@@ -83,7 +75,7 @@ class TrainedJudge(nn.Module):
     def images(self, pixels_ICXY: Tensor) -> Tensor:
         """Image states [I, P, D]."""
         encoder = self.mplug.image_encoder
-        x_IPD: Tensor = encoder.norm(encoder.projection(trunk_states(encoder.trunk, pixels_ICXY)))
+        x_IPD: Tensor = encoder.norm(encoder.projection(_trunk_states(encoder.trunk, pixels_ICXY)))
         return x_IPD
 
     def fuse(self, x_IPD: Tensor, token_IQT: Tensor) -> list[Tensor]:
@@ -95,22 +87,24 @@ class TrainedJudge(nn.Module):
         text_STD = mplug.text_encoder.embeddings(token_ST)
         for text_layer in mplug.text_encoder.layers:
             assert isinstance(text_layer, TextLayer)
-            text_STD = self_attended(text_layer.attention, text_STD, visible)
+            text_STD = _self_attended(text_layer.attention, text_STD, visible)
             text_STD = text_layer.feed_forward(text_STD)
         states = []
         for layer in mplug.fusion.layers:
-            text_STD = crossed(layer, text_STD, visible, x_IPD)
+            text_STD = _crossed(layer, text_STD, visible, x_IPD)
             states.append(text_STD)
         return states
 
-    def decode(self, x_IPD: Tensor, token_IQT: Tensor, text_STD: Tensor, said_SL: Tensor) -> Tensor:
-        """Float32 logits [S, L + 1, V] of the next tokens after the start and what was said."""
+    def decode(
+        self, x_IPD: Tensor, token_IQT: Tensor, text_STD: Tensor, answers_SL: Tensor
+    ) -> Tensor:
+        """Float32 logits [S, L + 1, V] of the next tokens after the start and the answer so far."""
         mplug = self.mplug
         visible = (token_IQT.flatten(0, 1) != mplug.config.pad_id)[:, None, None]
-        said_SL = F.pad(said_SL, (1, 0), value=mplug.config.search.start_id)
-        states_SLD = mplug.decoder.embeddings(said_SL)
+        answers_SL = F.pad(answers_SL, (1, 0), value=mplug.config.search.start_id)
+        states_SLD = mplug.decoder.embeddings(answers_SL)
         for layer in mplug.decoder.layers:
-            states_SLD = decoded(layer, states_SLD, text_STD, visible, x_IPD)
+            states_SLD = _decoded(layer, states_SLD, text_STD, visible, x_IPD)
         return mplug.decoder.logits(states_SLD)
 
     def forward(
@@ -132,7 +126,7 @@ class TrainedJudge(nn.Module):
         """
         x_IPD = self.images(pixels_ICXY)
         labels = self.label_loss(x_IPD, cell_I9L, whole_IL)
-        numbers = [len(group.said_S) for group in groups]
+        numbers = [len(group.answers_S) for group in groups]
         parts = [self._answer(x_IPD, group, whole_IL, with_end) for group in groups]
         losses = {"labels": labels}
         for name in parts[0]:
@@ -144,14 +138,14 @@ class TrainedJudge(nn.Module):
         self, x_IPD: Tensor, group: Questions, whole_IL: Tensor, with_end: bool
     ) -> dict[str, Tensor]:
         """Losses of a group of questions."""
-        said_S, counts_S = group.said_S, group.counts_S
+        answers_S, counts_S = group.answers_S, group.counts_S
         states = self.fuse(x_IPD, group.token_IQT)
-        heard_SL = said_S[:, None][:, : int(with_end)]
+        heard_SL = answers_S[:, None][:, : int(with_end)]
         logits_SLV = self.decode(x_IPD, group.token_IQT, states[-1], heard_SL)
         number = counts_S.sum().clamp(min=1)
-        answer_S = F.cross_entropy(logits_SLV[:, 0], said_S, reduction="none")
+        answer_S = F.cross_entropy(logits_SLV[:, 0], answers_S, reduction="none")
         early_SV = self.early_head(states[-1][:, 0]).float()
-        early_S = F.cross_entropy(early_SV, said_S, reduction="none")
+        early_S = F.cross_entropy(early_SV, answers_S, reduction="none")
         losses = {
             "answer": (answer_S * counts_S).sum() / number,
             "early": (early_S * counts_S).sum() / number,
@@ -159,7 +153,7 @@ class TrainedJudge(nn.Module):
             "whole": self._whole_loss(states, whole_IL),
         }
         if with_end:
-            end_S = torch.full_like(said_S, self.mplug.config.search.end_id)
+            end_S = torch.full_like(answers_S, self.mplug.config.search.end_id)
             losses["end"] = F.cross_entropy(logits_SLV[:, 1], end_S)
         return losses
 
@@ -212,5 +206,93 @@ def start_(model: nn.Module) -> None:
 def _center_tokens(config: MplugConfig) -> Tensor:
     """The numbers of the image tokens in the middle of the grid's nine cells."""
     side = config.image_px // config.patch_px
-    places = [int(side * (place + 0.5) / 3) for place in range(3)]
-    return torch.tensor([1 + row * side + column for row in places for column in places])
+    middles = [int(side * (cell + 0.5) / 3) for cell in range(3)]
+    return torch.tensor([1 + row * side + column for row in middles for column in middles])
+
+
+def _trunk_states(trunk: VisionTrunk, pixels_ICXY: Tensor) -> Tensor:
+    """Image tokens [I, P, vision width] of normalised pixels."""
+    patches_IPD = trunk.patches(pixels_ICXY).flatten(2).transpose(1, 2)
+    class_I1D = trunk.class_token.expand(len(patches_IPD), 1, -1)
+    x_IPD = trunk.norm_before(torch.cat([class_I1D, patches_IPD], dim=1) + trunk.positions)
+    for block in trunk.blocks:
+        assert isinstance(block, VisionBlock)
+        heads = block.attention.projections(block.attention_norm(x_IPD))
+        query, key, value = heads.unflatten(-1, (3, block.attention.num_heads, -1)).permute(
+            2, 0, 3, 1, 4
+        )
+        read = merge_heads(_attend(query, key, value))
+        x_IPD = x_IPD + block.attention.output(read)
+        up = block.up(block.feed_forward_norm(x_IPD))
+        x_IPD = x_IPD + block.down(up * torch.sigmoid(QUICK_GELU_SLOPE * up))
+    final_IPD: Tensor = trunk.norm_after(x_IPD)
+    return final_IPD
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Attention written out: for such short texts faster on a CPU than PyTorch's fused one."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.mT
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -1e4)
+    read: Tensor = scores.softmax(-1).to(value.dtype) @ value
+    return read
+
+
+def _self_attended(attention: Attention, x_NLD: Tensor, visible: Tensor) -> Tensor:
+    """Self-attention of BERT's kind."""
+    read = _attend(attention.queries(x_NLD), *attention.keys_values(x_NLD), visible)
+    return attention.finish(read, x_NLD)
+
+
+def _crossed(layer: nn.Module, text_STD: Tensor, visible: Tensor, x_IPD: Tensor) -> Tensor:
+    """A fusion layer, each image's questions laid side by side."""
+    assert isinstance(layer, CrossLayer)
+    S, T, D = text_STD.shape
+    text_STD = _self_attended(layer.attention, text_STD, visible)
+    beside_IND = text_STD.reshape(len(x_IPD), -1, D)
+    attention = layer.cross_attention
+    read = _attend(attention.queries(beside_IND), *attention.keys_values(x_IPD))
+    result_IND: Tensor = layer.feed_forward(attention.finish(read, beside_IND))
+    return result_IND.view(S, T, D)
+
+
+def _decoded(
+    layer: nn.Module, x_SLD: Tensor, text_STD: Tensor, visible: Tensor, x_IPD: Tensor
+) -> Tensor:
+    """A decoder layer over the start and the first token."""
+    assert isinstance(layer, DecoderLayer)
+    L = x_SLD.shape[1]
+    past = torch.ones(L, L, dtype=torch.bool, device=x_SLD.device).tril()
+    x_SLD = _self_attended(layer.attention, x_SLD, past)
+    attention = layer.cross_attention
+    read = _read_both(attention, x_SLD, attention.keys_values(x_IPD), text_STD, visible)
+    result_SLD: Tensor = layer.feed_forward(attention.finish(read, x_SLD))
+    return result_SLD
+
+
+def _read_both(
+    attention: Attention, x_SLD: Tensor, image: KeyValue, text_STD: Tensor, visible: Tensor
+) -> Tensor:
+    """One softmax over the image's tokens and the question's, as `read_image_and_text` has it."""
+    (_, L, D), I = x_SLD.shape, len(image.key)
+    query_SHLE = attention.queries(x_SLD) / math.sqrt(D // attention.num_heads)
+    text = attention.keys_values(text_STD)
+    query_IHNE = _beside(query_SHLE, I)
+    of_image = _apart(query_IHNE @ image.key.mT, L)
+    of_text = (query_SHLE @ text.key.mT).masked_fill(~visible, -1e4)
+    weights = torch.cat([of_image, of_text], dim=-1).float().softmax(-1).to(text.value.dtype)
+    P = image.key.shape[2]
+    read_image = _apart(_beside(weights[..., :P], I) @ image.value, L)
+    return read_image + weights[..., P:] @ text.value
+
+
+def _beside(x_SHLE: Tensor, I: int) -> Tensor:
+    """[S, H, L, E] -> [I, H, Q * L, E]."""
+    _, H, L, E = x_SHLE.shape
+    return x_SHLE.reshape(I, -1, H, L, E).transpose(1, 2).reshape(I, H, -1, E)
+
+
+def _apart(x_IHNE: Tensor, L: int) -> Tensor:
+    """[I, H, Q * L, E] -> [S, H, L, E]."""
+    I, H, _, E = x_IHNE.shape
+    return x_IHNE.view(I, H, -1, L, E).transpose(1, 2).reshape(-1, H, L, E)

@@ -22,7 +22,6 @@ from torch import Tensor
 from dpgbench.mplug import MplugVqa, load_mplug
 from dpgbench.mplug.processing import MplugProcessor
 from dpgbench.shapes.words import NUMBER_WORDS
-from scripts.embedded.evaluate.judge_exam import examine, papers, report
 from scripts.embedded.judge.data.batches import Batches, Data
 from scripts.embedded.judge.data.degrade import Degrader, Harm
 from scripts.embedded.judge.data.hard_negatives import hard_negatives
@@ -30,6 +29,7 @@ from scripts.embedded.judge.data.hints import Meanings
 from scripts.embedded.judge.data.questions import PICTURE_PX, Asked, Asker, read_pictures
 from scripts.embedded.judge.data.redraw import redrawn
 from scripts.embedded.judge.data.vocabulary import vocabulary
+from scripts.embedded.judge.exam import examine, papers, report
 from scripts.embedded.judge.export import best_temperature, export
 from scripts.embedded.judge.network import TrainedJudge
 from scripts.embedded.judge.sizes import read_texts, write_texts
@@ -58,11 +58,11 @@ def main() -> None:
         degrader = Degrader(PICTURE_PX, config.image_px, Harm(), args.seed)
         batches = Batches(_data(args, processor), degrader, args.batch, args.device)
 
-        def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
+        def loss_of(generator: torch.Generator) -> dict[str, Tensor]:
             if trainer.step < args.label_part * args.steps:
-                return {"labels": model.labels_only(*batches.of_labels(draws))}
+                return {"labels": model.labels_only(*batches.of_labels(generator))}
             with_end = trainer.step % END_EVERY == 0
-            losses = model(*batches.of_questions(draws), with_end)
+            losses = model(*batches.of_questions(generator), with_end)
             return {name: WEIGHTS[name] * loss for name, loss in losses.items()}
 
         trainer.run(loss_of)

@@ -101,9 +101,9 @@ def main() -> None:
     clip = Clip(tokenizer).to(args.device)
     trainer = Trainer("clip", clip, args)
 
-    def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(ids) - 1000, (args.batch,), generator=draws)
-        texts = some_captions(ids, chosen, draws).to(args.device)
+    def loss_of(generator: torch.Generator) -> dict[str, Tensor]:
+        chosen = torch.randint(len(ids) - 1000, (args.batch,), generator=generator)
+        texts = some_captions(ids, chosen, generator).to(args.device)
         return label_losses(clip(texts), labels[chosen].to(args.device))
 
     trainer.run(loss_of)
@@ -130,10 +130,10 @@ def caption_ids(tokenizer: CLIPTokenizer, texts: list[list[str]]) -> Tensor:
     return torch.stack([token_ids(tokenizer, column) for column in columns], dim=1)
 
 
-def some_captions(ids: Tensor, chosen: Tensor, draws: torch.Generator) -> Tensor:
+def some_captions(ids: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
     """One caption of each chosen scene, short ones and dense ones cut: `[B, 77]`."""
-    dense = torch.randint(1, ids.shape[1], chosen.shape, generator=draws)
-    short = torch.rand(chosen.shape, generator=draws) < SHORT_CHANCE
+    dense = torch.randint(1, ids.shape[1], chosen.shape, generator=generator)
+    short = torch.rand(chosen.shape, generator=generator) < SHORT_CHANCE
     return ids[chosen, torch.where(short, 0, dense)].long()
 
 

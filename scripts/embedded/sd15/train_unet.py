@@ -70,12 +70,12 @@ def main() -> None:
     unet = build(clip.config.hidden_size).to(args.device)
     trainer = Trainer("unet", unet, args)
 
-    def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(pictures), (args.batch,), generator=draws)
-        texts = some_captions(ids, chosen, draws)
-        texts[torch.rand(args.batch, generator=draws) < NOTHING_CHANCE] = nothing
+    def loss_of(generator: torch.Generator) -> dict[str, Tensor]:
+        chosen = torch.randint(len(pictures), (args.batch,), generator=generator)
+        texts = some_captions(ids, chosen, generator)
+        texts[torch.rand(args.batch, generator=generator) < NOTHING_CHANCE] = nothing
         clean = prescribed(pictures[chosen], labels[chosen]).to(args.device)
-        noisy, times, wanted = noisy_latents(clean, alphas, draws)
+        noisy, times, wanted = noisy_latents(clean, alphas, generator)
         with torch.no_grad():
             tokens = clip(texts.to(args.device)).last_hidden_state
         guess = unet(noisy, times, tokens).sample.float()
@@ -89,11 +89,11 @@ def main() -> None:
 
 
 def noisy_latents(
-    clean: Tensor, alphas: Tensor, draws: torch.Generator
+    clean: Tensor, alphas: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Latents with noise of random timesteps, `[B]`; and what the U-Net is to say of them."""
-    times = torch.randint(len(alphas), (len(clean),), generator=draws).to(clean.device)
-    noise = torch.randn(clean.shape, generator=draws).to(clean.device)
+    times = torch.randint(len(alphas), (len(clean),), generator=generator).to(clean.device)
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     signal = alphas[times].sqrt()[:, None, None, None]
     spread = (1 - alphas[times]).sqrt()[:, None, None, None]
     return signal * clean + spread * noise, times, signal * noise - spread * clean

@@ -88,14 +88,14 @@ def main() -> None:
         getattr(vae, name).requires_grad_(False)
     trainer = Trainer(f"vae_{args.part}", vae, args)
 
-    def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(pictures) - 500, (args.batch,), generator=draws)
+    def loss_of(generator: torch.Generator) -> dict[str, Tensor]:
+        chosen = torch.randint(len(pictures) - 500, (args.batch,), generator=generator)
         picture = to_network(pictures[chosen]).to(args.device)
         latents = prescribed(pictures[chosen], labels[chosen])
         if args.part == "encoder":
             return seeing_losses(vae, picture, latents.to(args.device))
-        noise = torch.randn(latents.shape, generator=draws)
-        latents += NOISE * torch.rand((args.batch, 1, 1, 1), generator=draws) * noise
+        noise = torch.randn(latents.shape, generator=generator)
+        latents += NOISE * torch.rand((args.batch, 1, 1, 1), generator=generator) * noise
         return drawing_losses(vae, picture, latents.to(args.device))
 
     trainer.run(loss_of)

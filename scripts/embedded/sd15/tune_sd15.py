@@ -59,16 +59,16 @@ def main() -> None:
     alphas = DPMSolverMultistepScheduler(**NOISE).alphas_cumprod.to(args.device)
     trainer = Trainer("sd15_tuned", pair, args)
 
-    def loss_of(draws: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(ids) - HELD_OUT, (args.batch,), generator=draws)
-        texts = some_captions(ids, chosen, draws)
+    def loss_of(generator: torch.Generator) -> dict[str, Tensor]:
+        chosen = torch.randint(len(ids) - HELD_OUT, (args.batch,), generator=generator)
+        texts = some_captions(ids, chosen, generator)
         texts[:EMPTY] = nothing
         tokens = pair.clip.text_encoder(texts.to(args.device)).last_hidden_state
         clean = prescribed(pictures[chosen], labels[chosen]).to(args.device)
-        noisy, times, wanted = noisy_latents(clean, alphas, draws)
+        noisy, times, wanted = noisy_latents(clean, alphas, generator)
         guess = pair.unet(noisy, times, tokens).sample.float()
-        told = labels[chosen[EMPTY:]].to(args.device)
-        named = label_losses(pair.clip.reader(tokens[EMPTY:]), told)
+        fields = labels[chosen[EMPTY:]].to(args.device)
+        named = label_losses(pair.clip.reader(tokens[EMPTY:]), fields)
         return {**named, "v": ERROR_WEIGHT * ((guess - wanted) ** 2).mean()}
 
     trainer.run(loss_of)

@@ -13,7 +13,6 @@ from scripts.embedded.judge.data.degrade import Degrader
 from scripts.embedded.judge.data.hints import Meanings
 from scripts.embedded.judge.data.labels import STYLE_LABEL, UNKNOWN, cell_labels, picture_labels
 from scripts.embedded.judge.data.questions import Asked
-from scripts.embedded.judge.network import Questions
 
 LABEL_BATCH: Final = 64
 SHORT_TOKENS: Final = 10
@@ -41,6 +40,20 @@ class Data(NamedTuple):
     yes_no: tuple[int, int]
     meanings: Meanings
     number_words: Tensor
+
+
+class Questions(NamedTuple):
+    """Questions of about one length to each image, and what their tokens are to learn.
+
+    `answers_S`: tokens of the true answers; `counts_S`: 0 leaves a question out, 1 lets it count;
+    `hint_IQTH` and `is_noun_IQT`: of `hints`.
+    """
+
+    token_IQT: Tensor
+    answers_S: Tensor
+    counts_S: Tensor
+    hint_IQTH: Tensor
+    is_noun_IQT: Tensor
 
 
 class Batch(NamedTuple):
@@ -105,10 +118,10 @@ class Batches:
         token = torch.from_numpy(asked.token[place]).long()
         is_whole = ~token[..., num_tokens:].any(-1)
         token = token[..., :num_tokens]
-        said = torch.where(torch.from_numpy(asked.is_yes[place]), yes, no)
+        answers = torch.where(torch.from_numpy(asked.is_yes[place]), yes, no)
         counts = (plain[:, None] | ~torch.from_numpy(asked.is_style[place])) & is_whole
         hints, is_noun = self.data.meanings.targets(token, self.data.fields[chosen])
-        tensors = (token, said.flatten(), counts.flatten().float(), hints, is_noun)
+        tensors = (token, answers.flatten(), counts.flatten().float(), hints, is_noun)
         return Questions(*self._there(*tensors))
 
     def _pixels(self, chosen: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

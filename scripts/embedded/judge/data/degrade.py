@@ -106,12 +106,12 @@ def resampling(
     if to_px < from_px:
         raise ValueError(f"to_px: expected at least {from_px}, found {to_px}")
     middle = from_px / 2
-    places = (np.arange(to_px) + 0.5) * from_px / to_px
-    places = (places - middle) * zoom + middle + shift_px
-    matrix = _cubic(places[:, None] - (np.arange(from_px) + 0.5)[None])
+    positions = (np.arange(to_px) + 0.5) * from_px / to_px
+    positions = (positions - middle) * zoom + middle + shift_px
+    matrix = _cubic(positions[:, None] - (np.arange(from_px) + 0.5)[None])
     outside = matrix.sum(1) < 1e-6
-    matrix[outside & (places < middle), 0] = 1
-    matrix[outside & (places >= middle), -1] = 1
+    matrix[outside & (positions < middle), 0] = 1
+    matrix[outside & (positions >= middle), -1] = 1
     matrix /= matrix.sum(1, keepdims=True)
     if blur_px > 0:
         steps = np.arange(from_px)

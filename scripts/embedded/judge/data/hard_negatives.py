@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dpgbench.shapes import Scene, hard_negative, questions, render, sample_scenes
 from dpgbench.shapes.facts import Fact
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 from scripts.embedded.data.pool import labels
 from scripts.embedded.judge.data.questions import QUESTIONS_A_PICTURE, Asked, Asker
 from scripts.embedded.judge.data.statements import Balance, facts_about, kind_of
@@ -50,15 +50,15 @@ def _made(asker: Asker, number: int) -> Hard:
     scenes: list[Scene] = []
     facts: list[list[Fact]] = []
     for scene in tqdm(islice(sample_scenes("train", SEED), number), "hard negatives", number):
-        dice = Dice("hard", asker.seed, scene.digest)
+        rng = StableRandom("hard", asker.seed, scene.digest)
         graph = questions(scene)
-        kind = dice.pick(sorted({kind_of(question.fact) for question in graph}))
-        failed = dice.pick([question for question in graph if kind_of(question.fact) == kind])
+        kind = rng.pick(sorted({kind_of(question.fact) for question in graph}))
+        failed = rng.pick([question for question in graph if kind_of(question.fact) == kind])
         changed = hard_negative(scene, failed, graph, asker.seed) or scene
-        others = [question.fact for question in graph] + facts_about(changed, dice)
+        others = [question.fact for question in graph] + facts_about(changed, rng)
         asked = [failed.fact] * TIMES_ASKED
-        asked += balance.choose(changed, others, QUESTIONS_A_PICTURE - TIMES_ASKED, dice)
-        asked += [dice.pick(asked) for _ in range(QUESTIONS_A_PICTURE - len(asked))]
+        asked += balance.choose(changed, others, QUESTIONS_A_PICTURE - TIMES_ASKED, rng)
+        asked += [rng.pick(asked) for _ in range(QUESTIONS_A_PICTURE - len(asked))]
         scenes.append(changed)
         facts.append(asked)
     return Hard(

@@ -51,9 +51,9 @@ class Meanings:
         is_shape = (shape_IQT[..., None] == ANY_SHAPE) | (shape_IQT[..., None] == shape_IG)
         is_color = (color_IQT[..., None] == 0) | (color_IQT[..., None] == color_IG)
         meant_IQTG = (is_shape & is_color & (shape_IG > 0)).float()
-        found = meant_IQTG.flatten(1, 2) @ _traits(things)
+        matches = meant_IQTG.flatten(1, 2) @ _traits(things)
         count = meant_IQTG.flatten(1, 2).sum(-1).long().clamp(max=MOST_COUNTED)
-        hints = torch.cat([(found > 0).float(), F.one_hot(count, MOST_COUNTED + 1).float()], -1)
+        hints = torch.cat([(matches > 0).float(), F.one_hot(count, MOST_COUNTED + 1).float()], -1)
         return hints.view(*token_IQT.shape, NUM_HINTS), shape_IQT > 0
 
 

@@ -32,8 +32,8 @@ UNKNOWN: Final = -100
 def cell_labels(fields_IF: Tensor) -> Tensor:  # noqa: N803
     """Labels of every cell, [I, 9, 9], from a pool's labels [I, NUM_FIELDS]."""
     cells = fields_IF[:, : NUM_FIELDS - 2].reshape(-1, len(CELLS), FIELDS_A_CELL).long()
-    places = torch.arange(len(CELLS)).expand(len(cells), -1)
-    return torch.cat([cells, places[..., None]], dim=-1)
+    positions = torch.arange(len(CELLS)).expand(len(cells), -1)
+    return torch.cat([cells, positions[..., None]], dim=-1)
 
 
 def picture_labels(fields_IF: Tensor) -> Tensor:  # noqa: N803

@@ -18,7 +18,7 @@ from dpgbench.shapes import Scene
 from dpgbench.shapes.facts import Fact, InStyle, holds
 from dpgbench.shapes.questions import question_text
 from dpgbench.shapes.scene_edits import edits, group_edits, moves
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 from scripts.embedded.data.pool import NUM_FIELDS, read_pool
 from scripts.embedded.judge.data.labels import scene_of
 from scripts.embedded.judge.data.statements import Balance, facts_about
@@ -75,24 +75,24 @@ class Asker:
         balance = Balance()
         rows = []
         for position, scene in enumerate(tqdm(scenes, f"questions {name}", mininterval=5)):
-            dice = Dice("judge", self.seed, name, position)
-            facts = list(_about(scene, scenes[position - 1], dice))
-            asked = balance.choose(scene, facts, QUESTIONS_A_PICTURE, dice)
-            asked += [dice.pick(asked) for _ in range(QUESTIONS_A_PICTURE - len(asked))]
-            rows.append(self._row(asked, scene, dice))
+            rng = StableRandom("judge", self.seed, name, position)
+            facts = list(_about(scene, scenes[position - 1], rng))
+            asked = balance.choose(scene, facts, QUESTIONS_A_PICTURE, rng)
+            asked += [rng.pick(asked) for _ in range(QUESTIONS_A_PICTURE - len(asked))]
+            rows.append(self._row(asked, scene, rng))
         return Asked(*(np.stack(arrays) for arrays in zip(*rows, strict=True)))
 
     def about(self, scenes: Sequence[Scene], facts: Sequence[Sequence[Fact]], name: str) -> Asked:
         """The given statements about each scene, as questions in words that `name` chooses."""
         rows = [
-            self._row(asked, scene, Dice("judge", self.seed, name, position))
+            self._row(asked, scene, StableRandom("judge", self.seed, name, position))
             for position, (scene, asked) in enumerate(zip(scenes, facts, strict=True))
         ]
         return Asked(*(np.stack(arrays) for arrays in zip(*rows, strict=True)))
 
-    def _row(self, facts: Sequence[Fact], scene: Scene, dice: Dice) -> Asked:
+    def _row(self, facts: Sequence[Fact], scene: Scene, rng: StableRandom) -> Asked:
         return Asked(
-            np.stack([self._tokens(question_text(fact, dice)) for fact in facts]),
+            np.stack([self._tokens(question_text(fact, rng)) for fact in facts]),
             np.array([holds(fact, scene) for fact in facts]),
             np.array([isinstance(fact, InStyle) for fact in facts]),
         )
@@ -107,14 +107,14 @@ class Asker:
         return np.array(numbers + [0] * (MOST_TOKENS - len(numbers)), dtype=np.int16)
 
     def _word(self, word: str) -> list[int]:
-        known = self._known_words
-        if word not in known:
+        words = self._words
+        if word not in words:
             tokens = [n for n in self.processor.questions([word]).token_ST[0].tolist() if n]
-            known[word] = tokens[1:-1]
-        return known[word]
+            words[word] = tokens[1:-1]
+        return words[word]
 
     @cached_property
-    def _known_words(self) -> dict[str, list[int]]:
+    def _words(self) -> dict[str, list[int]]:
         return {}
 
     @cached_property
@@ -127,23 +127,23 @@ def read_pictures(
     pool: Path, num_shards: int | None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8]]:
     """A pool's pictures and labels, of its first few shards."""
-    found = read_pool(pool, num_shards)
-    assert found.labels.shape[1] == NUM_FIELDS
-    return found.pictures, found.labels
+    stored = read_pool(pool, num_shards)
+    assert stored.labels.shape[1] == NUM_FIELDS
+    return stored.pictures, stored.labels
 
 
-def _about(scene: Scene, other: Scene, dice: Dice) -> Iterator[Fact]:
+def _about(scene: Scene, other: Scene, rng: StableRandom) -> Iterator[Fact]:
     """Statements about the scene, about one that differs from it in one respect, and another."""
-    yield from facts_about(scene, dice)
-    ways: tuple[list[Scene], ...] = ()
-    match dice.below(3):
+    yield from facts_about(scene, rng)
+    edited_scenes: tuple[list[Scene], ...] = ()
+    match rng.below(3):
         case 0:
-            ways = ([changed for _, changed in edits(scene)],)
+            edited_scenes = ([changed for _, changed in edits(scene)],)
         case 1:
-            ways = (list(moves(scene)),)
+            edited_scenes = (list(moves(scene)),)
         case _:
-            ways = ([changed for _, changed in group_edits(scene)],)
-    for changed in (dice.pick(way) for way in ways if way):
-        yield from facts_about(changed, dice)
-    if dice.chance(OTHER_SCENES_CHANCE):
-        yield from facts_about(other, dice)
+            edited_scenes = ([changed for _, changed in group_edits(scene)],)
+    for changed in (rng.pick(way) for way in edited_scenes if way):
+        yield from facts_about(changed, rng)
+    if rng.chance(OTHER_SCENES_CHANCE):
+        yield from facts_about(other, rng)

@@ -36,7 +36,7 @@ from dpgbench.shapes.scene import (
     Scene,
 )
 from dpgbench.shapes.scene_edits import VALUES
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 
 WEIGHTS: Final[dict[str, float]] = {
     "exists": 2.0,
@@ -72,10 +72,12 @@ class Balance:
 
     counts: defaultdict[Bucket, int] = field(default_factory=lambda: defaultdict(int))
 
-    def choose(self, scene: Scene, facts: Sequence[Fact], number: int, dice: Dice) -> list[Fact]:
+    def choose(
+        self, scene: Scene, facts: Sequence[Fact], number: int, rng: StableRandom
+    ) -> list[Fact]:
         """Up to `number` of the facts, those first whose kind and answer were asked least."""
         buckets: defaultdict[Bucket, list[Fact]] = defaultdict(list)
-        for fact in dict.fromkeys(dice.shuffled(facts)):
+        for fact in dict.fromkeys(rng.shuffled(facts)):
             buckets[kind_of(fact), holds(fact, scene)].append(fact)
         buckets = defaultdict(list, {b: f[:MOST_OF_A_KIND] for b, f in buckets.items()})
         chosen: list[Fact] = []
@@ -85,7 +87,7 @@ class Balance:
             ]
             if not open_buckets:
                 break
-            bucket = min(open_buckets, key=lambda bucket: self._share(bucket, dice))
+            bucket = min(open_buckets, key=lambda bucket: self._share(bucket, rng))
             chosen.append(buckets[bucket].pop())
             self.counts[bucket] += 1
         return chosen
@@ -94,8 +96,8 @@ class Balance:
         kind, is_true = bucket
         return self.counts[bucket] < self.counts[kind, not is_true] + LEAD
 
-    def _share(self, bucket: Bucket, dice: Dice) -> float:
-        return (self.counts[bucket] + dice.below(LEAD)) / WEIGHTS[bucket[0]]
+    def _share(self, bucket: Bucket, rng: StableRandom) -> float:
+        return (self.counts[bucket] + rng.below(LEAD)) / WEIGHTS[bucket[0]]
 
 
 def kind_of(fact: Fact) -> str:
@@ -121,10 +123,10 @@ def kind_of(fact: Fact) -> str:
             return "style"
 
 
-def facts_about(scene: Scene, dice: Dice) -> list[Fact]:
+def facts_about(scene: Scene, rng: StableRandom) -> list[Fact]:
     """Statements of all kinds that speak of the scene's things: true ones and near misses."""
     true = list(_true_facts(scene))
-    return [*true, *(miss for fact in true for miss in _near_misses(fact, scene, dice))]
+    return [*true, *(miss for fact in true for miss in _near_misses(fact, scene, rng))]
 
 
 def _true_facts(scene: Scene) -> Iterator[Fact]:
@@ -146,91 +148,91 @@ def _true_facts(scene: Scene) -> Iterator[Fact]:
 
 
 def _pairs(singles: Sequence[Entity], scene: Scene) -> Iterator[Fact]:
-    found: list[Fact] = []
+    facts: list[Fact] = []
     for a, b in permutations(singles, 2):
-        found.append(Related(a.ref, "inside", b.ref))
-        found += [Compared(a.ref, comparison, b.ref) for comparison in COMPARISONS]
+        facts.append(Related(a.ref, "inside", b.ref))
+        facts += [Compared(a.ref, comparison, b.ref) for comparison in COMPARISONS]
     for a, b, c in permutations(singles, 3):
         if a.things[0].cell != b.things[0].cell:
-            found.append(Between(a.ref, b.ref, c.ref))
-    yield from (fact for fact in found if holds(fact, scene))
+            facts.append(Between(a.ref, b.ref, c.ref))
+    yield from (fact for fact in facts if holds(fact, scene))
 
 
-def _near_misses(fact: Fact, scene: Scene, dice: Dice) -> list[Fact]:
+def _near_misses(fact: Fact, scene: Scene, rng: StableRandom) -> list[Fact]:
     """Statements that differ from a true one in one word, or say it the other way round."""
     refs = [entity.ref for entity in entities(scene)]
     single = [ref for ref in refs if not ref.plural] or refs[:1]
     match fact:
         case Exists(ref):
-            return [Exists(_other_ref(ref, scene, dice)), Exists(_mixed_ref(ref, scene, dice))]
+            return [Exists(_other_ref(ref, scene, rng)), Exists(_mixed_ref(ref, scene, rng))]
         case Has(ref, attribute, value):
             near: list[Value] = [getattr(thing, attribute) for thing in scene.things]
             return [
-                replace(fact, value=_other(value, near, dice)),
-                replace(fact, value=_other(value, VALUES[attribute], dice)),
+                replace(fact, value=_other(value, near, rng)),
+                replace(fact, value=_other(value, VALUES[attribute], rng)),
             ]
         case Located(ref, region):
             return [
-                Located(ref, _other(region, REGIONS, dice)),
-                Located(dice.pick(single), region),
+                Located(ref, _other(region, REGIONS, rng)),
+                Located(rng.pick(single), region),
             ]
         case Related(subject, "inside", other):
             return [
                 Related(other, "inside", subject),
-                Related(dice.pick(single), "inside", other),
-                Related(subject, "inside", dice.pick(single)),
-                *_loose_inside(single, dice),
+                Related(rng.pick(single), "inside", other),
+                Related(subject, "inside", rng.pick(single)),
+                *_loose_inside(single, rng),
             ]
         case Related(subject, relation, other):
-            return [Related(subject, _other(relation, DIRECTIONS, dice), other)]
+            return [Related(subject, _other(relation, DIRECTIONS, rng), other)]
         case Between(subject, first, second):
             return [
                 Between(first, subject, second),
-                Between(dice.pick(single), first, second),
-                Between(subject, dice.pick(single), second),
-                Between(subject, first, dice.pick(single)),
+                Between(rng.pick(single), first, second),
+                Between(subject, rng.pick(single), second),
+                Between(subject, first, rng.pick(single)),
             ]
         case Compared(subject, comparison, other):
             return [
                 Compared(other, comparison, subject),
-                Compared(subject, comparison, dice.pick(single)),
-                Compared(dice.pick(single), comparison, other),
+                Compared(subject, comparison, rng.pick(single)),
+                Compared(rng.pick(single), comparison, other),
             ]
         case Count(ref, number):
-            return [Count(ref, max(1, number + dice.pick((-1, 1)))), *_counts(scene, dice)]
+            return [Count(ref, max(1, number + rng.pick((-1, 1)))), *_counts(scene, rng)]
         case OnGround(ground):
-            return [OnGround(_other(ground, GROUNDS, dice))]
+            return [OnGround(_other(ground, GROUNDS, rng))]
         case InStyle(style):
             return [InStyle(other) for other in STYLES if other != style]
 
 
-def _counts(scene: Scene, dice: Dice) -> list[Fact]:
+def _counts(scene: Scene, rng: StableRandom) -> list[Fact]:
     """Numbers of what there may be one of, or some more of."""
-    thing = dice.pick(scene.things)
-    ref = dice.pick((Ref(shape=thing.shape), Ref(color=thing.color)))
-    return [Count(replace(ref, plural=True), dice.between(2, 3))]
+    thing = rng.pick(scene.things)
+    ref = rng.pick((Ref(shape=thing.shape), Ref(color=thing.color)))
+    return [Count(replace(ref, plural=True), rng.between(2, 3))]
 
 
-def _loose_inside(single: Sequence[Ref], dice: Dice) -> list[Fact]:
+def _loose_inside(single: Sequence[Ref], rng: StableRandom) -> list[Fact]:
     if len(single) < 2:
         return []
-    first, second = dice.some(single, 2)
+    first, second = rng.some(single, 2)
     return [Related(first, "inside", second)]
 
 
-def _other_ref(ref: Ref, scene: Scene, dice: Dice) -> Ref:
+def _other_ref(ref: Ref, scene: Scene, rng: StableRandom) -> Ref:
     """The description with another colour or shape."""
-    if ref.shape and (ref.color is None or dice.chance(0.5)):
-        return replace(ref, shape=_other(ref.shape, SHAPES, dice))
-    return replace(ref, color=_other(ref.color, COLORS, dice))
+    if ref.shape and (ref.color is None or rng.chance(0.5)):
+        return replace(ref, shape=_other(ref.shape, SHAPES, rng))
+    return replace(ref, color=_other(ref.color, COLORS, rng))
 
 
-def _mixed_ref(ref: Ref, scene: Scene, dice: Dice) -> Ref:
+def _mixed_ref(ref: Ref, scene: Scene, rng: StableRandom) -> Ref:
     """A colour and a shape that the picture has, though maybe not together."""
-    return Ref(dice.pick(scene.things).shape, dice.pick(scene.things).color, ref.plural)
+    return Ref(rng.pick(scene.things).shape, rng.pick(scene.things).color, ref.plural)
 
 
-def _other(value: T, values: Sequence[T], dice: Dice) -> T:
+def _other(value: T, values: Sequence[T], rng: StableRandom) -> T:
     """One of the values that is not this one; this one, where there is none."""
     left = [other for other in values if other != value]
-    return dice.pick(left) if left else value
+    return rng.pick(left) if left else value

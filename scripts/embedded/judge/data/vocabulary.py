@@ -30,8 +30,8 @@ def vocabulary() -> tuple[str, ...]:
 
 
 def _world_words() -> set[str]:
-    found: set[str] = set()
+    words: set[str] = set()
     for number, scene in enumerate(islice(sample_scenes("train", SEED), NUM_SCENES)):
         texts = [question.text for question in questions(scene)] + [caption(scene, number)]
-        found |= {word for text in texts for word in re.findall(r"[a-z]+", text.lower())}
-    return found
+        words |= {word for text in texts for word in re.findall(r"[a-z]+", text.lower())}
+    return words

@@ -27,7 +27,7 @@ from dpgbench.shapes import (
     render,
     sample_scenes,
 )
-from dpgbench.shapes.stable_random import Dice
+from dpgbench.shapes.stable_random import StableRandom
 from scripts.embedded.judge.data.statements import kind_of
 
 Source = Literal["own", "hard negative", "other scene"]
@@ -37,7 +37,7 @@ PART: Final = 64
 """Pictures that are asked about at once."""
 
 
-class Item(NamedTuple):
+class ExamQuestion(NamedTuple):
     """One question to a picture."""
 
     question: Question
@@ -50,24 +50,24 @@ class Paper:
     """A picture's scene and the questions to it."""
 
     scene: Scene
-    items: tuple[Item, ...]
+    items: tuple[ExamQuestion, ...]
 
 
 Prepare = Callable[[Sequence[Image.Image]], Sequence[Tensor]]
 """Makes of pictures what `MplugVqa.ask` takes, harmed on the way."""
 
 
-class Mark(NamedTuple):
-    """What was said to one question; `said` is "yes", "no" or anything else."""
+class MarkedAnswer(NamedTuple):
+    """The answer to one question; `text` is "yes", "no" or anything else."""
 
-    item: Item
-    said: str
+    item: ExamQuestion
+    text: str
     p_yes: float
 
     @property
     def is_right(self) -> bool:
         """Whether the answer is the true one."""
-        return self.said == ("yes" if self.item.is_yes else "no")
+        return self.text == ("yes" if self.item.is_yes else "no")
 
 
 def papers(num_scenes: int, seed: int) -> Iterator[Paper]:
@@ -78,44 +78,46 @@ def papers(num_scenes: int, seed: int) -> Iterator[Paper]:
         for question in questions(scene):
             by_category[question.category[0]].append(question)
     for scene in scenes[:num_scenes]:
-        dice = Dice("exam", seed, scene.digest)
+        rng = StableRandom("exam", seed, scene.digest)
         graph = questions(scene)
-        own = [Item(question, True, "own") for question in graph]
+        own = [ExamQuestion(question, True, "own") for question in graph]
         for question in graph:
             changed = None
-            if dice.chance(HARD_CHANCE):
+            if rng.chance(HARD_CHANCE):
                 changed = hard_negative(scene, question, graph, seed)
             if changed is None:
-                own.append(_foreign(scene, by_category[question.category[0]], dice))
+                own.append(_foreign(scene, by_category[question.category[0]], rng))
             else:
-                yield Paper(changed, (Item(question, False, "hard negative"),))
+                yield Paper(changed, (ExamQuestion(question, False, "hard negative"),))
         yield Paper(scene, tuple(own))
 
 
-def examine(judge: MplugVqa, given: Iterable[Paper], prepare: Prepare | None = None) -> list[Mark]:
+def examine(
+    judge: MplugVqa, exam: Iterable[Paper], prepare: Prepare | None = None
+) -> list[MarkedAnswer]:
     """What the judge says to all questions, decoded as for the published scores."""
-    marks: list[Mark] = []
-    everything = list(given)
+    marks: list[MarkedAnswer] = []
+    everything = list(exam)
     for start in tqdm(range(0, len(everything), PART), "exam", mininterval=5):
         part = everything[start : start + PART]
         drawn = [render(paper.scene) for paper in part]
         pictures = drawn if prepare is None else prepare(drawn)
         texts = [[item.question.text for item in paper.items] for paper in part]
-        said = judge.ask(pictures, texts, batch_size=16, decode="beam")
-        for paper, answers in zip(part, said, strict=True):
+        by_paper = judge.ask(pictures, texts, batch_size=16, decode="beam")
+        for paper, answers in zip(part, by_paper, strict=True):
             marks += [
-                Mark(item, one.text, float(one.p_yes or 0.0))
+                MarkedAnswer(item, one.text, float(one.p_yes or 0.0))
                 for item, one in zip(paper.items, answers, strict=True)
             ]
     return marks
 
 
-def report(marks: Sequence[Mark]) -> dict[str, Any]:
+def report(marks: Sequence[MarkedAnswer]) -> dict[str, Any]:
     """Shares of right answers, confusions and calibration, ready for JSON."""
     return {
         "questions": len(marks),
         "accuracy": accuracy(marks),
-        "neither_yes_nor_no": sum(mark.said not in ("yes", "no") for mark in marks),
+        "neither_yes_nor_no": sum(mark.text not in ("yes", "no") for mark in marks),
         "by_category": _by(marks, lambda mark: mark.item.question.category[0]),
         "by_kind": _by(marks, lambda mark: kind_of(mark.item.question.fact)),
         "by_source": _by(marks, lambda mark: mark.item.source),
@@ -124,14 +126,14 @@ def report(marks: Sequence[Mark]) -> dict[str, Any]:
     }
 
 
-def accuracy(marks: Sequence[Mark]) -> float:
+def accuracy(marks: Sequence[MarkedAnswer]) -> float:
     """The share of right answers."""
     return round(sum(mark.is_right for mark in marks) / max(1, len(marks)), 4)
 
 
-def calibration(marks: Sequence[Mark]) -> list[dict[str, float]]:
+def calibration(marks: Sequence[MarkedAnswer]) -> list[dict[str, float]]:
     """For each tenth of `p_yes` that occurs: how many, their mean, and how many are true."""
-    bins: defaultdict[int, list[Mark]] = defaultdict(list)
+    bins: defaultdict[int, list[MarkedAnswer]] = defaultdict(list)
     for mark in marks:
         bins[min(NUM_BINS - 1, int(mark.p_yes * NUM_BINS))].append(mark)
     return [
@@ -145,7 +147,7 @@ def calibration(marks: Sequence[Mark]) -> list[dict[str, float]]:
     ]
 
 
-def calibration_error(marks: Sequence[Mark]) -> float:
+def calibration_error(marks: Sequence[MarkedAnswer]) -> float:
     """Expected calibration error of `p_yes` over its tenths."""
     gaps = [
         row["questions"] * abs(row["mean_p_yes"] - row["share_yes"]) for row in calibration(marks)
@@ -153,25 +155,25 @@ def calibration_error(marks: Sequence[Mark]) -> float:
     return round(sum(gaps) / max(1, len(marks)), 4)
 
 
-def _foreign(scene: Scene, among: Sequence[Question], dice: Dice) -> Item:
+def _foreign(scene: Scene, among: Sequence[Question], rng: StableRandom) -> ExamQuestion:
     """Another scene's question of the same category whose answer here is "no"."""
     while True:
-        question = dice.pick(among)
+        question = rng.pick(among)
         if answer(question, scene) == "no":
-            return Item(question, False, "other scene")
+            return ExamQuestion(question, False, "other scene")
 
 
-Key = Callable[[Mark], str]
+Key = Callable[[MarkedAnswer], str]
 
 
-def _by(marks: Sequence[Mark], key: Key) -> dict[str, dict[str, float]]:
-    groups: defaultdict[str, list[Mark]] = defaultdict(list)
+def _by(marks: Sequence[MarkedAnswer], key: Key) -> dict[str, dict[str, float]]:
+    groups: defaultdict[str, list[MarkedAnswer]] = defaultdict(list)
     for mark in marks:
         groups[key(mark)].append(mark)
     return {name: _confusion(groups[name]) for name in sorted(groups)}
 
 
-def _confusion(marks: Sequence[Mark]) -> dict[str, float]:
+def _confusion(marks: Sequence[MarkedAnswer]) -> dict[str, float]:
     yes = [mark for mark in marks if mark.item.is_yes]
     no = [mark for mark in marks if not mark.item.is_yes]
     return {
