@@ -94,7 +94,7 @@ def main() -> None:
         start = time.perf_counter()
         try:
             PARTS[name](bench)
-        except Exception as error:  # the other parts still tell something
+        except Exception as error:  # noqa: BLE001 - the other parts still tell something
             traceback.print_exc()
             bench.tell(name, "failed", f"{type(error).__name__}: {error}"[:300])
         bench.tell(name, "seconds of this part", time.perf_counter() - start)

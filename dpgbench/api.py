@@ -417,7 +417,7 @@ def build_report(
     runs: Sequence[str | Path | RunDir], out: str | Path = "report", *, published: bool = True
 ) -> list[Path]:
     """Write the leaderboard of some runs as CSV, Markdown and HTML, and return the paths."""
-    from dpgbench.report import build_report as build
+    from dpgbench.report import build_report as build  # noqa: PLC0415 - loads the report only here
 
     directories = [run if isinstance(run, RunDir) else find_runs([Path(run)])[0] for run in runs]
     return build(directories, Path(out), published=published)

@@ -157,6 +157,6 @@ def _flush() -> bool:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except Exception:  # closed, full, or the signal came in the middle of a write
+        except Exception:  # noqa: BLE001 - closed, full, or the signal came in the middle of a write
             written = False
     return written

@@ -13,15 +13,17 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from ella.config import ConnectorConfig, TrainedText
 from ella.errors import ConnectorFileError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 METADATA_KEY = "ella_connector"
 TEXT_KEY = "text"

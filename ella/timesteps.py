@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import retrieve_timesteps
 
 from ella.errors import UnsupportedPipelineError
+
+if TYPE_CHECKING:
+    import torch
 
 NEEDED_PARAMETERS = ("prompt_embeds", "negative_prompt_embeds", "callback_on_step_end")
 DEPRECATED_PARAMETERS = {"callback", "callback_steps"}

@@ -127,7 +127,7 @@ def comparisons(rows: Sequence[LeaderboardRow], sets: Sequence[ItemSet]) -> list
         if one.index == other.index or (one.rule, one.judge) != (other.rule, other.judge):
             continue
         if (other.overall or 0.0) > (one.overall or 0.0):
-            first, second, one, other = second, first, other, one
+            first, second, one, other = second, first, other, one  # noqa: PLW2901 - best first
         told = tuple(reasons(one, other))
         rule = RULES.get(one.rule)
         if rule is None or any(reason.decides for reason in told):

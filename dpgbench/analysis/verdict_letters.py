@@ -153,7 +153,7 @@ def _sums(
     flat = np.array(cells, dtype=np.int64)
     column = np.array([names.index(known) for known in columns], dtype=np.int64)
     shape = (len(scored), len(names))
-    index = flat // _WIDE * len(names) + (column[flat % _WIDE] if len(names) else 0)
+    index = flat // _WIDE * len(names) + (column[flat % _WIDE] if names else 0)
     size = shape[0] * shape[1]
     weights = np.array(values, dtype=np.float64)
     sums = np.bincount(index, weights=weights, minlength=size).astype(np.float64)

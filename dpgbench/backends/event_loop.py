@@ -19,7 +19,7 @@ class _Ended(NamedTuple):
     error: BaseException | None
 
 
-def in_event_loop(
+def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     jobs: Iterator[Job],
     work: Callable[[Job], AsyncIterator[Result]],
     close: Callable[[], Awaitable[None]],
@@ -62,7 +62,7 @@ def in_event_loop(
         try:
             async for result in work(job):
                 events.put(result)
-        except Exception as raised:  # the caller raises it again
+        except Exception as raised:  # noqa: BLE001 - the caller raises it again
             error = raised
             cancel_others()  # before any of them takes another step
         events.put(_Ended(error))

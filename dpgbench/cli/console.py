@@ -120,7 +120,8 @@ def version(wanted: bool) -> None:
 def say(message: str) -> None:
     """Write one line to stderr."""
     with contextlib.suppress(OSError):
-        print(one_line(message), file=sys.stderr, flush=True)
+        sys.stderr.write(one_line(message) + "\n")
+        sys.stderr.flush()
 
 
 def say_unless_quiet(message: str) -> None:

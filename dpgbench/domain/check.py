@@ -228,7 +228,7 @@ def _of_names(prompts: Mapping[str, str], first: Mapping[str, int]) -> Iterator[
 
 
 def _is_refused_by_windows(item_id: str) -> bool:
-    device = item_id.split(".")[0].rstrip(" ").upper()
+    device = item_id.split(".", maxsplit=1)[0].rstrip(" ").upper()
     return device in _WINDOWS_DEVICES or item_id.endswith((".", " "))
 
 

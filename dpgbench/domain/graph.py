@@ -111,8 +111,8 @@ def topological_order(parents: dict[int, list[int]]) -> list[int]:
     `parents` must be acyclic and name known keys only. Each edge is looked at once.
     """
     order: dict[int, None] = {}
-    for start in parents:
-        stack = [] if start in order else [(start, iter(parents[start]))]
+    for start, its_parents in parents.items():
+        stack = [] if start in order else [(start, iter(its_parents))]
         while stack:
             qid, above = stack[-1]
             waiting = next((parent for parent in above if parent not in order), None)

@@ -108,7 +108,7 @@ class Seats(NamedTuple):
 
 def cross_keys_values(layers: Iterable[nn.Module], x_NLD: Tensor) -> tuple[KeyValue, ...]:
     """What the cross-attention of each layer reads of the tokens `x_NLD`."""
-    return tuple(cast(Attention, layer.cross_attention).keys_values(x_NLD) for layer in layers)
+    return tuple(cast("Attention", layer.cross_attention).keys_values(x_NLD) for layer in layers)
 
 
 def split_heads(x_NLD: Tensor, num_heads: int) -> Tensor:

@@ -77,7 +77,7 @@ def check_golden(device: str = "cpu") -> GoldenReport:
             _write_weights(Path(home), record)
             for recorded in record["sets"]:
                 found += _check_set(Path(home), record, recorded, pictures, device)
-    except Exception as error:  # whatever breaks here is what is to be found out
+    except Exception as error:  # noqa: BLE001 - whatever breaks here is what is to be found out
         text = shorten(f"{type(error).__name__}: {error}", 300, placeholder="...")
         return GoldenReport(0, 0, 0, 0, None, time.monotonic() - start, text)
     return GoldenReport(

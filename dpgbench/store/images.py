@@ -12,8 +12,8 @@ from dpgbench.domain.spec import LAYOUTS, GridSpec, Layout, default_layout
 from dpgbench.errors import DataError, counted, shortened
 from dpgbench.store.files import write_atomic
 from dpgbench.store.pictures import FORMATS, read_picture_size
-from dpgbench.store.pictures import open_picture as open_picture  # readers find it here too
-from dpgbench.store.pictures import to_rgb as to_rgb
+from dpgbench.store.pictures import open_picture as open_picture  # noqa: PLC0414 - readers find it here too
+from dpgbench.store.pictures import to_rgb as to_rgb  # noqa: PLC0414 - readers find it here too
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -114,7 +114,7 @@ def is_whole(path: Path, grid: GridSpec) -> bool:
     try:
         with Image.open(path, formats=FORMATS) as image:
             image.verify()
-    except Exception:  # a damaged file can break a decoder in any way
+    except Exception:  # noqa: BLE001 - a damaged file can break a decoder in any way
         return False
     return True
 

@@ -56,7 +56,7 @@ def open_picture(source: Source) -> Image:
     except DataError as error:
         text = str(error)
         raise error if text.startswith("image") else DataError(f"image {name}: {text}") from None
-    except Exception as error:  # a damaged file can break any decoder in any way
+    except Exception as error:  # noqa: BLE001 - a damaged file can break any decoder in any way
         raise DataError(f"image {name} cannot be read: {reason_of(error)}") from None
 
 
@@ -95,7 +95,7 @@ def read_picture_size(source: Source) -> tuple[int, int]:
             return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
     except DataError:
         raise
-    except Exception as error:  # as in open_picture
+    except Exception as error:  # noqa: BLE001 - as in open_picture
         raise DataError(f"image {name} cannot be read: {reason_of(error)}") from None
 
 
@@ -158,7 +158,7 @@ def _orientation(image: Image) -> int:
 
     try:  # the base class's method: a PNG's own would decode the picture first
         return int(PIL.Image.Image.getexif(image).get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF turns nothing
+    except Exception:  # noqa: BLE001 - damaged EXIF turns nothing
         return 1
 
 
@@ -208,7 +208,7 @@ def _mend_transparent_value(image: Any) -> None:
 
 def _eight_bits(image: Image) -> Image:
     """Return a picture of 16-bit greyscale as 8-bit: the high byte, as Pillow cuts 16-bit RGB."""
-    import numpy as np
+    import numpy as np  # noqa: PLC0415 - for this kind of picture only
     import PIL.Image
 
     if image.mode == "F":

@@ -12,12 +12,11 @@ import torch
 import yaml
 from safetensors import safe_open
 
-import ella.tiny as tiny
 from dpgbench.backends.judges.table import load_judge
 from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.embedded import embedded_path
 from dpgbench.mplug import write_tiny_checkpoint
-from ella import TimestepAwareSemanticConnector
+from ella import TimestepAwareSemanticConnector, tiny
 from scripts.embedded import pack
 from tests.helpers import Run
 

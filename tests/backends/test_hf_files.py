@@ -92,7 +92,7 @@ SPOILT: dict[str, tuple[int, Spoil, str]] = {
         lambda f: drop_a_weight(f / "model.safetensors"),
         "lack 1 of the network's weights",
     ),
-    "other sizes": (4, lambda f: widen(f), "another size (lm_head.weight"),
+    "other sizes": (4, widen, "another size (lm_head.weight"),
     "not numbers": (4, lambda f: overflow(f / "model.safetensors"), "use --dtype bfloat16 or"),
     "its own code": (
         4,

@@ -351,7 +351,7 @@ def test_a_checker_of_the_repository_is_left_out_and_that_is_said(run: Run, tmp_
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPConfig, CLIPImageProcessor
 
-    import ella.tiny as tiny
+    from ella import tiny
 
     size = {
         "hidden_size": 16,

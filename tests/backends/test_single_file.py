@@ -15,10 +15,10 @@ import torch
 from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
 
-import ella.tiny as tiny
 from dpgbench.backends.generators.single_file import check_single_file
 from dpgbench.backends.weights.hub_errors import hub_trouble
 from dpgbench.errors import SetupError
+from ella import tiny
 from tests.backends.original_layout import write_single_file
 from tests.helpers import Run, row, write_csv
 

@@ -8,7 +8,7 @@ import diffusers
 import torch
 import transformers
 
-import ella.tiny as tiny
+from ella import tiny
 from ella.tiny_tokenizers import tiny_clip_tokenizer, tiny_t5_tokenizer
 from tests.backends.tiny_vlms import CHATML, make_tokenizer
 

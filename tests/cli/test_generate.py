@@ -182,7 +182,7 @@ def test_interrupt_ends_with_130(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         # a shell may start tests with SIGINT ignored, which a child would inherit
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     folder = tmp_path / "r" / "images"
     deadline = time.monotonic() + 120

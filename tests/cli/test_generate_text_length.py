@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-import ella.tiny as tiny
-from ella import TrainedText
+from ella import TrainedText, tiny
 from tests.helpers import Ended, Run, row, write_csv
 
 Draw = Callable[..., tuple[Ended, dict[str, Any]]]

@@ -14,12 +14,12 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-import ella.tiny as tiny
 from dpgbench.backends.device import is_out_of_memory
 from dpgbench.backends.generators.pictures import draw_checked
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import DataError
+from ella import tiny
 from tests.helpers import Run, row, write_csv
 
 TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")

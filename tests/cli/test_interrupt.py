@@ -32,7 +32,7 @@ def begin(folder: Path, words: tuple[str, ...]) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # a shell may start tests with SIGINT ignored, which a child would inherit
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     while process.poll() is None and len(os.listdir(f"/proc/{process.pid}/task")) < 2:  # noqa: PTH208
         time.sleep(0.002)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import ella.tiny as tiny
-from ella import Ella
+from ella import Ella, tiny
 from tests.helpers import GOLDEN
 
 

@@ -10,7 +10,7 @@ import transformers
 from transformers import LlamaConfig, LlamaModel
 
 import ella
-import ella.tiny as tiny
+from ella import tiny
 from ella.tiny_tokenizers import tiny_clip_tokenizer
 
 PAGE = Path(__file__).parents[2] / "docs" / "ella.md"

@@ -9,8 +9,7 @@ import transformers
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-import ella.tiny as tiny
-from ella import IncompleteWeightsError, T5TextEncoder, TextEncoderError
+from ella import IncompleteWeightsError, T5TextEncoder, TextEncoderError, tiny
 from ella.strict import strict_loading
 from ella.training.load import load_base, load_text_encoder
 

@@ -8,8 +8,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel
 
-import ella.tiny as tiny
-from ella import T5TextEncoder
+from ella import T5TextEncoder, tiny
 from tests.ella.tiny_training import fingerprint
 from tests.helpers import REPOSITORY
 

@@ -11,8 +11,7 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-import ella.tiny as tiny
-from ella import TimestepAwareSemanticConnector, TrainingError, train_connector
+from ella import TimestepAwareSemanticConnector, TrainingError, tiny, train_connector
 from ella.files import module_hash
 from ella.training.batches import Samples
 from ella.training.run import build_trainer

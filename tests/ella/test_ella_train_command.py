@@ -13,8 +13,7 @@ import diffusers
 import pytest
 
 import ella
-import ella.tiny as tiny
-from ella import TimestepAwareSemanticConnector, TrainConfig, train
+from ella import TimestepAwareSemanticConnector, TrainConfig, tiny, train
 from ella.training import run as train_run
 from tests.ella.tiny_training import check_learnt_alike, write_folder
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-import ella.tiny as tiny
-from ella import FolderPairs, TrainingDataError, TrainingError
+from ella import FolderPairs, TrainingDataError, TrainingError, tiny
 from ella.training.cache import TensorCache
 from ella.training.data import to_pixels
 from ella.training.features import Latents, TextFeatures, encoder_identity

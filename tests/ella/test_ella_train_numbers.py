@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import ella.tiny as tiny
+from ella import tiny
 from ella.step_conditions import StepConditions
 from ella.training import trainer as trainer_module
 from ella.training.randomness import EpochOrder, draw_sample

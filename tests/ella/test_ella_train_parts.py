@@ -10,8 +10,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-import ella.tiny as tiny
-from ella import TrainConfig
+from ella import TrainConfig, tiny
 from ella.training.loss import Denoising, TokensOfTexts
 from ella.training.randomness import draw_sample, micro_batches
 from tests.ella.tiny_training import QUICK, TEXTS, run_tiny

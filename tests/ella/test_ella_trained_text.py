@@ -7,13 +7,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-import ella.tiny as tiny
 from ella import (
     ConnectorFileError,
     Ella,
     TimestepAwareSemanticConnector,
     TrainedText,
     TransformersTextEncoder,
+    tiny,
 )
 from ella.checkpoint import METADATA_KEY, read_trained_text
 

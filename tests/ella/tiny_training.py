@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import ella.tiny as tiny
-from ella import TimestepAwareSemanticConnector, TrainConfig, train_connector
+from ella import TimestepAwareSemanticConnector, TrainConfig, tiny, train_connector
 
 QUICK = TrainConfig(steps=4, batch_size=2, learning_rate=1e-3, device="cpu", log_every=1)
 

@@ -89,10 +89,10 @@ def small_judge(rule, stride, token_bias, device):
         for name, (shape, dtype) in read("mplug/small_state_dict.json").items()
         if dtype.startswith("float") and is_needed(name, config)
     }
-    for name in weights:
+    for name, weight in weights.items():
         if name.endswith(("cls.predictions.bias", "cls.predictions.decoder.bias")):
             for token, value in token_bias.items():
-                weights[name][int(token)] += value
+                weight[int(token)] += value
     network = build_network(config, weights, "golden weights").to(device)
     return MplugVqa(network, MplugProcessor.from_folder(folder, config))
 

@@ -51,7 +51,7 @@ def _ask(
 ) -> Iterator[JudgeReply]:
     try:
         returned = judge.ask(batch)
-    except Exception as error:  # recorded as one tile's failure, so that the others are asked
+    except Exception as error:  # noqa: BLE001 - whatever a judge raises costs its tiles, not the run
         # Of an error about memory the traceback goes first: its frames hold the tensors.
         failed = error.with_traceback(None) if is_out_of_memory(error) else error
     else:

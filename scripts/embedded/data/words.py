@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-
-from transformers import CLIPTokenizer, T5Tokenizer
+from typing import TYPE_CHECKING
 
 from ella.tiny_tokenizers import tiny_clip_tokenizer, tiny_t5_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer, T5Tokenizer
 
 CLIP_VOCABULARY = 1600
 FEWEST_USES = 3

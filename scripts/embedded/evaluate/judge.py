@@ -15,17 +15,19 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from dpgbench.mplug import MplugVqa, load_mplug
 from scripts import REPOSITORY
 from scripts.embedded.judge.data.degrade import Degrader, Harm
 from scripts.embedded.judge.exam import MarkedAnswer, examine, papers, report
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PICTURE_PX = 64
 

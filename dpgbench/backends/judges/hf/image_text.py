@@ -118,7 +118,7 @@ class ImageTextAnswerer:
             for name in _WAYS:
                 try:
                     said = list(self._speak(prompted, name))
-                except Exception as error:  # a model nobody has run: whatever it is, not this way
+                except Exception as error:  # noqa: BLE001 - a model nobody has run: whatever it is, not this way
                     log.debug("judge %s: not by %s: %s", judge, name, reason_of(error))
                     continue
                 if self._alike(said, wanted):
