@@ -44,6 +44,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".mutation"
 SURVIVORS = Path(__file__).with_name("mutate_survivors.toml")
 GOAL = 0.96
+_ROUNDING = 1e-5
+"""A number below this is a tolerance for rounding, not a quantity."""
 
 TARGETS = (
     "dpgbench/domain/statistics/agreement.py",
@@ -145,7 +147,9 @@ class Finder(ast.NodeVisitor):
     decorators, blocks for type checking, checks of our own thinking (`assert`, `zip`'s `strict`),
     numbers of threads,
     swapped arguments of functions that do not mind, None for False, words of messages (arguments
-    of `raise`, of logging and of what makes text for people, f-strings), `__repr__`, `__str__`.
+    of `raise`, of logging and of what makes text for people, f-strings), `__repr__`, `__str__`,
+    a tenth more of a tolerance for rounding (a number below 1e-5), and whether a division that
+    gives NaN where it is left out also leaves out 0 / 0.
     """
 
     def __init__(self, file: str, source: str) -> None:
@@ -357,8 +361,14 @@ class Finder(ast.NodeVisitor):
 
     def visit_keyword(self, node: ast.keyword) -> None:
         """Not `strict` of `zip`, a check of our own thinking, nor how many threads there are."""
-        if node.arg not in ("strict", "max_workers"):
-            self.visit(node.value)
+        if node.arg in ("strict", "max_workers"):
+            return
+        self.visit(node.value)
+        if node.arg == "where":  # of `np.divide` into NaN
+            start, end = self._span(node.value)
+            self.mutants = [
+                m for m in self.mutants if not (start <= m.start < end and m.after == " >= ")
+            ]
 
     def visit_Dict(self, node: ast.Dict) -> None:
         """Keys of what is written and read matter; so do values."""
@@ -383,7 +393,7 @@ class Finder(ast.NodeVisitor):
             self._replace(node, str(value + 1))
             if value > 0:
                 self._replace(node, str(value - 1))
-        elif isinstance(value, float):
+        elif isinstance(value, float) and not 0 < value < _ROUNDING:
             self._replace(node, repr(value * 1.1 if value else 1.0))
 
 

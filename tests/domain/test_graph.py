@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -58,6 +59,14 @@ def test_problems(dependencies: list[str], problems: dict[str, int]) -> None:
 def test_a_problem_names_row_and_item() -> None:
     (problem,) = find_problems([PromptGraph.from_rows(rows("a1", ["0", "9"]))])
     assert str(problem) == "row 3 (item a1): parent 9 is not a question of this item"
+
+
+def test_rows_of_an_item_that_are_not_together_are_told_with_the_first_row() -> None:
+    together = rows("a1", ["0", "1"])
+    apart = [together[0], replace(together[1], row=12)]
+    (problem,) = find_problems([PromptGraph.from_rows(apart)])
+    assert (problem.kind, problem.row) == ("split_item", 12)
+    assert str(problem) == "row 12 (item a1): rows of this item are not together; it began at row 2"
 
 
 @given(st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=3), min_size=1, max_size=6))

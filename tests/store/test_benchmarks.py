@@ -81,6 +81,7 @@ def test_select(tmp_path: Path) -> None:
     benchmark = load_benchmark(write_csv(tmp_path / "b.csv", [row(item, 1) for item in items]))
     assert benchmark.select() == items
     assert benchmark.select(limit=2) == items[:2]
+    assert benchmark.select(limit=1) == items[:1]
     assert benchmark.select(sources=["COCOval"]) == items[:2]
     assert benchmark.select(sources=["web"]) == ["12"]
     assert benchmark.select(items=["whoops3", "12"]) == ["12", "whoops3"]

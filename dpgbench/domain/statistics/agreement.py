@@ -74,7 +74,7 @@ def agreements(
         items: [Q] number of each question's item, 0 to N - 1.
         groups: [Q] whether a question belongs, by group.
     """
-    num_items = int(items.max(initial=-1)) + 1
+    num_items = int(items.max()) + 1
     cell = items * 4 + 2 * ~first + ~second
     tables = [
         np.bincount(cell[chosen], minlength=4 * num_items).reshape(num_items, 4)
@@ -99,7 +99,7 @@ def fleiss(num_yes: Indices, num_judges: int, items: Indices) -> GroupAgreement:
     same = (num_yes * (num_yes - 1) + num_no * (num_no - 1)) / pairs
     unanimous = (num_yes == 0) | (num_no == 0)
     parts = np.stack([np.ones(len(num_yes)), same, num_yes, unanimous], axis=1)
-    sums = np.zeros((int(items.max(initial=-1)) + 1, parts.shape[1]))
+    sums = np.zeros((int(items.max()) + 1, parts.shape[1]))
     np.add.at(sums, items, parts)
     drawn = np.concatenate([weights @ sums for weights in resamplings(len(sums))])
     total, agreeing, yes, all_same = drawn.T

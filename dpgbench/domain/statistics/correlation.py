@@ -71,7 +71,7 @@ def rank_draws(first: Vector, second: Vector, clusters: Indices) -> RankDraws:
         NaN where a draw has only one value on either side.
     """
     first, second = first.round(_TIE_DECIMALS), second.round(_TIE_DECIMALS)
-    num_clusters = int(clusters.max(initial=-1)) + 1
+    num_clusters = int(clusters.max()) + 1
     pairs = _pair_signs(first, second, clusters)
     spearman, kendall = [], []
     for weights_RC in resamplings(num_clusters):
@@ -84,7 +84,7 @@ def pearson(first: Vector, second: Vector, clusters: Indices) -> Estimate:
     """Return Pearson's correlation of N samples in C clusters; arguments as for `rank_draws`."""
     x, y = first - first.mean(), second - second.mean()
     parts = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
-    sums = np.zeros((int(clusters.max(initial=-1)) + 1, parts.shape[1]))
+    sums = np.zeros((int(clusters.max()) + 1, parts.shape[1]))
     np.add.at(sums, clusters, parts)
     draws = []
     for weights_RC in resamplings(len(sums)):
@@ -125,7 +125,7 @@ def _pair_signs(first: Vector, second: Vector, clusters: Indices) -> NDArray[np.
     """
     order = np.argsort(clusters, kind="stable")
     x, y, cluster = first[order], second[order], clusters[order]
-    num_clusters = int(cluster.max(initial=-1)) + 1
+    num_clusters = int(cluster.max()) + 1
     starts = np.searchsorted(cluster, np.arange(num_clusters))
     sums = np.zeros((3, num_clusters, num_clusters))
     for begin in range(0, len(x), _CHUNK):
