@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpgbench.errors import DataError, DpgBenchError, reason_of
+from dpgbench.errors import DataError, DpgBenchError, IncompleteError, SetupError, reason_of
 
 
 class Failures:
@@ -45,3 +45,84 @@ class Failures:
         reasons = set(self.reasons.values())
         alike = len(reasons) == 1 and len(self.reasons) >= self.too_many_in_a_row
         return reasons.pop() if alike and not self._any_success else None
+
+
+class RequestFailedError(Exception):
+    """A server has no answer to this request; others may have. The message says why."""
+
+
+class PassingError(RequestFailedError):
+    """May go well another time.
+
+    Attributes:
+        too_many: the server wants fewer requests; there is nothing wrong with this one.
+        wait_seconds: what the server asks for, if it does.
+    """
+
+    def __init__(
+        self, reason: str, too_many: bool = False, wait_seconds: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.too_many, self.wait_seconds = too_many, wait_seconds
+
+
+class RefusedError(RequestFailedError):
+    """The server is well and refuses this request; `advice` is for where it refuses all."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
+
+
+class ServerFailures:
+    """Tells a server's trouble with items, which is recorded, from trouble that ends all work.
+
+    Args:
+        has_answers: it has answered before, in an earlier command: its key and model are right, and
+            what it refuses is about the request.
+        too_many_in_a_row: items on end that fail end the work.
+        too_many_refused: tiles refused before any answer end it too.
+    """
+
+    def __init__(
+        self, *, has_answers: bool, too_many_in_a_row: int = 10, too_many_refused: int = 3
+    ) -> None:
+        self._has_answers = has_answers
+        self.too_many_in_a_row, self.too_many_refused = too_many_in_a_row, too_many_refused
+        self._in_a_row: set[str] = set()
+        self._refused: dict[tuple[str, int], str] = {}
+
+    def success(self) -> None:
+        """Note an answer."""
+        self._in_a_row.clear()
+        self._has_answers = True
+
+    def record(self, item_id: str, tile: int, error: RequestFailedError) -> None:
+        """Note a failure.
+
+        Raises:
+            IncompleteError: item after item fails.
+            SetupError: nothing but refusals since the start: the key or the model is wrong.
+        """
+        if isinstance(error, RefusedError):
+            if self._has_answers:
+                return  # a server that answers may refuse as many pictures as it likes
+            if error.advice:
+                self._refused[item_id, tile] = error.advice
+        if len(self._refused) >= self.too_many_refused:
+            raise SetupError(next(iter(self._refused.values())))
+        self._in_a_row.add(item_id)
+        if len(self._in_a_row) >= self.too_many_in_a_row:
+            raise IncompleteError(
+                f"{len(self._in_a_row)} items on end failed, the last one {item_id}: {error}. What "
+                "was answered is kept: run the same command again when the server is well"
+            )
+
+    def check_end(self) -> None:
+        """Raise where no request but refused ones ended the work.
+
+        Raises:
+            SetupError: the key or the model is wrong.
+        """
+        if self._refused and not self._has_answers:
+            raise SetupError(next(iter(self._refused.values())))

@@ -9,9 +9,9 @@ from PIL import Image
 
 from dpgbench.backends.judges.openai.judge import OpenAiJudge
 from dpgbench.backends.judges.openai.prompts import data_url
-from dpgbench.backends.judges.openai.retries import RetryPolicy
-from dpgbench.backends.judges.table import FAMILIES
-from dpgbench.backends.protocols import Judge, JudgeRequest, TileQuestions
+from dpgbench.backends.judges.table import FAMILIES, check_request
+from dpgbench.backends.protocols import JudgeRequest, TileQuestions
+from dpgbench.backends.rate_limit import RetryPolicy
 from tests.backends.fake_openai import truth
 
 KEY = "sk-test-0123456789-secret"
@@ -39,9 +39,9 @@ def leave_alone(monkeypatch):
 
 def judge_of(server, policy=QUICK, **options):
     options = {"base_url": server.url, "concurrency": 3, **options}
-    judge = OpenAiJudge(JudgeRequest("openai:m", options=options), policy)
-    assert isinstance(judge, Judge)
-    return judge
+    request = JudgeRequest("openai:m", options=options)
+    check_request(request)
+    return OpenAiJudge(request, policy)
 
 
 def picture(number):

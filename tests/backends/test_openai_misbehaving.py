@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from dpgbench.backends.judges.openai.client import Client
-from dpgbench.backends.judges.openai.usage import Usage
+from dpgbench.backends.secrets import hide_key
 from dpgbench.store.run.directory import RunDir
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, says, sends
 from tests.backends.openai_kit import KEY, leave_alone, name_of, picture
@@ -214,14 +213,12 @@ def test_one_flagged_picture_is_one_failed_item_at_each_start(ask, server, tmp_p
      "xxxx" + KEY[-5:], KEY[:6] + "…", f"'{KEY[3:15]}'"],
 )  # fmt: skip
 def test_no_part_of_the_key_is_shown(echo):
-    client = Client("http://127.0.0.1:9/v1", KEY, "m", Usage())
-    shown = client.scrub(f"Incorrect key {echo} was given")
+    shown = hide_key(f"Incorrect key {echo} was given", KEY)
     assert "[key]" in shown and shown.endswith("was given") and shown.startswith("Incorrect key")
     assert not any(KEY[n : n + 5] in shown for n in range(len(KEY) - 4))
     assert KEY[-4:] not in shown
 
 
-def test_words_that_are_no_key_stay(monkeypatch):
-    client = Client("http://127.0.0.1:9/v1", KEY, "m", Usage())
+def test_words_that_are_no_key_stay():
     for text in ("Wait... no", "maybe, I see **two** dogs", "xxx", "the test was refused"):
-        assert client.scrub(text) == text
+        assert hide_key(text, KEY) == text

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from dpgbench.backends.judges.openai.client import PassingError, RequestFailedError
-from dpgbench.backends.judges.openai.retries import RateLimit, Retries, RetryPolicy
+from dpgbench.backends.failures import RequestFailedError
+from dpgbench.backends.judges.openai.client import PassingError
+from dpgbench.backends.judges.openai.retries import Retries
 from dpgbench.backends.judges.openai.usage import Usage
+from dpgbench.backends.rate_limit import RateLimit, RetryPolicy
 from tests.backends.fake_openai import Act, FakeOpenAi
 from tests.backends.openai_kit import QUICK, collected, judge_of, leave_alone, texts, tiles, truths
 
@@ -112,8 +114,8 @@ class Refusing:
     base_url = "http://x"
     reached = True
 
-    def __init__(self, error: PassingError) -> None:
-        self.error = error
+    def __init__(self, error: PassingError, policy: RetryPolicy) -> None:
+        self.error, self.policy, self.usage = error, policy, Usage()
 
     async def complete(self, conversation: object, used: object) -> Any:
         raise self.error
@@ -121,8 +123,8 @@ class Refusing:
 
 def pauses(error: PassingError, **policy: Any) -> Recorded:
     limit = Recorded()
-    chosen = RetryPolicy(spread=0.0, **policy)
-    retries = Retries(Refusing(error), Usage(), limit, chosen, limit.sleep)  # type: ignore[arg-type]
+    client = Refusing(error, RetryPolicy(spread=0.0, **policy))
+    retries = Retries(client, limit, limit.sleep)  # type: ignore[arg-type]
     with pytest.raises(RequestFailedError):
         asyncio.run(retries.complete(object()))  # type: ignore[arg-type]
     return limit

@@ -24,6 +24,8 @@ REPLAY = "replay"
 DEFAULT_JUDGE = "mplug"
 DECODINGS = (BEAM, "first-token")
 WEIGHTS_SOURCES = (ModelScope.choice, HuggingFace.choice)
+_COUNTS = ("max_requests", "questions_per_request", "concurrency")
+_PRICES, _HIGHEST_PRICE = ("price_in", "price_out"), 1e9
 _MPLUG = "dpgbench.backends.judges.mplug:MplugJudge"
 _MPLUG_OPTIONS = {"decode": BEAM, "compile": False}
 _MPLUG_FOLDER = "a folder in ModelScope's layout (configuration.json, pytorch_model.bin)"
@@ -141,7 +143,8 @@ def check_request(request: JudgeRequest) -> JudgeEntry:
     """Return the entry of the judge that is asked for.
 
     Raises:
-        UsageError: unknown name, option, decoding, precision or role of weights.
+        UsageError: unknown name, option, decoding, precision or role of weights, or a number that
+            cannot be right.
     """
     entry = find_judge(request.name)
     check_dtype(request.dtype)
@@ -156,11 +159,26 @@ def check_request(request: JudgeRequest) -> JudgeEntry:
         if option not in entry.options:
             flag = "--" + option.replace("_", "-")
             raise UsageError(f"{flag} is not for judge {request.name}; see 'dpgbench judges'")
+    _check_numbers(request.options)
     decode = request.options.get("decode", BEAM)
     if decode not in DECODINGS:
         raise UsageError(f"--decode {decode}: choose one of {', '.join(DECODINGS)}")
     _check_weights_source(request)
     return entry
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    """Raise where an option that counts, or is a price, cannot be right.
+
+    Raises:
+        UsageError: it says which, and what it may be.
+    """
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')} {value}"
+        if name in _COUNTS and value is not None and int(value) < 1:
+            raise UsageError(f"{flag}: give 1 or more")
+        if name in _PRICES and value is not None and not 0 <= value < _HIGHEST_PRICE:
+            raise UsageError(f"{flag}: give dollars for a million tokens")
 
 
 def _check_weights_source(request: JudgeRequest) -> None:

@@ -7,10 +7,9 @@ not followed, so the key goes to one host only, and it is taken out of all that 
 from __future__ import annotations
 
 import asyncio
-import email.utils
+import contextlib
 import re
 import ssl
-import time
 from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
@@ -18,11 +17,13 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from dpgbench.backends.judges.answer_reading import writable
+from dpgbench.backends.failures import PassingError, RefusedError, RequestFailedError
 from dpgbench.backends.judges.openai.parameters import ServerParameters
 from dpgbench.backends.judges.openai.parsing import p_yes
 from dpgbench.backends.judges.openai.prompts import Conversation
 from dpgbench.backends.judges.openai.usage import Usage
+from dpgbench.backends.rate_limit import RetryPolicy, retry_after
+from dpgbench.backends.secrets import hide_key
 from dpgbench.errors import SetupError, UsageError
 from dpgbench.store.files import parse_json
 
@@ -40,34 +41,11 @@ _ADVICE = {
 }
 _OF_REQUEST_OR_ALL = {403, 404}  # a picture that moderation flags, or the key or model of all
 _TEXT_PARTS = ("text", "output_text")
-_LONGEST_SCRUBBED, _LONGEST_REASON = 2000, 300
-_LEFT_OUT = re.compile(r"\*+|\.{2,}|…|•+|#+|[xX]{3,}")  # for the middle of a key
-_SECRET = 16  # characters from which on a key is no word such as "EMPTY" that servers take
-_PART, _END = 6, 4  # characters in a row of a secret key that are not shown; of its end, alone
-
-
-class RequestFailedError(Exception):
-    """This request has no answer; others may have. The message says why, without any key."""
-
-
-class PassingError(RequestFailedError):
-    """May go well another time; where `too_many`, the server only wants fewer requests."""
-
-    def __init__(self, reason: str, too_many: bool = False, wait_seconds: float | None = None):
-        super().__init__(reason)
-        self.too_many, self.wait_seconds = too_many, wait_seconds
-
-
-class RefusedError(RequestFailedError):
-    """The server is well and refuses this request; `advice` is for where it refuses all."""
-
-    def __init__(self, reason: str, advice: str = ""):
-        super().__init__(reason)
-        self.advice = advice
+_LONGEST_REASON = 300
 
 
 class Completion(NamedTuple):
-    """What the model says, how sure it is of yes (None: unknown), why it stopped as it says."""
+    """What the model says, how sure it is of yes (None: unknown), and why it stopped."""
 
     text: str
     p_yes: float | None
@@ -81,11 +59,8 @@ class Client:
         base_url: as `check_base_url` returns it.
         key: sent as a bearer token; None where the server wants none.
         model: its name at the server.
-        usage: counts tokens, also those of replies that are errors.
-        timeout_seconds: how long the server may be silent.
-        connect_seconds: how long it may take to be reached.
-        reply_seconds: how long a request with its whole reply may take.
-        largest_reply: bytes of a reply's body.
+        policy: how long to wait, and for how much.
+        usage: counts what replies cost, also those that are errors.
 
     Attributes:
         reached: the server has replied, whatever it was.
@@ -95,28 +70,18 @@ class Client:
     """
 
     def __init__(
-        self,
-        base_url: str,
-        key: str | None,
-        model: str,
-        usage: Usage,
-        *,
-        timeout_seconds: float = 180.0,
-        connect_seconds: float = 10.0,
-        reply_seconds: float = 1800.0,
-        largest_reply: int = 1 << 24,
+        self, base_url: str, key: str | None, model: str, policy: RetryPolicy, usage: Usage
     ) -> None:
-        self.base_url, self.model, self.reached = base_url, model, False
-        self._key, self._usage = key, usage
-        self._reply_seconds, self._largest_reply = reply_seconds, largest_reply
+        self.base_url, self.policy, self.usage, self.reached = base_url, policy, usage, False
+        self._key, self._model = key, model
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        timeout = httpx2.Timeout(policy.timeout_seconds, connect=policy.connect_seconds, pool=None)
         try:
             self._http = httpx2.AsyncClient(
                 headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                timeout=httpx2.Timeout(timeout_seconds, connect=connect_seconds, pool=None),
+                timeout=timeout,
                 limits=httpx2.Limits(),  # whoever calls decides how many are in flight
-                follow_redirects=False,
             )
         except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
             raise SetupError(
@@ -137,40 +102,37 @@ class Client:
             RefusedError: nothing to this request.
             SetupError: nothing to any request: the key, the account or the address is wrong.
         """
-        status, headers, content = await self._post(conversation.body(self.model, used))
+        response, content = await self._post(conversation.body(self._model, used))
         self.reached = True
-        try:
-            value = parse_json(content)
-        except ValueError:
-            value = None
-        body = value if isinstance(value, dict) else {}
-        self._usage.tokens(body.get("usage"))
-        error = body.get("error")
+        body = _json_object(content)
+        named = hide_key(str(body.get("model") or ""), self._key)
+        self.usage.replied(body.get("usage"), named)
+        status, error = response.status_code, body.get("error")
         if status == httpx2.codes.OK:  # which routers also send with an error in it
             choices = body.get("choices")
             choice = choices[0] if isinstance(choices, list) and choices else None
-            if not error and not isinstance(choice, dict):
-                raise PassingError("the server's answer is not a chat completion")
-            choice = choice if isinstance(choice, dict) else {}
-            broken = choice.get("finish_reason") == "error" and "finish_reason error"
-            error = error or choice.get("error") or broken
+            if isinstance(choice, dict) and not error:
+                broken = choice.get("finish_reason") == "error" and "finish_reason error"
+                error = choice.get("error") or broken
+                if not error:
+                    return _completion(choice)
             if not error:
-                self._usage.served_by(self.scrub(str(body.get("model") or "")))
-                return _completion(choice)
+                raise PassingError("the server's answer is not a chat completion")
             status = _status_of(error)
-        raise self._trouble(status, error or body, content.decode(errors="replace"), headers)
+        text = content.decode(errors="replace")
+        raise self._trouble(status, error or body or text, text, response.headers)
 
-    async def _post(self, request: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    async def _post(self, request: bytes) -> tuple[httpx2.Response, bytes]:
         content, url = bytearray(), f"{self.base_url}/chat/completions"
         try:
             async with (
-                asyncio.timeout(self._reply_seconds),
+                asyncio.timeout(self.policy.reply_seconds),
                 self._http.stream("POST", url, content=request) as response,
             ):
                 async for part in response.aiter_raw():
                     content += part
-                    if len(content) > self._largest_reply:
-                        raise PassingError(f"a reply of more than {self._largest_reply} bytes")
+                    if len(content) > self.policy.largest_reply:
+                        raise PassingError(f"no answer: more than {len(content) - 1} bytes")
         except (httpx2.HTTPError, TimeoutError) as error:
             cause: BaseException = error
             while cause.__cause__:
@@ -181,16 +143,16 @@ class Client:
                     f"{cause.verify_message}; check --base-url, or name your own authority's file "
                     "in SSL_CERT_FILE"
                 ) from None
-            words = str(cause) or type(error).__name__
-            raise PassingError(f"no answer: {self.scrub(words)}") from None
-        return response.status_code, response.headers, bytes(content)
+            reason = hide_key(str(cause) or type(error).__name__, self._key)
+            raise PassingError(f"no answer: {reason}") from None
+        return response, bytes(content)
 
     def _trouble(
         self, status: int, error: Any, text: str, headers: Mapping[str, str]
     ) -> RequestFailedError | SetupError:
-        """Return what an error reply means, which says `error` in `text`."""
+        """Return what a reply with an `error` in its `text` means."""
         message = error.get("message") or error if isinstance(error, dict) else error
-        reason = self.scrub(str(message or text))[:_LONGEST_REASON] or "(no words)"
+        reason = hide_key(str(message), self._key)[:_LONGEST_REASON] or "(no words)"
         words = f"the server answered {status}: {reason}"
         advice = _CHECK_ADDRESS if status < 400 else _ADVICE.get(status, "")
         if status == _TOO_MANY and _NO_MONEY_WORD in text:
@@ -198,18 +160,10 @@ class Client:
         elif status in _PASSING or status >= 500:
             return PassingError(words, status == _TOO_MANY, retry_after(headers))
         quoted = "" if status == 401 else f" ({reason})"  # whose words tend to quote the key
-        advised = f"{self.base_url} answered {status}{quoted}: {advice.format(model=self.model)}"
+        advised = f"{self.base_url} answered {status}{quoted}: {advice.format(model=self._model)}"
         if advice and status not in _OF_REQUEST_OR_ALL:
             return SetupError(advised)
         return RefusedError(words, advice and advised)
-
-    def scrub(self, text: str) -> str:
-        """Return `text` as one line without words that show the key, whole, in part or masked.
-
-        A long text is cut. Half of a surrogate pair, which no file holds, becomes a question mark.
-        """
-        words = writable(text[:_LONGEST_SCRUBBED].replace(self._key or "\0", "[key]")).split()
-        return " ".join("[key]" if _shows_key(word, self._key or "") else word for word in words)
 
 
 def check_base_url(url: str) -> str:
@@ -234,23 +188,11 @@ def check_base_url(url: str) -> str:
     return address
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds a reply asks to wait, None where it does not say.
-
-    ``Retry-After`` holds seconds or a date; ``retry-after-ms`` is finer.
-    """
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name) or "") * unit
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    try:
-        date = email.utils.parsedate_to_datetime(headers.get("retry-after") or "")
-        return max(0.0, date.timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
+def _json_object(content: bytes) -> Mapping[str, Any]:
+    with contextlib.suppress(ValueError):
+        value = parse_json(content)
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def _completion(choice: Mapping[str, Any]) -> Completion:
@@ -276,15 +218,3 @@ def _status_of(error: Any) -> int:
     """Return the HTTP status that an error within a reply names; 500 where it names none."""
     code = str(error.get("code", error.get("status"))) if isinstance(error, dict) else ""
     return int(code) if re.fullmatch(r"[45]\d\d", code, re.ASCII) else 500
-
-
-def _shows_key(word: str, key: str) -> bool:
-    if "***" in word or len(key) < _SECRET:  # as OpenAI masks a refused key
-        return "***" in word
-    if any(key[start : start + _PART] in word for start in range(len(key) - _PART + 1)):
-        return True
-    first, *others = _LEFT_OUT.split(word.strip("'\"`.,:;()[]{}<>"))
-    last = others[-1] if others else ""
-    shortened = (len(first) > 1 and key.startswith(first)) or (len(last) > 1 and key.endswith(last))
-    alone = first.endswith(key[-_END:]) and len(first) <= _END + 2
-    return alone or (shortened and bool(others))

@@ -6,6 +6,7 @@ The parts: `prompts` (what is asked), `parsing` (what the answer means), `client
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -13,32 +14,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpgbench.backends.event_loop import in_event_loop
+from dpgbench.backends.failures import RefusedError, RequestFailedError, ServerFailures
 from dpgbench.backends.judges.answer_reading import kept, plain_answer, without_thoughts
 from dpgbench.backends.judges.openai import prompts
-from dpgbench.backends.judges.openai.client import (
-    Client,
-    Completion,
-    RefusedError,
-    RequestFailedError,
-    check_base_url,
-)
+from dpgbench.backends.judges.openai.client import Client, Completion, check_base_url
 from dpgbench.backends.judges.openai.parsing import read
-from dpgbench.backends.judges.openai.retries import RateLimit, Retries, RetryPolicy
+from dpgbench.backends.judges.openai.retries import Retries
 from dpgbench.backends.judges.openai.usage import CapReachedError, Usage
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
-from dpgbench.errors import IncompleteError, SetupError, UsageError
+from dpgbench.backends.rate_limit import RateLimit, RetryPolicy
+from dpgbench.backends.secrets import hide_key
+from dpgbench.errors import DpgBenchError, SetupError, UsageError, reason_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+log = logging.getLogger(__name__)
 PREFIX = "openai:"
 PUBLIC_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 TIMEOUT_VARIABLE = "DPGBENCH_OPENAI_TIMEOUT"
 
-_FAILED_ITEMS_ON_END = 10
-_REFUSED_TILES_AT_START = 3
 _FILTERED = "the server's content filter let no answer through (content_filter)"
 _SPENT = (
     "the model said nothing: its tokens all went into thinking (finish_reason length); "
@@ -59,12 +56,12 @@ class OpenAiJudge(Judge):
         self.model = request.name.removeprefix(PREFIX)
         address = options.get("base_url") or os.environ.get(URL_VARIABLE) or PUBLIC_URL
         self.base_url = check_base_url(address)
-        self.questions_per_request = _at_least_one(options, "questions_per_request") or 1
-        self.concurrency = _at_least_one(options, "concurrency") or 1
-        prices = (_price(options, "price_in"), _price(options, "price_out"))
-        self.usage = Usage(_at_least_one(options, "max_requests"), prices)
+        self.questions_per_request = int(options.get("questions_per_request") or 1)
+        self.concurrency = int(options.get("concurrency") or 1)
+        names = ("max_requests", "price_in", "price_out")
+        self.usage = Usage(*(options.get(name) for name in names))
         self._policy = _with_timeout(policy or RetryPolicy())
-        self._key = _key(self.base_url)
+        self.key = _key(self.base_url)
         self._retries: Retries | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -94,15 +91,14 @@ class OpenAiJudge(Judge):
             SetupError: no request can succeed: key, model or address are wrong.
             IncompleteError: `max_requests` is reached, or the server fails item after item.
         """
-        seconds = self._policy.timeout_seconds
-        client = Client(self.base_url, self._key, self.model, self.usage, timeout_seconds=seconds)
-        limit = RateLimit(self.concurrency)
-        self._retries = Retries(client, self.usage, limit, self._policy)
-        asking = _Asking(self, client, self._retries)
-        parts = asking.parts(tiles)
-        size, name = self.concurrency, "dpgbench-openai"
+        client = Client(self.base_url, self.key, self.model, self._policy, self.usage)
+        self._retries = Retries(client, RateLimit(self.concurrency))
+        asking = _Asking(self, self._retries)
+        parts, size, name = asking.parts(tiles), self.concurrency, "dpgbench-openai"
         yield from in_event_loop(parts, asking.ask, client.close, size=size, name=name)
-        asking.check_end()
+        asking.failures.check_end()
+        if asking.cap is not None:
+            raise asking.cap
 
 
 class _Part(NamedTuple):
@@ -120,76 +116,45 @@ class _Part(NamedTuple):
 
 
 class _Asking:
-    """One call of `OpenAiJudge.stream`: what is asked, and when trouble is not with the items."""
+    """One call of `OpenAiJudge.stream`."""
 
-    def __init__(self, judge: OpenAiJudge, client: Client, retries: Retries) -> None:
-        self._judge, self._client, self._retries = judge, client, retries
-        self._answered = judge.has_answers
-        self._capped = False
-        self._failed_tiles: set[tuple[str, int]] = set()  # nothing is asked about them any more
-        self._failed_items: set[str] = set()  # since the last answer
-        self._refused: dict[tuple[str, int], str] = {}
+    def __init__(self, judge: OpenAiJudge, retries: Retries) -> None:
+        self._judge, self._retries = judge, retries
+        self.failures = ServerFailures(has_answers=judge.has_answers)
+        self._failed: set[tuple[str, int]] = set()  # tiles that nothing is asked about any more
+        self.cap: CapReachedError | None = None
 
     def parts(self, tiles: Iterator[TileQuestions]) -> Iterator[_Part]:
-        """Yield what goes into a request each, a tile only when its turn has come."""
+        """Yield what goes into a request each; takes a tile when its turn has come."""
         size = self._judge.questions_per_request
         for tile in tiles:
             url = tile.prepared or self._judge.prepare(tile.image)
             for start in range(0, len(tile.qids), size):
-                if self._capped:
+                if self.cap:
                     return
                 some = slice(start, start + size)
                 key = (tile.item_id, tile.tile)
                 yield _Part(key, url, tile.qids[some], tile.questions[some])
 
     async def ask(self, part: _Part) -> AsyncIterator[JudgeReply]:
-        """Yield the replies to a part, or its tile's error, once.
-
-        Raises:
-            IncompleteError: item after item fails, or the server asks for too long a pause.
-            SetupError: no request can succeed.
-        """
+        """Yield the replies to a part, or its tile's error, once; raise what ends all work."""
         try:
-            if not self._capped and part.key not in self._failed_tiles:
+            if not self.cap and part.key not in self._failed:
                 async for reply in self._answers(part):
-                    self._failed_items.clear()
-                    self._answered = True
+                    self.failures.success()
                     yield reply
-        except CapReachedError:
-            self._capped = True
-        except RequestFailedError as error:
-            if part.key not in self._failed_tiles:
-                yield JudgeReply(*part.key, {}, str(error))
-            self._failed_tiles.add(part.key)
-            self._check_whose_fault(part, error)
-
-    def check_end(self) -> None:
-        """Raise where not all is well though every part has ended."""
-        if self._refused and not self._answered:
-            raise SetupError(next(iter(self._refused.values())))
-        if self._capped:
-            raise IncompleteError(
-                f"--max-requests {self._judge.usage.max_requests}: so many requests were sent, and "
-                "questions are left. What was answered is kept: run the same command again to "
-                "send as many more, or give a higher --max-requests"
-            )
-
-    def _check_whose_fault(self, part: _Part, error: RequestFailedError) -> None:
-        """Raise where the trouble is not with the items."""
-        if isinstance(error, RefusedError):
-            if self._answered:
-                return  # a server that answers may refuse as many pictures as it likes
-            if error.advice:
-                self._refused[part.key] = error.advice
-        if len(self._refused) >= _REFUSED_TILES_AT_START:
-            raise SetupError(next(iter(self._refused.values())))
-        self._failed_items.add(part.key[0])
-        if len(self._failed_items) >= _FAILED_ITEMS_ON_END:
-            raise IncompleteError(
-                f"{len(self._failed_items)} items on end failed, the last one {part.key[0]}: "
-                f"{error}. What was answered is kept: run the same command again when the "
-                "server is well"
-            )
+        except CapReachedError as error:
+            self.cap = error
+        except DpgBenchError:
+            raise
+        except Exception as error:  # whatever a server did to one request; others may go well
+            log.debug("item %s tile %d", *part.key, exc_info=error)
+            reason = hide_key(reason_of(error), self._judge.key)
+            if part.key not in self._failed:
+                yield JudgeReply(*part.key, {}, reason)
+            self._failed.add(part.key)
+            foreseen = isinstance(error, RequestFailedError)
+            self.failures.record(*part.key, error if foreseen else RequestFailedError(reason))
 
     async def _answers(self, part: _Part) -> AsyncIterator[JudgeReply]:
         """Yield the answers to a part: the plain ones at once, the others after a repair."""
@@ -213,7 +178,7 @@ class _Asking:
         for number in missing:
             if number not in plain:
                 text = repaired.get(number) or words.get(number) or second.text or first.text
-                answers[number] = JudgeAnswer(kept(self._client.scrub(text)), invalid=True)
+                answers[number] = JudgeAnswer(kept(hide_key(text, self._judge.key)), invalid=True)
         self._judge.usage.counts["repaired"] += len(plain)
         self._judge.usage.counts["invalid"] += len(missing) - len(plain)
         yield part.reply(answers)
@@ -228,20 +193,6 @@ class _Asking:
 def _plain(words: Mapping[int, str]) -> dict[int, str]:
     """Return the answers that are yes or no."""
     return {number: answer for number, text in words.items() if (answer := plain_answer(text))}
-
-
-def _at_least_one(options: Mapping[str, Any], name: str) -> int | None:
-    value = options.get(name)
-    if value is not None and int(value) < 1:
-        raise UsageError(f"--{name.replace('_', '-')} {value}: give 1 or more")
-    return None if value is None else int(value)
-
-
-def _price(options: Mapping[str, Any], name: str) -> float | None:
-    value = options.get(name)
-    if value is not None and not 0 <= value < 1e9:
-        raise UsageError(f"--{name.replace('_', '-')} {value}: give dollars for a million tokens")
-    return None if value is None else float(value)
 
 
 def _with_timeout(policy: RetryPolicy) -> RetryPolicy:

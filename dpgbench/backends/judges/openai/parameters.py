@@ -52,16 +52,17 @@ class Negotiation:
         self.current = self.current if self._settled else used
         self._settled = True
 
-    def after_refusal(
-        self, used: ServerParameters, text: str, *, only_named: bool
+    def instead_of(
+        self, used: ServerParameters, refusal: str, *, only_named: bool = False
     ) -> ServerParameters | None:
-        """Return what to try instead of `used`, or None where parameters are not the trouble.
+        """Return what to try next, or None where parameters are not the trouble.
 
         Args:
-            text: what the server answered.
-            only_named: change nothing unless the text names a parameter.
+            used: what the request was sent with.
+            refusal: what the server answered.
+            only_named: change nothing unless it names a parameter.
         """
-        simpler = used.without_named(text)
+        simpler = used.without_named(refusal)
         if simpler is None and only_named:
             return None
         if self._settled:  # another request has found out meanwhile, or it is not that

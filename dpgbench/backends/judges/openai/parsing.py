@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeVar
 
 from dpgbench.backends.judges.answer_reading import plain_answer, unboxed, without_thoughts
 
 _FENCED = re.compile(r"```\w*\n?(.*?)```", re.DOTALL)
 _LINE = re.compile(r"[\W_]*(?:q(?:uestion)?\s*)?(\d{1,4})[\W_]+(.*)", re.I)
 _KEY = re.compile(r"[\W_]*(?:q(?:uestion)?|a(?:nswer)?)?[\W_]*(\d{1,4})[\W_]*", re.I)
+_LONGEST_KEY, _LONGEST_TOKEN, _MOST_TOKENS = 60, 60, 4096
+Key = TypeVar("Key")
 
 
 def read(text: str, asked: Collection[int], count: int) -> dict[int, str]:
@@ -34,7 +36,12 @@ def read(text: str, asked: Collection[int], count: int) -> dict[int, str]:
     if len(fenced) == 1:
         text = fenced[0]
     value = _json(text)
-    numbered = _by_key(value) if isinstance(value, Mapping) else _by_line(text)
+    if isinstance(value, Mapping):
+        pairs = [(_number(key), _words(answer)) for key, answer in value.items()]
+    else:
+        lines = [_LINE.fullmatch(line) for line in text.splitlines()]
+        pairs = [(int(match[1]), match[2]) for match in lines if match]
+    numbered = _agreed((number, words) for number, words in pairs if number is not None)
     if any(not 1 <= number <= count for number in numbered):
         return {}
     if not numbered and len(asked) == 1:
@@ -49,30 +56,35 @@ def p_yes(tokens: Any) -> float | None:
         tokens: `choices[0].logprobs.content` of a reply to one question, whatever it is.
     """
     for token in reversed(_mappings(tokens)):
-        if plain_answer(str(token.get("token"))) is None:
+        if _says(token) is None:
             continue
         mass = {"yes": 0.0, "no": 0.0}
         for other in _mappings(token.get("top_logprobs")):
-            said, logprob = plain_answer(str(other.get("token"))), other.get("logprob")
-            if said and isinstance(logprob, int | float):
-                mass[said] += math.exp(min(logprob, 0.0))
+            answer, logprob = _says(other), other.get("logprob")
+            if answer and isinstance(logprob, int | float):
+                mass[answer] += math.exp(max(-1000.0, min(logprob, 0.0)))
         total = mass["yes"] + mass["no"]
         return mass["yes"] / total if total > 0 else None
     return None
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    listed = value[-_MOST_TOKENS:] if isinstance(value, list) else []
+    return [one for one in listed if isinstance(one, Mapping)]
+
+
+def _says(token: Mapping[str, Any]) -> str | None:
+    text = token.get("token")
+    return plain_answer(text[:_LONGEST_TOKEN]) if isinstance(text, str) else None
 
 
 def _json(text: str) -> Any:
     """Return the JSON value that `text` is, or the object in it, or None."""
     for part in (text, text[text.find("{") : text.rfind("}") + 1]):
         try:
-            value = json.loads(part, object_pairs_hook=_without_conflicts)
+            return _unwrapped(json.loads(part, object_pairs_hook=_agreed))
         except (ValueError, RecursionError):
             continue
-        return _unwrapped(value)
     return None
 
 
@@ -82,39 +94,23 @@ def _unwrapped(value: Any) -> Any:
         value = value[0]
     while isinstance(value, dict) and len(value) == 1:
         ((key, inner),) = value.items()
-        if not isinstance(inner, dict) or _KEY.fullmatch(key):
+        if not isinstance(inner, dict) or _number(key) is not None:
             break
         value = inner
     return value
 
 
-def _without_conflicts(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    said: dict[str, Any] = {}
+def _agreed(pairs: Iterable[tuple[Key, Any]]) -> dict[Key, Any]:
+    """Return the value for each key; None where two places give it different ones."""
+    values: dict[Key, Any] = {}
     for key, value in pairs:
-        said[key] = value if said.get(key, value) == value else None
-    return said
+        values[key] = value if values.get(key, value) == value else None
+    return values
 
 
-def _by_key(value: Mapping[str, Any]) -> dict[int, str | None]:
-    pairs = [
-        (int(match[1]), _words(answer))
-        for key, answer in value.items()
-        if (match := _KEY.fullmatch(key))
-    ]
-    return _agreed(pairs)
-
-
-def _by_line(text: str) -> dict[int, str | None]:
-    matches = [_LINE.fullmatch(line) for line in text.splitlines()]
-    return _agreed([(int(match[1]), match[2]) for match in matches if match])
-
-
-def _agreed(pairs: Sequence[tuple[int, str | None]]) -> dict[int, str | None]:
-    """Return the words for each number; None where two places give it different ones."""
-    said: dict[int, str | None] = {}
-    for number, words in pairs:
-        said[number] = words if said.get(number, words) == words else None
-    return said
+def _number(key: str) -> int | None:
+    match = _KEY.fullmatch(key) if len(key) <= _LONGEST_KEY else None
+    return int(match[1]) if match else None
 
 
 def _only(value: Any, text: str) -> str:

@@ -35,8 +35,7 @@ MANY_AGAIN = """These questions still lack a plain yes or no. Keep their numbers
 Reply with one JSON object only. Its keys are these numbers, each value is "yes" or "no"."""
 
 _TOP_LOGPROBS = 5
-_TOKENS = 64
-_TOKENS_A_QUESTION = 16
+_TOKENS, _TOKENS_A_QUESTION = 64, 16
 _TOKENS_AGAIN = 1024  # for the model that had not finished
 _LONGEST_QUOTE = 1000
 
@@ -103,7 +102,7 @@ class Conversation:
 
 def first_question(image_url: str, questions: Sequence[str]) -> Conversation:
     """Return the conversation that asks `questions` about an image."""
-    numbered = dict(enumerate(questions, 1))
+    numbered = {number: " ".join(text.split()) for number, text in enumerate(questions, 1)}
     asked = tuple(numbered)
     text = _filled(ONE if len(asked) == 1 else MANY, numbered, asked)
     content = [
@@ -121,12 +120,5 @@ def data_url(image: Image) -> str:
 
 def _filled(template: str, questions: Mapping[int, str], asked: Sequence[int]) -> str:
     """Return the template with its questions, one a line; they may hold braces of their own."""
-    if len(questions) == 1:
-        lines = _line(questions[asked[0]])
-    else:
-        lines = "\n".join(f"{number}. {_line(questions[number])}" for number in asked)
-    return template.replace("{count}", str(len(asked))).replace("{questions}", lines)
-
-
-def _line(question: str) -> str:
-    return " ".join(question.split())
+    lines = [f"{number}. " * (len(questions) > 1) + questions[number] for number in asked]
+    return template.replace("{count}", str(len(asked))).replace("{questions}", "\n".join(lines))

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from dpgbench.errors import IncompleteError
 from dpgbench.store.run.manifest import now
 
+_COUNTS = ("requests", "retries", "prompt_tokens", "completion_tokens", "repaired", "invalid")
 _MOST_TOKENS = 1 << 40  # a count beyond that, or below zero, is none
 _MOST_MODELS, _LONGEST_MODEL = 20, 200
 
 
-class CapReachedError(Exception):
+class CapReachedError(IncompleteError):
     """`--max-requests` allows no further request."""
 
 
+@dataclass
 class Usage:
     """Counts over the life of a judge; changed by one thread, read by any.
 
     Attributes:
         max_requests: None for no cap.
-        prices: US dollars for a million tokens of prompts and of completions; None: not known, and
-            no cost is reported.
+        price_in: US dollars for a million prompt tokens; None where nobody says.
+        price_out: the same for completion tokens; without both no cost is reported.
     """
 
-    def __init__(
-        self,
-        max_requests: int | None = None,
-        prices: tuple[float | None, float | None] = (None, None),
-    ) -> None:
-        self.max_requests = max_requests
-        self.prices = prices
-        names = ("requests", "retries", "prompt_tokens", "completion_tokens", "repaired", "invalid")
-        self.counts = dict.fromkeys(names, 0)
-        self._models: frozenset[str] = frozenset()
-        self._dates: tuple[str, ...] = ()
+    max_requests: int | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
+    models: frozenset[str] = frozenset()
+    dates: tuple[str, ...] = ()
 
     def sending(self, *, again: bool) -> None:
         """Count a request that is about to be sent; `again`: it repeats one that failed.
@@ -43,34 +42,33 @@ class Usage:
             CapReachedError: it may not be sent.
         """
         if self.max_requests is not None and self.counts["requests"] >= self.max_requests:
-            raise CapReachedError
+            raise CapReachedError(
+                f"--max-requests {self.max_requests}: so many requests were sent, and questions "
+                "are left. What was answered is kept: run the same command again to send as many "
+                "more, or give a higher --max-requests"
+            )
         self.counts["requests"] += 1
         self.counts["retries"] += again
-        self._dates = (*self._dates[:1], now())
+        self.dates = (*self.dates[:1], now())
 
-    def tokens(self, usage: Any) -> None:
-        """Count what a reply, good or bad, says of its tokens, whatever that is."""
+    def replied(self, tokens: Any, model: str) -> None:
+        """Count what a reply, good or bad, says of its tokens, and note the model it names."""
         for name in ("prompt_tokens", "completion_tokens"):
-            tokens = usage.get(name) if isinstance(usage, Mapping) else None
-            if type(tokens) is int and 0 <= tokens < _MOST_TOKENS:
-                self.counts[name] += tokens
-
-    def served_by(self, model: str) -> None:
-        """Note the model that a reply says it is of."""
-        if model and len(self._models) < _MOST_MODELS:
-            self._models |= {model[:_LONGEST_MODEL]}
+            number = tokens.get(name) if isinstance(tokens, Mapping) else None
+            if type(number) is int and 0 <= number < _MOST_TOKENS:
+                self.counts[name] += number
+        if model and len(self.models) < _MOST_MODELS:
+            self.models |= {model[:_LONGEST_MODEL]}
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain data for the manifest."""
-        cost = [
-            price * self.counts[name] / 1_000_000
-            for price, name in zip(self.prices, ("prompt_tokens", "completion_tokens"), strict=True)
-            if price is not None
-        ]
+        millions = (self.price_in or 0) * self.counts["prompt_tokens"]
+        millions += (self.price_out or 0) * self.counts["completion_tokens"]
+        priced = self.price_in is not None or self.price_out is not None
         return {
             **self.counts,
-            "cost_usd": round(sum(cost), 6) if cost else None,
-            "served_models": sorted(self._models),
-            "first_date": self._dates[0] if self._dates else None,
-            "last_date": self._dates[-1] if self._dates else None,
+            "cost_usd": round(millions / 1_000_000, 6) if priced else None,
+            "served_models": sorted(self.models),
+            "first_date": self.dates[0] if self.dates else None,
+            "last_date": self.dates[-1] if self.dates else None,
         }
