@@ -58,7 +58,6 @@ class Client:
     Args:
         base_url: as `check_base_url` returns it.
         key: sent as a bearer token; None where the server wants none.
-        model: its name at the server.
         policy: how long to wait, and for how much.
         usage: counts what replies cost, also those that are errors.
 
@@ -107,17 +106,17 @@ class Client:
         body = _json_object(content)
         named = hide_key(str(body.get("model") or ""), self._key)
         self.usage.replied(body.get("usage"), named)
+        choices = body.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        choice = choice if isinstance(choice, dict) else {}
         status, error = response.status_code, body.get("error")
         if status == httpx2.codes.OK:  # which routers also send with an error in it
-            choices = body.get("choices")
-            choice = choices[0] if isinstance(choices, list) and choices else None
-            if isinstance(choice, dict) and not error:
-                broken = choice.get("finish_reason") == "error" and "finish_reason error"
-                error = choice.get("error") or broken
-                if not error:
-                    return _completion(choice)
-            if not error:
+            broken = choice.get("finish_reason") == "error" and "finish_reason error"
+            error = error or choice.get("error") or broken
+            if not error and not choice:
                 raise PassingError("the server's answer is not a chat completion")
+            if not error:
+                return _completion(choice)
             status = _status_of(error)
         text = content.decode(errors="replace")
         raise self._trouble(status, error or body or text, text, response.headers)
@@ -158,7 +157,8 @@ class Client:
         if status == _TOO_MANY and _NO_MONEY_WORD in text:
             advice = _ADVICE[_NO_MONEY]
         elif status in _PASSING or status >= 500:
-            return PassingError(words, status == _TOO_MANY, retry_after(headers))
+            wait_seconds = retry_after(headers)
+            return PassingError(words, too_many=status == _TOO_MANY, wait_seconds=wait_seconds)
         quoted = "" if status == 401 else f" ({reason})"  # whose words tend to quote the key
         advised = f"{self.base_url} answered {status}{quoted}: {advice.format(model=self._model)}"
         if advice and status not in _OF_REQUEST_OR_ALL:

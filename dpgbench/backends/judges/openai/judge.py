@@ -58,13 +58,13 @@ class OpenAiJudge(Judge):
         self.base_url = check_base_url(address)
         self.questions_per_request = int(options.get("questions_per_request") or 1)
         self.concurrency = int(options.get("concurrency") or 1)
-        names = ("max_requests", "price_in", "price_out")
-        self.usage = Usage(*(options.get(name) for name in names))
+        prices = (options.get("price_in"), options.get("price_out"))
+        self.usage = Usage(options.get("max_requests"), *prices)
         self._policy = _with_timeout(policy or RetryPolicy())
         self.key = _key(self.base_url)
         self._retries: Retries | None = None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Mapping[str, Any]:
         """Return what decides the answers, as far as it can be known from here."""
         return {
             "model": self.model,
@@ -75,7 +75,7 @@ class OpenAiJudge(Judge):
             "questions_per_request": self.questions_per_request,
         }
 
-    def account(self) -> dict[str, Any]:
+    def account(self) -> Mapping[str, Any]:
         """Return what asking has cost so far, and which parameters the server took."""
         parameters = self._retries.negotiation.current.to_json() if self._retries else None
         return {**self.usage.to_json(), "parameters": parameters}
@@ -111,8 +111,7 @@ class _Part(NamedTuple):
 
     def reply(self, answers: Mapping[int, JudgeAnswer]) -> JudgeReply:
         """Return answers by their number in the request as answers by question number."""
-        by_qid = {self.qids[number - 1]: answer for number, answer in sorted(answers.items())}
-        return JudgeReply(*self.key, by_qid)
+        return JudgeReply(*self.key, {self.qids[n - 1]: answers[n] for n in sorted(answers)})
 
 
 class _Asking:
@@ -150,11 +149,11 @@ class _Asking:
         except Exception as error:  # whatever a server did to one request; others may go well
             log.debug("item %s tile %d", *part.key, exc_info=error)
             reason = hide_key(reason_of(error), self._judge.key)
+            failed = error if isinstance(error, RequestFailedError) else RequestFailedError(reason)
             if part.key not in self._failed:
-                yield JudgeReply(*part.key, {}, reason)
+                yield JudgeReply(*part.key, {}, str(failed))
             self._failed.add(part.key)
-            foreseen = isinstance(error, RequestFailedError)
-            self.failures.record(*part.key, error if foreseen else RequestFailedError(reason))
+            self.failures.record(*part.key, failed)
 
     async def _answers(self, part: _Part) -> AsyncIterator[JudgeReply]:
         """Yield the answers to a part: the plain ones at once, the others after a repair."""

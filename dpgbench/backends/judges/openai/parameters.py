@@ -55,12 +55,9 @@ class Negotiation:
     def instead_of(
         self, used: ServerParameters, refusal: str, *, only_named: bool = False
     ) -> ServerParameters | None:
-        """Return what to try next, or None where parameters are not the trouble.
+        """Return what to try after a `refusal` of `used`; None where these are not the trouble.
 
-        Args:
-            used: what the request was sent with.
-            refusal: what the server answered.
-            only_named: change nothing unless it names a parameter.
+        Where `only_named`, nothing changes unless the refusal names one of them.
         """
         simpler = used.without_named(refusal)
         if simpler is None and only_named:

@@ -33,8 +33,7 @@ def read(text: str, asked: Collection[int], count: int) -> dict[int, str]:
     text = without_thoughts(text)
     text = unboxed(text) or text
     fenced = _FENCED.findall(text)
-    if len(fenced) == 1:
-        text = fenced[0]
+    text = fenced[0] if len(fenced) == 1 else text
     value = _json(text)
     if isinstance(value, Mapping):
         pairs = [(_number(key), _words(answer)) for key, answer in value.items()]

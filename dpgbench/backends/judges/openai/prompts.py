@@ -66,10 +66,9 @@ class Conversation:
             request[used.limit] = self.tokens
         if used.logprobs and len(self.questions) == 1:
             request |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
-        if self.structured and used.response_format == "json_schema":
-            request["response_format"] = self._schema()
-        elif self.structured and used.response_format:
-            request["response_format"] = {"type": used.response_format}
+        if self.structured and used.response_format:
+            schema = used.response_format == "json_schema"
+            request["response_format"] = self._schema() if schema else {"type": "json_object"}
         return json.dumps(request).encode()
 
     def again(self, reply: str, missing: Sequence[int]) -> Conversation:
