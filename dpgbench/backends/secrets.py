@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dpgbench.backends.judges.answer_reading import writable
+from dpgbench.store.files import utf8
 
 _LONGEST = 2000
 _MASKED = "***"  # as OpenAI shows a key that it refuses
@@ -20,7 +20,7 @@ def hide_key(text: str, key: str | None) -> str:
 
     A long text is cut. Half of a surrogate pair, which no file holds, becomes a question mark.
     """
-    text = writable(text[:_LONGEST])
+    text = utf8(text[:_LONGEST]).decode()
     words = (text.replace(key, "[key]") if key else text).split()
     return " ".join("[key]" if _shows_key(word, key or "") else word for word in words)
 
