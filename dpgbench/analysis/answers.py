@@ -10,43 +10,55 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpgbench.analysis.verdict_letters import FAILS, HOLDS, NONE, OTHER, Sheet, make_sheet, qids_of
-from dpgbench.domain.answer_text import YES, is_missing
+import numpy as np
+
+from dpgbench.analysis.verdict_letters import (
+    FAILS,
+    HOLDS,
+    NONE,
+    OTHER,
+    RuleVerdicts,
+    qids_of,
+    rule_verdicts,
+)
+from dpgbench.domain.answer_text import NO, YES, is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import Answers
+from dpgbench.domain.statistics.bootstrap import ratios
 from dpgbench.errors import DpgBenchError
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.answers import read_answers
-from dpgbench.store.run.scores import RunRecord
+from dpgbench.store.run.scores import RunRecord, ScoreFile
 
-NO = "no"
+_SAME = 1e-6
 
 
 @dataclass(frozen=True)
-class JudgeEvidence:
+class JudgeAnswers:
     """One judge's answers about one run.
 
     Attributes:
-        answers: letters as in `Sheet.states`, before any rule; empty for an item without answers.
-        others: by item and place in its string, the words of an answer that is neither.
-        sheets: by rule.
+        letters: for each item as in `RuleVerdicts.letters`, before any rule; empty for an item
+            without answers.
+        other_texts: by item and place in its string, the words of an answer that is neither.
+        verdicts: by rule.
     """
 
     judge: str
-    answers: tuple[str, ...]
-    others: Mapping[int, Mapping[int, str]]
-    sheets: Mapping[str, Sheet]
+    letters: tuple[str, ...]
+    other_texts: Mapping[int, Mapping[int, str]]
+    verdicts: Mapping[str, RuleVerdicts]
 
 
 @dataclass(frozen=True)
-class RunEvidence:
+class RunAnswers:
     """A run, its place in the report, and its answers where the questions are at hand."""
 
     index: int
     record: RunRecord
-    judges: tuple[JudgeEvidence, ...]
+    judges: tuple[JudgeAnswers, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class ItemSet:
     missing: str
     items: tuple[str, ...]
     graphs: Mapping[str, PromptGraph]
-    runs: tuple[RunEvidence, ...]
+    runs: tuple[RunAnswers, ...]
 
 
 def item_sets(records: Sequence[RunRecord]) -> list[ItemSet]:
@@ -87,11 +99,11 @@ def _item_set(name: str, runs: Sequence[tuple[int, RunRecord]]) -> ItemSet:
         for item in order
         if benchmark and item in benchmark.items
     }
-    found = tuple(
-        RunEvidence(index, record, _judges(record, benchmark, items, graphs))
+    answers = tuple(
+        RunAnswers(index, record, _judges(record, benchmark, items, graphs))
         for index, record in runs
     )
-    return ItemSet(name, benchmark, missing, items, graphs, found)
+    return ItemSet(name, benchmark, missing, items, graphs, answers)
 
 
 def benchmark_of(record: RunRecord) -> tuple[Benchmark | None, str]:
@@ -109,11 +121,11 @@ def benchmark_of(record: RunRecord) -> tuple[Benchmark | None, str]:
     return benchmark, ""
 
 
-def asked(record: RunRecord, judge: str, benchmark: Benchmark) -> bool:
+def _was_asked(record: RunRecord, judge: str, benchmark: Benchmark) -> bool:
     """Return whether `judge` was asked the questions that the benchmark has now."""
-    known = record.manifest.judges.get(judge, {}).get("questions_sha256")
-    known = known or record.manifest.benchmark.get("questions_sha256")
-    return known in (None, benchmark.questions_sha256)
+    digest = record.manifest.judges.get(judge, {}).get("questions_sha256")
+    digest = digest or record.manifest.benchmark.get("questions_sha256")
+    return digest in (None, benchmark.questions_sha256)
 
 
 def _judges(
@@ -121,14 +133,14 @@ def _judges(
     benchmark: Benchmark | None,
     items: Sequence[str],
     graphs: Mapping[str, PromptGraph],
-) -> tuple[JudgeEvidence, ...]:
+) -> tuple[JudgeAnswers, ...]:
     if benchmark is None or not graphs:
         return ()
     names = sorted({result.judge for result in record.results})
     return tuple(
         _judge(record, judge, benchmark, items, graphs)
         for judge in names
-        if asked(record, judge, benchmark)
+        if _was_asked(record, judge, benchmark)
     )
 
 
@@ -138,37 +150,97 @@ def _judge(
     benchmark: Benchmark,
     items: Sequence[str],
     graphs: Mapping[str, PromptGraph],
-) -> JudgeEvidence:
+) -> JudgeAnswers:
     answers = read_answers(record.run, judge)
-    tiles = record.manifest.num_images
-    mine = set(record.manifest.items)
+    num_images = record.manifest.num_images
+    of_run = set(record.manifest.items)
     letters: list[str] = []
-    others: dict[int, dict[int, str]] = {}
+    other_texts: dict[int, dict[int, str]] = {}
     for place, item in enumerate(items):
-        known = item in graphs and item in mine
-        letters.append(_letters(answers, item, qids_of(graphs[item]), tiles) if known else "")
+        texts: list[str | None] = []
+        if item in graphs and item in of_run:
+            texts = _texts(answers, item, qids_of(graphs[item]), num_images)
+        letters.append("".join(map(_letter, texts)))
         if OTHER in letters[-1]:
-            words = [
-                answers.get((item, tile), {}).get(qid, "")
-                for tile in range(tiles)
-                for qid in qids_of(graphs[item])
-            ]
-            others[place] = {at: words[at] for at, kind in enumerate(letters[-1]) if kind == OTHER}
-    rules = [RULES[r.rule] for r in record.results if r.judge == judge and r.rule in RULES]
+            other_texts[place] = {
+                at: texts[at] or "" for at, letter in enumerate(letters[-1]) if letter == OTHER
+            }
     first_row = min(rows[0].row for rows in benchmark.items.values())
-    sheets = {
-        rule.name: make_sheet(
-            rule, answers, tiles, first_row, items, letters, benchmark.items, graphs
+    verdicts = {
+        name: rule_verdicts(
+            RULES[name], answers, num_images, first_row, items, letters, benchmark.items, graphs
         )
-        for rule in rules
+        for name in dict.fromkeys(r.rule for r in record.results if r.judge == judge)
+        if name in RULES
     }
-    return JudgeEvidence(judge, tuple(letters), others, sheets)
+    return JudgeAnswers(judge, tuple(letters), other_texts, verdicts)
 
 
-def _letters(answers: Answers, item: str, qids: Sequence[int], tiles: int) -> str:
-    kinds = {None: NONE, YES: HOLDS, NO: FAILS}
-    given = [answers.get((item, tile), {}) for tile in range(tiles)]
-    said = [tile.get(qid) for tile in given for qid in qids]
-    return "".join(
-        NONE if text is not None and is_missing(text) else kinds.get(text, OTHER) for text in said
-    )
+def _texts(answers: Answers, item: str, qids: Sequence[int], num_images: int) -> list[str | None]:
+    """Return an item's answers, tile by tile, the questions by number."""
+    tiles = [answers.get((item, tile), {}) for tile in range(num_images)]
+    return [tile.get(qid) for tile in tiles for qid in qids]
+
+
+def _letter(text: str | None) -> str:
+    if text is None or is_missing(text):
+        return NONE
+    return {YES: HOLDS, NO: FAILS}.get(text, OTHER)
+
+
+@dataclass(frozen=True)
+class ScoredAnswers:
+    """The answers that one result was scored from.
+
+    Attributes:
+        verdicts: of all items of the run's benchmark under the result's rule.
+        places: of each item of the result among these.
+    """
+
+    verdicts: RuleVerdicts
+    places: Mapping[str, int]
+
+    def num_items(self, level: int) -> dict[str, int]:
+        """Return over how many items each category is; `level` 0 is L1, 1 is L2."""
+        categories = self.verdicts.levels[level]
+        numbers = (categories.counts[[*self.places.values()]] > 0).sum(axis=0)
+        return {name: int(n) for name, n in zip(categories.names, numbers, strict=True)}
+
+
+def scored_answers(sets: Sequence[ItemSet], index: int, result: ScoreFile) -> ScoredAnswers | None:
+    """Return the answers that a result was scored from.
+
+    Args:
+        index: of the result's run.
+
+    Returns:
+        None where they are not at hand, or give other categories than the result has.
+    """
+    for items in sets:
+        for run in items.runs:
+            if run.index != index:
+                continue
+            for judge in run.judges:
+                if judge.judge == result.judge and result.rule in judge.verdicts:
+                    places = {item: n for n, item in enumerate(items.items) if item in result.items}
+                    answers = ScoredAnswers(judge.verdicts[result.rule], places)
+                    return answers if _give(answers, result) else None
+    return None
+
+
+def _give(answers: ScoredAnswers, result: ScoreFile) -> bool:
+    """Return whether the answers give the categories of the result."""
+    places = [*answers.places.values()]
+    for categories, figures in zip(answers.verdicts.levels, (result.l1, result.l2), strict=True):
+        means = 100 * ratios(categories.sums[places], categories.counts[places])
+        scores = {
+            name: mean
+            for name, mean in zip(categories.names, means, strict=True)
+            if not np.isnan(mean)
+        }
+        if scores.keys() != figures.keys():
+            return False
+        for name, figure in figures.items():
+            if figure.score is None or abs(scores[name] - figure.score) > _SAME:
+                return False
+    return True

@@ -1,13 +1,13 @@
-"""What two results must share to be compared, and in which words a difference is told."""
+"""What two results must have alike to be compared: the one list, and sentences on what is not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dpgbench.analysis.leaderboard import LeaderboardRow
-from dpgbench.report.text import coverage_text
+from dpgbench.analysis.leaderboard import LeaderboardRow, coverage_text
 
+REPLAYED = "replay"  # the judge's name in runs of recorded answers
 _UNKNOWN = "not recorded"
 
 
@@ -19,12 +19,16 @@ class Fact(NamedTuple):
         decides: without it the two measure different things, and no difference is computed.
         value: what a row has.
         shown: `value` for people, where that is another text.
+        cautioned: whether rows that are ranked together may differ in it, so that it is said above
+            them. (All that decides they share, and the items; those that lack answers have a
+            sentence of their own.)
     """
 
     label: str
     decides: bool
     value: Callable[[LeaderboardRow], str]
     shown: Callable[[LeaderboardRow], str] | None = None
+    cautioned: bool = False
 
     def text(self, row: LeaderboardRow) -> str:
         """Return what a row has, for people."""
@@ -47,29 +51,39 @@ def _named(name: str, digest: str) -> str:
     return f"{name} ({digest})" if digest else name
 
 
+def _decides(label: str, value: Callable[[LeaderboardRow], str]) -> Fact:
+    return Fact(label, True, value)
+
+
+def _cautions(label: str, value: Callable[[LeaderboardRow], str]) -> Fact:
+    return Fact(label, False, value, cautioned=True)
+
+
 FACTS: tuple[Fact, ...] = (
-    Fact("benchmark", True, lambda r: _named(r.benchmark, r.benchmark_hash)),
-    Fact("judge", True, lambda r: r.judge),
-    Fact("judge's weights and decoding", True, lambda r: r.judge_hash or _UNKNOWN),
-    Fact("rule", True, lambda r: r.rule),
+    _decides("benchmark", lambda row: _named(row.benchmark, row.benchmark_hash)),
+    _decides("judge", lambda row: row.judge),
+    _decides("judge's weights and decoding", lambda row: row.judge_hash or _UNKNOWN),
+    _decides("rule", lambda row: row.rule),
     Fact(
         "items",
         False,
-        lambda r: r.key.items_hash,
-        lambda r: f"{r.subset or r.items_expected} ({r.key.items_hash})",
+        lambda row: row.key.items_hash,
+        lambda row: f"{row.subset or row.items_expected} ({row.key.items_hash})",
     ),
-    Fact("images per prompt", False, lambda r: str(r.num_images)),
-    Fact("size of an image", False, lambda r: r.image_size or _UNKNOWN),
-    Fact("seed rule", False, lambda r: r.seed_rule or _UNKNOWN),
-    Fact("base seed", False, lambda r: _UNKNOWN if r.base_seed is None else str(r.base_seed)),
-    Fact("items with a score", False, lambda r: str(r.items_scored)),
+    _cautions("images per prompt", lambda row: str(row.num_images)),
+    _cautions("size of an image", lambda row: row.image_size or _UNKNOWN),
+    _cautions("seed rule", lambda row: row.seed_rule or _UNKNOWN),
+    _cautions("base seed", lambda row: _UNKNOWN if row.base_seed is None else str(row.base_seed)),
+    _cautions("items with a score", lambda row: str(row.items_scored)),
     Fact(
         "items that lack answers",
         False,
-        lambda r: ",".join(sorted(r.failures)) if r.missing else "",
-        lambda r: f"{r.missing} (coverage {coverage_text(r.items_scored, r.items_expected)})",
+        lambda row: ",".join(sorted(row.failures)) if row.missing else "",
+        lambda row: (
+            f"{row.missing} (coverage {coverage_text(row.items_scored, row.items_expected)})"
+        ),
     ),
-    Fact("releases that the judge ran with", False, lambda r: r.releases or _UNKNOWN),
+    _cautions("releases that the judge ran with", lambda row: row.releases or _UNKNOWN),
 )
 
 
@@ -80,3 +94,36 @@ def reasons(first: LeaderboardRow, second: LeaderboardRow) -> list[Reason]:
         for fact in FACTS
         if fact.value(first) != fact.value(second)
     ]
+
+
+def cautions(rows: Sequence[LeaderboardRow], apart: str = "") -> list[str]:
+    """Return what must be read above rows that are ranked together, as sentences.
+
+    Args:
+        rows: of one benchmark, judge and rule, on the same items.
+        apart: what other tables are about, as a sentence.
+    """
+    first = rows[0]
+    sentences = []
+    subset = next((row.subset for row in rows if row.subset), None)
+    if subset:
+        sentences.append(f"These are scores on a part of the benchmark: {subset}.")
+    if apart:
+        sentences.append(apart)
+    for fact in (fact for fact in FACTS if fact.cautioned):
+        values = list(dict.fromkeys(fact.value(row) for row in rows))
+        if len(values) > 1:
+            sentences.append(f"Not alike in these runs: {fact.label} ({', '.join(values)}).")
+    lacking = max((row.missing for row in rows if not row.unranked), default=0)
+    if lacking:
+        sentences.append(
+            f"Incomplete: {lacking} of {first.items_expected} items lack answers, the same in "
+            "each ranked run."
+        )
+    if first.judge == REPLAYED:
+        sentences.append("The answers were replayed from a file; who gave them is not recorded.")
+    elif not first.judge_hash:
+        sentences.append(
+            "The judge's weights are not recorded: whether the judge was the same is not known."
+        )
+    return sentences

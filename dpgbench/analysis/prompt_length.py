@@ -10,23 +10,27 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpgbench.analysis.answers import ItemSet
-from dpgbench.analysis.cautions import label
-from dpgbench.analysis.leaderboard import LeaderboardRow
-from dpgbench.analysis.ranking import part
-from dpgbench.analysis.rows import Group
+from dpgbench.analysis.leaderboard import LeaderboardRow, overall_table
+from dpgbench.analysis.ranking import Group
 from dpgbench.domain.aggregate import Interval
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.rules import RULES
-from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS, intervals, ratio_draws
-from dpgbench.domain.statistics.paired import difference_of
-from dpgbench.report.plots.axis import Axis, axis_around, colour
-from dpgbench.store.run import manifest_summary as settings
+from dpgbench.domain.statistics.bootstrap import (
+    LEAST_ITEMS,
+    Matrix,
+    intervals,
+    ratio_draws,
+    ratios,
+)
+from dpgbench.domain.statistics.paired import PairedDifference, difference_of
+from dpgbench.store.run import manifest_summary
 from dpgbench.store.run.scores import RunRecord
 
 BIN_WORDS = 20
-FEW = LEAST_ITEMS  # a bin of fewer items joins its neighbour
+ALL_PROMPTS = "all prompts"
 
 
 class Point(NamedTuple):
@@ -40,8 +44,7 @@ class Point(NamedTuple):
 class Curve(NamedTuple):
     """One result's points, bin by bin; None where it has no item there."""
 
-    label: str
-    colour: int
+    row: LeaderboardRow
     points: tuple[Point | None, ...]
 
 
@@ -55,54 +58,75 @@ class Chart(NamedTuple):
     words: tuple[tuple[int, int], ...]
     items: tuple[int, ...]
     curves: tuple[Curve, ...]
-    axis: Axis
 
 
-class Gap(NamedTuple):
-    """A difference of two means; without an interval where one of them is over too few items."""
-
-    score: float | None
-    interval: Interval
-
-
-class CutRow(NamedTuple):
+class CutResult(NamedTuple):
     """One result on the prompts that some model's text encoder cut, and on those it did not.
 
     Attributes:
         cut: mean on cut prompts; None where no item of them has a score.
         whole: the same on the others.
-        gap: cut less whole, with its interval; its score is None where one of the two is.
-        items: how many items of each have a score.
+        gap: cut less whole; None where one of the two is.
         reads_all: whether this result's own model was shown whole prompts; None: not known.
+        items: how many items of each have a score.
     """
 
-    label: str
-    colour: int
+    row: LeaderboardRow
     cut: float | None
     whole: float | None
-    gap: Gap
+    gap: PairedDifference | None
     reads_all: bool | None
     items: tuple[int, int]
 
 
 class CutView(NamedTuple):
-    """What one model's limit of tokens did; `rows` are empty where the items are not recorded."""
+    """What one limit of tokens did.
 
-    label: str
+    Attributes:
+        rows: the results whose models have the limit.
+        limit: tokens.
+        num_cut: prompts that were longer.
+        results: of every model; empty where the items are not recorded.
+    """
+
+    rows: tuple[LeaderboardRow, ...]
     limit: int
     num_cut: int
     num_items: int
-    rows: tuple[CutRow, ...]
+    results: tuple[CutResult, ...]
 
 
 @dataclass(frozen=True)
 class LengthView:
-    """One leaderboard's scores against the length of prompts."""
+    """One group's scores against the length of prompts.
+
+    Attributes:
+        sources: a chart for each source of prompts, where there are several.
+        cuts: for each limit of tokens.
+    """
 
     group: Group
     whole: Chart
     sources: tuple[Chart, ...]
     cuts: tuple[CutView, ...]
+
+
+@dataclass(frozen=True)
+class _Items:
+    """The items of one group whose prompts are at hand.
+
+    Attributes:
+        ids: [N].
+        words: [N], in each prompt.
+        sums: [N, R], what each item adds to the overall of each row.
+        counts: [N, R], over how many things.
+    """
+
+    rows: Sequence[LeaderboardRow]
+    ids: Sequence[str]
+    words: NDArray[np.int64]
+    sums: Matrix
+    counts: Matrix
 
 
 def length_views(
@@ -111,159 +135,121 @@ def length_views(
     """Return a view for each group whose prompts are at hand and which has tables of items."""
     views = []
     for group in groups:
-        prompts = _prompts(group, sets)
-        rows = [row for row in group.rows if row.items]
-        items = [item for item in prompts if any(item in row.items for row in rows)]
-        if not items or not rows or group.key.rule not in RULES:
+        items = _items(group, _prompts(group, sets))
+        if items is None:
             continue
-        words = np.array([len(prompts[item].split()) for item in items])
-        table = _table(rows, items)
-        sources = sorted({item_source(item) for item in items})
-        charts = [
-            _chart(
-                name, np.array([item_source(i) == name for i in items]), words, table, group, rows
-            )
-            for name in sources
-        ]
-        every = _chart("all prompts", np.ones(len(items), dtype=bool), words, table, group, rows)
-        cuts = tuple(_cuts(group, rows, items, table, records))
-        views.append(LengthView(group, every, tuple(charts) if len(charts) > 1 else (), cuts))
+        sources = np.array([item_source(item) for item in items.ids])
+        names = sorted(set(sources.tolist()))
+        charts = tuple(_chart(name, sources == name, items) for name in names)
+        whole = _chart(ALL_PROMPTS, np.ones(len(sources), dtype=np.bool_), items)
+        cuts = tuple(_cuts(items, records))
+        views.append(LengthView(group, whole, charts if len(charts) > 1 else (), cuts))
     return views
 
 
 def _prompts(group: Group, sets: Sequence[ItemSet]) -> Mapping[str, str]:
-    places = {row.index for row in group.rows}
+    indices = {row.index for row in group.rows}
     for items in sets:
-        if items.benchmark is not None and places & {run.index for run in items.runs}:
-            known = items.benchmark.prompts
-            return {item: known[item] for item in items.items if known.get(item)}
+        if items.benchmark is not None and indices & {run.index for run in items.runs}:
+            prompts = items.benchmark.prompts
+            return {item: prompts[item] for item in items.items if prompts.get(item)}
     return {}
 
 
-Table = tuple["np.ndarray[tuple[int, int], np.dtype[np.float64]]", ...]
+def _items(group: Group, prompts: Mapping[str, str]) -> _Items | None:
+    rows = [row for row in group.rows if row.items]
+    ids = [item for item in prompts if any(item in row.items for row in rows)]
+    rule = RULES.get(group.key.rule)
+    if not ids or rule is None:
+        return None
+    words = np.array([len(prompts[item].split()) for item in ids], dtype=np.int64)
+    return _Items(rows, ids, words, *overall_table(rows, rule, ids))
 
 
-def _table(rows: Sequence[LeaderboardRow], items: Sequence[str]) -> Table:
-    """Return what each item adds to each row's overall: sums and counts, both [N, R]."""
-    rule = RULES[rows[0].rule]
-    parts = np.array(
-        [[part(row.items[i], rule) if i in row.items else (0.0, 0) for row in rows] for i in items],
-        dtype=np.float64,
-    ).reshape(len(items), len(rows), 2)
-    return parts[:, :, 0], parts[:, :, 1]
-
-
-def bins(words: Sequence[int], *, width: int = BIN_WORDS, few: int = FEW) -> list[tuple[int, int]]:
+def bins(
+    words: Sequence[int], *, width: int = BIN_WORDS, few: int = LEAST_ITEMS
+) -> list[tuple[int, int]]:
     """Return ranges of lengths, each `width` words wide or, so as to hold `few` items, wider."""
     if not len(words):
         return []
-    found: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     low = min(words) // width * width
     held = 0
     for start in range(low, max(words) + 1, width):
         held += sum(start <= word < start + width for word in words)
         if held >= few:
-            found.append((low, start + width - 1))
+            ranges.append((low, start + width - 1))
             low, held = start + width, 0
-    if held and found:
-        found[-1] = (found[-1][0], (max(words) // width + 1) * width - 1)
+    if held and ranges:
+        ranges[-1] = (ranges[-1][0], (max(words) // width + 1) * width - 1)
     elif held:
-        found.append((low, (max(words) // width + 1) * width - 1))
-    return found
+        ranges.append((low, (max(words) // width + 1) * width - 1))
+    return ranges
 
 
-def _chart(
-    name: str,
-    chosen: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    words: np.ndarray[tuple[int], np.dtype[np.int64]],
-    table: Table,
-    group: Group,
-    rows: Sequence[LeaderboardRow],
-) -> Chart:
-    sums, counts = (part[chosen] for part in table)
-    ranges = bins([int(word) for word in words[chosen]])
-    inside = [(words[chosen] >= low) & (words[chosen] <= high) for low, high in ranges]
-    columns = [
-        (sums[:, r] * held, counts[:, r] * held) for r in range(len(rows)) for held in inside
+def _chart(name: str, chosen: NDArray[np.bool_], items: _Items) -> Chart:
+    words = items.words[chosen]
+    ranges = bins(words.tolist())
+    inside = np.array([(words >= low) & (words <= high) for low, high in ranges])  # [B, N]
+    sums, counts = (
+        (table[chosen][:, :, None] * inside.T[:, None, :]).reshape(len(words), -1)
+        for table in (items.sums, items.counts)
+    )  # [N, R * B]
+    ends = intervals(sums, counts)
+    numbers = (counts > 0).sum(axis=0)
+    points = [
+        Point(float(mean), end if number >= LEAST_ITEMS else None, int(number)) if number else None
+        for mean, end, number in zip(ratios(sums, counts), ends, numbers, strict=True)
     ]
-    ends = intervals(
-        np.column_stack([s for s, _ in columns]), np.column_stack([c for _, c in columns])
-    )
-    points = [_point(s, c, end) for (s, c), end in zip(columns, ends, strict=True)]
     size = len(ranges)
     curves = tuple(
-        Curve(label(row, group), colour(row.index), tuple(points[n * size : (n + 1) * size]))
-        for n, row in enumerate(rows)
+        Curve(row, tuple(points[n * size : (n + 1) * size])) for n, row in enumerate(items.rows)
     )
-    axis = axis_around((point.score, point.interval) for point in points if point)
-    return Chart(name, tuple(ranges), tuple(int(held.sum()) for held in inside), curves, axis)
+    return Chart(name, tuple(ranges), tuple(int(held.sum()) for held in inside), curves)
 
 
-Column = np.ndarray[tuple[int], np.dtype[np.float64]]
-
-
-def _point(sums: Column, counts: Column, interval: Interval) -> Point | None:
-    items = int((counts > 0).sum())
-    if not items:
-        return None
-    return Point(float(sums.sum() / counts.sum()), interval if items >= FEW else None, items)
-
-
-def _cuts(
-    group: Group,
-    rows: Sequence[LeaderboardRow],
-    items: Sequence[str],
-    table: Table,
-    records: Sequence[RunRecord],
-) -> list[CutView]:
+def _cuts(items: _Items, records: Sequence[RunRecord]) -> list[CutView]:
     """Return what each different limit of tokens did to the items of a group."""
     views: dict[tuple[int, frozenset[str]], CutView] = {}
-    limits = {row.index: settings.truncation(records[row.index].manifest) for row in rows}
-    for row in rows:
-        found = limits[row.index]
-        if found is None or not found.truncated:
+    for row in items.rows:
+        truncation = row.truncation
+        if truncation is None or not truncation.truncated:
             continue
-        cut = frozenset(found.items) & set(items)
-        key = (found.limit, cut)
-        held = np.array([item in cut for item in items])
-        told: tuple[CutRow, ...] = ()
-        if cut and not held.all():
-            told = _cut_rows(rows, group, table, held, records)
+        cut = frozenset(truncation.items) & set(items.ids)
+        key = (truncation.limit, cut)
         if key in views:
-            old = views[key]
-            views[key] = old._replace(label=f"{old.label}, {label(row, group)}")
-        else:
-            views[key] = CutView(label(row, group), found.limit, found.truncated, len(items), told)
+            views[key] = views[key]._replace(rows=(*views[key].rows, row))
+            continue
+        is_cut = np.array([item in cut for item in items.ids])
+        recorded = bool(cut) and not is_cut.all()
+        results = _cut_results(items, is_cut, records) if recorded else ()
+        num_items = len(items.ids)
+        views[key] = CutView((row,), truncation.limit, truncation.truncated, num_items, results)
     return list(views.values())
 
 
-def _cut_rows(
-    rows: Sequence[LeaderboardRow],
-    group: Group,
-    table: Table,
-    held: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    records: Sequence[RunRecord],
-) -> tuple[CutRow, ...]:
-    split = [tuple(part * side[:, None] for part in table) for side in (held, ~held)]
-    sums, counts = (np.hstack([side[n] for side in split]) for n in (0, 1))
-    draws = ratio_draws(sums, counts)
-    totals, numbers = counts.sum(axis=0), (counts > 0).sum(axis=0)
-    means = np.divide(sums.sum(axis=0), totals, out=np.full(len(totals), np.nan), where=totals > 0)
-    size = len(rows)
-    found = []
-    for n, row in enumerate(rows):
+def _cut_results(
+    items: _Items, is_cut: NDArray[np.bool_], records: Sequence[RunRecord]
+) -> tuple[CutResult, ...]:
+    sides = (is_cut[:, None], ~is_cut[:, None])
+    sums, counts = (
+        np.hstack([table * side for side in sides]) for table in (items.sums, items.counts)
+    )  # [N, 2 * R], the cut first
+    draws, means = ratio_draws(sums, counts), ratios(sums, counts)
+    numbers = (counts > 0).sum(axis=0)
+    size = len(items.rows)
+    results = []
+    for n, row in enumerate(items.rows):
         cut, whole = means[n], means[size + n]
-        items = int(numbers[n]), int(numbers[size + n])
-        gap = difference_of(cut - whole, draws[:, n] - draws[:, size + n], num_items=min(items))
-        found.append(
-            CutRow(
-                label(row, group),
-                colour(row.index),
+        both = int(numbers[n]), int(numbers[size + n])
+        results.append(
+            CutResult(
+                row,
                 None if np.isnan(cut) else float(cut),
                 None if np.isnan(whole) else float(whole),
-                Gap(None, None) if gap is None else Gap(gap.difference, gap.interval),
-                settings.reads_all(records[row.index].manifest),
-                items,
+                difference_of(cut - whole, draws[:, n] - draws[:, size + n], num_items=min(both)),
+                manifest_summary.reads_all(records[row.index].manifest),
+                both,
             )
         )
-    return tuple(found)
+    return tuple(results)

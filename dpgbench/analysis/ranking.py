@@ -1,157 +1,197 @@
-"""Which of several results is better, and how surely: ranks, paired differences, rank ranges.
+"""Which of several results is better, and how surely: ranks, rank ranges, the best of a column.
 
 Items are drawn, the same draws for every run, so that what makes an item hard for all of them
-does not count as uncertainty between them.
+does not count as uncertainty between them; `comparison` makes these draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dpgbench.analysis.comparability import cautions
+from dpgbench.analysis.comparison import Comparison
+from dpgbench.analysis.leaderboard import OVERALL, GroupKey, LeaderboardRow, overall_table
 from dpgbench.domain.aggregate import Interval
-from dpgbench.domain.rules import ScoringRule
+from dpgbench.domain.rules import RULES
 from dpgbench.domain.statistics import paired
-from dpgbench.domain.statistics.bootstrap import Matrix
-from dpgbench.store.run.scores import ItemFigure
+from dpgbench.domain.statistics.bootstrap import ratios
+from dpgbench.domain.subset import Subset
+from dpgbench.errors import counted
 
 _SAME = 1e-6
+Pairs = Mapping[tuple[int, int], Comparison]
+"""Comparisons by the places of the two rows."""
 
 
-class Entry(NamedTuple):
-    """What ranking needs of one result; `items` may be empty."""
-
-    overall: float
-    interval: Interval
-    items: Mapping[str, ItemFigure]
-
-
-class Difference(NamedTuple):
-    """The overall of entry `first` less that of entry `second`, paired by item.
+@dataclass(frozen=True)
+class Group:
+    """Rows that may be ranked against each other, best first, the unranked last.
 
     Attributes:
-        interval: 95% of bootstrap draws of the items lie in it; None on too few items.
-        wins: items on which `first` scores higher; only items that both have count.
-        losses: items on which `second` does.
-        p_value: two-sided, of no difference; None on too few items.
-        items: items that both entries are averaged over.
+        comparisons: of each two ranked rows, the better first; empty where the runs have no
+            tables of items to pair.
+        apart: what other groups are about other items of the same benchmark, judge and rule.
+        cautions: what must be read above the rows, as sentences.
     """
 
-    first: int
-    second: int
-    points: float
-    interval: tuple[float, float] | None
-    wins: int
-    ties: int
-    losses: int
-    p_value: float | None = 1.0
-    items: int = 0
+    key: GroupKey
+    rows: tuple[LeaderboardRow, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    apart: str = ""
+    cautions: tuple[str, ...] = ()
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the interval leaves no doubt which of the two is higher."""
-        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
+    def subset(self) -> Subset | None:
+        """Which part of the benchmark the rows are about; None where about all of it."""
+        return next((row.subset for row in self.rows if row.subset), None)
 
 
-def ranks(entries: Sequence[Entry]) -> list[int]:
-    """Return each entry's rank from 1; equals share the better one (1, 1, 3)."""
-    return paired.ranks([entry.overall for entry in entries])
+def rank_groups(
+    groups: Sequence[Sequence[LeaderboardRow]], comparisons: Sequence[Comparison]
+) -> list[Group]:
+    """Return the rows of each group with their ranks.
 
-
-def rank_ranges(entries: Sequence[Entry], pairs: Sequence[Difference]) -> list[tuple[int, int]]:
-    """Return the best and the worst rank that each entry may have.
-
-    A rank is lost only to an entry that can be told apart: by the paired difference where there
-    is one for every two entries, else where the two intervals do not touch (which asks for more).
-    What has no interval (too few items) is told apart from nothing.
+    Args:
+        groups: rows that may be ranked together, best first, the unranked last (`read_rows`).
+        comparisons: of the rows of all groups, by their places in the list of all.
     """
-    return [*paired.rank_ranges(_told_apart(entries, pairs))]
+    keys = [group[0].key for group in groups]
+    sizes = {group[0].key: max(row.items_expected for row in group) for group in groups}
+    pairs = {(comparison.first, comparison.second): comparison for comparison in comparisons}
+    ranked = []
+    start = 0
+    for key, rows in zip(keys, groups, strict=True):
+        apart = _apart(key, sizes)
+        ranked.append(_rank_group(key, rows, start, pairs, apart))
+        start += len(rows)
+    return ranked
 
 
-def _told_apart(entries: Sequence[Entry], pairs: Sequence[Difference]) -> list[list[bool]]:
-    """Return for each i and j whether entry i is surely above entry j."""
-    size = len(entries)
-    above = [[False] * size for _ in range(size)]
-    if pairs:
-        for pair in pairs:
-            if pair.interval is not None:
-                above[pair.first][pair.second] = pair.interval[0] > 0
-                above[pair.second][pair.first] = pair.interval[1] < 0
-        return above
-    for i, first in enumerate(entries):
-        for j, second in enumerate(entries):
-            if first.interval and second.interval:
-                above[i][j] = first.interval[0] > second.interval[1]
-    return above
-
-
-def differences(entries: Sequence[Entry], rule: ScoringRule | None) -> list[Difference]:
-    """Return the paired difference of each two entries; nothing where they cannot be paired.
-
-    They can where every entry has the same items and those make up its overall (a table of items
-    from another day is not believed).
-    """
-    if len(entries) < 2 or rule is None:
-        return []
-    names = sorted(entries[0].items)
-    if any(sorted(entry.items) != names for entry in entries):
-        return []
-    parts = np.array(
-        [[part(entry.items[name], rule) for name in names] for entry in entries],
-        dtype=np.float64,
-    ).reshape(len(entries), len(names), 2)
-    sums, counts = parts[:, :, 0].T, parts[:, :, 1].T
-    if not _make_up(sums, counts, entries):
-        return []
-    scores = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    pairs = list(combinations(range(len(entries)), 2))
-    found = paired.paired_differences(sums, counts, pairs)
-    return [
-        _difference(pair, entries, difference, scores, int((counts[:, pair] > 0).all(axis=1).sum()))
-        for pair, difference in zip(pairs, found, strict=True)
-        if difference is not None
+def _apart(key: GroupKey, sizes: Mapping[GroupKey, int]) -> str:
+    """Return the sentence on groups that are like this one but for the items."""
+    others = [
+        counted(size, "item")
+        for other, size in sizes.items()
+        if other != key and other._replace(items_hash=key.items_hash) == key
     ]
-
-
-def part(item: ItemFigure, rule: ScoringRule) -> tuple[float, int]:
-    """Return what an item adds to the overall's sum and count.
-
-    An item that the rule loses counts as the rule says; one whose pictures or answers are not
-    there counts for nothing.
-    """
-    if item.absent:
-        return 0.0, 0
-    weight = item.questions if rule.overall == "questions" else 1
-    if item.score is None:
-        return 0.0, weight if rule.unscored_item == "zero" else 0
-    return item.score * weight, weight
-
-
-def _make_up(sums: Matrix, counts: Matrix, entries: Sequence[Entry]) -> bool:
-    total = counts.sum(axis=0)
-    if not total.all():
-        return False
-    overall = np.array([entry.overall for entry in entries])
-    return bool(np.allclose(sums.sum(axis=0) / total, overall, rtol=0, atol=_SAME))
-
-
-def _difference(
-    pair: tuple[int, int],
-    entries: Sequence[Entry],
-    difference: paired.PairedDifference,
-    scores: Matrix,
-    items: int,
-) -> Difference:
-    first, second = pair
-    return Difference(
-        first,
-        second,
-        entries[first].overall - entries[second].overall,
-        difference.interval,
-        *paired.outcomes(scores[:, first], scores[:, second]),
-        p_value=difference.p_value,
-        items=items,
+    if not others:
+        return ""
+    return (
+        f"Another table is about other items of this benchmark ({', '.join(sorted(others))}): "
+        "means over different items are not ranked against each other; "
+        "'dpgbench compare' sets two runs side by side on the items that both have."
     )
+
+
+def _rank_group(
+    key: GroupKey, rows: Sequence[LeaderboardRow], start: int, pairs: Pairs, apart: str
+) -> Group:
+    fair = [row for row in rows if not row.unranked]
+    places = range(start, start + len(fair))
+    of_group = [
+        pairs[first, second]
+        for first in places
+        for second in places
+        if (first, second) in pairs and first < second
+    ]
+    if not _can_be_paired(fair, of_group):
+        of_group = []
+    ranks = paired.ranks([row.overall or 0.0 for row in fair])
+    ranges = rank_ranges([row.interval for row in fair], of_group, start)
+    ranked = [
+        replace(
+            row,
+            rank=rank,
+            rank_range=rank_range,
+            best=_best(row, place, places, rank_range, pairs),
+        )
+        for row, place, rank, rank_range in zip(fair, places, ranks, ranges, strict=True)
+    ]
+    return Group(
+        key,
+        (*ranked, *rows[len(fair) :]),
+        tuple(of_group),
+        apart,
+        tuple(cautions(rows, apart)),
+    )
+
+
+def _can_be_paired(rows: Sequence[LeaderboardRow], comparisons: Sequence[Comparison]) -> bool:
+    """Return whether ranks can follow paired differences.
+
+    They can where each two rows are compared on items, and the items of each make up its overall
+    (a table of items from another day is not believed).
+    """
+    rule = RULES.get(rows[0].rule) if rows else None
+    if rule is None or len(comparisons) < len(rows) * (len(rows) - 1) // 2:
+        return False
+    items = sorted(rows[0].items)
+    if any(sorted(row.items) != items for row in rows):
+        return False
+    means = ratios(*overall_table(rows, rule, items))
+    overall = np.array([row.overall for row in rows])
+    return bool(np.allclose(means, overall, rtol=0, atol=_SAME))  # NaN is not close to anything
+
+
+def rank_ranges(
+    intervals: Sequence[Interval], comparisons: Sequence[Comparison], start: int = 0
+) -> list[tuple[int, int]]:
+    """Return the best and the worst rank that each of several results may have.
+
+    A rank is lost only to a result that is surely better: by the paired difference where there
+    are comparisons of each two, else where the two intervals do not touch (which asks for more).
+    What has no interval (too few items) is surely above nothing and below nothing.
+
+    Args:
+        intervals: of the overall of each result.
+        comparisons: of each two of them; none where they cannot be paired.
+        start: the place of the first result, as comparisons count.
+    """
+    size = len(intervals)
+    above = [[False] * size for _ in range(size)]
+    for comparison in comparisons:
+        first, second = comparison.first - start, comparison.second - start
+        interval = comparison.overall.interval if comparison.overall else None
+        if interval is not None:
+            above[first][second] = interval[0] > 0
+            above[second][first] = interval[1] < 0
+    if not comparisons:
+        for i, first_interval in enumerate(intervals):
+            for j, second_interval in enumerate(intervals):
+                if first_interval and second_interval:
+                    above[i][j] = first_interval[0] > second_interval[1]
+    return paired.rank_ranges(above)
+
+
+def _best(
+    row: LeaderboardRow,
+    place: int,
+    places: Sequence[int],
+    rank_range: tuple[int, int],
+    pairs: Pairs,
+) -> frozenset[str]:
+    """Return in which columns a row is surely above every other ranked row of its group.
+
+    The overall by paired intervals, as ranks go; L1 categories by paired differences after Holm's
+    correction over the level.
+    """
+    rivals = [other for other in places if other != place]
+    if not rivals:
+        return frozenset()
+    best = {name for name in row.l1 if all(_ahead(pairs, place, rival, name) for rival in rivals)}
+    return frozenset({*best, OVERALL} if rank_range == (1, 1) else best)
+
+
+def _ahead(pairs: Pairs, place: int, rival: int, name: str) -> bool:
+    """Return whether `place` is surely above `rival` in a category."""
+    comparison, sign = pairs.get((place, rival)), 1
+    if comparison is None:
+        comparison, sign = pairs.get((rival, place)), -1
+    for category in comparison.l1 if comparison else ():
+        if category.name == name:
+            difference = category.difference
+            return difference.significant and sign * difference.difference > 0
+    return False

@@ -31,23 +31,29 @@ class CategorySums:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class RuleVerdicts:
     """One judge's answers about one run under one rule, by place of the item in its set.
 
     Attributes:
-        states: a letter for each tile and question: ``y`` holds, ``n`` no, ``z`` yes but zeroed by
+        letters: a letter for each tile and question: ``y`` holds, ``n`` no, ``z`` yes but zeroed by
             a parent, ``?`` neither yes nor no, ``.`` not answered, ``-`` not seen by the rule.
         scores: 0 to 100; None where the rule gives none.
         tile_scores: of each tile, 0 to 100; empty where the rule gives none.
         failures: why it gives none.
+        l1: what its category averages are made of; `l2` alike.
     """
 
-    states: tuple[str, ...]
+    letters: tuple[str, ...]
     scores: tuple[float | None, ...]
     tile_scores: tuple[tuple[float, ...], ...]
     failures: Mapping[int, str]
     l1: CategorySums
     l2: CategorySums
+
+    @property
+    def levels(self) -> tuple[CategorySums, CategorySums]:
+        """L1 and L2."""
+        return self.l1, self.l2
 
 
 def qids_of(graph: PromptGraph) -> list[int]:
@@ -55,51 +61,50 @@ def qids_of(graph: PromptGraph) -> list[int]:
     return sorted(graph.by_id)
 
 
-def make_sheet(
+def rule_verdicts(
     rule: ScoringRule,
     answers: Answers,
-    tiles: int,
+    num_images: int,
     first_row: int,
     items: Sequence[str],
     letters: Sequence[str],
     rows: Mapping[str, tuple[QuestionRow, ...]],
     graphs: Mapping[str, PromptGraph],
-) -> Sheet:
+) -> RuleVerdicts:
     """Return `answers` under `rule`.
 
     Args:
         letters: each item's answers before any rule; empty for an item that is left out.
         rows: of every item of the benchmark.
     """
-    states: list[str] = []
+    under_rule: list[str] = []
     scored: list[ItemScore | None] = []
     for item, text in zip(items, letters, strict=True):
         score = None
         if text:
             score = score_item(
-                item, rows[item], answers, rule=rule, num_tiles=tiles, first_row=first_row
+                item, rows[item], answers, rule=rule, num_tiles=num_images, first_row=first_row
             )
         scored.append(score)
-        qids = qids_of(graphs[item])
-        read = _as_read(text, answers, item, qids) if score and reads(rule) else text
-        states.append(_states(read, score, qids) if score else "")
-    return Sheet(
-        states=tuple(states),
+        under_rule.append(
+            "" if score is None else _letters(text, score, answers, graphs[item], rule)
+        )
+    return RuleVerdicts(
+        letters=tuple(under_rule),
         scores=tuple(100 * s.score if s and s.tiles else None for s in scored),
-        tile_scores=tuple(_tile_scores(s) if s else () for s in scored),
+        tile_scores=tuple(tuple(100 * t for t in s.tile_scores) if s else () for s in scored),
         failures={n: s.failure for n, s in enumerate(scored) if s and s.failure is not None},
         l1=_sums(scored, rule, lambda category: category.l1),
         l2=_sums(scored, rule, lambda category: category.l2),
     )
 
 
-def _tile_scores(item: ItemScore) -> tuple[float, ...]:
-    return tuple(100 * score for score in item.tile_scores)
-
-
-def reads(rule: ScoringRule) -> bool:
-    """Return whether a rule reads answers such as ``Yes``; else they must be ``yes`` exactly."""
-    return rule.answers == "read"
+def _letters(
+    text: str, score: ItemScore, answers: Answers, graph: PromptGraph, rule: ScoringRule
+) -> str:
+    qids = qids_of(graph)
+    read = _as_read(text, answers, score.item_id, qids) if rule.answers == "read" else text
+    return _gated(read, score, qids)
 
 
 def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> str:
@@ -110,12 +115,12 @@ def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> 
     for at, letter in enumerate(letters):
         if letter == OTHER:
             tile, place = divmod(at, len(qids))
-            said = read_yes_no(answers.get((item, tile), {}).get(qids[place], ""))
-            marked[at] = OTHER if said is None else HOLDS if said else FAILS
+            holds = read_yes_no(answers.get((item, tile), {}).get(qids[place], ""))
+            marked[at] = OTHER if holds is None else HOLDS if holds else FAILS
     return "".join(marked)
 
 
-def _states(letters: str, score: ItemScore, qids: Sequence[int]) -> str:
+def _gated(letters: str, score: ItemScore, qids: Sequence[int]) -> str:
     """Return `letters` with what the rule zeroed or did not see."""
     seen = {question.qid for question in score.plan}
     verdicts: list[Verdict | None] = [tile.get(qid) for tile in score.tiles for qid in qids]
@@ -151,7 +156,7 @@ def _sums(
             values += [tile[qid].gated if gated else tile[qid].raw for qid in qids]
     names = sorted(columns)
     flat = np.array(cells, dtype=np.int64)
-    column = np.array([names.index(known) for known in columns], dtype=np.int64)
+    column = np.array([names.index(name) for name in columns], dtype=np.int64)
     shape = (len(scored), len(names))
     index = flat // _WIDE * len(names) + (column[flat % _WIDE] if names else 0)
     size = shape[0] * shape[1]

@@ -168,6 +168,25 @@ def overall_part(item: ItemScore, rule: ScoringRule) -> tuple[float, int]:
     return (float(sum(verdicts)), len(verdicts))
 
 
+def recorded_part(
+    score: float | None, questions: int, rule: ScoringRule, *, absent: bool
+) -> tuple[float, int]:
+    """Return what a recorded item adds to the overall mean of `rule`: a sum, and over how many.
+
+    Args:
+        score: of the item, in the unit of the mean; None where it has none.
+        questions: how many were asked of each tile.
+        absent: whether it has no score because pictures or answers are not there: such an item
+            counts for nothing; another without a score counts as the rule says.
+    """
+    if absent:
+        return 0.0, 0
+    weight = questions if rule.overall == "questions" else 1
+    if score is None:
+        return 0.0, weight if rule.unscored_item == "zero" else 0
+    return score * weight, weight
+
+
 class _Averages:
     """Every average of a result as a ratio of per-item sums, so that one bootstrap serves all."""
 

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dpgbench.analysis.answers import item_sets
-from dpgbench.analysis.best import surely_best
-from dpgbench.analysis.breadth import with_item_counts
-from dpgbench.analysis.comparison import all_rows, comparisons
-from dpgbench.analysis.prompt_length import length_views
-from dpgbench.analysis.rows import group_records, load_records
+from dpgbench.analysis.board import make_board
 from dpgbench.errors import UsageError
-from dpgbench.report.page.data import page_json
-from dpgbench.report.page.gallery import galleries
 from dpgbench.report.page.images import Embed, Pictures
 from dpgbench.report.page.render import leaderboard_html
 from dpgbench.report.plots.figures import figures as plots
-from dpgbench.report.published import read_published
 from dpgbench.report.tables.csv_table import leaderboard_csv
 from dpgbench.report.tables.json_table import leaderboard_json
 from dpgbench.report.tables.latex import leaderboard_latex
@@ -99,35 +91,22 @@ def render_report(
     if out.suffix.lower() in _OTHER_FILES and not out.is_dir():
         raise UsageError(f"--out {out}: give a folder, or a name that ends in .html")
     page = out if out.suffix.lower() in _PAGES else out / f"{NAME}.html"
-    records = load_records(runs, verify=verify)
-    quoted = read_published() if published else []
-    sets = item_sets(records)
-    groups = with_item_counts(group_records(records), sets)
-    found = comparisons(all_rows(groups), sets)
-    lengths = length_views(groups, sets, records)
-    best = surely_best(groups, found)
+    board = make_board(runs, published=published, verify=verify)
+    csv = leaderboard_csv(board)
     beside = {
-        page.with_suffix(".csv"): leaderboard_csv(groups, quoted),
-        page.with_suffix(".md"): leaderboard_markdown(groups, quoted, best),
-        page.with_suffix(".tex"): leaderboard_latex(groups, best),
+        page.with_suffix(".csv"): csv,
+        page.with_suffix(".md"): leaderboard_markdown(board),
+        page.with_suffix(".tex"): leaderboard_latex(board),
     }
-    pictures = Pictures(page.parent, embed)
     html = leaderboard_html(
-        records,
-        groups,
-        galleries(sets, pictures),
-        lengths,
-        page_json(groups, sets, found, pictures),
-        quoted,
+        board,
+        Pictures(page.parent, embed),
         downloads=[path.name for path in beside],
-        inside={
-            f"{NAME}.csv": beside[page.with_suffix(".csv")],
-            f"{NAME}.json": leaderboard_json(groups, found, quoted),
-        },
+        inside={f"{NAME}.csv": csv, f"{NAME}.json": leaderboard_json(board)},
     )
     files = {path: _encoded(text) for path, text in {page: html, **beside}.items()}
     if figures is not None:
-        files |= {figures / name: data for name, data in plots(groups, lengths).items()}
+        files |= {figures / name: data for name, data in plots(board).items()}
     return files
 
 

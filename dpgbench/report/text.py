@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from dpgbench.analysis.comparison import Comparison
+from dpgbench.analysis.leaderboard import LeaderboardRow
+from dpgbench.analysis.ranking import Group
 from dpgbench.domain.aggregate import Interval
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
+from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.errors import counted
+from dpgbench.store.run.manifest_summary import MEANINGLESS
 from dpgbench.store.run.scores import Figure
 
 NOTHING = "—"
@@ -115,33 +121,22 @@ def too_few(items: int) -> str:
     )
 
 
-def apart_text(interval: Interval, *, told_apart: bool) -> str:
-    """Return whether two results are told apart, in words.
-
-    Args:
-        interval: of their difference; None on too few items.
-        told_apart: whether they are; among several categories, after Holm's correction.
-    """
+def apart_text(difference: PairedDifference) -> str:
+    """Return whether two results differ by more than chance, in words."""
+    interval = difference.interval
     if interval is None:
         return "too few"
-    if told_apart:
+    if difference.significant:
         return "yes"
     return "no" if interval[0] <= 0 <= interval[1] else "not after Holm"
-
-
-def coverage_text(scored: int, expected: int) -> str:
-    """Return the share of items that have a score; 100% only where not one is missing."""
-    if not expected:
-        return "0%"
-    return "100%" if scored == expected else f"{min(99.9, 100 * scored / expected):.1f}%"
 
 
 def number_text(figure: Figure) -> str:
     """Return over how many things a figure is, as ``n=312``; nothing where it is over nothing."""
     if not figure.number:
         return ""
-    known = figure.items is not None and figure.items < LEAST_ITEMS
-    return f"n={figure.number:,}" + (f", {counted(figure.items or 0, 'item')}" if known else "")
+    few = figure.items is not None and figure.items < LEAST_ITEMS
+    return f"n={figure.number:,}" + (f", {counted(figure.items or 0, 'item')}" if few else "")
 
 
 def rank_text(rank: int | None, rank_range: tuple[int, int] | None) -> str:
@@ -152,22 +147,48 @@ def rank_text(rank: int | None, rank_range: tuple[int, int] | None) -> str:
     return str(low) if low == high else f"{low}-{high}"
 
 
+def row_warnings(row: LeaderboardRow) -> list[str]:
+    """Return what went wrong or is odd about a result, as sentences."""
+    counts = dict(row.warnings)
+    if row.subset:
+        counts.pop("items_not_chosen", None)  # told by the part's own words
+    texts = warning_texts(counts)
+    if row.truncated_questions:
+        texts.append(
+            f"{counted(row.truncated_questions, 'question')} longer than the judge reads: "
+            "it did not see the end"
+        )
+    cut = row.truncation
+    if cut and cut.truncated:
+        texts.append(
+            f"the text encoder cut {cut.truncated} of {cut.prompts} prompts at {cut.limit} tokens"
+        )
+    return texts
+
+
+def remarks(row: LeaderboardRow) -> list[str]:
+    """Return everything that must be read beside a score, as sentences, the weightiest first."""
+    part = [f"only {row.subset}"] if row.subset else []
+    unranked = [row.unranked] if row.unranked else []
+    return [*part, *row.notes, *unranked, *row_warnings(row)]
+
+
 def warning_texts(warnings: Mapping[str, int]) -> list[str]:
     """Return each counted warning as a sentence."""
     return [_warning_text(kind, number) for kind, number in sorted(warnings.items()) if number]
 
 
 def _warning_text(kind: str, number: int) -> str:
-    known = _WARNINGS.get(kind)
-    if known is None:
+    forms = _WARNINGS.get(kind)
+    if forms is None:
         return f"{kind.replace('_', ' ')}: {number:,}"
-    return known[number != 1].format(f"{number:,}")
+    return forms[number != 1].format(f"{number:,}")
 
 
 def rule_summary(rule: str) -> str:
     """Return a rule's one-line explanation."""
-    known = RULES.get(rule)
-    return known.summary if known else "a rule that this version of the toolkit does not know"
+    named = RULES.get(rule)
+    return named.summary if named else "a rule that this version of the toolkit does not know"
 
 
 def shown(text: str, limit: int = 60) -> str:
@@ -196,3 +217,55 @@ def _visible(character: str) -> str:
 def listed(names: list[str]) -> str:
     """Return names as ``a, b and c``."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+class Lead(NamedTuple):
+    """Who leads whom, by how much, and whether that is settled: ``FIRST is ahead of SECOND by``."""
+
+    first: str
+    second: str
+    how_much: str
+
+
+def lead(group: Group) -> Lead | None:
+    """Return what the two best of a group show; None without two, or where one means nothing."""
+    ranked = [row for row in group.rows if row.rank is not None]
+    if len(ranked) < 2:
+        return None
+    first, second = ranked[:2]
+    if any(MEANINGLESS in note for row in (first, second) for note in row.notes):
+        return None
+    pair = group.comparisons[0] if group.comparisons else None
+    return Lead(label(first, group), label(second, group), _how_much(first, second, pair))
+
+
+def _how_much(first: LeaderboardRow, second: LeaderboardRow, pair: Comparison | None) -> str:
+    gap = (first.overall or 0.0) - (second.overall or 0.0)
+    if pair is None or pair.overall is None:
+        return f"{gap:.2f} points; the two could not be compared item by item."
+    if pair.overall.interval is None:
+        return f"{gap:.2f} points; {too_few(pair.items)}."
+    points = f"{gap:.2f} points {interval_text(pair.overall.interval)}"
+    if pair.overall.significant:
+        return f"{points}, item by item."
+    return f"{points}: on these items the two cannot be told apart."
+
+
+def difference_text(difference: PairedDifference) -> str:
+    """Return a difference with its interval, in points."""
+    if difference.interval is None:
+        return f"{difference.difference:+.2f} points"
+    low, high = difference.interval
+    return f"{difference.difference:+.2f} points [{low:+.1f}, {high:+.1f}]"
+
+
+def label(row: LeaderboardRow, group: Group, limit: int = 60) -> str:
+    """Return the model's name, with the run's where the group has the model twice."""
+    twice = sum(other.model == row.model for other in group.rows) > 1
+    name = shown(row.model, limit)
+    return f"{name} ({shown(row.run, limit)})" if twice else name
+
+
+def labels(rows: Sequence[LeaderboardRow], group: Group) -> str:
+    """Return the labels of several rows of a group."""
+    return ", ".join(label(row, group) for row in rows)

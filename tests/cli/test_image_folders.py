@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 import dpgbench
-from dpgbench.report.page.images import Pictures, picture_files
+from dpgbench.report.page.images import Pictures
 from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.images import picture_files
 from dpgbench.store.run.scores import read_record
 from tests.helpers import Run, row, write_csv
 

@@ -230,4 +230,4 @@ def test_a_difference_with_its_interval() -> None:
     found: Any = difference_of(1.0, drawn)
     assert found.interval == pytest.approx((-0.9, 2.9))
     assert found.p_value == pytest.approx(2 * (1 + 101) / 402)
-    assert not found.told_apart
+    assert not found.significant

@@ -213,4 +213,4 @@ def test_few_items_say_nothing_of_others(number: int) -> None:
     ],
 )
 def test_told_apart_where_the_interval_leaves_zero_out(interval: Any, apart: bool) -> None:
-    assert PairedDifference(0.0, interval, None).told_apart is apart
+    assert PairedDifference(0.0, interval, None).significant is apart

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.report import build_report, compare_runs
+from dpgbench.analysis.comparison import compare_runs
+from dpgbench.report import build_report
 from dpgbench.store.run.directory import RunDir
 from tests.report.chromium import CHROMIUM, Browser, Page, go
 from tests.report.report_runs import HOSTILE, maker, maker_again

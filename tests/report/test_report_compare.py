@@ -9,18 +9,17 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from dpgbench.analysis.answers import item_sets
-from dpgbench.analysis.comparison import all_rows, comparisons
-from dpgbench.analysis.versus import Versus, sentences, table
+from dpgbench.analysis.board import make_board
+from dpgbench.analysis.comparison import RunComparison, compare_runs
 from dpgbench.cli import compare as command
+from dpgbench.cli.compare import comparison_sentences, comparison_table
 from dpgbench.errors import DataError, UsageError
-from dpgbench.report import compare_runs, group_records, load_records
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_runs import RunMaker
 
 
-def corrected(found: list[Versus]) -> Versus:
-    return next(versus for versus in found if versus.first.rule == "corrected-v1")
+def corrected(results: list[RunComparison]) -> RunComparison:
+    return next(r for r in results if r.first.rule == "corrected-v1")
 
 
 def test_differences_are_those_of_the_score_files(pair: list[RunDir]) -> None:
@@ -42,7 +41,7 @@ def test_differences_are_those_of_the_score_files(pair: list[RunDir]) -> None:
             for category in categories:
                 scores = [file[level][category.name]["score"] for file in files]
                 assert [category.first, category.second] == pytest.approx(scores)
-                assert category.adjusted >= category.difference.p_value
+                assert category.difference.p_holm >= category.difference.p_value
 
 
 def test_the_order_of_the_runs_turns_the_sign(pair: list[RunDir]) -> None:
@@ -69,8 +68,8 @@ def test_what_decides_leaves_nothing_to_compute(dpg: RunMaker, other: dict, what
     assert found.comparison.outcomes == (0, 0, 0)
     assert (found.comparison.items, found.comparison.scores) == (0, None)
     assert any(reason.decides and what in reason.label for reason in found.comparison.reasons)
-    assert "not comparable, so no difference is computed:" in list(sentences(found))
-    assert len(table(found)) == 1
+    assert "not comparable, so no difference is computed:" in list(comparison_sentences(found))
+    assert len(comparison_table(found)) == 1
 
 
 def settings(**changed: object) -> dict:
@@ -96,7 +95,7 @@ def test_what_is_not_alike_is_told_beside_the_figures(
     assert not found.comparison.comparable
     assert found.comparison.overall is not None
     assert found.comparison.items == {"items": 3, "items with a score": 29}.get(what, 30)
-    assert "not strictly comparable:" in list(sentences(found))
+    assert "not strictly comparable:" in list(comparison_sentences(found))
 
 
 def test_runs_without_a_rule_or_judge_in_common_are_an_error(dpg: RunMaker) -> None:
@@ -117,11 +116,9 @@ def test_answers_of_another_day_give_no_categories(dpg: RunMaker) -> None:
 
 
 def test_the_report_compares_each_two_runs_once(dpg: RunMaker) -> None:
-    records = load_records([dpg.make(f"run{n}", seed=n) for n in range(4)])
-    rows = all_rows(group_records(records))
-    found = comparisons(rows, item_sets(records))
-    assert len(found) == 2 * 6
-    assert all(c.overall is not None and c.overall.difference >= 0 for c in found)
+    comparisons = make_board([dpg.make(f"run{n}", seed=n) for n in range(4)]).comparisons
+    assert len(comparisons) == 2 * 6
+    assert all(c.overall is not None and c.overall.difference >= 0 for c in comparisons)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.report import build_report
 from dpgbench.report.text import apart_text
 from dpgbench.store.run.directory import RunDir
@@ -101,4 +102,4 @@ def test_whether_results_are_told_apart_is_in_the_data(data: Any) -> None:
 
 
 def test_too_few_items_tell_nothing_apart() -> None:
-    assert apart_text(None, told_apart=False) == "too few"
+    assert apart_text(PairedDifference(1.0, None, None)) == "too few"

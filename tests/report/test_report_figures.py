@@ -12,11 +12,11 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from dpgbench.analysis.answers import item_sets
-from dpgbench.analysis.prompt_length import bins, length_views
+from dpgbench.analysis.board import make_board
+from dpgbench.analysis.prompt_length import bins
 from dpgbench.cli import report as command
 from dpgbench.errors import DataError
-from dpgbench.report import build_report, group_records, load_records, stale_files
+from dpgbench.report import build_report, stale_files
 from dpgbench.report.plots.drawing import Dot, Drawing, Text, figure_png, figure_svg, page_svg
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_page import Page
@@ -88,16 +88,16 @@ def test_what_cutting_did_is_told_by_item(dpg: RunMaker, tmp_path: Path) -> None
         dpg.make("t5", seed=2, generation={"truncation": {"limit": None, "truncated": 0}}),
         dpg.make("old", seed=3, generation={"truncation": {**told, "truncated": 4, "items": None}}),
     ]
-    records = load_records(runs)
-    view = length_views(group_records(records), item_sets(records), records)[-1]
+    board = make_board(runs)
+    view, results = board.prompt_lengths[-1], board.records[0].results
     assert view.whole.items == (30,)
     assert {chart.name for chart in view.sources} == {"COCOval", "stanford"}
-    views = {cut.label: cut for cut in view.cuts}
-    assert views["old"].rows == ()
-    rows = {row.label: row for row in views["clip"].rows}
+    views = {cut.rows[0].run: cut for cut in view.cuts}
+    assert views["old"].results == ()
+    rows = {result.row.run: result for result in views["clip"].results}
     assert [rows[name].reads_all for name in ("clip", "t5")] == [False, True]
-    scores = {i: f.score or 0 for i, f in records[0].results[0].items.items()}
-    assert records[0].results[0].rule == "corrected-v1"
+    scores = {i: f.score or 0 for i, f in results[0].items.items()}
+    assert results[0].rule == "corrected-v1"
     assert rows["clip"].cut == pytest.approx(sum(scores[item] for item in cut) / 15)
     low, high = rows["clip"].gap.interval or (0, 0)
     assert low <= rows["clip"].cut - rows["clip"].whole <= high

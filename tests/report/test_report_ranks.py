@@ -2,79 +2,125 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from dpgbench.analysis.cautions import finding
-from dpgbench.analysis.ranking import Difference, Entry, differences, rank_ranges, ranks
-from dpgbench.domain.rules import find_rule
-from dpgbench.report import group_records, load_records
+from dpgbench.analysis.board import make_board
+from dpgbench.analysis.comparison import Comparison, compare_rows
+from dpgbench.analysis.leaderboard import LeaderboardRow
+from dpgbench.analysis.ranking import Group, rank_groups, rank_ranges
+from dpgbench.domain.statistics.paired import PairedDifference, ranks
+from dpgbench.report.text import lead
 from dpgbench.store.run.scores import ItemFigure
-from tests.report.report_runs import RunMaker
+from tests.report.report_runs import RunMaker, maker
 
 
-def entry(*scores: float | None) -> Entry:
-    known = [score for score in scores if score is not None]
-    items = {str(i): ItemFigure(score, 4) for i, score in enumerate(scores)}
-    return Entry(sum(known) / len(known), (0.0, 100.0), items)
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> list[LeaderboardRow]:
+    """Two rows under each rule, whose figures a test replaces."""
+    rules = ("dsg", "corrected-v1", "ulmeval")
+    dpg = maker(tmp_path_factory.mktemp("ranks"), rules=rules)
+    return list(make_board([dpg.make("one"), dpg.make("two", seed=1)]).rows)
 
 
-def test_pairing_settles_what_two_intervals_cannot() -> None:
+def ranked(
+    templates: list[LeaderboardRow],
+    *tables: list[float | None],
+    rule: str = "corrected-v1",
+    overall: float | None = None,
+    questions: list[int] | None = None,
+    rule_name: str | None = None,
+) -> Group:
+    """Return a group of a row for each table of item scores.
+
+    Args:
+        overall: of the first, where it is not the mean of its table.
+        questions: of each item; 4 where None.
+        rule_name: that the rows have instead of `rule`.
+    """
+    rows = [row for row in templates if row.rule == rule]
+    made = []
+    for row, scores in zip(rows, tables, strict=True):
+        numbers = questions or [4] * len(scores)
+        known = [(s, n if questions else 1) for s, n in zip(scores, numbers, strict=True)
+                 if s is not None]  # fmt: skip
+        mean = sum(s * n for s, n in known) / sum(n for _, n in known)
+        items = {str(n): ItemFigure(s, numbers[n]) for n, s in enumerate(scores)}
+        made.append(replace(row, items=items, overall=mean, interval=(0.0, 100.0), answers=None))
+    if overall is not None:
+        made[0] = replace(made[0], overall=overall)
+    if rule_name is not None:
+        made = [replace(row, key=row.key._replace(rule=rule_name)) for row in made]
+    made.sort(key=lambda row: -row.overall)
+    (group,) = rank_groups([made], compare_rows(made))
+    return group
+
+
+def test_pairing_settles_what_two_intervals_cannot(templates: list[LeaderboardRow]) -> None:
     base = [float(30 + 7 * i % 60) for i in range(50)]
-    pair = differences([entry(*(b + 2 for b in base)), entry(*base)], find_rule("corrected-v1"))
-    assert len(pair) == 1
-    assert pair[0].points == pytest.approx(2)
-    assert pair[0].interval == pytest.approx((2, 2))
-    assert (pair[0].wins, pair[0].ties, pair[0].losses) == (50, 0, 0)
-    assert pair[0].told_apart
+    (pair,) = ranked(templates, [b + 2 for b in base], base).comparisons
+    assert pair.overall is not None
+    assert pair.overall.difference == pytest.approx(2)
+    assert pair.overall.interval == pytest.approx((2, 2))
+    assert pair.outcomes == (50, 0, 0)
+    assert pair.overall.significant
 
 
-def test_a_table_of_items_from_another_day_is_not_believed() -> None:
-    stale = entry(10.0, 20.0)._replace(overall=50.0)
-    assert differences([stale, entry(10.0, 30.0)], find_rule("corrected-v1")) == []
-    assert differences([entry(1.0), entry(1.0, 2.0)], find_rule("corrected-v1")) == []
-    assert differences([entry(1.0), entry(2.0)], None) == []
+def test_a_table_of_items_from_another_day_is_not_believed(
+    templates: list[LeaderboardRow],
+) -> None:
+    assert ranked(templates, [10.0, 20.0], [10.0, 30.0], overall=50.0).comparisons == ()
+    assert ranked(templates, [1.0], [1.0, 2.0]).comparisons == ()
+    assert ranked(templates, [1.0], [2.0], rule_name="of-another-version").comparisons == ()
 
 
-def test_items_without_a_score_count_as_the_rule_says() -> None:
-    zero, half = entry(0.0, 0.0), entry(100.0, None)._replace(overall=50.0)
-    assert differences([half, zero], find_rule("dsg"))[0].points == 50
-    assert differences([half, zero], find_rule("corrected-v1")) == []
+def test_items_without_a_score_count_as_the_rule_says(templates: list[LeaderboardRow]) -> None:
+    tables: list[list[float | None]] = [[100.0, None], [0.0, 0.0]]
+    (pair,) = ranked(templates, *tables, rule="dsg", overall=50.0).comparisons
+    assert pair.overall is not None
+    assert pair.overall.difference == 50
+    assert ranked(templates, *tables, overall=50.0).comparisons == ()
 
 
-def test_questions_weigh_items_where_the_rule_averages_questions() -> None:
-    items = {"a": ItemFigure(100.0, 1), "b": ItemFigure(0.0, 3)}
-    entries = [Entry(25.0, None, items), Entry(25.0, None, items)]
-    assert differences(entries, find_rule("ulmeval"))[0].points == 0
+def test_questions_weigh_items_where_the_rule_averages_questions(
+    templates: list[LeaderboardRow],
+) -> None:
+    group = ranked(templates, [100.0, 0.0], [100.0, 0.0], rule="ulmeval", questions=[1, 3])
+    (pair,) = group.comparisons
+    assert pair.overall is not None
+    assert (pair.overall.difference, pair.scores) == (0, (25, 25))
 
 
 def test_rank_ranges_follow_pairs_and_fall_back_on_intervals() -> None:
-    high, low = Entry(80.0, (75.0, 85.0), {}), Entry(60.0, (55.0, 65.0), {})
-    middle = Entry(70.0, (64.0, 76.0), {})
+    high, middle, low = (75.0, 85.0), (64.0, 76.0), (55.0, 65.0)
     assert rank_ranges([high, middle, low], []) == [(1, 2), (1, 3), (2, 3)]
-    assert rank_ranges([high, Entry(40.0, None, {})], []) == [(1, 2), (1, 2)]
-    apart = Difference(0, 1, 10.0, (1.0, 19.0), 3, 0, 1)
+    assert rank_ranges([high, None], []) == [(1, 2), (1, 2)]
+    apart = Comparison(0, 1, (), overall=PairedDifference(10.0, (1.0, 19.0), 0.01))
     assert rank_ranges([high, middle], [apart]) == [(1, 1), (2, 2)]
-    assert ranks([high, high, low]) == [1, 1, 3]
+    later = replace(apart, first=7, second=8)
+    assert rank_ranges([high, middle], [later], start=7) == [(1, 1), (2, 2)]
+    assert ranks([80.0, 80.0, 60.0]) == [1, 1, 3]
 
 
-def test_the_finding_says_who_leads_and_whether_it_is_settled(dpg: RunMaker) -> None:
+def test_the_lead_says_who_is_ahead_and_whether_it_is_settled(dpg: RunMaker) -> None:
     good, bad = dpg.make("good", skill=0.9), dpg.make("bad", skill=0.3)
-    assert finding(group_records(load_records([good]))[0]) is None
-    found = finding(group_records(load_records([good, bad]))[-1])
-    assert found is not None
-    assert found[:2] == ("good", "bad")
-    assert found.how_much.endswith("], item by item.")
+    assert lead(make_board([good]).groups[0]) is None
+    settled = lead(make_board([good, bad]).groups[-1])
+    assert settled is not None
+    assert settled[:2] == ("good", "bad")
+    assert settled.how_much.endswith("], item by item.")
     twin = dpg.make("twin", skill=0.9, seed=3, model="good")
-    found = finding(group_records(load_records([good, twin]))[-1])
-    assert found is not None
-    assert {*found[:2]} == {"good (good)", "good (twin)"}
-    assert found.how_much.endswith("on these items the two cannot be told apart.")
+    open_ = lead(make_board([good, twin]).groups[-1])
+    assert open_ is not None
+    assert {*open_[:2]} == {"good (good)", "good (twin)"}
+    assert open_.how_much.endswith("on these items the two cannot be told apart.")
 
 
-def test_nothing_is_found_where_scores_mean_nothing(dpg: RunMaker) -> None:
+def test_nobody_leads_where_scores_mean_nothing(dpg: RunMaker) -> None:
     notes = ["model x knows the world of shapes alone: here scores mean nothing"]
     runs = [dpg.make("good", skill=0.9), dpg.make("noise", skill=0.3, notes=notes)]
-    assert finding(group_records(load_records(runs))[-1]) is None
+    assert lead(make_board(runs).groups[-1]) is None
 
 
 def test_runs_without_tables_of_items_are_ranked_by_their_intervals(dpg: RunMaker) -> None:
@@ -83,9 +129,9 @@ def test_runs_without_tables_of_items_are_ranked_by_their_intervals(dpg: RunMake
         path.unlink()
     for path in runs[1].path.glob("scores/*/*.items.csv"):
         path.unlink()
-    group = group_records(load_records(runs))[-1]
-    assert group.differences == ()
+    group = make_board(runs).groups[-1]
+    assert group.comparisons == ()
     assert [row.rank_range for row in group.rows] == [(1, 1), (2, 2)]
-    found = finding(group)
-    assert found is not None
-    assert "could not be compared item by item" in found.how_much
+    leading = lead(group)
+    assert leading is not None
+    assert "could not be compared item by item" in leading.how_much

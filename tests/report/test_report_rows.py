@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.analysis.cautions import cautions
+from dpgbench.analysis.board import make_board
 from dpgbench.errors import DataError, UsageError
-from dpgbench.report import group_records, load_records, load_rows
+from dpgbench.report.text import row_warnings
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_runs import RunMaker, maker
 
@@ -20,7 +20,7 @@ def score(run: RunDir, rule: str, judge: str = "fake") -> dict:
 
 
 def test_rows_hold_the_figures_of_the_score_files(pair: list[RunDir]) -> None:
-    rows = {(row.run, row.rule): row for row in load_rows(pair)}
+    rows = {(row.run, row.rule): row for row in make_board(pair).rows}
     assert len(rows) == 4
     for run in pair:
         for rule in ("ella-reference", "corrected-v1"):
@@ -46,7 +46,7 @@ def test_rows_hold_the_figures_of_the_score_files(pair: list[RunDir]) -> None:
 
 
 def test_better_runs_rank_first_within_a_rule(pair: list[RunDir]) -> None:
-    rows = load_rows(pair)
+    rows = make_board(pair).rows
     assert [(row.rule, row.run, row.rank, row.rank_range) for row in rows] == [
         ("ella-reference", "good", 1, (1, 1)),
         ("ella-reference", "bad", 2, (2, 2)),
@@ -57,7 +57,7 @@ def test_better_runs_rank_first_within_a_rule(pair: list[RunDir]) -> None:
 
 def test_runs_that_cannot_be_told_apart_share_their_ranks(dpg: RunMaker) -> None:
     runs = [dpg.make(f"run{seed}", seed=seed) for seed in range(2)]
-    assert {row.rank_range for row in load_rows(runs)} == {(1, 2)}
+    assert {row.rank_range for row in make_board(runs).rows} == {(1, 2)}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_runs_that_cannot_be_told_apart_share_their_ranks(dpg: RunMaker) -> None
 )
 def test_what_is_not_alike_is_never_ranked_together(dpg: RunMaker, other: dict) -> None:
     runs = [dpg.make("one"), dpg.make("two", skill=0.9, **other)]
-    groups = group_records(load_records(runs))
+    groups = make_board(runs).groups
     assert [len(group.rows) for group in groups] == [1, 1, 1, 1]
     assert {row.rank for group in groups for row in group.rows} == {1}
 
@@ -84,16 +84,17 @@ def test_where_weights_lie_does_not_matter_to_the_ranking(dpg: RunMaker) -> None
         for path, cut in (("/here", 0), ("/there", 7))
     ]
     runs = [dpg.make(f"run{i}", judge_record=record) for i, record in enumerate(records)]
-    groups = group_records(load_records(runs))
+    groups = make_board(runs).groups
     assert [len(group.rows) for group in groups] == [2, 2]
     assert any(
-        "7 questions longer than the judge reads" in text for text in groups[0].rows[1].warnings
+        "7 questions longer than the judge reads" in text
+        for text in row_warnings(groups[0].rows[1])
     )
 
 
 def test_a_run_that_lacks_answers_has_no_rank_and_says_why(dpg: RunMaker) -> None:
     runs = [dpg.make("whole"), dpg.make("part", skill=1.0, unanswered=["COCOval1", "COCOval3"])]
-    rows = [row for row in load_rows(runs) if row.rule == "corrected-v1"]
+    rows = [row for row in make_board(runs).rows if row.rule == "corrected-v1"]
     assert [(row.run, row.rank) for row in rows] == [("whole", 1), ("part", None)]
     assert rows[1].unranked == "not ranked: 2 of 30 items lack answers"
     assert rows[1].coverage == 28 / 30
@@ -105,19 +106,19 @@ def test_runs_that_lack_the_same_items_are_ranked_on_the_rest(dpg: RunMaker) -> 
         dpg.make("bad", skill=0.3, unanswered=["COCOval1"]),
         dpg.make("other", unanswered=["COCOval3"]),
     ]
-    group = group_records(load_records(runs))[-1]
+    group = make_board(runs).groups[-1]
     assert [(row.run, row.rank) for row in group.rows] == [("good", 1), ("bad", 2), ("other", None)]
-    assert "Incomplete: 1 of 30 items lack answers, the same in each ranked run." in cautions(group)
+    assert "Incomplete: 1 of 30 items lack answers, the same in each ranked run." in group.cautions
 
 
 def test_an_item_lost_by_the_rule_costs_no_rank(pair: list[RunDir]) -> None:
-    reference = load_rows(pair)[0]
+    reference = make_board(pair).rows[0]
     assert reference.items_scored < reference.items_expected
     assert reference.rank == 1
 
 
 def test_a_run_where_nothing_was_answered_is_shown_without_a_rank(dpg: RunMaker) -> None:
-    row = load_rows([dpg.make("none", unanswered=list(dpg.benchmark.items))])[-1]
+    row = make_board([dpg.make("none", unanswered=list(dpg.benchmark.items))]).rows[-1]
     assert (row.overall, row.rank, row.unranked) == (None, None, "not ranked: no item has a score")
 
 
@@ -127,14 +128,14 @@ def test_notes_and_warnings_reach_the_row(dpg: RunMaker) -> None:
         notes=["model cut is untrained: scores mean nothing"],
         generation={"truncation": {"limit": 77, "truncated": 12, "prompts": 30}},
     )
-    row = load_rows([run])[-1]
+    row = make_board([run]).rows[-1]
     assert row.notes == ("model cut is untrained: scores mean nothing",)
-    assert "the text encoder cut 12 of 30 prompts at 77 tokens" in row.warnings
+    assert "the text encoder cut 12 of 30 prompts at 77 tokens" in row_warnings(row)
 
 
 def test_a_model_without_a_limit_of_tokens_warns_of_nothing(dpg: RunMaker) -> None:
     run = dpg.make("t5", generation={"truncation": {"limit": None, "truncated": 0, "prompts": 30}})
-    assert load_rows([run])[-1].warnings == ()
+    assert row_warnings(make_board([run]).rows[-1]) == []
 
 
 def test_a_run_without_scores_says_which_command_scores_it(dpg: RunMaker) -> None:
@@ -142,7 +143,7 @@ def test_a_run_without_scores_says_which_command_scores_it(dpg: RunMaker) -> Non
     for path in run.score_files():
         path.unlink()
     with pytest.raises(DataError, match=re.escape(f"dpgbench score {run.path}")):
-        load_rows([run])
+        make_board([run])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_a_damaged_score_file_is_named(dpg: RunMaker, content: str) -> None:
     path = run.scores("fake", "corrected-v1")
     path.write_text(content)
     with pytest.raises(DataError, match=r"corrected-v1\.json"):
-        load_rows([run])
+        make_board([run])
 
 
 @pytest.mark.parametrize("field", ["overall", "items_scored", "l1", "warnings", "interval"])
@@ -169,7 +170,7 @@ def test_a_field_of_another_type_is_data_trouble(dpg: RunMaker, field: str) -> N
     path = run.scores("fake", "corrected-v1")
     path.write_text(json.dumps({**json.loads(path.read_text()), field: "many"}))
     with pytest.raises(DataError, match="damaged"):
-        load_rows([run])
+        make_board([run])
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_a_damaged_manifest_is_named(dpg: RunMaker, field: str, value: object) -
     run = dpg.make("damaged")
     run.manifest.write_text(json.dumps({**json.loads(run.manifest.read_text()), field: value}))
     with pytest.raises(DataError, match=rf"manifest\.json is damaged: {field}"):
-        load_rows([run])
+        make_board([run])
 
 
 def test_a_damaged_table_of_items_is_named(dpg: RunMaker) -> None:
@@ -187,21 +188,21 @@ def test_a_damaged_table_of_items_is_named(dpg: RunMaker) -> None:
     path = run.item_scores("fake", "corrected-v1")
     path.write_text(path.read_text().replace("stanford_0,stanford,", "stanford_0,stanford,x", 1))
     with pytest.raises(DataError, match="stanford_0"):
-        load_rows([run])
+        make_board([run])
 
 
 def test_no_run_and_no_manifest_are_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run"):
-        load_rows([])
+        make_board([])
     with pytest.raises(DataError, match="is this a run directory"):
-        load_rows([RunDir(tmp_path)])
+        make_board([RunDir(tmp_path)])
 
 
 def test_a_run_named_twice_counts_once(pair: list[RunDir]) -> None:
-    assert len(load_rows([pair[0], pair[0]])) == 2
+    assert len(make_board([pair[0], pair[0]]).rows) == 2
 
 
 def test_several_benchmarks_stand_in_tables_of_their_own(tmp_path: Path) -> None:
     runs = [maker(tmp_path / name, name=name).make("run") for name in ("dpg", "shapes")]
-    keys = [group.key for group in group_records(load_records(runs))]
+    keys = [group.key for group in make_board(runs).groups]
     assert [key.benchmark for key in keys] == ["dpg", "dpg", "shapes", "shapes"]

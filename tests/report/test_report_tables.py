@@ -9,22 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.analysis.answers import item_sets
-from dpgbench.analysis.best import surely_best
-from dpgbench.analysis.comparison import all_rows, comparisons
+from dpgbench.analysis.board import make_board
+from dpgbench.analysis.leaderboard import OVERALL
 from dpgbench.errors import DataError
-from dpgbench.report import build_report, group_records, load_records
-from dpgbench.report.published import read_published
+from dpgbench.report import build_report
 from dpgbench.report.tables.csv_table import leaderboard_csv
 from dpgbench.report.tables.latex import leaderboard_latex
 from dpgbench.report.tables.markdown import escaped, leaderboard_markdown
+from dpgbench.store.published import read_published
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_runs import RunMaker, maker
 
 
 @pytest.fixture(scope="module")
 def table(pair: list[RunDir]) -> list[dict[str, str]]:
-    text = leaderboard_csv(group_records(load_records(pair)), read_published())
+    text = leaderboard_csv(make_board(pair))
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -76,11 +75,12 @@ def test_a_published_row_without_source_or_figure_is_refused(tmp_path: Path, row
 
 
 def test_markdown_holds_the_figures(pair: list[RunDir]) -> None:
-    text = leaderboard_markdown(group_records(load_records(pair)), read_published())
+    text = leaderboard_markdown(make_board(pair))
     for run in pair:
         file = json.loads(run.scores("fake", "corrected-v1").read_text())
         low, high = file["interval"]
-        assert f"{file['overall']:.2f} [{low:.1f}, {high:.1f}]" in text
+        plain = text.replace("**", "")
+        assert f"{file['overall']:.2f} [{low:.1f}, {high:.1f}]" in plain
         assert all(f"{entry['score']:.2f}" in text for entry in file["l1"].values())
     assert "**bad: untrained: scores mean nothing**" in text
     assert "## Published scores (quoted, not measured here, not ranked)" in text
@@ -88,7 +88,7 @@ def test_markdown_holds_the_figures(pair: list[RunDir]) -> None:
 
 
 def test_markdown_tables_keep_their_columns(pair: list[RunDir]) -> None:
-    text = leaderboard_markdown(group_records(load_records(pair)), read_published())
+    text = leaderboard_markdown(make_board(pair))
     for block in text.split("\n\n"):
         if block.startswith("|"):
             widths = {line.replace(r"\|", "").count("|") for line in block.strip().split("\n")}
@@ -97,14 +97,13 @@ def test_markdown_tables_keep_their_columns(pair: list[RunDir]) -> None:
 
 def test_markdown_flags_what_is_incomplete(dpg: RunMaker) -> None:
     runs = [dpg.make("whole"), dpg.make("part", unanswered=["COCOval1"])]
-    text = leaderboard_markdown(group_records(load_records(runs)))
+    text = leaderboard_markdown(make_board(runs))
     assert "**incomplete** 96.7% (29 of 30)" in text
     assert "not ranked: 1 of 30 items lack answers" in text
 
 
 def test_published_scores_are_left_out_of_other_benchmarks_markdown(tmp_path: Path) -> None:
-    groups = group_records(load_records([maker(tmp_path, name="shapes").make("run")]))
-    text = leaderboard_markdown(groups, read_published())
+    text = leaderboard_markdown(make_board([maker(tmp_path, name="shapes").make("run")]))
     assert "nothing above can be compared with them" in text
     assert "DALL-E 3" not in text
 
@@ -125,30 +124,27 @@ def test_markdown_cells_show_and_do_nothing(text: str, shown: str) -> None:
 
 
 def test_latex_is_a_booktabs_table_with_the_surely_best_in_bold(pair: list[RunDir]) -> None:
-    records = load_records(pair)
-    groups = group_records(records)
-    best = surely_best(groups, comparisons(all_rows(groups), item_sets(records)))
-    text = leaderboard_latex(groups, best)
+    board = make_board(pair)
+    text = leaderboard_latex(board)
     good = json.loads(pair[0].scores("fake", "corrected-v1").read_text())
     low, high = good["interval"]
     assert text.count(r"\begin{table}") == text.count(r"\bottomrule") == 2
     assert rf"\textbf{{{good['overall']:.2f}}} {{\scriptsize [{low:.1f}, {high:.1f}]}}" in text
-    bold = {name for _, name in best}
-    assert {"", "entity", "attribute"} <= bold
+    best = [name for row in board.rows for name in row.best]
+    assert {OVERALL, "entity", "attribute"} <= {*best}
     assert text.count(r"\textbf") == len(best)
-    assert f"**{good['overall']:.2f}** [{low:.1f}" in leaderboard_markdown(groups, best=best)
+    assert f"**{good['overall']:.2f}** [{low:.1f}" in leaderboard_markdown(board)
 
 
 def test_nothing_is_bold_where_two_cannot_be_told_apart(dpg: RunMaker) -> None:
-    records = load_records([dpg.make("one", seed=1), dpg.make("other", seed=2)])
-    groups = group_records(records)
-    assert not surely_best(groups, comparisons(all_rows(groups), item_sets(records)))
-    assert r"\textbf" not in leaderboard_latex(groups)
+    board = make_board([dpg.make("one", seed=1), dpg.make("other", seed=2)])
+    assert not any(row.best for row in board.rows)
+    assert r"\textbf" not in leaderboard_latex(board)
 
 
 def test_latex_specials_are_escaped(dpg: RunMaker) -> None:
     run = dpg.make("run", model=r"100%_a & b\input{x}$y$")
-    text = leaderboard_latex(group_records(load_records([run])))
+    text = leaderboard_latex(make_board([run]))
     assert r"100\%\_a \& b\textbackslash{}input\{x\}\$y\$" in text
 
 

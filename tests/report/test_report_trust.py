@@ -13,13 +13,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from dpgbench.analysis.answers import item_sets
-from dpgbench.analysis.comparison import all_rows, comparisons
-from dpgbench.analysis.prompt_length import length_views
-from dpgbench.analysis.ranking import part
-from dpgbench.analysis.versus import Versus, sentences, table
+from dpgbench.analysis.board import make_board
+from dpgbench.analysis.comparison import RunComparison, compare_runs
 from dpgbench.cli import compare as compare_command
 from dpgbench.cli import report as report_command
+from dpgbench.cli.compare import comparison_sentences, comparison_table
+from dpgbench.domain.aggregate import recorded_part
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import RULES, find_rule
 from dpgbench.domain.score import score_item
@@ -27,15 +26,16 @@ from dpgbench.domain.spec import canonical_json
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
 from dpgbench.domain.statistics.paired import paired_differences
 from dpgbench.errors import ResumeMismatchError
-from dpgbench.report import build_report, compare_runs, group_records, load_records, load_rows
-from dpgbench.report.page.images import UNVERIFIED
+from dpgbench.report import build_report
 from dpgbench.report.tables.csv_table import leaderboard_csv
+from dpgbench.report.tables.json_table import comparison_json
 from dpgbench.report.tables.latex import leaderboard_latex
 from dpgbench.report.tables.markdown import leaderboard_markdown
 from dpgbench.report.text import shown, warning_texts
 from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.run.directory import RunDir
-from dpgbench.store.run.scores import ItemFigure, _lost
+from dpgbench.store.run.images import UNVERIFIED
+from dpgbench.store.run.scores import _lost
 from tests.report.report_page import Page
 from tests.report.report_runs import RunMaker, maker
 
@@ -60,7 +60,7 @@ def size(dpg: RunMaker, number: int = 30) -> dict:
     }
 
 
-def corrected(found: list[Versus]) -> Versus:
+def corrected(found: list[RunComparison]) -> RunComparison:
     return next(versus for versus in found if versus.first.rule == "corrected-v1")
 
 
@@ -95,7 +95,7 @@ def test_a_part_says_so_everywhere_and_stands_in_a_table_of_its_own(
         ("few", words, "1"),
     ]
     assert float(rows[-1]["coverage"]) == pytest.approx(1 / 3)
-    groups = group_records(load_records([whole, few]))
+    groups = make_board([whole, few]).groups
     assert [[row.run for row in group.rows] for group in groups] == [["whole"], ["few"]] * 2
     assert all("not ranked against each other" in group.apart for group in groups)
     assert "100%" not in beside[1].read_text().partition("(source COCOval)")[2].split("##")[0]
@@ -106,11 +106,11 @@ def test_an_older_file_over_a_part_is_known_by_its_counts(dpg: RunMaker) -> None
     by_warning = dpg.make("two", items=TEN)
     warnings = {"items_not_chosen": 1055}
     edit(by_warning, warnings=warnings)
-    rows = {(row.run, row.rule): row for row in load_rows([by_manifest, by_warning])}
+    rows = {(row.run, row.rule): row for row in make_board([by_manifest, by_warning]).rows}
     assert str(rows["one", "corrected-v1"].subset) == "10 of 30 items"
     assert str(rows["two", "corrected-v1"].subset) == "10 of 1,065 items"
     assert rows["two", "corrected-v1"].coverage == 10 / 1065
-    assert load_rows([dpg.make("all", benchmark=size(dpg))])[0].subset is None
+    assert make_board([dpg.make("all", benchmark=size(dpg))]).rows[0].subset is None
 
 
 def narrow(run: RunDir, dpg: RunMaker) -> None:
@@ -129,7 +129,7 @@ def test_a_narrow_result_never_stands_for_the_wide_one(dpg: RunMaker, tmp_path: 
     one, two = dpg.make("one"), dpg.make("two", seed=2)
     plain = corrected(compare_runs(one, two)).comparison
     narrow(one, dpg)
-    rows = [row for row in load_rows([one, two]) if row.rule == "corrected-v1"]
+    rows = [row for row in make_board([one, two]).rows if row.rule == "corrected-v1"]
     assert [row.narrow for row in rows] == [False, False, True]
     assert corrected(compare_runs(one, two)).comparison.overall == plain.overall
     told = [v for v in compare_runs(one, two) if v.first.rule == "corrected-v1"]
@@ -150,7 +150,7 @@ def test_two_parts_of_one_size_without_tables_are_not_ranked_together(dpg: RunMa
         run.manifest.write_text(json.dumps({**manifest, "items": list(dpg.benchmark.items)}))
         for path in run.path.glob("scores/*/*.items.csv"):
             path.unlink()
-    assert all(len(group.rows) == 1 for group in group_records(load_records(runs)))
+    assert all(len(group.rows) == 1 for group in make_board(runs).groups)
 
 
 # Few items
@@ -176,7 +176,7 @@ def test_one_item_has_a_score_and_no_interval_anywhere(dpg: RunMaker, tmp_path: 
         assert row["l1_entity_n"] == "2"
         assert row["l1_entity_items"] == "1"
     assert "fewer than 8 do not tell a difference from chance" in page.text
-    assert {row.rank_range for row in load_rows(runs)} == {(1, 2)}
+    assert {row.rank_range for row in make_board(runs).rows} == {(1, 2)}
 
 
 @pytest.mark.parametrize("number", [LEAST_ITEMS - 1, LEAST_ITEMS])
@@ -188,12 +188,12 @@ def test_a_difference_on_fewer_than_eight_items_is_not_tested(dpg: RunMaker, num
     assert overall.difference == 100
     enough = number >= LEAST_ITEMS
     assert (overall.interval is not None, overall.p_value is not None) == (enough, enough)
-    assert overall.told_apart is enough
-    assert {category.told_apart for category in found.comparison.l1} == {enough}
+    assert overall.significant is enough
+    assert {category.difference.significant for category in found.comparison.l1} == {enough}
     assert {category.items for category in found.comparison.l1} == {number}
-    assert table(found)[1][-2:] == ["yes" if enough else "too few", str(number)]
-    assert ("fewer than 8" in " ".join(sentences(found))) is not enough
-    assert (found.as_json()["p_value"] is None) is not enough
+    assert comparison_table(found)[1][-2:] == ["yes" if enough else "too few", str(number)]
+    assert ("fewer than 8" in " ".join(comparison_sentences(found))) is not enough
+    assert (comparison_json(*found)["p_value"] is None) is not enough
 
 
 def test_pairs_count_the_items_that_both_columns_have() -> None:
@@ -230,11 +230,9 @@ def test_the_length_chart_counts_the_items_of_each_point(dpg: RunMaker, tmp_path
     edit_items = runs[2].item_scores("fake", "corrected-v1")
     lines = edit_items.read_text().splitlines()
     edit_items.write_text("\n".join(lines[:6]) + "\n")
-    records = load_records(runs)
-    views = length_views(group_records(records), item_sets(records), records)
     points = {
-        curve.label: curve.points[0]
-        for view in views
+        curve.row.run: curve.points[0]
+        for view in make_board(runs).prompt_lengths
         if view.group.key.rule == "corrected-v1"
         for curve in view.whole.curves
     }
@@ -250,9 +248,9 @@ def test_the_length_chart_counts_the_items_of_each_point(dpg: RunMaker, tmp_path
 
 def test_an_absent_item_counts_for_nothing_and_a_lost_one_as_the_rule_says() -> None:
     dsg = find_rule("dsg")
-    assert part(ItemFigure(None, 4, absent=True), dsg) == (0.0, 0)
-    assert part(ItemFigure(None, 4), dsg) == (0.0, 1)
-    assert part(ItemFigure(None, 4), find_rule("corrected-v1")) == (0.0, 0)
+    assert recorded_part(None, 4, dsg, absent=True) == (0.0, 0)
+    assert recorded_part(None, 4, dsg, absent=False) == (0.0, 1)
+    assert recorded_part(None, 4, find_rule("corrected-v1"), absent=False) == (0.0, 0)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -312,11 +310,11 @@ def test_the_score_file_tells_which_items_are_absent(tmp_path: Path) -> None:
     path = run.scores("fake", "dsg")
     told = {**json.loads(path.read_text()), "unanswered_items": TEN[:3]}
     path.write_text(json.dumps(told))
-    items = load_records([run])[0].results[0].items
+    items = make_board([run]).records[0].results[0].items
     assert [item for item, figure in items.items() if figure.absent] == TEN[:3]
     told.pop("unanswered_items")
     path.write_text(json.dumps(told))
-    items = load_records([run])[0].results[0].items
+    items = make_board([run]).records[0].results[0].items
     assert [item for item, figure in items.items() if figure.absent] == TEN
 
 
@@ -329,9 +327,9 @@ def test_a_score_that_counts_absent_items_as_zero_has_no_rank(tmp_path: Path) ->
     told = json.loads(path.read_text())
     told["overall"] = sum(float(score) for score in scores if score) / len(scores)
     path.write_text(json.dumps(told))
-    found = load_rows([run])[0]
-    assert found.rank is None
-    assert found.unranked.startswith("not ranked: 10 items without answers counted as zero")
+    row = make_board([run]).rows[0]
+    assert row.rank is None
+    assert row.unranked.startswith("not ranked: 10 items without answers counted as zero")
 
 
 # Pictures, notes, files
@@ -388,15 +386,15 @@ def test_pictures_of_several_files_are_checked_too(dpg: RunMaker, tmp_path: Path
     run = dpg.make("run", kind="images", items=TEN, generation={"folder": str(folder)})
     line = {"item_id": TEN[0], "sha256": whole, "error": None, "files": hashes}
     run.images_log.write_text(json.dumps(line) + "\n")
-    assert load_rows([run])
+    assert make_board([run]).rows
     (folder / names[2]).write_bytes(b"another")
     with pytest.raises(ResumeMismatchError, match=TEN[0]):
-        load_rows([run])
+        make_board([run])
 
 
 def test_a_picture_that_is_not_there_is_no_changed_one(drawn: RunDir) -> None:
     drawn.image(TEN[0]).unlink()
-    assert load_rows([drawn])
+    assert make_board([drawn]).rows
 
 
 def test_notes_and_warnings_of_any_kind_stand_beside_the_score(
@@ -428,7 +426,7 @@ def test_hidden_files_are_never_results(dpg: RunMaker, name: str) -> None:
     path.with_name(name).write_bytes(path.read_bytes())
     (run.path / "scores" / ".part-x").mkdir()
     (run.path / "scores" / ".part-x" / "dsg.json").write_bytes(path.read_bytes())
-    assert len(load_rows([run])) == 2
+    assert len(make_board([run]).rows) == 2
 
 
 def test_other_releases_under_the_judge_are_told(dpg: RunMaker, tmp_path: Path) -> None:
@@ -440,7 +438,7 @@ def test_other_releases_under_the_judge_are_told(dpg: RunMaker, tmp_path: Path) 
     )
     words = "pillow 12.0.0, torch 2.9 / pillow 13.0.0, torch 2.9"
     found = corrected(compare_runs(one, two))
-    assert f"  releases that the judge ran with: {words}" in list(sentences(found))
+    assert f"  releases that the judge ran with: {words}" in list(comparison_sentences(found))
     assert found.comparison.overall is not None
     page = Page(build_report([one, two], tmp_path / "out")[0])
     assert "Not alike in these runs: releases that the judge ran with" in page.text
@@ -450,7 +448,7 @@ def test_other_releases_under_the_judge_are_told(dpg: RunMaker, tmp_path: Path) 
 def test_no_cell_is_a_formula(dpg: RunMaker, start: str) -> None:
     run = dpg.make("run", model=f"{start}1+1", notes=[f"{start}cmd"])
     edit(run, interval=[-1.5, 3.0], overall=-0.5)
-    text = leaderboard_csv(group_records(load_records([run])))
+    text = leaderboard_csv(make_board([run], published=False))
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert {row["model"] for row in rows} == {f"'{start}1+1"}
     assert {row["notes"] for row in rows} == {f"'{start}cmd"}
@@ -459,13 +457,13 @@ def test_no_cell_is_a_formula(dpg: RunMaker, start: str) -> None:
 
 def test_control_characters_are_shown_and_lines_stay_lines(dpg: RunMaker) -> None:
     run = dpg.make("run", model="a\x1b[31m|b\n\n\\end{table}\x07", notes=["one\n\ntwo\x1b"])
-    records = group_records(load_records([run]))
-    for text in (leaderboard_latex(records), leaderboard_markdown(records)):
+    board = make_board([run], published=False)
+    for text in (leaderboard_latex(board), leaderboard_markdown(board)):
         assert "\x1b" not in text
         assert "\x07" not in text
         assert "x1b" in text
-    assert "\n\n\\" not in leaderboard_latex(records).replace("\n\n\\begin{table}", "")
-    lines = [line for line in leaderboard_markdown(records).split("\n") if "31m" in line]
+    assert "\n\n\\" not in leaderboard_latex(board).replace("\n\n\\begin{table}", "")
+    lines = [line for line in leaderboard_markdown(board).split("\n") if "31m" in line]
     assert all(line.startswith(("| ", "- ")) for line in lines)
 
 
@@ -480,35 +478,32 @@ def test_categories_need_the_answers_that_were_scored(dpg: RunMaker) -> None:
     one, two = dpg.make("one"), dpg.make("two", seed=4)
     text = one.answers("fake").read_text()
     one.answers("fake").write_text(text.replace('"yes"', '"no"', 40))
-    told = list(sentences(corrected(compare_runs(one, two))))
+    told = list(comparison_sentences(corrected(compare_runs(one, two))))
     assert "no categories: the answers or questions at hand are not those that were scored" in told
 
 
 def test_tables_of_other_items_are_compared_on_the_common_ones(dpg: RunMaker) -> None:
     one, two = dpg.make("one", items=TEN), dpg.make("two", seed=3)
-    records = load_records([one, two])
-    rows = all_rows(group_records(records))
-    found = [c for c in comparisons(rows, item_sets(records)) if c.overall is not None]
-    assert {comparison.items for comparison in found} == {10}
-    assert all(comparison.l1 for comparison in found)
+    comparisons = [c for c in make_board([one, two]).comparisons if c.overall is not None]
+    assert {comparison.items for comparison in comparisons} == {10}
+    assert all(comparison.l1 for comparison in comparisons)
 
 
 @pytest.mark.parametrize("word", ["Yes", " NO. ", "true", "maybe", "0"])
 def test_item_pages_count_answers_as_the_scores_do(dpg: RunMaker, word: str) -> None:
     """Where a rule reads `Yes` as yes, the letters that the page counts are those of the score."""
-    record = load_records([dpg.make("run", answer=word, skill=0.5)])[0]
-    found = item_sets([record])[0]
-    sheets = found.runs[0].judges[0].sheets
-    for result in record.results:
-        states = dict(zip(found.items, sheets[result.rule].states, strict=True))
+    board = make_board([dpg.make("run", answer=word, skill=0.5)])
+    (items,) = board.item_sets
+    verdicts = items.runs[0].judges[0].verdicts
+    for result in board.records[0].results:
+        letters = dict(zip(items.items, verdicts[result.rule].letters, strict=True))
         for item, figure in result.items.items():
-            tiles = [states[item][at : at + 5] for at in range(0, 20, 5)]
+            tiles = [letters[item][at : at + 5] for at in range(0, 20, 5)]
             shares = [tile.count("y") / (5 - tile.count("-")) for tile in tiles if tile != "-" * 5]
             if figure.score is not None:
                 assert 100 * sum(shares) / 4 == pytest.approx(figure.score)
 
 
 def test_an_empty_answer_is_none(dpg: RunMaker) -> None:
-    record = load_records([dpg.make("run", answer="", skill=0.5)])[0]
-    answers = "".join(item_sets([record])[0].runs[0].judges[0].answers)
-    assert set(answers) == {"y", "."}
+    (items,) = make_board([dpg.make("run", answer="", skill=0.5)]).item_sets
+    assert set("".join(items.runs[0].judges[0].letters)) == {"y", "."}

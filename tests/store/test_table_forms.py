@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dpgbench.errors import DataError, DpgBenchError
-from dpgbench.report.published import read_published
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.files import read_jsonl
 from dpgbench.store.human_scores import read_human_scores
+from dpgbench.store.published import read_published
 from dpgbench.store.recorded_answers import read_recorded_answers
 from dpgbench.store.run.directory import RunDir
 from tests.helpers import COLUMNS, csv_text, row

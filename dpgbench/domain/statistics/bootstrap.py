@@ -35,6 +35,19 @@ def bootstrap_weights(
         yield counts.reshape(rows, num_items).astype(np.float64)
 
 
+def ratios(sums: Matrix, counts: Matrix) -> NDArray[np.float64]:
+    """Return [S]: each of S ratios sum/count over all items; NaN over nothing.
+
+    Args:
+        sums: [N, S] per item, the sum of what is averaged.
+        counts: [N, S] per item, how many things that sum is over.
+    """
+    total = counts.sum(axis=0)
+    means: NDArray[np.float64] = np.full(len(total), np.nan)
+    np.divide(sums.sum(axis=0), total, out=means, where=total > 0)
+    return means
+
+
 def ratio_draws(sums: Matrix, counts: Matrix, **options: Any) -> Matrix:
     """Return [num_draws, S]: each of S ratios sum/count in each bootstrap draw of the items.
 

@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dpgbench.domain.statistics.bootstrap import CONFIDENCE, LEAST_ITEMS, Matrix, ratio_draws
+from dpgbench.domain.statistics.bootstrap import (
+    CONFIDENCE,
+    LEAST_ITEMS,
+    Matrix,
+    ratio_draws,
+    ratios,
+)
 
 LEVEL = 1 - CONFIDENCE
 _SAME = 9  # decimals; what is closer than this is the same
@@ -24,16 +30,28 @@ class PairedDifference(NamedTuple):
         difference: first less second, in the unit of the sums.
         interval: 95% of bootstrap draws of the items lie in it; None on fewer than `LEAST_ITEMS`.
         p_value: two-sided, of the hypothesis that there is no difference; None likewise.
+        p_holm: the same after Holm, where this is one of several differences; else None.
     """
 
     difference: float
     interval: tuple[float, float] | None
     p_value: float | None
+    p_holm: float | None = None
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the interval leaves no doubt which of the two is higher."""
+    def significant(self) -> bool:
+        """Whether the two differ by more than chance: one of several by `p_holm`, one by itself
+        where its interval leaves zero out.
+        """
+        if self.p_holm is not None:
+            return self.p_holm < LEVEL
         return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
+
+    @property
+    def turned(self) -> PairedDifference:
+        """Second less first."""
+        ends = None if self.interval is None else (0.0 - self.interval[1], 0.0 - self.interval[0])
+        return self._replace(difference=0.0 - self.difference, interval=ends)
 
 
 class Outcomes(NamedTuple):
@@ -53,7 +71,7 @@ def paired_differences(
         sums: [N, S] per item, the sum of what is averaged.
         counts: [N, S] per item, how many things that sum is over.
         pairs: (first, second) columns.
-        options: `num_draws` and `seed` of `stats.bootstrap_weights`.
+        options: `num_draws` and `seed` of `bootstrap.bootstrap_weights`.
 
     Returns:
         None where one of the two has nothing to average. Without interval and p-value where fewer
@@ -62,8 +80,7 @@ def paired_differences(
     if not len(sums) or not pairs:
         return [None] * len(pairs)
     draws = ratio_draws(sums, counts, **options)
-    totals = counts.sum(axis=0)
-    means = np.divide(sums.sum(axis=0), totals, out=np.full(len(totals), np.nan), where=totals > 0)
+    means = ratios(sums, counts)
     return [
         difference_of(
             means[first] - means[second],

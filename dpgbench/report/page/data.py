@@ -12,14 +12,20 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from dpgbench.analysis.answers import ItemSet, JudgeEvidence, RunEvidence
-from dpgbench.analysis.cautions import label
+from dpgbench.analysis.answers import ItemSet, JudgeAnswers, RunAnswers
+from dpgbench.analysis.board import Board
 from dpgbench.analysis.comparability import FACTS
-from dpgbench.analysis.comparison import CategoryDifference, Comparison
+from dpgbench.analysis.comparison import FEW_ITEMS, CategoryDifference, Comparison
 from dpgbench.analysis.leaderboard import LeaderboardRow
-from dpgbench.analysis.rows import Group
-from dpgbench.analysis.verdict_letters import FAILS, HOLDS, OTHER, UNSEEN, ZEROED, Sheet
-from dpgbench.analysis.versus import FEW_ITEMS
+from dpgbench.analysis.ranking import Group
+from dpgbench.analysis.verdict_letters import (
+    FAILS,
+    HOLDS,
+    OTHER,
+    UNSEEN,
+    ZEROED,
+    RuleVerdicts,
+)
 from dpgbench.domain.graph import Question
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
@@ -27,7 +33,7 @@ from dpgbench.domain.statistics.paired import PairedDifference, item_gaps
 from dpgbench.report.page.graph_layout import cells
 from dpgbench.report.page.images import Pictures
 from dpgbench.report.plots.axis import colour
-from dpgbench.report.text import apart_text, shown
+from dpgbench.report.text import apart_text, label, remarks, shown
 
 ANSWER_LIMIT = 400
 _NAME_LIMIT = 200
@@ -104,22 +110,18 @@ def _tally(letters: str, score: float | None) -> Tally:
     return Tally(holds, no, zeroed, invalid, len(letters) - letters.count(UNSEEN), score)
 
 
-def page_json(
-    groups: Sequence[Group],
-    sets: Sequence[ItemSet],
-    comparisons: Sequence[Comparison],
-    pictures: Pictures,
-) -> dict[str, Any]:
+def page_json(board: Board, pictures: Pictures) -> dict[str, Any]:
     """Return the page's data; names of fields are those that `reports/model.js` explains."""
-    names = run_labels([run for items in sets for run in items.runs])
-    figures = [_SetFigures(items) for items in sets]
-    rows = [row for group in groups for row in group.rows]
+    names = run_labels([run for items in board.item_sets for run in items.runs])
+    figures = [_SetFigures(items) for items in board.item_sets]
+    sets = zip(board.item_sets, figures, strict=True)
     compared = [
-        _comparison(comparison, _gaps(comparison, rows, figures)) for comparison in comparisons
+        _comparison(comparison, _gaps(comparison, board.rows, figures))
+        for comparison in board.comparisons
     ]
     return {
-        "sets": [_set(*about, names, pictures) for about in zip(sets, figures, strict=True)],
-        "rows": [_row(row, group, names) for group in groups for row in group.rows],
+        "sets": [_set(*about, names, pictures) for about in sets],
+        "rows": [_row(row, group, names) for group in board.groups for row in group.rows],
         "facts": [{"label": fact.label, "decides": fact.decides} for fact in FACTS],
         "comparisons": compared,
         "least_items": LEAST_ITEMS,
@@ -135,7 +137,7 @@ def script_json(value: Any) -> str:
     return text
 
 
-def run_labels(runs: Sequence[RunEvidence]) -> dict[int, str]:
+def run_labels(runs: Sequence[RunAnswers]) -> dict[int, str]:
     """Return a name for each run by its place: the model's, with the run's where it is not alone.
 
     Every name is another, since addresses name runs by it.
@@ -200,7 +202,7 @@ def _subject(question: Question) -> str:
 
 
 def _run(
-    run: RunEvidence,
+    run: RunAnswers,
     items: ItemSet,
     figures: _SetFigures,
     names: Mapping[int, str],
@@ -228,44 +230,44 @@ def _run(
     }
 
 
-def _judge(judge: JudgeEvidence, figures: _SetFigures, num_images: int) -> dict[str, Any]:
+def _judge(judge: JudgeAnswers, figures: _SetFigures, num_images: int) -> dict[str, Any]:
     return {
-        "answers": list(judge.answers),
+        "answers": list(judge.letters),
         "others": {
             str(item): {str(at): shown(text, ANSWER_LIMIT) for at, text in words.items()}
-            for item, words in judge.others.items()
+            for item, words in judge.other_texts.items()
         },
         "rules": {
-            rule: _sheet(sheet, judge.answers, figures, num_images)
-            for rule, sheet in judge.sheets.items()
+            rule: _verdicts(verdicts, judge.letters, figures, num_images)
+            for rule, verdicts in judge.verdicts.items()
         },
     }
 
 
-def _sheet(
-    sheet: Sheet, answers: Sequence[str], figures: _SetFigures, num_images: int
+def _verdicts(
+    verdicts: RuleVerdicts, answers: Sequence[str], figures: _SetFigures, num_images: int
 ) -> dict[str, Any]:
     """Return what a rule makes of answers; 0 stands for an item where it changes nothing."""
-    pairs = zip(sheet.states, answers, strict=True)
+    pairs = zip(verdicts.letters, answers, strict=True)
     return {
         "states": [0 if state == answer else state for state, answer in pairs],
         "tiles": [
             figures.tiles(letters, scores, num_images)
-            for letters, scores in zip(sheet.states, sheet.tile_scores, strict=True)
+            for letters, scores in zip(verdicts.letters, verdicts.tile_scores, strict=True)
         ],
-        "failures": {str(item): reason for item, reason in sheet.failures.items()},
+        "failures": {str(item): reason for item, reason in verdicts.failures.items()},
     }
 
 
-def _scores(run: RunEvidence, items: ItemSet) -> dict[tuple[str, str], _Scores]:
+def _scores(run: RunAnswers, items: ItemSet) -> dict[tuple[str, str], _Scores]:
     """Return the scores of a run's items by judge and rule.
 
     Those of its answers; where these are not at hand, those that were recorded.
     """
     scores: dict[tuple[str, str], _Scores] = {
-        (judge.judge, rule): sheet.scores
+        (judge.judge, rule): verdicts.scores
         for judge in run.judges
-        for rule, sheet in judge.sheets.items()
+        for rule, verdicts in judge.verdicts.items()
     }
     asked = {judge.judge for judge in run.judges}
     for result in sorted(run.record.results, key=lambda result: result.items_expected):
@@ -285,7 +287,7 @@ def _row(row: LeaderboardRow, group: Group, names: Mapping[int, str]) -> dict[st
         "rule": row.rule,
         "overall": row.overall,
         "interval": row.interval,
-        "notes": row.remarks,
+        "notes": remarks(row),
         "facts": [[fact.value(row), fact.text(row)] for fact in FACTS],
     }
 
@@ -317,10 +319,7 @@ def _comparison(comparison: Comparison, gaps: Sequence[int | None]) -> dict[str,
         "items": comparison.items,
     }
     if comparison.overall is not None and comparison.scores is not None:
-        overall = comparison.overall
-        plain["overall"] = _difference(
-            *comparison.scores, overall, None, comparison.items, told_apart=overall.told_apart
-        )
+        plain["overall"] = _difference(*comparison.scores, comparison.overall, comparison.items)
         plain["outcomes"] = list(comparison.outcomes)
         plain["l1"] = [_category(category) for category in comparison.l1]
         plain["l2"] = [_category(category) for category in comparison.l2]
@@ -335,26 +334,15 @@ def _category(category: CategoryDifference) -> list[Any]:
             category.first,
             category.second,
             category.difference,
-            category.adjusted,
             category.items,
-            told_apart=category.told_apart,
         ),
     ]
 
 
-def _difference(
-    first: float,
-    second: float,
-    difference: PairedDifference,
-    adjusted: float | None,
-    items: int,
-    *,
-    told_apart: bool,
-) -> list[Any]:
+def _difference(first: float, second: float, difference: PairedDifference, items: int) -> list[Any]:
     ends = difference.interval or (None, None)
-    apart = apart_text(difference.interval, told_apart=told_apart)
-    gap = difference.difference
-    return [first, second, gap, *ends, difference.p_value, adjusted, items, apart]
+    gap, p_value, p_holm = difference.difference, difference.p_value, difference.p_holm
+    return [first, second, gap, *ends, p_value, p_holm, items, apart_text(difference)]
 
 
 def _rounded(value: Any) -> Any:

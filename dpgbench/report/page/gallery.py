@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dpgbench.analysis.answers import ItemSet, RunEvidence
+from dpgbench.analysis.answers import ItemSet, RunAnswers
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rows import item_source
 from dpgbench.report.page.graph_layout import Layout, layout
@@ -66,11 +66,6 @@ class Gallery:
     missing: str
 
 
-def galleries(sets: Sequence[ItemSet], pictures: Pictures) -> list[Gallery]:
-    """Return a gallery for each of `sets`."""
-    return [_gallery(items, pictures) for items in sets]
-
-
 def spread(items: Sequence[str], number: int = NUM_ITEMS) -> list[str]:
     """Return `number` of `items` at even distances, the first and the last among them."""
     if len(items) <= number:
@@ -79,7 +74,8 @@ def spread(items: Sequence[str], number: int = NUM_ITEMS) -> list[str]:
     return [items[round(place * last / (number - 1))] for place in range(number)]
 
 
-def _gallery(items: ItemSet, pictures: Pictures) -> Gallery:
+def gallery(items: ItemSet, pictures: Pictures) -> Gallery:
+    """Return the gallery of the items of one benchmark."""
     shared = _shared_items([run.record for run in items.runs])
     places = {item: place for place, item in enumerate(items.items)}
     chosen = spread(sorted(shared, key=lambda item: places[item]))
@@ -108,7 +104,7 @@ def _item(item_id: str, items: ItemSet, cards: tuple[Card, ...]) -> GalleryItem:
     )
 
 
-def _card(items: ItemSet, run: RunEvidence, place: int, found: Mapping[str, Picture]) -> Card:
+def _card(items: ItemSet, run: RunAnswers, place: int, found: Mapping[str, Picture]) -> Card:
     record = run.record
     reason = "answers were replayed: no picture" if record.manifest.kind == "answers" else ""
     return Card(

@@ -8,22 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.analysis.cautions import difference_text
-from dpgbench.analysis.prompt_length import LengthView
-from dpgbench.analysis.rows import Group
+from dpgbench.analysis.board import Board
+from dpgbench.analysis.leaderboard import coverage_text
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.statistics.bootstrap import CONFIDENCE, LEAST_ITEMS, NUM_DRAWS
 from dpgbench.report import text as wording
-from dpgbench.report.page.data import script_json
-from dpgbench.report.page.gallery import Gallery
+from dpgbench.report.page.data import page_json, script_json
+from dpgbench.report.page.gallery import gallery
 from dpgbench.report.page.graph_layout import NODE_HEIGHT, NODE_WIDTH
+from dpgbench.report.page.images import Pictures
 from dpgbench.report.page.views import group_view, notices, rule_lines, run_view
+from dpgbench.report.plots.axis import colour
 from dpgbench.report.plots.drawing import page_svg
 from dpgbench.report.plots.figures import length_drawing
-from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
 from dpgbench.store.csv_rows import read_text
 from dpgbench.store.paths import data_folder
-from dpgbench.store.run.scores import RunRecord
+from dpgbench.store.published import CATEGORIES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -48,12 +48,8 @@ SCRIPTS = (
 
 
 def leaderboard_html(
-    records: Sequence[RunRecord],
-    groups: Sequence[Group],
-    galleries: Sequence[Gallery],
-    lengths: Sequence[LengthView],
-    data: Mapping[str, Any],
-    published: Sequence[PublishedScore] = (),
+    board: Board,
+    pictures: Pictures,
     *,
     downloads: Sequence[str] = (),
     inside: Mapping[str, str] = _NOTHING,
@@ -61,15 +57,15 @@ def leaderboard_html(
     """Return the page.
 
     Args:
-        galleries: with image addresses relative to where the page will lie.
-        data: what the scripts read (`page_json`), its addresses alike.
+        pictures: gives images the addresses that they have where the page will lie.
         downloads: names of files beside the page that hold the same in other forms.
         inside: tables to be put into the page, by the name that they are saved under.
     """
     folder = data_folder("reports")
     style = read_text(folder / STYLE)
     script = "\n".join(read_text(folder / name) for name in SCRIPTS)
-    on_dpg = any(group.key.benchmark == BENCHMARK for group in groups)
+    rules = {group.key.rule for group in board.groups}
+    elsewhere = "" if board.is_on_published_benchmark else wording.PUBLISHED_ELSEWHERE
     return (
         _environment(folder)
         .get_template(TEMPLATE)
@@ -77,20 +73,20 @@ def leaderboard_html(
             policy=content_policy(style, [script]),
             style=_trusted(style),
             script=_trusted(script),
-            data=_trusted(script_json(data)),
-            groups=[group_view(group, index) for index, group in enumerate(groups)],
-            runs=[run_view(record, index) for index, record in enumerate(records)],
-            notices=notices(groups),
-            galleries=galleries,
-            lengths=lengths,
-            published=published,
+            data=_trusted(script_json(page_json(board, pictures))),
+            groups=[group_view(group, index) for index, group in enumerate(board.groups)],
+            runs=[run_view(record, index) for index, record in enumerate(board.records)],
+            notices=notices(board.rows),
+            galleries=[gallery(items, pictures) for items in board.item_sets],
+            lengths=board.prompt_lengths,
+            published=board.published,
             published_categories=CATEGORIES,
             published_warning=wording.PUBLISHED_WARNING,
-            published_elsewhere="" if on_dpg else wording.PUBLISHED_ELSEWHERE,
-            rules=[RULES[name] for name in RULES if any(g.key.rule == name for g in groups)],
+            published_elsewhere=elsewhere,
+            rules=[rule for name, rule in RULES.items() if name in rules],
             downloads=downloads,
             inside=[(name, _data_address(name, text)) for name, text in inside.items()],
-            differences=rule_lines(groups),
+            differences=rule_lines(board.groups),
         )
     )
 
@@ -145,8 +141,13 @@ def _environment(folder: Path) -> Environment:
         "number": wording.number_text,
         "shown": wording.shown,
         "rule_summary": wording.rule_summary,
-        "difference": difference_text,
-        "length_chart": lambda chart, *size: _trusted(page_svg(length_drawing(chart, *size))),
+        "difference": wording.difference_text,
+        "colour": colour,
+        "label": wording.label,
+        "labels": wording.labels,
+        "length_chart": lambda chart, group, *size: _trusted(
+            page_svg(length_drawing(chart, group, *size))
+        ),
     }
     environment.globals |= {
         "CONFIDENCE": CONFIDENCE,
@@ -154,7 +155,7 @@ def _environment(folder: Path) -> Environment:
         "LEAST_ITEMS": LEAST_ITEMS,
         "NODE_WIDTH": NODE_WIDTH,
         "NODE_HEIGHT": NODE_HEIGHT,
-        "coverage_text": wording.coverage_text,
+        "coverage_text": coverage_text,
         "rank_text": wording.rank_text,
     }
     return environment

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from dpgbench.analysis.answers import ItemSet, JudgeEvidence, RunEvidence
+from dpgbench.analysis.answers import ItemSet, JudgeAnswers, RunAnswers
 from dpgbench.analysis.verdict_letters import FAILS, HOLDS, NONE, OTHER, UNSEEN, ZEROED, qids_of
 from dpgbench.domain.rules import CORRECTED_V1, RULES
 
@@ -64,25 +64,25 @@ class Outcome:
         return "zeroed" if "zeroed" in states else "no"
 
 
-def outcomes(items: ItemSet, run: RunEvidence, place: int) -> Iterator[Outcome]:
+def outcomes(items: ItemSet, run: RunAnswers, place: int) -> Iterator[Outcome]:
     """Yield the outcome of a run's `place`-th item with each judge, sorted by its name."""
     graph = items.graphs.get(items.items[place])
     for judge in run.judges:
         rule = shown_rule(judge)
-        if graph is not None and rule is not None and judge.answers[place]:
+        if graph is not None and rule is not None and judge.letters[place]:
             yield _outcome(judge, rule, place, qids_of(graph))
 
 
-def shown_rule(judge: JudgeEvidence) -> str | None:
+def shown_rule(judge: JudgeAnswers) -> str | None:
     """Return the rule whose zeroing is shown: corrected-v1 where the run was scored under it."""
-    known = [name for name in RULES if name in judge.sheets]
-    return CORRECTED_V1.name if CORRECTED_V1.name in known else next(iter(known), None)
+    names = [name for name in RULES if name in judge.verdicts]
+    return CORRECTED_V1.name if CORRECTED_V1.name in names else next(iter(names), None)
 
 
-def _outcome(judge: JudgeEvidence, rule: str, place: int, qids: list[int]) -> Outcome:
-    sheet = judge.sheets[rule]
-    others = judge.others.get(place, {})
-    states, size = sheet.states[place], len(qids)
+def _outcome(judge: JudgeAnswers, rule: str, place: int, qids: list[int]) -> Outcome:
+    verdicts = judge.verdicts[rule]
+    others = judge.other_texts.get(place, {})
+    states, size = verdicts.letters[place], len(qids)
     marks = {
         qid: tuple(
             Mark(_STATES[states[at]], others.get(at, "")) for at in range(column, len(states), size)
@@ -93,7 +93,7 @@ def _outcome(judge: JudgeEvidence, rule: str, place: int, qids: list[int]) -> Ou
         judge.judge,
         rule,
         marks,
-        sheet.scores[place],
-        sheet.tile_scores[place],
-        sheet.failures.get(place, ""),
+        verdicts.scores[place],
+        verdicts.tile_scores[place],
+        verdicts.failures.get(place, ""),
     )

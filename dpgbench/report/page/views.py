@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
-from dpgbench.analysis.cautions import Finding, cautions, finding, label
 from dpgbench.analysis.leaderboard import GroupKey, LeaderboardRow
-from dpgbench.analysis.ranking import Difference
-from dpgbench.analysis.rows import Group
-from dpgbench.analysis.subset import Subset
+from dpgbench.analysis.ranking import Group
+from dpgbench.domain.statistics.paired import Outcomes, PairedDifference
+from dpgbench.domain.subset import Subset
 from dpgbench.errors import counted
 from dpgbench.report.plots.axis import WHOLE, Axis, Mark, axis_around, colour, mark
 from dpgbench.report.tables.csv_table import category_names
+from dpgbench.report.text import Lead, label, lead, row_warnings
 from dpgbench.store.run import manifest_summary as settings
 from dpgbench.store.run.scores import Figure, RunRecord
 
@@ -46,6 +47,7 @@ class Line(NamedTuple):
     colour: int
     mark: Mark
     l1: tuple[Figure, ...]
+    warnings: tuple[str, ...]
 
 
 class Pair(NamedTuple):
@@ -53,7 +55,8 @@ class Pair(NamedTuple):
 
     first: str
     second: str
-    difference: Difference
+    difference: PairedDifference
+    outcomes: Outcomes
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class GroupView:
     l2: tuple[Panel, ...]
     sources: tuple[Panel, ...]
     pairs: tuple[Pair, ...]
-    finding: Finding | None
+    lead: Lead | None
     cautions: tuple[str, ...]
     subset: Subset | None = None
 
@@ -133,8 +136,8 @@ def group_view(group: Group, index: int) -> GroupView:
         l2=_panels(group, lambda row: row.l2),
         sources=_panels(group, lambda row: row.sources),
         pairs=tuple(_pairs(group)),
-        finding=finding(group),
-        cautions=tuple(cautions(group)),
+        lead=lead(group),
+        cautions=group.cautions,
         subset=group.subset,
     )
 
@@ -146,6 +149,7 @@ def _line(row: LeaderboardRow, group: Group, axis: Axis, categories: Sequence[st
         colour(row.index),
         mark(axis, row.overall, row.interval),
         tuple(row.l1.get(name, _NO_FIGURE) for name in categories),
+        tuple(row_warnings(row)),
     )
 
 
@@ -167,11 +171,14 @@ def _bar(row: LeaderboardRow, group: Group, figure: Figure) -> Bar:
 
 def _pairs(group: Group) -> Iterable[Pair]:
     """Yield each two models; of many models, only each against the first."""
-    many = sum(row.rank is not None for row in group.rows) > _MOST_PAIRS_OF
-    for difference in group.differences:
-        if difference.first == 0 or not many:
-            first, second = group.rows[difference.first], group.rows[difference.second]
-            yield Pair(label(first, group), label(second, group), difference)
+    ranked = [row for row in group.rows if row.rank is not None]
+    several = len(ranked) <= _MOST_PAIRS_OF
+    for (first, second), comparison in zip(
+        combinations(ranked, 2), group.comparisons, strict=False
+    ):
+        if comparison.overall is not None and (first is ranked[0] or several):
+            names = label(first, group), label(second, group)
+            yield Pair(*names, comparison.overall, comparison.outcomes)
 
 
 def run_view(record: RunRecord, index: int) -> RunView:
@@ -200,22 +207,21 @@ def _judges(record: RunRecord) -> list[str]:
 
 
 def _judge(record: RunRecord, judge: str) -> JudgeView:
-    known = record.manifest.judges.get(judge, {})
+    entry = record.manifest.judges.get(judge, {})
     return JudgeView(
         judge,
         settings.judge_hash(record.manifest, judge),
-        tuple(settings.digests(known.get("weights"))),
+        tuple(settings.digests(entry.get("weights"))),
         settings.truncated_questions(record.manifest, judge),
     )
 
 
-def notices(groups: Sequence[Group]) -> list[Notice]:
+def notices(rows: Iterable[LeaderboardRow]) -> list[Notice]:
     """Return every note of every run, each once, with the runs that it is about."""
     about: dict[str, dict[str, None]] = {}
-    for group in groups:
-        for row in group.rows:
-            for note in row.notes:
-                about.setdefault(note, {})[row.run] = None
+    for row in rows:
+        for note in row.notes:
+            about.setdefault(note, {})[row.run] = None
     return [Notice(note, tuple(runs)) for note, runs in about.items()]
 
 
@@ -229,7 +235,7 @@ class RuleLine(NamedTuple):
 
 def rule_lines(groups: Sequence[Group]) -> list[RuleLine]:
     """Return what the same answers score under each rule, where a run has several."""
-    found: dict[tuple[int, str], dict[str, tuple[float | None, int]]] = {}
+    scores: dict[tuple[int, str], dict[str, tuple[float | None, int]]] = {}
     names: dict[int, str] = {}
     widest: dict[tuple[int, str, str], int] = {}
     for group in groups:
@@ -239,9 +245,12 @@ def rule_lines(groups: Sequence[Group]) -> list[RuleLine]:
                 continue  # a part of the items beside all of them
             widest[place] = row.items_expected
             names[row.index] = label(row, group)
-            found.setdefault((row.index, row.judge), {})[row.rule] = (row.overall, row.items_scored)
+            scores.setdefault((row.index, row.judge), {})[row.rule] = (
+                row.overall,
+                row.items_scored,
+            )
     return [
-        RuleLine(names[index], judge, scores)
-        for (index, judge), scores in sorted(found.items())
-        if len(scores) > 1
+        RuleLine(names[index], judge, by_rule)
+        for (index, judge), by_rule in sorted(scores.items())
+        if len(by_rule) > 1
     ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dpgbench.analysis.cautions import label
+from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import GroupKey
-from dpgbench.analysis.prompt_length import Chart, LengthView
-from dpgbench.analysis.rows import Group
+from dpgbench.analysis.prompt_length import Chart
+from dpgbench.analysis.ranking import Group
 from dpgbench.domain.spec import identity_hash
 from dpgbench.report.plots.axis import WHOLE, Axis, axis_around, colour
 from dpgbench.report.plots.drawing import (
@@ -22,7 +22,7 @@ from dpgbench.report.plots.drawing import (
     figure_svg,
 )
 from dpgbench.report.tables.csv_table import category_names
-from dpgbench.report.text import number_text, shown, with_interval
+from dpgbench.report.text import label, number_text, shown, with_interval
 from dpgbench.store.run.scores import Figure
 
 _LABEL = 190
@@ -30,18 +30,18 @@ _ROW = 26
 _NAME_LIMIT = 28
 
 
-def figures(groups: Sequence[Group], lengths: Sequence[LengthView]) -> dict[str, bytes]:
+def figures(board: Board) -> dict[str, bytes]:
     """Return file names and contents: each plot of each leaderboard as SVG and as PNG."""
     drawings: dict[str, Drawing] = {}
-    names = _names_of([group.key for group in groups])
-    for group in groups:
+    names = _names_of([group.key for group in board.groups])
+    for group in board.groups:
         name = names[group.key]
         drawings[f"overall-{name}"] = overall_drawing(group)
         if any(row.l1 for row in group.rows):
             drawings[f"categories-{name}"] = category_drawing(group)
-    for view in lengths:
+    for view in board.prompt_lengths:
         drawings[f"length-{names[view.group.key]}"] = length_drawing(
-            view.whole, 640 + _LABEL, names=True
+            view.whole, view.group, 640 + _LABEL, names=True
         )
     files: dict[str, bytes] = {}
     for name, drawing in drawings.items():
@@ -149,7 +149,7 @@ def _bar(
 
 
 def length_drawing(
-    chart: Chart, width: float = 640, height: float = 300, *, names: bool = False
+    chart: Chart, group: Group, width: float = 640, height: float = 300, *, names: bool = False
 ) -> Drawing:
     """Return a line for each model over bins of prompt length, with intervals.
 
@@ -159,11 +159,14 @@ def length_drawing(
     left, right, top, bottom = 40.0, (_LABEL if names else 14.0), 14.0, 62.0
     inner_w, inner_h = width - left - right, height - top - bottom
     shapes: list[Shape] = []
+    axis = axis_around(
+        (point.score, point.interval) for curve in chart.curves for point in curve.points if point
+    )
 
     def level(score: float) -> float:
-        return top + inner_h * (1 - chart.axis.place(score) / 100)
+        return top + inner_h * (1 - axis.place(score) / 100)
 
-    for tick in chart.axis.ticks:
+    for tick in axis.ticks:
         y = level(tick)
         shapes.append(Line(((left, y), (width - right, y)), "line", 1))
         shapes.append(Text(left - 8, y + 4, f"{tick:.0f}", "soft", 11, "end"))
@@ -184,10 +187,10 @@ def length_drawing(
         )
     )
     if names:
-        shapes += _names(chart, width - right + 16, top)
+        shapes += _names(chart, group, width - right + 16, top)
     many = len(chart.curves)
     for number, curve in enumerate(chart.curves):
-        paint = f"c{curve.colour}"
+        paint = f"c{colour(curve.row.index)}"
         aside = min(7.0, step / (many + 1)) * (number - (many - 1) / 2)
         placed = [
             (left + step * (place + 0.5) + aside, point)
@@ -201,16 +204,18 @@ def length_drawing(
                 low_end, high_end = point.interval
                 shapes.append(Line(((x, level(low_end)), (x, level(high_end))), paint, 1))
             shapes.append(Dot(x, level(point.score), 3.2, paint))
-    title = f"Score against words in the prompt, {chart.name}: {'; '.join(_told(chart))}"
+    title = (
+        f"Score against words in the prompt, {chart.name}: {'; '.join(_described(chart, group))}"
+    )
     return Drawing(width, height, title, tuple(shapes))
 
 
-def _names(chart: Chart, x: float, top: float) -> list[Shape]:
+def _names(chart: Chart, group: Group, x: float, top: float) -> list[Shape]:
     shapes: list[Shape] = []
     for place, curve in enumerate(chart.curves):
         y = top + 8 + 20 * place
-        shapes.append(Dot(x, y, 4, f"c{curve.colour}"))
-        shapes.append(Text(x + 10, y + 4, shown(curve.label, _NAME_LIMIT), size=11))
+        shapes.append(Dot(x, y, 4, f"c{colour(curve.row.index)}"))
+        shapes.append(Text(x + 10, y + 4, shown(label(curve.row, group), _NAME_LIMIT), size=11))
     return shapes
 
 
@@ -222,14 +227,14 @@ def _numbers(chart: Chart, place: int) -> str:
     return f"{min(found)}–{max(found)}"
 
 
-def _told(chart: Chart) -> list[str]:
+def _described(chart: Chart, group: Group) -> list[str]:
     """Return each curve in words."""
-    told = []
+    described = []
     for curve in chart.curves:
         parts = [
             f"{low}-{high} words {point.score:.1f} (n={point.items})"
             for (low, high), point in zip(chart.words, curve.points, strict=True)
             if point is not None
         ]
-        told.append(f"{curve.label}: {', '.join(parts)}")
-    return told
+        described.append(f"{label(curve.row, group)}: {', '.join(parts)}")
+    return described

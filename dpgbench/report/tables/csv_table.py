@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import LeaderboardRow
-from dpgbench.analysis.rows import Group
-from dpgbench.report.published import BENCHMARK, PublishedScore
+from dpgbench.report.text import row_warnings
 from dpgbench.store.csv_rows import csv_text
+from dpgbench.store.published import BENCHMARK, PublishedScore
 from dpgbench.store.run.scores import Figure
 
 _FIRST = (
@@ -61,7 +62,7 @@ _AS_THEY_ARE = (
 )
 
 
-def leaderboard_csv(groups: Sequence[Group], published: Sequence[PublishedScore] = ()) -> str:
+def leaderboard_csv(board: Board) -> str:
     """Return the table: measured rows group by group, then published ones without a rank.
 
     A category has the columns ``l1_NAME``, ``l1_NAME_lo``, ``l1_NAME_hi``, ``l1_NAME_n``
@@ -69,10 +70,9 @@ def leaderboard_csv(groups: Sequence[Group], published: Sequence[PublishedScore]
     items). An empty cell means that there is no such figure. A text that a spreadsheet would take
     for a formula has an apostrophe before it.
     """
-    rows = [row for group in groups for row in group.rows]
-    told = [_measured(row) for row in rows] + [_published(score) for score in published]
-    columns = [*_FIRST, *_category_columns(rows, published), *_LAST]
-    return csv_text(columns, ([cells.get(name) for name in columns] for cells in told))
+    rows = [*map(_measured, board.rows), *map(_published, board.published)]
+    columns = [*_FIRST, *_category_columns(board.rows, board.published), *_LAST]
+    return csv_text(columns, ([cells.get(name) for name in columns] for cells in rows))
 
 
 def category_names(levels: Iterable[Mapping[str, Figure]]) -> list[str]:
@@ -91,8 +91,8 @@ def _category_columns(
     }
     return [
         f"{level}_{name}{end}"
-        for level, found in names.items()
-        for name in found
+        for level, of_level in names.items()
+        for name in of_level
         for end in ("", "_lo", "_hi", "_n", *(() if level == "source" else ("_items",)))
     ]
 
@@ -106,7 +106,7 @@ def _measured(row: LeaderboardRow) -> dict[str, Any]:
         "coverage": row.coverage,
         "subset": str(row.subset) if row.subset else None,
         "notes": "; ".join(row.notes),
-        "warnings": "; ".join(row.warnings),
+        "warnings": "; ".join(row_warnings(row)),
         **row.key._asdict(),
         **_figure("overall", Figure(row.overall, row.interval)),
         **_figures("l1", row.l1),

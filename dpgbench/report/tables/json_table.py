@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from dpgbench.analysis.comparison import CategoryDifference, Comparison, all_rows
+from dpgbench.analysis.board import Board
+from dpgbench.analysis.comparison import CategoryDifference, Comparison
 from dpgbench.analysis.leaderboard import LeaderboardRow
-from dpgbench.analysis.rows import Group
 from dpgbench.domain.statistics.paired import PairedDifference
-from dpgbench.report.published import PublishedScore
-from dpgbench.report.text import too_few
+from dpgbench.report.text import remarks, row_warnings, too_few
 from dpgbench.store.run.scores import Figure
 
 SCHEMA = 1
 
 
-def leaderboard_json(
-    groups: Sequence[Group],
-    found: Sequence[Comparison],
-    published: Sequence[PublishedScore] = (),
-) -> str:
+def leaderboard_json(board: Board) -> str:
     """Return ``{"schema", "rows", "comparisons", "published"}``; published scores stand apart."""
-    rows = all_rows(groups)
-    told = {
+    rows = board.rows
+    content = {
         "schema": SCHEMA,
         "rows": [_row(row) for row in rows],
-        "comparisons": [comparison_json(comparison, rows) for comparison in found],
+        "comparisons": [
+            comparison_json(rows[comparison.first], rows[comparison.second], comparison)
+            for comparison in board.comparisons
+        ],
         "published": [
             {
                 "model": score.model,
@@ -36,10 +34,10 @@ def leaderboard_json(
                 "source": score.source,
                 "note": score.note,
             }
-            for score in published
+            for score in board.published
         ],
     }
-    return json.dumps(told, ensure_ascii=False, allow_nan=False)
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
 
 def _row(row: LeaderboardRow) -> dict[str, Any]:
@@ -63,7 +61,7 @@ def _row(row: LeaderboardRow) -> dict[str, Any]:
         "base_seed": row.base_seed,
         "date": row.date,
         "notes": row.notes,
-        "warnings": row.warnings,
+        "warnings": row_warnings(row),
         "subset": None if row.subset is None else row.subset._asdict(),
         "unranked": row.unranked,
         "identity_hash": row.identity_hash,
@@ -82,52 +80,52 @@ def _figures(figures: Mapping[str, Figure]) -> dict[str, Any]:
     }
 
 
-def comparison_json(found: Comparison, rows: Sequence[LeaderboardRow]) -> dict[str, Any]:
+def comparison_json(
+    first: LeaderboardRow, second: LeaderboardRow, comparison: Comparison
+) -> dict[str, Any]:
     """Return a comparison as plain data; without ``difference`` where nothing was computed."""
-    first, second = rows[found.first], rows[found.second]
-    told: dict[str, Any] = {
+    about: dict[str, Any] = {
         "judge": first.judge,
         "rule": first.rule,
         "first": first.run,
         "second": second.run,
-        "comparable": found.comparable,
+        "comparable": comparison.comparable,
         "reasons": [
             {"what": r.label, "decides": r.decides, "first": r.first, "second": r.second}
-            for r in found.reasons
+            for r in comparison.reasons
         ],
-        "first_notes": first.remarks,
-        "second_notes": second.remarks,
+        "first_notes": remarks(first),
+        "second_notes": remarks(second),
     }
-    if found.overall is None or found.scores is None:
-        return told
+    if comparison.overall is None or comparison.scores is None:
+        return about
     return {
-        **told,
-        "items": found.items,
-        "first_score": found.scores[0],
-        "second_score": found.scores[1],
-        **_difference(found.overall, found.items),
-        **found.outcomes._asdict(),
-        "l1": {category.name: _category(category) for category in found.l1},
-        "l2": {category.name: _category(category) for category in found.l2},
-    }
-
-
-def _difference(found: PairedDifference, items: int) -> dict[str, Any]:
-    return {
-        "difference": found.difference,
-        "interval": found.interval,
-        "p_value": found.p_value,
-        "told_apart": found.told_apart,
-        **({"too_few_items": too_few(items)} if found.interval is None else {}),
+        **about,
+        "items": comparison.items,
+        "first_score": comparison.scores[0],
+        "second_score": comparison.scores[1],
+        **_difference(comparison.overall, comparison.items),
+        **comparison.outcomes._asdict(),
+        "l1": {category.name: _category(category) for category in comparison.l1},
+        "l2": {category.name: _category(category) for category in comparison.l2},
     }
 
 
-def _category(found: CategoryDifference) -> dict[str, Any]:
+def _difference(difference: PairedDifference, items: int) -> dict[str, Any]:
     return {
-        "first_score": found.first,
-        "second_score": found.second,
-        "items": found.items,
-        **_difference(found.difference, found.items),
-        "p_holm": found.adjusted,
-        "told_apart": found.told_apart,
+        "difference": difference.difference,
+        "interval": difference.interval,
+        "p_value": difference.p_value,
+        "told_apart": difference.significant,
+        **({"too_few_items": too_few(items)} if difference.interval is None else {}),
+    }
+
+
+def _category(category: CategoryDifference) -> dict[str, Any]:
+    return {
+        "first_score": category.first,
+        "second_score": category.second,
+        "items": category.items,
+        **_difference(category.difference, category.items),
+        "p_holm": category.difference.p_holm,
     }

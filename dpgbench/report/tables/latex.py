@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dpgbench.analysis.best import OVERALL, Best
-from dpgbench.analysis.cautions import label
-from dpgbench.analysis.leaderboard import LeaderboardRow
-from dpgbench.analysis.rows import Group
+from dpgbench.analysis.board import Board
+from dpgbench.analysis.leaderboard import OVERALL, LeaderboardRow, coverage_text
+from dpgbench.analysis.ranking import Group
 from dpgbench.report import text as wording
 from dpgbench.report.tables.csv_table import category_names
+from dpgbench.report.text import label, row_warnings
 from dpgbench.store.run.scores import Figure
 
 _SPECIAL = {
@@ -24,21 +24,9 @@ _SPECIAL = {
 }
 
 
-def leaderboard_latex(groups: Sequence[Group], best: Best = frozenset()) -> str:
-    """Return a table for each group; needs the package booktabs.
-
-    Args:
-        best: what may be set in bold (`surely_best`).
-    """
-    tables, start = [], 0
-    for group in groups:
-        bold = [
-            frozenset(name for at, name in best if at == start + place)
-            for place in range(len(group.rows))
-        ]
-        tables.append(_table(group, bold))
-        start += len(group.rows)
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
+def leaderboard_latex(board: Board) -> str:
+    """Return a table for each group; needs the package booktabs."""
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_table, board.groups))
 
 
 def escaped(text: str, limit: int = 60) -> str:
@@ -46,7 +34,7 @@ def escaped(text: str, limit: int = 60) -> str:
     return "".join(_SPECIAL.get(character, character) for character in wording.shown(text, limit))
 
 
-def _table(group: Group, best: Sequence[frozenset[str]]) -> str:
+def _table(group: Group) -> str:
     key = group.key
     names = category_names(row.l1 for row in group.rows)
     notes = dict.fromkeys(note for row in group.rows for note in row.notes)
@@ -67,10 +55,7 @@ def _table(group: Group, best: Sequence[frozenset[str]]) -> str:
         r"\toprule",
         _line(["Model", "Overall", *map(escaped, names), "Coverage"]),
         r"\midrule",
-        *(
-            _line(_cells(row, names, group, bold))
-            for row, bold in zip(group.rows, best, strict=True)
-        ),
+        *(_line(_cells(row, names, group)) for row in group.rows),
         r"\bottomrule",
         r"\end{tabular}",
         *_footnotes(group),
@@ -84,7 +69,7 @@ def _footnotes(group: Group) -> list[str]:
     lines = [caution for caution in (group.apart,) if caution]
     about: dict[str, list[str]] = {}
     for row in group.rows:
-        for text in filter(None, [row.unranked, *row.warnings]):
+        for text in filter(None, [row.unranked, *row_warnings(row)]):
             about.setdefault(text, []).append(label(row, group))
     for text, names in about.items():
         every = len(names) == len(group.rows) > 1
@@ -96,16 +81,14 @@ def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cells(
-    row: LeaderboardRow, names: Sequence[str], group: Group, best: frozenset[str]
-) -> list[str]:
+def _cells(row: LeaderboardRow, names: Sequence[str], group: Group) -> list[str]:
     figures = [row.l1.get(name, Figure(None)) for name in names]
     return [
         escaped(label(row, group)),
-        _figure(Figure(row.overall, row.interval), OVERALL in best),
-        *(_figure(figure, name in best) for name, figure in zip(names, figures, strict=True)),
+        _figure(Figure(row.overall, row.interval), OVERALL in row.best),
+        *(_figure(figure, name in row.best) for name, figure in zip(names, figures, strict=True)),
         escaped(
-            f"{wording.coverage_text(row.items_scored, row.items_covered)} "
+            f"{coverage_text(row.items_scored, row.items_covered)} "
             f"({row.items_scored} of {row.items_covered})"
         ),
     ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from dpgbench.analysis.best import OVERALL, Best
-from dpgbench.analysis.cautions import cautions
-from dpgbench.analysis.leaderboard import LeaderboardRow
-from dpgbench.analysis.rows import Group
+from dpgbench.analysis.board import Board
+from dpgbench.analysis.leaderboard import OVERALL, LeaderboardRow, coverage_text
+from dpgbench.analysis.ranking import Group
 from dpgbench.report import text as wording
-from dpgbench.report.published import BENCHMARK, CATEGORIES, PublishedScore
 from dpgbench.report.tables.csv_table import category_names
+from dpgbench.store.published import CATEGORIES, PublishedScore
 from dpgbench.store.run.scores import Figure
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#!|~$]|^[-+=])")
@@ -19,18 +18,12 @@ _NUMBERED = re.compile(r"^(\d+)([.)])")
 _CELL_LIMIT = 300
 
 
-def leaderboard_markdown(
-    groups: Sequence[Group],
-    published: Sequence[PublishedScore] = (),
-    best: Best = frozenset(),
-) -> str:
-    """Return a table for each group, then published scores apart; `best` is set in bold."""
+def leaderboard_markdown(board: Board) -> str:
+    """Return a table for each group, then published scores apart; what is surely best in bold."""
     parts = ["# DPG-Bench leaderboard", _INTRODUCTION]
-    start = 0
-    for group in groups:
-        parts += _group(group, start, best)
-        start += len(group.rows)
-    parts += _published_part(published, any(group.key.benchmark == BENCHMARK for group in groups))
+    for group in board.groups:
+        parts += _group(group)
+    parts += _published_part(board.published, board.is_on_published_benchmark)
     return "\n\n".join(parts) + "\n"
 
 
@@ -56,29 +49,29 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _group(group: Group, start: int, best: Best) -> list[str]:
+def _group(group: Group) -> list[str]:
     key = group.key
     title = f"## {escaped(key.benchmark)}, judge {escaped(key.judge)}, rule {escaped(key.rule)}"
     if group.subset:
         title += f", {escaped(str(group.subset))}"
     names = category_names(row.l1 for row in group.rows)
     header = ["rank", "model", "overall", *map(escaped, names), "coverage", "run"]
-    rows = [_cells(row, names, start + n, best) for n, row in enumerate(group.rows)]
+    rows = [_cells(row, names) for row in group.rows]
     remarks = [*dict.fromkeys(_remarks(group))]
     parts = [title, f"Rule: {escaped(wording.rule_summary(key.rule))}", table(header, rows)]
     return [*parts, "\n".join(f"- {remark}" for remark in remarks)] if remarks else parts
 
 
-def _cells(row: LeaderboardRow, names: Sequence[str], place: int, best: Best) -> list[str]:
-    scored = wording.coverage_text(row.items_scored, row.items_covered)
+def _cells(row: LeaderboardRow, names: Sequence[str]) -> list[str]:
+    scored = coverage_text(row.items_scored, row.items_covered)
     flag = "" if row.items_scored == row.items_expected else "**incomplete** "
     flag += "**subset** " if row.subset else ""
     figures = [(name, row.l1.get(name, Figure(None))) for name in names]
     return [
         wording.rank_text(row.rank, row.rank_range),
         escaped(row.model),
-        _figure(Figure(row.overall, row.interval), (place, OVERALL) in best),
-        *(_category(figure, (place, name) in best) for name, figure in figures),
+        _figure(Figure(row.overall, row.interval), OVERALL in row.best),
+        *(_category(figure, name in row.best) for name, figure in figures),
         f"{flag}{scored} ({row.items_scored} of {row.items_covered})",
         escaped(row.run),
     ]
@@ -92,13 +85,13 @@ def _figure(figure: Figure, best: bool) -> str:
 
 def _category(figure: Figure, best: bool) -> str:
     """Return a category's score and over how many questions and items it is."""
-    told = _figure(Figure(figure.score), best)
+    score = _figure(Figure(figure.score), best)
     number = wording.number_text(figure)
-    return told if figure.score is None or not number else f"{told} ({number})"
+    return score if figure.score is None or not number else f"{score} ({number})"
 
 
 def _remarks(group: Group) -> Iterable[str]:
-    for caution in cautions(group):
+    for caution in group.cautions:
         yield escaped(caution)
     for row in group.rows:
         model, run = escaped(row.model), escaped(row.run)
@@ -106,7 +99,7 @@ def _remarks(group: Group) -> Iterable[str]:
         yield from (f"**{name}: {escaped(note)}**" for note in row.notes)
         if row.unranked:
             yield f"{name}: {escaped(row.unranked)}"
-        yield from (f"{name}: {escaped(warning)}" for warning in row.warnings)
+        yield from (f"{name}: {escaped(warning)}" for warning in wording.row_warnings(row))
 
 
 def _published_part(published: Sequence[PublishedScore], comparable: bool) -> list[str]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dpgbench.analysis.subset import Subset, read_subset
 from dpgbench.domain.aggregate import SCHEMA, Interval
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
+from dpgbench.domain.subset import Subset, read_subset
 from dpgbench.errors import DataError, clipped, reason_of
 from dpgbench.store.csv_rows import as_written, read_table
 from dpgbench.store.files import read_json

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dpgbench.analysis.ranking import part
+from dpgbench.domain.aggregate import recorded_part
 from dpgbench.domain.rules import find_rule
 from dpgbench.domain.statistics.bootstrap import Matrix, intervals, ratio_draws
 from dpgbench.domain.statistics.paired import PairedDifference, difference_of, paired_differences
@@ -168,8 +168,12 @@ def _table(
     is_cut = np.array([item_id in cut for item_id in items])
     held = np.stack([np.ones(len(items), dtype=bool), is_cut, ~is_cut], axis=1)
     chosen = find_rule(rule)
+    figures = [[scores[role].items[item_id] for role in ROLES] for item_id in items]
     parts = np.array(
-        [[part(scores[role].items[item_id], chosen) for role in ROLES] for item_id in items],
+        [
+            [recorded_part(f.score, f.questions, chosen, absent=f.absent) for f in row]
+            for row in figures
+        ],
         dtype=np.float64,
     ).reshape(len(items), len(ROLES), 2)
     spread = parts[:, :, None] * held[:, None, :, None]  # [items, runs, parts, (sum, count)]
@@ -217,7 +221,7 @@ def _comparison_json(comparison: PairedDifference | None) -> dict[str, Any]:
         "points": comparison.difference,
         "interval": comparison.interval,
         "p_value": comparison.p_value,
-        "told_apart": comparison.told_apart,
+        "told_apart": comparison.significant,
     }
 
 

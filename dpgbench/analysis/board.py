@@ -1,0 +1,76 @@
+"""The board: everything that a report shows, computed once, whatever form it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dpgbench.analysis.answers import ItemSet, item_sets
+from dpgbench.analysis.comparison import Comparison, compare_rows
+from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, read_rows
+from dpgbench.analysis.prompt_length import LengthView, length_views
+from dpgbench.analysis.ranking import Group, rank_groups
+from dpgbench.store.published import BENCHMARK, PublishedScore, read_published
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.scores import RunRecord
+
+
+@dataclass(frozen=True)
+class Board:
+    """The results of some runs, ranked and compared.
+
+    Attributes:
+        records: what each run holds, in the order given; `LeaderboardRow.index` is a place here.
+        groups: rows that are ranked against each other, with the cautions above them; sorted by
+            benchmark, judge and rule.
+        comparisons: of every two results of different runs with one judge and rule by name, by
+            their places in `rows`.
+        item_sets: for each benchmark its items, with every run's answers and item scores.
+        prompt_lengths: for each group whose prompts are at hand, scores against their length.
+        published: scores that others published; never ranked.
+    """
+
+    records: tuple[RunRecord, ...]
+    groups: tuple[Group, ...]
+    comparisons: tuple[Comparison, ...]
+    item_sets: tuple[ItemSet, ...]
+    prompt_lengths: tuple[LengthView, ...]
+    published: tuple[PublishedScore, ...] = ()
+
+    @property
+    def rows(self) -> tuple[LeaderboardRow, ...]:
+        """The rows of all groups in order."""
+        return tuple(row for group in self.groups for row in group.rows)
+
+    @property
+    def is_on_published_benchmark(self) -> bool:
+        """Whether a result is on the benchmark that published scores are about."""
+        return any(group.key.benchmark == BENCHMARK for group in self.groups)
+
+
+def make_board(runs: Sequence[RunDir], *, published: bool = True, verify: bool = True) -> Board:
+    """Return the board of `runs`.
+
+    Args:
+        published: quote published scores too.
+        verify: check pictures against the hashes in each run's log; without, a note on each run
+            tells that they were not.
+
+    Raises:
+        UsageError: no run was given.
+        DataError: a run has no scores, or a damaged file.
+        ResumeMismatchError: a picture is another one than was drawn or judged.
+    """
+    records = load_records(runs, verify=verify)
+    sets = item_sets(records)
+    unranked = read_rows(records, sets)
+    comparisons = compare_rows([row for rows in unranked for row in rows])
+    groups = rank_groups(unranked, comparisons)
+    return Board(
+        records=tuple(records),
+        groups=tuple(groups),
+        comparisons=tuple(comparisons),
+        item_sets=tuple(sets),
+        prompt_lengths=tuple(length_views(groups, sets, records)),
+        published=tuple(read_published()) if published else (),
+    )
