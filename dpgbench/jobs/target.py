@@ -26,7 +26,7 @@ from dpgbench.store.run.manifest import (
     Manifest,
     open_manifest,
 )
-from dpgbench.store.verify import image_hashes, mismatched
+from dpgbench.store.run.verify import image_hashes, mismatched
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from dpgbench.store.patterns import (
     suggest_pattern,
 )
 from dpgbench.store.run.directory import RunDir
-from dpgbench.store.verify import image_hashes, mismatched_images
+from dpgbench.store.run.verify import image_hashes, mismatched_images
 
 ORDER = ["b", "a", "c"]  # the benchmark's order, not the alphabet's
 

@@ -10,7 +10,7 @@ from dpgbench.jobs.target import Subject
 from dpgbench.store.files import JsonLines, sha256_file
 from dpgbench.store.images import files_of, find_images
 from dpgbench.store.patterns import count_strays, find_patterned
-from dpgbench.store.verify import image_hashes
+from dpgbench.store.run.verify import image_hashes
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from dpgbench.errors import ResumeMismatchError, counted, shortened
 from dpgbench.store.images import ImageFiles, files_of, find_images
 from dpgbench.store.run.scores import RunRecord
-from dpgbench.store.verify import mismatched_images
+from dpgbench.store.run.verify import mismatched_images
 
 UNVERIFIED = "its pictures were not checked against their hashes (--no-verify)"
 
