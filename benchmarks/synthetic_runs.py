@@ -123,7 +123,7 @@ def _make_run(
                     json.dumps({"item_id": item, "tile": tile, "qid": qid, "answer": text})
                 )
     write_atomic(run.answers(JUDGE), "\n".join(lines) + "\n")
-    _manifest(model, benchmark).write(run)
+    _manifest(model, benchmark).write(run.manifest)
     for rule in RULES:
         result = score_answers(
             list(benchmark.items.values()), answers, find_rule(rule), num_tiles=NUM_TILES

@@ -15,7 +15,6 @@ from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.judges import table as judges
 from dpgbench.backends.judges.own_class import as_judge
-from dpgbench.backends.tensors import as_image
 from dpgbench.domain.aggregate import Result
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
@@ -26,8 +25,9 @@ from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_nam
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.ask import Validity
-from dpgbench.jobs.find_target import ImageOptions, find_subject
+from dpgbench.jobs.find_target import ImageOptions, find_target
 from dpgbench.store.benchmarks import load_benchmark
+from dpgbench.store.images import as_image
 from dpgbench.store.run.directory import RunDir, find_runs
 
 if TYPE_CHECKING:
@@ -386,7 +386,7 @@ def score(
         DpgBenchError: as the command does; where more than a fifth of a judge's answers are neither
             yes nor no, the error stands in `Scored.refused`.
     """
-    subject = find_subject(
+    subject = find_target(
         Path(target),
         bench=bench,
         image_options=ImageOptions.of(

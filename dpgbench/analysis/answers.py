@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -28,8 +27,8 @@ from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import Answers
 from dpgbench.domain.statistics.bootstrap import ratios
 from dpgbench.errors import DpgBenchError
-from dpgbench.store.benchmarks import load_benchmark
-from dpgbench.store.run.answers import read_answers
+from dpgbench.store.run.answers import read_answer_table
+from dpgbench.store.run.manifest import load_recorded_benchmark
 from dpgbench.store.run.scores import RunRecord, ScoreFile
 
 _SAME = 1e-6
@@ -109,9 +108,8 @@ def _item_set(name: str, runs: Sequence[tuple[int, RunRecord]]) -> ItemSet:
 def benchmark_of(record: RunRecord) -> tuple[Benchmark | None, str]:
     """Return the benchmark as the run saw it, or why it cannot be shown."""
     about = record.manifest.benchmark
-    path = Path(str(about.get("path", "")))
     try:
-        benchmark = load_benchmark(path if path.is_file() else str(about.get("name", "")))
+        benchmark = load_recorded_benchmark(about)
     except DpgBenchError as error:
         return None, f"Prompts and questions are not shown: {error}"
     if benchmark.prompts_sha256 != about.get("prompts_sha256"):
@@ -123,9 +121,7 @@ def benchmark_of(record: RunRecord) -> tuple[Benchmark | None, str]:
 
 def _was_asked(record: RunRecord, judge: str, benchmark: Benchmark) -> bool:
     """Return whether `judge` was asked the questions that the benchmark has now."""
-    digest = record.manifest.judges.get(judge, {}).get("questions_sha256")
-    digest = digest or record.manifest.benchmark.get("questions_sha256")
-    return digest in (None, benchmark.questions_sha256)
+    return record.manifest.questions_sha256(judge) in (None, benchmark.questions_sha256)
 
 
 def _judges(
@@ -151,7 +147,7 @@ def _judge(
     items: Sequence[str],
     graphs: Mapping[str, PromptGraph],
 ) -> JudgeAnswers:
-    answers = read_answers(record.run, judge)
+    answers = read_answer_table(record.run.answers(judge))
     num_images = record.manifest.num_images
     of_run = set(record.manifest.items)
     letters: list[str] = []

@@ -22,7 +22,7 @@ from dpgbench.errors import UsageError, counted
 from dpgbench.store.run import manifest_summary
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.images import verified
-from dpgbench.store.run.manifest_summary import Truncation
+from dpgbench.store.run.manifest_summary import TruncatedPrompts
 from dpgbench.store.run.scores import Figure, ItemFigure, RunRecord, ScoreFile, read_record
 
 OVERALL = ""  # in `LeaderboardRow.best`, where the other names are L1 categories
@@ -87,7 +87,7 @@ class LeaderboardRow:
     notes: tuple[str, ...]
     warnings: Mapping[str, int]
     truncated_questions: int
-    truncation: Truncation | None
+    truncation: TruncatedPrompts | None
     identity_hash: str
     items: Mapping[str, ItemFigure] = field(repr=False)
     missing: int

@@ -31,7 +31,7 @@ def demo(
     """Generate, judge, score and report two small models; the same command again resumes."""
     from dpgbench.backends.generators.plan import GeneratorRequest
     from dpgbench.backends.judges.table import judge_request
-    from dpgbench.jobs.find_target import subject_of_run
+    from dpgbench.jobs.find_target import target_of_run
     from dpgbench.jobs.generate import GenerateRequest, generate
     from dpgbench.jobs.score import ScoreRequest, score
     from dpgbench.report import build_report
@@ -49,7 +49,7 @@ def demo(
             command=command_line(),
         )
         runs.append(generate(request).run)
-        subject = subject_of_run(runs[-1].path)
+        subject = target_of_run(runs[-1].path)
         scored = score(subject, ScoreRequest(judge=judge_request(JUDGE), command=command_line()))
         for note in subject.manifest.notes:
             say(f"note: {note}")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dpgbench.backends.protocols import JudgeRequest
     from dpgbench.jobs.find_target import ItemChoice
     from dpgbench.jobs.score import Scored, ScoreRequest
-    from dpgbench.jobs.target import Subject
+    from dpgbench.jobs.target import Target
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Ask what was not asked yet, then score; results are written into each run."""
-    from dpgbench.jobs.find_target import find_subject
+    from dpgbench.jobs.find_target import find_target
 
     rules = list(dict.fromkeys(rule or DEFAULT_RULES))
     for name in rules:
@@ -145,7 +145,7 @@ def score(
             raise UsageError(f"{shown}: give images to judge or --answers to replay, not both")
         if request.ask_invalid_again:
             raise UsageError("--ask-invalid-again: --answers has no judge to ask; name a run")
-        finders: dict[Path, Callable[[], Subject]] = {
+        finders: dict[Path, Callable[[], Target]] = {
             recorded.answers: lambda: _recorded(
                 recorded, bench, layout.num_images, run, items.choice()
             )
@@ -160,8 +160,8 @@ def score(
         asked, choice = _take_hub(asked, items.choice(), paths, bench)
         request = replace(request, judge=asked)
 
-        def find(path: Path) -> Subject:
-            return find_subject(
+        def find(path: Path) -> Target:
+            return find_target(
                 path,
                 bench=bench,
                 image_options=layout.image_options(),
@@ -237,20 +237,20 @@ def _recorded(
     num_images: int | None,
     run: RunOptions,
     choice: ItemChoice,
-) -> Subject:
+) -> Target:
     """Return the recorded answers as something to score.
 
     Raises:
         UsageError: the benchmark that they are about is not named.
     """
-    from dpgbench.jobs.find_target import subject_of_answers
+    from dpgbench.jobs.find_target import target_of_answers
     from dpgbench.store.benchmarks import load_benchmark
     from dpgbench.store.recorded_answers import parse_where, read_recorded_answers
 
     if not bench or recorded.answers is None:
         raise UsageError("--answers needs --bench, the benchmark that the answers are about")
     where = parse_where(recorded.where or [])
-    return subject_of_answers(
+    return target_of_answers(
         read_recorded_answers(recorded.answers, where),
         load_benchmark(bench),
         source=recorded.answers,
@@ -263,7 +263,7 @@ def _recorded(
 
 
 def _score_each(
-    finders: Mapping[Path, Callable[[], Subject]], request: ScoreRequest, *, as_json: bool
+    finders: Mapping[Path, Callable[[], Target]], request: ScoreRequest, *, as_json: bool
 ) -> None:
     """Score one after the other and print; what fails is said, and the rest goes on.
 
@@ -293,7 +293,7 @@ def _score_each(
         raise failures[0]
 
 
-def _score_one(subject: Subject, request: ScoreRequest) -> Scored:
+def _score_one(subject: Target, request: ScoreRequest) -> Scored:
     """Score a subject, and say the notes of its run, each once."""
     from dpgbench.jobs.score import score as run
 
@@ -315,7 +315,7 @@ def _score_one(subject: Subject, request: ScoreRequest) -> Scored:
     return outcome
 
 
-def _hint(judge: JudgeRequest, subject: Subject) -> None:
+def _hint(judge: JudgeRequest, subject: Target) -> None:
     """Name the judge that goes with the benchmark's world where another one is asked."""
     from dpgbench.backends.judges.table import DEFAULT_JUDGE, JUDGES, find_judge
 

@@ -18,11 +18,13 @@ from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, TileQues
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.rows import QuestionRow
-from dpgbench.domain.score import Answers
+from dpgbench.domain.score import Answer, Answers
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, IncompleteError, counted
-from dpgbench.store.files import JsonLines, json_line, read_jsonl, write_atomic
-from dpgbench.store.images import ImageFiles, open_tiles, single_colour_tiles
+from dpgbench.store.files import JsonLines
+from dpgbench.store.image_files import ImageFiles
+from dpgbench.store.images import open_tiles, single_colour_tiles
+from dpgbench.store.run.answers import AnswerLine, answer_line
 from dpgbench.store.run.directory import RunDir
 
 if TYPE_CHECKING:
@@ -83,8 +85,8 @@ def open_grids(
 def _open_rows(
     benchmark: Benchmark, answers: Answers, item_id: str, tile: int
 ) -> list[QuestionRow]:
-    given = answers.get((item_id, tile), {})
-    return [row for row in benchmark.items.get(item_id, ()) if row.qid not in given]
+    answered = answers.get((item_id, tile), {})
+    return [row for row in benchmark.items.get(item_id, ()) if row.qid not in answered]
 
 
 def ask(
@@ -139,15 +141,15 @@ def ask(
                 if reply.error is not None:
                     failures.reasons[reply.item_id] = reply.error
                     log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
-                given = {qid: a for qid, a in reply.answers.items() if not is_missing(a.text)}
-                lines.append(*(_record(reply, qid) for qid in given))
-                if num_empty := len(reply.answers) - len(given):
+                new_lines = list(_lines(reply))
+                lines.append(*new_lines)
+                if num_empty := len(reply.answers) - len(new_lines):
                     empty[reply.item_id, reply.tile] += num_empty
                     failures.reasons[reply.item_id] = _said_nothing(empty, reply)
                     if empty[reply.item_id, reply.tile] == num_empty:  # once a tile
                         log.warning("item %s %s", reply.item_id, failures.reasons[reply.item_id])
-                written += len(given)
-                truncated += sum(answer.truncated for answer in given.values())
+                written += len(new_lines)
+                truncated += sum("truncated" in line for line in new_lines)
                 progress.update(len(reply.answers))
                 validity.watch(reply.answers.values())
         except IncompleteError as error:
@@ -180,36 +182,18 @@ class Validity:
                 self._first = self._first if self._invalid else answer.text
                 self._invalid += 1
         share = self._invalid / max(1, self._answers)
-        said = (
+        message = (
             f"{self._invalid} of {counted(self._answers, 'answer')} of judge {self._judge} are "
             f"neither yes nor no (first: {self._first[:_LONGEST_EXAMPLE]!r})"
         )
         if self._answers >= _NUM_HOPELESS and share >= _SHARE_HOPELESS:
             raise IncompleteError(
-                f"{said}: nothing more is asked. Mend the judge, or take another one; then the "
+                f"{message}: nothing more is asked. Mend the judge, or take another one; then the "
                 "same command with --ask-invalid-again asks these anew"
             )
         if not self._warned and self._answers >= _NUM_WARNED and share >= _SHARE_WARNED:
             self._warned = True
-            log.warning("%s", said)
-
-
-def drop_invalid_answers(run: RunDir, judge_name: str) -> int:
-    """Take a judge's answers that are neither yes nor no out of the run, so that they are open.
-
-    Returns:
-        How many there were.
-    """
-    path = run.answers(judge_name)
-    records = list(read_jsonl(path))
-    kept = [record for record in records if not _is_invalid(record)]
-    if len(kept) < len(records):
-        write_atomic(path, "".join(map(json_line, kept)), scratch=run.path)
-    return len(records) - len(kept)
-
-
-def _is_invalid(record: Mapping[str, Any]) -> bool:
-    return record.get("invalid") is True or is_missing(str(record.get("answer")))
+            log.warning("%s", message)
 
 
 def _said_nothing(empty: Mapping[tuple[str, int], int], reply: JudgeReply) -> str:
@@ -261,18 +245,10 @@ def _tiles(
                 )
 
 
-def _record(reply: JudgeReply, qid: int) -> dict[str, Any]:
-    answer = reply.answers[qid]
-    record: dict[str, Any] = {
-        "item_id": reply.item_id,
-        "tile": reply.tile,
-        "qid": qid,
-        "answer": answer.text,
-    }
-    if answer.p_yes is not None:
-        record["p_yes"] = round(answer.p_yes, 6)
-    if answer.truncated:
-        record["truncated"] = True
-    if answer.invalid:
-        record["invalid"] = True
-    return record
+def _lines(reply: JudgeReply) -> Iterator[AnswerLine]:
+    """Yield the lines of the answers of a reply that are not empty."""
+    for qid, answer in reply.answers.items():
+        if not is_missing(answer.text):
+            p_yes = None if answer.p_yes is None else round(answer.p_yes, 6)
+            recorded = Answer(reply.item_id, reply.tile, qid, answer.text, p_yes, answer.invalid)
+            yield answer_line(recorded, truncated=answer.truncated)

@@ -14,7 +14,7 @@ from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ELLA_REFERENCE
 from dpgbench.domain.score import Answers
 from dpgbench.domain.spec import GridSpec
-from dpgbench.jobs.target import Subject
+from dpgbench.jobs.target import Target
 from dpgbench.store.files import write_atomic
 from dpgbench.store.run.results import part_of_run
 
@@ -23,7 +23,7 @@ RESULTS = "dpg-bench_results.txt"
 DETAIL = "dpg-bench_results_detail.txt"
 
 
-def write_reference_files(subject: Subject, judge: str, answers: Answers) -> tuple[Path, Path]:
+def write_reference_files(subject: Target, judge: str, answers: Answers) -> tuple[Path, Path]:
     """Write both files beside the judge's results and return their paths.
 
     Raises:
@@ -33,7 +33,7 @@ def write_reference_files(subject: Subject, judge: str, answers: Answers) -> tup
         list(subject.benchmark.items.values()),
         answers,
         ELLA_REFERENCE,
-        num_tiles=subject.num_tiles,
+        num_tiles=subject.num_images,
         selected=subject.items,
         name=str(subject.benchmark.path),
     )
@@ -67,9 +67,9 @@ def _results_text(result: Result, images: Path, model: str, path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _detail_text(subject: Subject, result: Result, answers: Answers, images: Path) -> str:
+def _detail_text(subject: Target, result: Result, answers: Answers, images: Path) -> str:
     px = _REFERENCE_TILE_PX
-    grid = subject.grid or GridSpec(subject.num_tiles, px, px)
+    grid = subject.grid or GridSpec(subject.num_images, px, px)
     lines = []
     for item in result.items:
         texts = _questions(subject.benchmark.items[item.item_id])

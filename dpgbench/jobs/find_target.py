@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.score import Answer
@@ -20,18 +19,25 @@ from dpgbench.domain.spec import (
     identity_hash,
 )
 from dpgbench.errors import DataError, DpgBenchError, UsageError, counted, shortened
-from dpgbench.jobs.generate import describe_benchmark, refuse_foreign_folder
-from dpgbench.jobs.target import Subject
-from dpgbench.store.benchmarks import DPG, load_benchmark, packaged_names
-from dpgbench.store.files import json_line, write_atomic
-from dpgbench.store.patterns import ImagePattern, count_tiles
-from dpgbench.store.run.directory import RunDir, default_run, is_run, newest_run
-from dpgbench.store.run.image_log import log_images
+from dpgbench.jobs.target import Target, log_images
+from dpgbench.store.benchmarks import DPG, load_benchmark
+from dpgbench.store.image_files import ImagePattern, count_tiles
+from dpgbench.store.run.answers import write_answer_file
+from dpgbench.store.run.directory import (
+    RunDir,
+    default_run,
+    is_run,
+    newest_run,
+    refuse_foreign_folder,
+)
 from dpgbench.store.run.manifest import (
+    Identity,
     Manifest,
     RunKind,
     check_same,
+    describe_benchmark,
     environment,
+    find_recorded_benchmark,
     read_manifest,
 )
 
@@ -62,11 +68,12 @@ class ItemChoice:
 def has_item_source(path: Path, bench: str | None, sources: Sequence[str]) -> bool:
     """Return whether the benchmark of a run or a folder has items of one of `sources`.
 
-    False where it cannot be read: what is wrong with it is reported when the subject is found.
+    False where it cannot be read: what is wrong with it is reported when the target is found.
     """
     try:
-        name = bench or (_recorded_benchmark(read_manifest(RunDir(path))) if is_run(path) else DPG)
-        return bool(load_benchmark(name).select(sources=sources))
+        if bench is None and is_run(path):
+            bench = find_recorded_benchmark(read_manifest(RunDir(path).manifest).benchmark)
+        return bool(load_benchmark(bench or DPG).select(sources=sources))
     except (DpgBenchError, LookupError):
         return False
 
@@ -131,7 +138,7 @@ class ImageOptions:
             )
 
 
-def find_subject(
+def find_target(
     target: Path | None,
     *,
     bench: str | None = None,
@@ -139,22 +146,22 @@ def find_subject(
     item_choice: ItemChoice | None = None,
     out: Path | None = None,
     name: str | None = None,
-) -> Subject:
+) -> Target:
     """Return what `target` is: a run, or a folder of images; None is the newest run.
 
-    Args are those of `subject_of_run` and `subject_of_images`.
+    Args are those of `target_of_run` and `target_of_images`.
     """
     image_options = image_options or ImageOptions()
     path = target or newest_run().path
     if is_run(path):
-        return subject_of_run(path, bench, image_options, item_choice)
+        return target_of_run(path, bench, image_options, item_choice)
     if not path.exists():
         raise DataError(f"{path} is not there; name a run or a folder of images")
     if image_options.images:
         raise UsageError(
             f"--images {image_options.images} is for a run whose images moved; {path} is no run"
         )
-    return subject_of_images(
+    return target_of_images(
         path,
         load_benchmark(bench or DPG),
         image_options=image_options,
@@ -164,12 +171,12 @@ def find_subject(
     )
 
 
-def subject_of_run(
+def target_of_run(
     path: Path,
     benchmark: str | None = None,
     image_options: ImageOptions | None = None,
     item_choice: ItemChoice | None = None,
-) -> Subject:
+) -> Target:
     """Return a run made by `dpgbench generate` or by an earlier `dpgbench score`.
 
     Raises:
@@ -178,17 +185,17 @@ def subject_of_run(
     """
     image_options = image_options or ImageOptions()
     run = RunDir(path)
-    manifest = read_manifest(run)
+    manifest = read_manifest(run.manifest)
     for name in ("name", "path", "prompts_sha256"):
         if not manifest.benchmark.get(name):
             raise DataError(f"{run.manifest} is damaged: benchmark.{name} is missing; restore it")
-    loaded = load_benchmark(benchmark or _recorded_benchmark(manifest))
+    loaded = load_benchmark(benchmark or find_recorded_benchmark(manifest.benchmark))
     check_same(
-        run,
+        run.path,
         {"benchmark": {"prompts_sha256": manifest.benchmark["prompts_sha256"]}},
         {"benchmark": {"prompts_sha256": loaded.prompts_sha256}},
     )
-    subject = Subject(
+    target = Target(
         run,
         manifest,
         loaded,
@@ -198,38 +205,38 @@ def subject_of_run(
     )
     if manifest.kind == "generated":
         spec = manifest.identity["generation"]
-        subject.folder = run.images
-        subject.grid = GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
+        target.folder = run.images
+        target.grid = GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
     elif manifest.kind == "images":
         layout, pattern = manifest.identity.get("layout"), manifest.identity.get("pattern")
         layout = layout or manifest.generation.get("layout")
-        subject.folder = Path(manifest.generation["folder"])
-        subject.tile_px = manifest.identity.get("tile_px")
-        subject.layout = find_layout(layout) if layout else None
-        subject.pattern = ImagePattern(pattern) if pattern else None
-        subject.before_work = log_images
-    _check_options(subject, image_options)
-    return subject
+        target.folder = Path(manifest.generation["folder"])
+        target.tile_px = manifest.identity.get("tile_px")
+        target.layout = find_layout(layout) if layout else None
+        target.pattern = ImagePattern(pattern) if pattern else None
+        target.before_work = log_images
+    _check_options(target, image_options)
+    return target
 
 
-def _check_options(subject: Subject, options: ImageOptions) -> None:
+def _check_options(target: Target, options: ImageOptions) -> None:
     """Take the images' new folder; refuse what does not fit the run."""
-    path, manifest = subject.run.path, subject.manifest
+    path, manifest = target.run.path, target.manifest
     if options.num_images not in (None, manifest.num_images):
         raise UsageError(
             f"--num-images {options.num_images}: {path} has {manifest.num_images} images an item"
         )
-    sides = {subject.tile_px}
-    if subject.grid:
-        sides = {subject.grid.tile_width_px, subject.grid.tile_height_px}
+    sides = {target.tile_px}
+    if target.grid:
+        sides = {target.grid.tile_width_px, target.grid.tile_height_px}
     if options.tile_px is not None and sides != {options.tile_px}:
         has = " and ".join(str(side) for side in sides if side) or "none"
         raise UsageError(f"--tile-px {options.tile_px}: {path} has {has}; choose another --out")
-    layout = subject.layout or default_layout(manifest.num_images)
+    layout = target.layout or default_layout(manifest.num_images)
     if options.layout not in (None, layout):
         raise UsageError(f"--layout {options.layout}: {path} has {layout}; choose another --out")
-    if options.pattern not in (None, subject.pattern):
-        has = f"--pattern {subject.pattern.text}" if subject.pattern else "no pattern"
+    if options.pattern not in (None, target.pattern):
+        has = f"--pattern {target.pattern.text}" if target.pattern else "no pattern"
         raise UsageError(
             f"--pattern {options.pattern.text}: {path} has {has}; choose another --out"
         )
@@ -241,25 +248,11 @@ def _check_options(subject: Subject, options: ImageOptions) -> None:
         raise DataError(
             f"--images {options.images} is not a folder; name the one of the run's images"
         )
-    subject.folder = options.images
-    subject.moved = manifest.kind == "images"
+    target.folder = options.images
+    target.moved = manifest.kind == "images"
 
 
-def _recorded_benchmark(manifest: Manifest) -> str:
-    """Return the name or file that the run's benchmark is found by.
-
-    Raises:
-        DataError: its file is gone.
-    """
-    name, path = str(manifest.benchmark["name"]), Path(str(manifest.benchmark["path"]))
-    if name in (DPG, *packaged_names()) and not path.is_file():
-        return name
-    if not path.exists():
-        raise DataError(f"the run's benchmark {path} is gone; name a copy of it with --bench")
-    return str(path)
-
-
-def subject_of_images(
+def target_of_images(
     folder: Path,
     benchmark: Benchmark,
     *,
@@ -267,7 +260,7 @@ def subject_of_images(
     item_choice: ItemChoice | None = None,
     out: Path | None = None,
     name: str | None = None,
-) -> Subject:
+) -> Target:
     """Return a folder of other people's images, named after the items.
 
     Args:
@@ -282,24 +275,25 @@ def subject_of_images(
         raise DataError(f"{folder} is not a folder; name a run or a folder of images")
     num_images, pattern = _num_images(folder, benchmark, image_options), image_options.pattern
     assumed = default_layout(num_images)
-    identity = _identity(benchmark, num_images=num_images, tile_px=image_options.tile_px)
+    identity = _identity(benchmark, num_images)
+    identity["tile_px"] = image_options.tile_px
     if image_options.layout not in (None, assumed):
         identity["layout"] = str(image_options.layout)
     if pattern:
         identity["pattern"] = pattern.text
     label = name or folder.resolve().name
-    subject = _fresh_subject(
+    target = _fresh_target(
         "images", label, identity, benchmark, num_images, out, folder, item_choice
     )
-    subject.manifest.generation = {"folder": str(folder.resolve())}
+    target.manifest.generation = {"folder": str(folder.resolve())}
     if image_options.layout:
-        subject.manifest.generation["layout"] = str(image_options.layout)
-    subject.folder, subject.tile_px = folder, image_options.tile_px
-    subject.layout, subject.pattern = image_options.layout, pattern
-    subject.verify = image_options.verify
-    subject.fresh = not is_run(subject.run.path)
-    subject.before_work = log_images
-    return subject
+        target.manifest.generation["layout"] = str(image_options.layout)
+    target.folder, target.tile_px = folder, image_options.tile_px
+    target.layout, target.pattern = image_options.layout, pattern
+    target.verify = image_options.verify
+    target.fresh = not is_run(target.run.path)
+    target.before_work = log_images
+    return target
 
 
 def _num_images(folder: Path, benchmark: Benchmark, options: ImageOptions) -> int:
@@ -310,7 +304,7 @@ def _num_images(folder: Path, benchmark: Benchmark, options: ImageOptions) -> in
     return options.layout.num_images if options.layout else 4
 
 
-def subject_of_answers(
+def target_of_answers(
     answers: Sequence[Answer],
     benchmark: Benchmark,
     *,
@@ -320,7 +314,7 @@ def subject_of_answers(
     item_choice: ItemChoice | None = None,
     out: Path | None = None,
     name: str | None = None,
-) -> Subject:
+) -> Target:
     """Return recorded answers; neither images nor a judge are needed.
 
     Args:
@@ -331,41 +325,47 @@ def subject_of_answers(
         out: run directory; None is one under `runs/`.
         name: model name for the leaderboard; None is what was chosen of the file, or its name.
     """
-    num_tiles = num_images
-    if num_tiles is None:
-        about = [answer.tile for answer in answers if answer.item_id in benchmark.items]
-        num_tiles = max(about, default=0) + 1
-    if num_images is None and num_tiles == 3:
-        num_tiles = 4
+    if num_images is None:
+        num_images = _num_images_of(answers, benchmark)
     texts = sorted((a.item_id, a.tile, a.qid, a.answer) for a in answers)
     lines = "".join("\t".join(map(str, text)) + "\n" for text in texts)
     digest = hashlib.sha256(lines.encode()).hexdigest()
-    identity = _identity(benchmark, num_images=check_num_images(num_tiles), answers_sha256=digest)
+    identity = _identity(benchmark, check_num_images(num_images))
+    identity["answers_sha256"] = digest
     label = name or (", ".join(where.values()) if where else source.stem)
-    subject = _fresh_subject(
-        "answers", label, identity, benchmark, num_tiles, out, source, item_choice
+    target = _fresh_target(
+        "answers", label, identity, benchmark, num_images, out, source, item_choice
     )
-    subject.manifest.generation = {"answers": source.name, "where": dict(where)}
-    subject.manifest.judges["replay"] = {"model": f"recorded answers ({source.name})"}
-    subject.before_work = lambda current: _store_answers(current, answers)
-    return subject
+    target.manifest.generation = {"answers": source.name, "where": dict(where)}
+    target.manifest.judges["replay"] = {"model": f"recorded answers ({source.name})"}
+    target.before_work = lambda current: _store_answers(current, answers)
+    return target
 
 
-def _identity(benchmark: Benchmark, **values: Any) -> dict[str, Any]:
-    about = {"name": benchmark.name, "prompts_sha256": benchmark.prompts_sha256}
-    return {"benchmark": about, **values}
+def _num_images_of(answers: Sequence[Answer], benchmark: Benchmark) -> int:
+    """Return how many images an item has by the answers about the benchmark's items."""
+    tiles = [answer.tile for answer in answers if answer.item_id in benchmark.items]
+    number = max(tiles, default=0) + 1
+    return 4 if number == 3 else number
 
 
-def _fresh_subject(
+def _identity(benchmark: Benchmark, num_images: int) -> Identity:
+    return {
+        "benchmark": {"name": benchmark.name, "prompts_sha256": benchmark.prompts_sha256},
+        "num_images": num_images,
+    }
+
+
+def _fresh_target(
     kind: RunKind,
     label: str,
-    identity: dict[str, Any],
+    identity: Identity,
     benchmark: Benchmark,
-    num_tiles: int,
+    num_images: int,
     out: Path | None,
     source: Path,
     item_choice: ItemChoice | None,
-) -> Subject:
+) -> Target:
     place = identity_hash({**identity, "source": str(source.resolve())})
     run = RunDir(out) if out else default_run(label, place)
     refuse_foreign_folder(run)
@@ -375,29 +375,20 @@ def _fresh_subject(
         identity=identity,
         items=[],
         benchmark=describe_benchmark(benchmark),
-        num_images=num_tiles,
+        num_images=num_images,
         environment=environment(),
     )
     items = (item_choice or ItemChoice()).of(benchmark)
-    return Subject(run, manifest, benchmark, items, num_tiles)
+    return Target(run, manifest, benchmark, items, num_images)
 
 
-def _store_answers(subject: Subject, answers: Sequence[Answer]) -> None:
-    unknown = sorted({a.item_id for a in answers} - subject.benchmark.prompts.keys())
+def _store_answers(target: Target, answers: Sequence[Answer]) -> None:
+    unknown = sorted({a.item_id for a in answers} - target.benchmark.prompts.keys())
     if unknown:
         log.warning(
             "%s of the answers not in %s: %s",
             counted(len(unknown), "item"),
-            subject.benchmark.name,
+            target.benchmark.name,
             shortened(unknown),
         )
-    lines = "".join(json_line(_recorded(answer)) for answer in answers)
-    write_atomic(subject.run.answers("replay"), lines, scratch=subject.run.path)
-
-
-def _recorded(answer: Answer) -> dict[str, Any]:
-    """Return an answer's fields; a probability and an invalid answer's mark stand where given."""
-    given = answer._asdict()
-    return {
-        name: value for name, value in given.items() if value is not None and value is not False
-    }
+    write_answer_file(target.run.answers("replay"), answers, scratch=target.run.path)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.failures import Failures
@@ -17,8 +17,9 @@ from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.protocols import Generator
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
-from dpgbench.errors import DataError, IncompleteError, UsageError, counted
-from dpgbench.store.files import PART, JsonLines, sha256_file
+from dpgbench.errors import DataError, IncompleteError, counted
+from dpgbench.store.files import JsonLines
+from dpgbench.store.hashes import sha256_file
 from dpgbench.store.images import (
     is_whole,
     join_tiles,
@@ -27,9 +28,16 @@ from dpgbench.store.images import (
     single_colour_tiles,
     write_image,
 )
-from dpgbench.store.pull import questions_source
-from dpgbench.store.run.directory import RunDir, default_run, is_run
-from dpgbench.store.run.manifest import Manifest, environment, now, open_manifest
+from dpgbench.store.run.directory import RunDir, default_run, refuse_foreign_folder
+from dpgbench.store.run.image_log import ImageLine, image_line, read_image_log
+from dpgbench.store.run.manifest import (
+    Identity,
+    Manifest,
+    describe_benchmark,
+    environment,
+    now,
+    open_manifest,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -90,38 +98,20 @@ def generate(request: GenerateRequest) -> Generated:
     )
     refuse_foreign_folder(run)
     with run.locked():
-        manifest = open_manifest(run, _fresh_manifest(request, plan, identity))
+        manifest = open_manifest(run.manifest, _fresh_manifest(request, plan, identity))
         manifest.add_items(request.items, request.benchmark.prompts)
         manifest.commands += [request.command] if request.command else []
         manifest.completed = None
-        manifest.write(run)
+        manifest.write(run.manifest)
         todo = _missing(run, request.items, plan)
         try:
             failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
             manifest.completed = now()
         finally:
             _count_trouble(run, manifest, plan)
-            manifest.write(run)
+            manifest.write(run.manifest)
     drawn = len(todo) - len(failures)
     return Generated(run, drawn, len(request.items) - len(todo), failures, manifest.notes)
-
-
-def refuse_foreign_folder(run: RunDir) -> None:
-    """Raise where a run would be written into a folder that holds something else.
-
-    Raises:
-        UsageError: it is a file, or a folder that is neither empty nor a run.
-    """
-    path = run.path
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"--out {path} is a file; name a folder")
-    if path.is_dir() and not is_run(path) and not all(map(_is_ours, path.iterdir())):
-        raise UsageError(f"--out {path} is not empty and not a run; choose another folder")
-
-
-def _is_ours(path: Path) -> bool:
-    """Return whether a file is what a kill leaves that came before there was a manifest."""
-    return path.name == ".lock" or path.name.startswith(PART)
 
 
 def _check_prompts(request: GenerateRequest) -> None:
@@ -137,9 +127,7 @@ def _check_prompts(request: GenerateRequest) -> None:
             raise DataError(f"{request.benchmark.path}: item {item_id} has an empty prompt")
 
 
-def _fresh_manifest(
-    request: GenerateRequest, plan: GenerationPlan, identity: dict[str, Any]
-) -> Manifest:
+def _fresh_manifest(request: GenerateRequest, plan: GenerationPlan, identity: Identity) -> Manifest:
     manifest = Manifest(
         kind="generated",
         model=request.generator.model,
@@ -159,40 +147,21 @@ def _fresh_manifest(
     return manifest
 
 
-def describe_benchmark(benchmark: Benchmark) -> dict[str, Any]:
-    """Return what a manifest says of a benchmark: name, file, origin, counts, hashes."""
-    origin = questions_source(benchmark.path) if benchmark.has_graphs else None
-    return {
-        **({"questions_from": origin} if origin else {}),
-        "name": benchmark.name,
-        "path": str(benchmark.path.resolve()),
-        "items": len(benchmark.prompts),
-        "questions": benchmark.num_questions,
-        "prompts_sha256": benchmark.prompts_sha256,
-        "questions_sha256": benchmark.questions_sha256 if benchmark.has_graphs else None,
-    }
-
-
 def _missing(run: RunDir, items: Sequence[str], plan: GenerationPlan) -> list[str]:
     """Return the items without an intact grid; log grids that a kill left without a record."""
     missing, unlogged = [], []
-    records = run.image_records()
+    logged = read_image_log(run.images_log)
     for item_id in items:
         if not is_whole(run.image(item_id), plan.spec.grid):
             missing.append(item_id)
-        elif records.get(item_id, {}).get("error", "none") is not None:
+        elif item_id not in logged or logged[item_id].get("error", "none") is not None:
             unlogged.append(item_id)
     with JsonLines(run.images_log) as lines:
         for item_id in unlogged:
             digest = sha256_file(run.image(item_id))
-            tiles = open_tiles(run.image(item_id), plan.spec.grid)
-            lines.append(_with_alike(_record(item_id, plan.spec, sha256=digest), tiles))
+            line = image_line(item_id, sha256=digest, seeds=_seeds(item_id, plan.spec))
+            lines.append(_with_alike(line, open_tiles(run.image(item_id), plan.spec.grid)))
     return missing
-
-
-def _record(item_id: str, spec: GenerationSpec, **values: Any) -> dict[str, Any]:
-    record = {"item_id": item_id, "sha256": None, "seeds": _seeds(item_id, spec)}
-    return {**record, "seconds": None, "error": None, **values}
 
 
 def _seeds(item_id: str, spec: GenerationSpec) -> list[int]:
@@ -214,7 +183,7 @@ def _draw_all(
     model = plan.load()
     _note_truncation(model, manifest, prompts)
     generator = DrawnWithinMemory(model)
-    manifest.write(run)
+    manifest.write(run.manifest)
     failures = Failures()
     done = len(request.items) - len(todo)
     with (
@@ -242,51 +211,53 @@ def _draw_one(
     generator: DrawnWithinMemory,
     plan: GenerationPlan,
     failures: Failures,
-) -> dict[str, Any]:
-    """Draw one grid and return its record; a failure is recorded, not raised."""
-    started = time.perf_counter()
+) -> ImageLine:
+    """Draw one grid and return its line in the log; a failure is recorded, not raised."""
+    started, seeds = time.perf_counter(), _seeds(item_id, plan.spec)
     try:
-        tiles = generator.draw(prompt, _seeds(item_id, plan.spec))
+        tiles = generator.draw(prompt, seeds)
         data = png_bytes(join_tiles(tiles, plan.spec.grid))
     except Exception as error:  # noqa: BLE001 - whatever a generator raises costs its item, not the run
-        return _record(item_id, plan.spec, error=failures.record(item_id, error))
+        return image_line(item_id, seeds=seeds, error=failures.record(item_id, error))
     write_image(run.image(item_id), data)
     failures.success()
     seconds = round(time.perf_counter() - started, 3)
     digest = hashlib.sha256(data).hexdigest()
-    return _with_alike(_record(item_id, plan.spec, sha256=digest, seconds=seconds), tiles)
+    line = image_line(item_id, sha256=digest, seeds=seeds, seconds=seconds)
+    return _with_alike(line, tiles)
 
 
-def _with_alike(record: dict[str, Any], tiles: Sequence[Image]) -> dict[str, Any]:
-    """Return a record that says which tiles are of one single colour, if any are."""
+def _with_alike(line: ImageLine, tiles: Sequence[Image]) -> ImageLine:
+    """Return a line that says which tiles are of one single colour, if any are."""
     alike = single_colour_tiles(tiles)
-    return {**record, "single_colour": alike} if alike else record
+    return {**line, "single_colour": alike} if alike else line
 
 
 def _count_trouble(run: RunDir, manifest: Manifest, plan: GenerationPlan) -> None:
     """Put into the manifest what failed and which tiles are of one colour; warn of the latter."""
-    logged = run.image_records()
-    records = {item_id: logged[item_id] for item_id in manifest.items if item_id in logged}
-    manifest.generation["failed"] = {
-        item_id: record["error"]
-        for item_id, record in records.items()
-        if record.get("error") and not is_whole(run.image(item_id), plan.spec.grid)
-    }
-    alike = {
-        item_id: record["single_colour"]
-        for item_id, record in records.items()
-        if record.get("single_colour")
-    }
-    num_tiles = sum(len(tiles) for tiles in alike.values())
-    manifest.generation["single_colour"] = {"tiles": num_tiles, "items": alike}
+    logged = read_image_log(run.images_log)
+    failed: dict[str, str] = {}
+    alike: dict[str, list[int]] = {}
+    for item_id in manifest.items:
+        line = logged.get(item_id)
+        if line is None:
+            continue
+        error = line.get("error")
+        if error and not is_whole(run.image(item_id), plan.spec.grid):
+            failed[item_id] = error
+        if tiles := line.get("single_colour"):
+            alike[item_id] = tiles
+    manifest.generation["failed"] = failed
+    manifest.record_single_colour(alike)
     if alike:
+        num_alike = sum(map(len, alike.values()))
         first, tiles = next(iter(alike.items()))
         log.warning(
             "%s of %s %s of one single colour (first: tile %d of %s): look at them before they "
             "are judged; all are listed in %s under generation.single_colour",
-            counted(num_tiles, "tile"),
+            counted(num_alike, "tile"),
             counted(len(alike), "item"),
-            "is" if num_tiles == 1 else "are",
+            "is" if num_alike == 1 else "are",
             tiles[0],
             first,
             run.manifest,
@@ -294,10 +265,10 @@ def _count_trouble(run: RunDir, manifest: Manifest, plan: GenerationPlan) -> Non
 
 
 def _note_truncation(generator: Generator, manifest: Manifest, prompts: Mapping[str, str]) -> None:
-    found = generator.truncation([prompts[item_id] for item_id in manifest.items])
-    cut = [manifest.items[position] for position in found.cut]
+    truncation = generator.truncation([prompts[item_id] for item_id in manifest.items])
+    cut = [manifest.items[position] for position in truncation.cut]
     manifest.generation["truncation"] = {
-        "limit": found.limit,
+        "limit": truncation.limit,
         "truncated": len(cut),
         "prompts": len(manifest.items),
         "items": cut,
@@ -308,5 +279,5 @@ def _note_truncation(generator: Generator, manifest: Manifest, prompts: Mapping[
             "the model never sees their ends",
             len(cut),
             len(manifest.items),
-            found.limit,
+            truncation.limit,
         )

@@ -6,9 +6,8 @@ import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from dpgbench.backends.accounts import add_accounts
 from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.judges.answer_checks import checked_description
 from dpgbench.backends.judges.table import REPLAY, check_request, find_judge, load_judge
@@ -29,12 +28,21 @@ from dpgbench.errors import (
     counted,
     shortened,
 )
-from dpgbench.jobs.ask import ask, drop_invalid_answers, open_grids
+from dpgbench.jobs.ask import ask, open_grids
 from dpgbench.jobs.ella_text_files import write_reference_files
-from dpgbench.jobs.target import Subject
-from dpgbench.store.images import ImageFiles
+from dpgbench.jobs.target import Target
+from dpgbench.store.image_files import ImageFiles
+from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file
 from dpgbench.store.run.directory import RunDir
-from dpgbench.store.run.manifest import Manifest, check_same, environment, judge_releases, now
+from dpgbench.store.run.manifest import (
+    JudgeRecord,
+    Manifest,
+    add_accounts,
+    check_same,
+    environment,
+    judge_releases,
+    now,
+)
 from dpgbench.store.run.results import Subset, find_subset, write_result
 
 log = logging.getLogger(__name__)
@@ -79,7 +87,7 @@ class Scored:
     subset: Subset | None = None
 
 
-def score(subject: Subject, request: ScoreRequest) -> Scored:
+def score(subject: Target, request: ScoreRequest) -> Scored:
     """Ask what was not asked yet, score under each rule, and write the results into the run.
 
     Raises:
@@ -100,9 +108,9 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
         _refuse_other_questions(subject, judge_name)
         if request.judge:
             if request.ask_invalid_again:
-                drop_invalid_answers(subject.run, judge_name)
+                drop_invalid_answers(subject.run.answers(judge_name), scratch=subject.run.path)
             reasons |= _ask_open(subject, request.judge, images)
-        given = subject.run.read_answers(judge_name)
+        given = read_answer_file(subject.run.answers(judge_name))
         read, num_read = read_answers(given) if request.read_answers else (given, None)
         answers = collect(read)
         results: list[Result] = []
@@ -116,7 +124,7 @@ def score(subject: Subject, request: ScoreRequest) -> Scored:
             raise refused[0]
         _warn_dirt(subject, [result.rule for result in results])
         invalid = _note_invalid(subject, results, given, judge_name)
-        note_strays(results, given, subject.benchmark, subject.num_tiles)
+        note_strays(results, given, subject.benchmark, subject.num_images)
         _note_single_colour(subject, results)
         note_reading(results, num_read)
         bodies = [write_result(subject, judge_name, result) for result in results]
@@ -158,12 +166,12 @@ def score_recorded(
 
 
 def _ask_open(
-    subject: Subject, request: JudgeRequest, images: Mapping[str, ImageFiles]
+    subject: Target, request: JudgeRequest, images: Mapping[str, ImageFiles]
 ) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
-    answers = collect(subject.run.read_answers(request.label))
-    grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_tiles)
+    answers = collect(read_answer_file(subject.run.answers(request.label)))
+    grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_images)
     chosen = request.weights or request.options.get("weights_source")
     known = request.label in subject.manifest.judges and not chosen
     if not grids and (known or not images):
@@ -173,7 +181,7 @@ def _ask_open(
     subject.manifest.judges[request.label] = record
     notes = foreign_notes("judge", request.label, entry.world, subject.benchmark.name)
     subject.manifest.note(*notes)
-    subject.manifest.write(subject.run)
+    subject.manifest.write(subject.run.manifest)
     if not grids:
         return {}
     alike: dict[str, list[int]] = {}
@@ -193,7 +201,7 @@ def _ask_open(
     return dict(asked.failures)
 
 
-def _refuse_other_questions(subject: Subject, judge: str) -> None:
+def _refuse_other_questions(subject: Target, judge: str) -> None:
     """Raise where the run has answers of the judge to other questions than the benchmark's.
 
     Raises:
@@ -202,8 +210,7 @@ def _refuse_other_questions(subject: Subject, judge: str) -> None:
     path = subject.run.answers(judge)
     if not path.exists() or not path.stat().st_size:
         return
-    record = subject.manifest.judges.get(judge, {})
-    asked = record.get("questions_sha256") or subject.manifest.benchmark.get("questions_sha256")
+    asked = subject.manifest.questions_sha256(judge)
     present = subject.benchmark.questions_sha256
     if asked not in (None, present):
         raise ResumeMismatchError(
@@ -211,7 +218,7 @@ def _refuse_other_questions(subject: Subject, judge: str) -> None:
             f"{subject.benchmark.path} has now (questions_sha256: {asked[:12]} -> {present[:12]}); "
             "restore the questions, or score into another --out"
         )
-    if asked is None and record:
+    if asked is None and subject.manifest.judge(judge):
         log.warning("%s does not tell which questions %s was asked", subject.run.manifest, judge)
 
 
@@ -246,17 +253,14 @@ def note_strays(
         result.body["warnings"]["stray_answers"] = len(strays)
 
 
-def _keep_single_colour(subject: Subject, alike: Mapping[str, list[int]]) -> None:
+def _keep_single_colour(subject: Target, alike: Mapping[str, list[int]]) -> None:
     """Put tiles whose pixels are all alike into the manifest, and warn of those that are new."""
-    generation = subject.manifest.generation
-    known: dict[str, list[int]] = generation.get("single_colour", {}).get("items", {})
-    new = {item_id: alike[item_id] for item_id in sorted(alike) if item_id not in known}
+    recorded = subject.manifest.single_colour
+    new = {item_id: alike[item_id] for item_id in sorted(alike) if item_id not in recorded}
     if not new:
         return
-    items = {**known, **new}
-    num_tiles = sum(len(tiles) for tiles in items.values())
-    generation["single_colour"] = {"tiles": num_tiles, "items": items}
-    subject.manifest.write(subject.run)
+    subject.manifest.record_single_colour({**recorded, **new})
+    subject.manifest.write(subject.run.manifest)
     first, tiles = next(iter(new.items()))
     num_new = sum(len(found) for found in new.values())
     log.warning(
@@ -271,25 +275,25 @@ def _keep_single_colour(subject: Subject, alike: Mapping[str, list[int]]) -> Non
     )
 
 
-def _note_single_colour(subject: Subject, results: Sequence[Result]) -> None:
+def _note_single_colour(subject: Target, results: Sequence[Result]) -> None:
     """Put the number of tiles of one single colour into each result."""
-    items = subject.manifest.generation.get("single_colour", {}).get("items", {})
+    items = subject.manifest.single_colour
     count = sum(len(tiles) for item_id, tiles in items.items() if item_id in subject.items)
     for result in results:
         if count:
             result.body["warnings"]["single_colour_tiles"] = count
 
 
-def _keep_account(subject: Subject, record: dict[str, Any], judge: Judge) -> None:
+def _keep_account(subject: Target, record: JudgeRecord, judge: Judge) -> None:
     """Add what asking cost to what it cost earlier commands, however this one ended."""
     account = judge.account()
     if account is not None:
         record["account"] = add_accounts(record.get("account", {}), account)
-        subject.manifest.write(subject.run)
+        subject.manifest.write(subject.run.manifest)
 
 
 def _note_invalid(
-    subject: Subject, results: Sequence[Result], given: Sequence[Answer], judge: str
+    subject: Target, results: Sequence[Result], given: Sequence[Answer], judge: str
 ) -> IncompleteError | None:
     """Put the number of invalid answers into each result and say it; return the error of too many.
 
@@ -349,13 +353,13 @@ def note_reading(results: Sequence[Result], num_read: int | None) -> None:
         )
 
 
-def _judge_record(subject: Subject, name: str, judge: Judge) -> dict[str, Any]:
+def _judge_record(subject: Target, name: str, judge: Judge) -> JudgeRecord:
     """Return what the manifest says of the judge.
 
     Raises:
         ResumeMismatchError: the run has answers of a judge of this name that is another one.
     """
-    described = {
+    described: dict[str, object] = {
         **checked_description(judge.class_name, judge.describe()),
         "questions_sha256": subject.benchmark.questions_sha256,
     }
@@ -364,8 +368,10 @@ def _judge_record(subject: Subject, name: str, judge: Judge) -> dict[str, Any]:
     before = subject.manifest.judges.get(name) if has_answers else None
     if before:
         old = {key: before.get(key) for key in described}
-        check_same(subject.run, old, described, f"answers of judge {name}")
-    record = {**described, **judge.origin(), "truncated_questions": 0, **(before or {})}
+        check_same(subject.run.path, old, described, f"answers of judge {name}")
+    record = cast(
+        "JudgeRecord", {**described, **judge.origin(), "truncated_questions": 0, **(before or {})}
+    )
     here = judge_releases()
     if before is None:
         record["releases"] = here
@@ -374,7 +380,7 @@ def _judge_record(subject: Subject, name: str, judge: Judge) -> dict[str, Any]:
     return record
 
 
-def _warn_dirt(subject: Subject, rules: Sequence[ScoringRule]) -> None:
+def _warn_dirt(subject: Target, rules: Sequence[ScoringRule]) -> None:
     """Say what a rule that mends graphs has left out, and which categories are kept as typed.
 
     One line a kind: how many, the first of them, and the command that lists all.
@@ -413,9 +419,9 @@ def _warn_dirt(subject: Subject, rules: Sequence[ScoringRule]) -> None:
             )
 
 
-def _result(subject: Subject, answers: Answers, rule: str, reasons: Mapping[str, str]) -> Result:
+def _result(subject: Target, answers: Answers, rule: str, reasons: Mapping[str, str]) -> Result:
     result = score_recorded(
-        subject.benchmark, answers, rule, num_tiles=subject.num_tiles, items=subject.items
+        subject.benchmark, answers, rule, num_tiles=subject.num_images, items=subject.items
     )
     known = {item: reasons[item] for item in result.body["failures"] if item in reasons}
     result.body["failures"].update(known)
@@ -426,13 +432,13 @@ def _result(subject: Subject, answers: Answers, rule: str, reasons: Mapping[str,
     return result
 
 
-def _complete(subject: Subject, request: ScoreRequest) -> None:
+def _complete(subject: Target, request: ScoreRequest) -> None:
     manifest: Manifest = subject.manifest
     if request.command:
         manifest.commands.append(request.command)
     manifest.environment = manifest.environment or environment()
     manifest.completed = now()
-    manifest.write(subject.run)
+    manifest.write(subject.run.manifest)
 
 
 def _incomplete(results: Sequence[Result]) -> dict[str, str]:

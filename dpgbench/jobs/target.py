@@ -10,23 +10,28 @@ from pathlib import Path
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GridSpec, Layout
 from dpgbench.errors import DataError, ResumeMismatchError, counted, shortened
-from dpgbench.store.images import (
+from dpgbench.store.files import JsonLines
+from dpgbench.store.hashes import sha256_file
+from dpgbench.store.image_files import (
     ImageFiles,
-    check_size,
+    ImagePattern,
+    count_strays,
     files_of,
     find_images,
-    fitting_layouts,
-    infer_grid,
-    read_size,
+    find_patterned,
+    suggest_pattern,
 )
-from dpgbench.store.patterns import ImagePattern, find_patterned, suggest_pattern
-from dpgbench.store.pictures import KINDS
-from dpgbench.store.run.directory import RunDir, read_answer_lines
-from dpgbench.store.run.manifest import (
-    Manifest,
-    open_manifest,
+from dpgbench.store.images import KINDS, check_size, fitting_layouts, infer_grid, read_size
+from dpgbench.store.run.answers import read_answer_file
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.image_log import (
+    ImageLine,
+    changed_images,
+    image_hashes,
+    image_line,
+    read_image_log,
 )
-from dpgbench.store.run.verify import image_hashes, mismatched
+from dpgbench.store.run.manifest import Manifest, open_manifest
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +39,7 @@ UNVERIFIED = "images were not compared with the hashes in images.jsonl (--no-ver
 
 
 @dataclass
-class Subject:
+class Target:
     """Something to score, and the run directory that its answers and results go to.
 
     Attributes:
@@ -47,16 +52,17 @@ class Subject:
         verify: compare images with the hashes that the run has of them.
         fresh: the run is not there yet, so that what is assumed of its images can be refused.
         moved: `folder` is the images' new place, for the manifest.
-        hashes: of the images that were found; by item.
-        before_work: called with the subject, inside the run's lock.
-        announce: told of each note on what was assumed, before the judge is asked.
+        hashes: of the images that are there, by item.
+        image_files: of the items that have an image.
+        before_work: called with the target, inside the run's lock.
+        announce: called with each note on what was assumed, before the judge is asked.
     """
 
     run: RunDir
     manifest: Manifest
     benchmark: Benchmark
     items: Sequence[str]
-    num_tiles: int
+    num_images: int
     folder: Path | None = None
     grid: GridSpec | None = None
     tile_px: int | None = None
@@ -66,8 +72,8 @@ class Subject:
     fresh: bool = False
     moved: bool = False
     hashes: Mapping[str, str] = field(default_factory=dict)
-    found: Mapping[str, ImageFiles] = field(default_factory=dict)
-    before_work: Callable[[Subject], None] = field(default=lambda subject: None)
+    image_files: Mapping[str, ImageFiles] = field(default_factory=dict)
+    before_work: Callable[[Target], None] = field(default=lambda target: None)
     announce: Callable[[str], None] = field(default=lambda note: None)
 
     def prepare(self) -> None:
@@ -77,23 +83,23 @@ class Subject:
             ResumeMismatchError: the run holds other work, or an image changed since it was drawn
                 or judged.
         """
-        self.manifest = open_manifest(self.run, self.manifest)
+        self.manifest = open_manifest(self.run.manifest, self.manifest)
         self._verify()
         self.manifest.add_items(self.items, self.benchmark.prompts)
         if self.moved:
             self.manifest.generation["folder"] = str(self.folder and self.folder.resolve())
         self._say_assumed()
-        self.manifest.write(self.run)
+        self.manifest.write(self.run.manifest)
         self.before_work(self)
 
     def _verify(self) -> None:
-        if self.manifest.kind == "answers" or not self.found:
+        if self.manifest.kind == "answers" or not self.image_files:
             return
         if not self.verify:
             self.manifest.note(UNVERIFIED)
             return
-        self.hashes = image_hashes(self.found)
-        changed = mismatched(self.run, self.hashes)
+        self.hashes = image_hashes(self.image_files)
+        changed = changed_images(self.run.images_log, self.hashes)
         if changed and self.manifest.kind == "images":  # what was never judged may be mended
             judged = self._judged_items()
             changed = [item_id for item_id in changed if item_id in judged]
@@ -108,11 +114,11 @@ class Subject:
 
     def _judged_items(self) -> set[str]:
         files = sorted((self.run.path / "answers").glob("*.jsonl"))
-        return {answer.item_id for path in files for answer in read_answer_lines(path)}
+        return {answer.item_id for path in files for answer in read_answer_file(path)}
 
     def _say_assumed(self) -> None:
         """Note how images were cut where nobody said it."""
-        if self.manifest.kind != "images" or self.layout or not self.grid or self.num_tiles == 1:
+        if self.manifest.kind != "images" or self.layout or not self.grid or self.num_images == 1:
             return
         if self.pattern and self.pattern.has_tiles:
             return
@@ -134,32 +140,32 @@ class Subject:
         """
         if self.folder is None or not self.folder.is_dir():
             return {}, self._without_images()
-        found, missing = self._find()
-        if not found and self.manifest.kind == "images":
+        images, missing = self._find()
+        if not images and self.manifest.kind == "images":
             if self._has_answers:
                 return {}, self._without_images() | missing
             raise DataError(self._nothing_found())
-        self.found = dict(found)
+        self.image_files = dict(images)
         tiles_apart = bool(self.pattern and self.pattern.has_tiles)
         if tiles_apart:
             size = GridSpec(1, self.tile_px, self.tile_px) if self.tile_px else None
         else:
-            if self.grid is None and found:
-                paths = [path for image in found.values() for path in files_of(image)]
+            if self.grid is None and images:
+                paths = [path for image in images.values() for path in files_of(image)]
                 self.grid = infer_grid(
-                    paths, self.num_tiles, self.tile_px, self.layout, refuse_wide=self._doubtful
+                    paths, self.num_images, self.tile_px, self.layout, refuse_wide=self._doubtful
                 )
             size = self.grid
-        reasons = self._unlogged_failures(found) | missing
-        odd = _odd_sizes(found, size) if size else {}
+        reasons = self._failures_beside(images) | missing
+        odd = _odd_sizes(images, size) if size else {}
         if odd:
-            self._say_odd(odd, len(found), size)
-        if odd and len(odd) == len(found):
-            raise DataError(next(reason for reason, _ in odd.values()) + _fitting(found))
+            self._say_odd(odd, len(images), size)
+        if odd and len(odd) == len(images):
+            raise DataError(next(reason for reason, _ in odd.values()) + _fitting(images))
         for item_id, (reason, _) in odd.items():
             reasons[item_id] = reason
-            del found[item_id]
-        return found, reasons
+            del images[item_id]
+        return images, reasons
 
     @property
     def _doubtful(self) -> bool:
@@ -176,8 +182,8 @@ class Subject:
         if self.pattern is None:
             return dict(find_images(folder, self.items)), {}
         order = list(self.benchmark.prompts)
-        found = find_patterned(folder, self.pattern, self.items, order, self.num_tiles)
-        return dict(found.images), dict(found.reasons)
+        patterned = find_patterned(folder, self.pattern, self.items, order, self.num_images)
+        return dict(patterned.images), dict(patterned.reasons)
 
     def _without_images(self) -> dict[str, str]:
         """Return why no item has an image, where answers may be enough.
@@ -186,7 +192,7 @@ class Subject:
             DataError: there is no answer either.
         """
         if self.manifest.kind == "generated":
-            return self._unlogged_failures({})
+            return self._failures_beside({})
         place = self.folder or self.run.path
         if not self._has_answers:
             raise DataError(
@@ -203,7 +209,7 @@ class Subject:
         held = f"it holds {shortened(names, 3) or 'nothing'}"
         if self.pattern:
             first, index = self.items[0], order.index(self.items[0])
-            tiles = range(self.num_tiles if self.pattern.has_tiles else 1)
+            tiles = range(self.num_images if self.pattern.has_tiles else 1)
             paths = [self.pattern.path(first, index, tile) for tile in tiles]
             path = next((path for path in paths if not (folder / path).is_file()), paths[0])
             text = f"{folder} has no image by --pattern {self.pattern.text} (such as {path})"
@@ -221,39 +227,40 @@ class Subject:
         return f"{text}; {held}"
 
     def _say_odd(
-        self, odd: Mapping[str, tuple[str, str]], num_found: int, size: GridSpec | None
+        self, odd: Mapping[str, tuple[str, str]], num_images: int, size: GridSpec | None
     ) -> None:
         verb = "has" if len(odd) == 1 else "have"
         log.warning(
             "%d of %s %s another size: %s; expected %s",
             len(odd),
-            counted(num_found, "image"),
+            counted(num_images, "image"),
             verb,
             ", ".join(shown for _, shown in odd.values()),
             f"{size.size[0]}x{size.size[1]} ({size})" if size else "",
         )
 
-    def _unlogged_failures(self, found: Mapping[str, ImageFiles]) -> dict[str, str]:
-        records = self.run.image_records()
+    def _failures_beside(self, images: Mapping[str, ImageFiles]) -> dict[str, str]:
+        """Return why each item that is not among `images` has none."""
+        logged = read_image_log(self.run.images_log)
         reasons = {}
         for item_id in self.items:
-            if item_id not in found:
-                error = records.get(item_id, {}).get("error")
+            if item_id not in images:
+                error = logged[item_id].get("error") if item_id in logged else None
                 reasons[item_id] = error or f"image {item_id}.png is missing"
         return reasons
 
 
-def _fitting(found: Mapping[str, ImageFiles]) -> str:
+def _fitting(images: Mapping[str, ImageFiles]) -> str:
     """Return the layouts that would fit the first of images that do not, as words to add."""
-    size = read_size(files_of(next(iter(found.values())))[0])
+    size = read_size(files_of(next(iter(images.values())))[0])
     layouts = [str(layout) for layout in fitting_layouts(size)] if size else []
     return f" ({' or '.join(layouts)} would give tiles near square)" if layouts else ""
 
 
-def _odd_sizes(found: Mapping[str, ImageFiles], expected: GridSpec) -> dict[str, tuple[str, str]]:
+def _odd_sizes(images: Mapping[str, ImageFiles], expected: GridSpec) -> dict[str, tuple[str, str]]:
     """Return, by item, why an image of another size fails, and its name with its size."""
     odd: dict[str, tuple[str, str]] = {}
-    for item_id, image in found.items():
+    for item_id, image in images.items():
         for path in files_of(image):
             size = read_size(path)
             if size is None:  # an unreadable file fails alone, when it is opened
@@ -263,3 +270,50 @@ def _odd_sizes(found: Mapping[str, ImageFiles], expected: GridSpec) -> dict[str,
             except DataError as error:
                 odd.setdefault(item_id, (str(error), f"{path.name} {size[0]}x{size[1]}"))
     return odd
+
+
+def log_images(target: Target) -> None:
+    """Record the hash of each image of others that the log has none of; say what is no item's."""
+    if target.folder is None or not target.folder.is_dir():
+        return
+    _warn_strays(target, target.folder)
+    logged = read_image_log(target.run.images_log)
+    new = [item_id for item_id in target.image_files if item_id not in logged]
+    if target.verify:  # and what was mended before it was judged
+        hashes = target.hashes
+        new += [i for i, sha in hashes.items() if i in logged and logged[i].get("sha256") != sha]
+    else:
+        hashes = image_hashes({item_id: target.image_files[item_id] for item_id in new})
+    with JsonLines(target.run.images_log) as lines:
+        for item_id in new:
+            if item_id in hashes:
+                lines.append(_line_of(target, target.folder, item_id, hashes[item_id]))
+
+
+def _line_of(target: Target, folder: Path, item_id: str, sha256: str) -> ImageLine:
+    line = image_line(item_id, sha256=sha256)
+    if target.pattern is not None:
+        line["files"] = {
+            path.relative_to(folder).as_posix(): sha256_file(path)
+            for path in files_of(target.image_files[item_id])
+        }
+    return line
+
+
+def _warn_strays(target: Target, folder: Path) -> None:
+    order = list(target.benchmark.prompts)
+    if target.pattern is None:
+        used = len(find_images(folder, order))
+    else:
+        patterned = find_patterned(folder, target.pattern, order, order, target.num_images)
+        used = sum(len(files_of(image)) for image in patterned.images.values())
+    strays = count_strays(folder, target.pattern, used)
+    if strays > 0:
+        log.warning(
+            "%s of %s %s named after no item of %s and %s left out",
+            counted(strays, "image"),
+            folder,
+            "is" if strays == 1 else "are",
+            target.benchmark.name,
+            "is" if strays == 1 else "are",
+        )

@@ -14,13 +14,14 @@ from dpgbench.domain.benchmark import COLUMNS, QUESTIONS_FILE, Benchmark
 from dpgbench.domain.rows import QuestionRow, parse_whole_number
 from dpgbench.errors import DataError, SetupError, clipped, unknown_name
 from dpgbench.store.csv_rows import read_table, read_text
-from dpgbench.store.folders import mended
-from dpgbench.store.item_ids import check_item_id
-from dpgbench.store.paths import cache_folder, data_folder
+from dpgbench.store.files import mended, read_json
+from dpgbench.store.paths import cache_folder, check_item_id, data_folder
 from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, read_prompt_list
 
 DPG = "dpg"
 PROMPTS_FOLDER = "prompts"
+SOURCE_FILE = "source.json"
+"""In the cache, beside the files of a pulled benchmark: where they came from."""
 
 
 def load_benchmark(name: str | Path) -> Benchmark:
@@ -82,6 +83,18 @@ def load_folder(folder: Path, name: str) -> Benchmark:
     for item_id in texts:
         check_item_id(item_id, str(folder))
     return Benchmark(name, folder, texts, {})
+
+
+def questions_source(folder: Path) -> str | None:
+    """Return where a pulled benchmark's question file came from; None where nothing says."""
+    if not (folder / SOURCE_FILE).is_file():  # a benchmark can be one file, too
+        return None
+    try:
+        record = read_json(folder / SOURCE_FILE)
+    except DataError:
+        return None
+    origin = record.get("questions_from") if isinstance(record, dict) else None
+    return origin if isinstance(origin, str) else None
 
 
 def load_csv(path: Path, name: str) -> Benchmark:

@@ -1,4 +1,4 @@
-"""Writing that survives a kill: atomic files, append-only lines with a torn tail ignored."""
+"""Writing that survives a kill: atomic files and folders, lines with a torn tail ignored."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dpgbench.errors import DataError, StorageError
+from dpgbench.errors import DataError, StorageError, UsageError
 
 PART = ".part-"
 _FORGOTTEN_SECONDS = 24 * 3600  # a part this old, of another machine, is nobody's any more
@@ -217,40 +218,111 @@ def _cut_torn_tail(path: Path) -> None:
         file.truncate(position + tail.rfind(b"\n") + 1)
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file of JSON lines; a torn last line is ignored, no file is empty.
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file of JSON lines; a torn last line is ignored, no file is empty.
 
     Raises:
         DataError: a line in the middle is not a JSON object.
     """
-    if not path.exists():
-        return
     try:
-        file = path.open("rb")
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    with file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                record = parse_json(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)
-            except ValueError:
-                record = None
-            if not isinstance(record, dict):
-                raise DataError(
-                    f"{path} line {number} is not a JSON object; remove that line to go on"
-                )
-            yield record
+    lines = data.split(b"\n")[:-1]
+    if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        with contextlib.suppress(ValueError):  # all at once; whose fault it is, is looked for below
+            records = parse_json(b"[" + b",".join(lines) + b"]")
+            if len(records) == len(lines) and set(map(type, records)) <= {dict}:
+                return list(records)
+    return [_object_of_line(path, number, line) for number, line in enumerate(lines, 1)]
 
 
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _object_of_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = parse_json(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise DataError(f"{path} line {number} is not a JSON object; remove that line to go on")
+    return record
 
 
-def git_blob_id(content: bytes) -> str:
-    """Return the id that git gives to a file with this content (SHA-1, hexadecimal)."""
-    header = f"blob {len(content)}\0".encode()
-    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+@contextlib.contextmanager
+def locked_folder(target: Path) -> Iterator[None]:
+    """Hold `target` for this process alone, mended; the lock goes with the process.
+
+    Raises:
+        UsageError: another process holds it.
+        StorageError: its parent cannot be written.
+    """
+    import filelock
+
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(target.parent / f".{target.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise UsageError(
+                f"{target} is being written by another process; wait for it, then try again"
+            ) from None
+    try:
+        _mend(target)
+        yield
+    finally:
+        lock.release()
+
+
+def mended(target: Path) -> Path:
+    """Return `target`, put back in its place if a kill came between the renames of a switch.
+
+    Raises:
+        UsageError: another process is writing it now.
+    """
+    if not target.exists() and any(target.parent.glob(f".{target.name}-old-*")):
+        with locked_folder(target):
+            pass
+    return target
+
+
+def replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Make `target` hold exactly `files`, by their paths in it; inside `locked_folder`.
+
+    The switch is two renames. On an error the old folder is there as it was; what a kill leaves
+    is mended by the next `locked_folder` or `mended`.
+
+    Raises:
+        StorageError: it could not be written.
+    """
+    with writing(target):
+        fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-new-"))
+        old = fresh.with_name(fresh.name.replace("-new-", "-old-"))
+        try:
+            fresh.chmod(0o755)
+            for name, data in files.items():
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                (fresh / name).write_bytes(data)
+            if target.exists():
+                target.rename(old)
+            fresh.rename(target)
+        except BaseException:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _mend(target: Path) -> None:
+    """Put an old folder back whose name a killed switch had taken; sweep what else it left."""
+    for old in sorted(target.parent.glob(f".{target.name}-old-*")):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            with writing(target):
+                old.rename(target)
+    for fresh in target.parent.glob(f".{target.name}-new-*"):
+        shutil.rmtree(fresh, ignore_errors=True)

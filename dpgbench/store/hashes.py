@@ -1,7 +1,4 @@
-"""Hashes of weights, so that two runs show whether theirs are the same.
-
-Large files are hashed once: the cache remembers a file by path, size and time of change.
-"""
+"""Hashes of files. Large ones are hashed once: the cache remembers them by path, size and time."""
 
 from __future__ import annotations
 
@@ -11,10 +8,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dpgbench.errors import DataError, StorageError
-from dpgbench.store.files import read_json, sha256_file, write_json
+from dpgbench.store.files import read_json, write_json
 from dpgbench.store.paths import cache_folder
 
 _WORTH_REMEMBERING_BYTES = 16 * 2**20
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_blob_id(content: bytes) -> str:
+    """Return the id that git gives to a file with this content (SHA-1, hexadecimal)."""
+    header = f"blob {len(content)}\0".encode()
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
 
 def hash_files(files: Iterable[Path], base: Path) -> dict[str, str]:
@@ -36,25 +45,25 @@ class _Memory:
         self.path = path
         self.changed = False
         try:
-            known = read_json(path) if path.exists() else {}
+            remembered = read_json(path) if path.exists() else {}
         except DataError:
-            known = {}
-        self.known: dict[str, str] = known if isinstance(known, dict) else {}
+            remembered = {}
+        self.hashes: dict[str, str] = remembered if isinstance(remembered, dict) else {}
 
     def sha256(self, path: Path) -> str:
         status = path.stat()
         if status.st_size < _WORTH_REMEMBERING_BYTES:
             return sha256_file(path)
         key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-        if key not in self.known:
-            self.known[key] = sha256_file(path)
+        if key not in self.hashes:
+            self.hashes[key] = sha256_file(path)
             self.changed = True
-        return self.known[key]
+        return self.hashes[key]
 
     def save(self) -> None:
         if not self.changed:
             return
         try:
-            write_json(self.path, self.known)
+            write_json(self.path, self.hashes)
         except StorageError:
             return  # only a memory: a cache that cannot be written costs time, not truth

@@ -1,35 +1,271 @@
-"""Image grids: made from tiles, split into tiles, checked for size, written atomically."""
+"""Images: opened in the one way there is, made of tiles and split into them, written atomically.
+
+Every reader sees the same RGB of the same file: formats, depth, orientation, transparency and size
+limits are decided here and nowhere else. Which files an item's image is in: `image_files`.
+"""
 
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dpgbench.domain.spec import LAYOUTS, GridSpec, Layout, default_layout
-from dpgbench.errors import DataError, counted, shortened
+from dpgbench.errors import DataError, UsageError, counted, reason_of, shortened
 from dpgbench.store.files import write_atomic
-from dpgbench.store.pictures import FORMATS, read_picture_size
-from dpgbench.store.pictures import open_picture as open_picture  # noqa: PLC0414 - readers find it here too
-from dpgbench.store.pictures import to_rgb as to_rgb  # noqa: PLC0414 - readers find it here too
+from dpgbench.store.image_files import ImageFiles
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
-ImageFiles = Path | tuple[Path, ...]
-"""The image of an item: one file, a grid or a single picture; or a file a tile, in order."""
+FORMATS = ("PNG", "JPEG", "WEBP")  # no other decoder is started, whatever a file is called
+KINDS = "PNG, JPEG or WebP"
+MAX_PIXELS = 2**26  # 8192x8192: four tiles of 4096x4096
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_ASPECT = 1.9
 """Tiles longer than this are not assumed: two squares cut as one are 2, and 16:9 is 1.78."""
+
+ImageSource = Path | bytes | BinaryIO
+"""A file's path, its bytes, or a file open for reading."""
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_MAGIC = {
+    b"%!PS": "EPS", b"\xc5\xd0\xd3\xc6": "EPS", b"GIF8": "GIF", b"BM": "BMP", b"8BPS": "PSD",
+    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF", b"\0\0\x01\0": "ICO",
+    b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL", b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"<svg": "SVG", b"<?xml": "XML", b"<!DO": "HTML", b"<htm": "HTML", b"PK\x03\x04": "ZIP",
+    b"version https://git-lfs": "Git LFS pointer (run 'git lfs pull')",
+}  # fmt: skip
+# Greyscale of 2 or 4 bits is spread over 8, colours of 16 bits are cut to 8; Pillow leaves the
+# transparent value as the file has it.
+_SPREAD = {"L;2": (85, 0), "L;4": (17, 0), "RGB;16B": (1, 8)}
 _PNG_COMPRESSION = 1  # noise hardly compresses; a higher level costs seconds a grid
 
 
-def files_of(image: ImageFiles) -> tuple[Path, ...]:
-    """Return the files of an item's image."""
-    return image if isinstance(image, tuple) else (image,)
+def open_picture(source: ImageSource) -> Image:
+    """Return a picture, decoded, in RGB of 8 bits: turned as EXIF says, transparency over white.
+
+    16 bits are cut to 8, palettes, greyscale, 1 bit and CMYK become RGB.
+
+    Args:
+        source: a file's path, its bytes, or a file open for reading.
+
+    Raises:
+        DataError: the file is missing, cut off, animated, no PNG, JPEG or WebP whatever its name
+            says, or has more than `MAX_PIXELS`.
+    """
+    name = _name(source)
+    try:
+        with _opened(source, name) as image:
+            _mend_transparent_value(image)
+            image.load()
+            return to_rgb(image)
+    except DataError as error:
+        text = str(error)
+        raise error if text.startswith("image") else DataError(f"image {name}: {text}") from None
+    except Exception as error:  # noqa: BLE001 - a damaged file can break any decoder in any way
+        raise DataError(f"image {name} cannot be read: {reason_of(error)}") from None
+
+
+def to_rgb(image: Image) -> Image:
+    """Return a picture in memory as RGB of 8 bits, as `open_picture` does for a file.
+
+    What is turned is not turned again: the result has no EXIF.
+
+    Raises:
+        DataError: its mode has no range of values that is known (F; I beyond 16 bits).
+    """
+    turned = _turned(image)
+    if turned.mode == "F" or turned.mode.startswith("I"):
+        turned = _eight_bits(turned)
+    if turned.mode in ("La", "RGBa"):
+        turned = turned.convert("LA" if turned.mode == "La" else "RGBA")
+    rgb = _over_white(turned) if turned.has_transparency_data else turned.convert("RGB")
+    if rgb is image:  # convert gives the same object back for some subclasses
+        rgb = image.copy()
+    rgb.info = {}
+    return rgb
+
+
+def read_picture_size(source: ImageSource) -> tuple[int, int]:
+    """Return (width, height) as `open_picture` would give it, from the header where that is enough.
+
+    Raises:
+        DataError: as `open_picture`, as far as a header tells.
+    """
+    name = _name(source)
+    try:
+        with _opened(source, name) as image:
+            if image.format == "PNG" and _has_late_exif(image):
+                image.load()
+            width, height = image.size
+            return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
+    except DataError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as in open_picture
+        raise DataError(f"image {name} cannot be read: {reason_of(error)}") from None
+
+
+def _opened(source: ImageSource, name: str) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except FileNotFoundError:
+        raise DataError(f"image {name} is missing") from None
+    except UnidentifiedImageError:
+        raise DataError(f"image {name} cannot be read: {_kind(source)}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"image {name} cannot be read: {_TOO_LARGE}") from None
+    width, height = image.size
+    reason = None
+    if width * height > MAX_PIXELS:
+        reason = f"{width}x{height} px; {_TOO_LARGE}"
+    elif getattr(image, "is_animated", False) and image.format != "MPO":  # a camera's preview
+        reason = f"it is animated ({getattr(image, 'n_frames', 0)} frames); give one still picture"
+    if reason:
+        image.close()
+        raise DataError(f"image {name} cannot be read: {reason}")
+    return image
+
+
+_TOO_LARGE = f"pictures of more than {MAX_PIXELS:,} pixels are not opened"
+
+
+def _name(source: ImageSource) -> str:
+    if isinstance(source, os.PathLike):
+        return Path(source).name
+    given = getattr(source, "name", None)
+    return Path(given).name if isinstance(given, str) else "in memory"
+
+
+def _kind(source: ImageSource) -> str:
+    """Return what a file is that is no picture of the kinds that are read."""
+    if isinstance(source, bytes):
+        head = source[:32]
+    elif isinstance(source, os.PathLike):
+        with Path(source).open("rb") as file:
+            head = file.read(32)
+    else:
+        source.seek(0)
+        head = source.read(32)
+    if not head:
+        return "the file is empty"
+    if head[4:8] == b"ftyp":
+        found: str | None = "AVIF" if head[8:12].startswith(b"avi") else "HEIC or a video"
+    else:
+        found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    return f"it is not {KINDS}" + (f" but {found}" if found else "")
+
+
+def _orientation(image: Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where there is none that can be read."""
+    import PIL.Image
+
+    try:  # the base class's method: a PNG's own would decode the picture first
+        return int(PIL.Image.Image.getexif(image).get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF turns nothing
+        return 1
+
+
+def _turned(image: Image) -> Image:
+    from PIL.Image import Transpose
+
+    method = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }.get(_orientation(image))
+    return image if method is None else image.transpose(method)
+
+
+def _has_late_exif(image: Any) -> bool:
+    """Return whether a PNG has EXIF or text after its pixels, where its header does not show it."""
+    file, pixels_seen = image.fp, False
+    place = file.tell()
+    try:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            pixels_seen |= head[4:] == b"IDAT"
+            if pixels_seen and head[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+        return False
+    finally:
+        file.seek(place)
+
+
+def _mend_transparent_value(image: Any) -> None:
+    """Bring the one transparent value of a PNG to the depth that Pillow decodes its pixels to."""
+    value = image.info.get("transparency")
+    rawmode = image.tile[0][3] if image.format == "PNG" and image.tile else None
+    if value is None or not isinstance(rawmode, str) or rawmode not in _SPREAD:
+        return
+    factor, shift = _SPREAD[rawmode]
+    if isinstance(value, int):
+        image.info["transparency"] = value * factor >> shift
+    elif isinstance(value, tuple):
+        image.info["transparency"] = tuple(part * factor >> shift for part in value)
+
+
+def _eight_bits(image: Image) -> Image:
+    """Return a picture of 16-bit greyscale as 8-bit: the high byte, as Pillow cuts 16-bit RGB."""
+    import numpy as np  # noqa: PLC0415 - for this kind of picture only
+    import PIL.Image
+
+    if image.mode == "F":
+        raise DataError("a picture of floating-point values has no known range; give 8 bits")
+    values = np.asarray(image).astype(np.int64)
+    if values.size and (values.min() < 0 or values.max() > 0xFFFF):
+        raise DataError(f"a picture of mode {image.mode} with values beyond 16 bits; give 8 bits")
+    # Mode I is any whole number: nothing beyond 255 means that they are bytes already.
+    shift = 0 if image.mode == "I" and values.size and values.max() <= 0xFF else 8
+    grey = PIL.Image.fromarray((values >> shift).astype(np.uint8))
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int):
+        grey.putalpha(PIL.Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _over_white(image: Image) -> Image:
+    import PIL.Image
+
+    layered = image.convert("RGBA")
+    if layered.getchannel("A").getextrema() == (255, 255):
+        return layered.convert("RGB")
+    white = PIL.Image.new("RGBA", layered.size, (255, 255, 255, 255))
+    return PIL.Image.alpha_composite(white, layered).convert("RGB")
+
+
+def as_image(picture: Image | Tensor) -> Image:
+    """Return `picture` as an RGB Pillow image.
+
+    Args:
+        picture: an image, or a tensor [3, H, W]: bytes from 0 to 255, or floating point from 0 to 1
+            (values beyond are clipped).
+
+    Raises:
+        UsageError: a tensor of another shape.
+    """
+    import PIL.Image
+
+    if isinstance(picture, PIL.Image.Image):
+        return to_rgb(picture)
+    if picture.ndim != 3 or picture.shape[0] != 3:
+        raise UsageError(f"an image tensor is [3, H, W], not {list(picture.shape)}")
+    pixels = picture.detach().cpu()
+    if pixels.is_floating_point():
+        pixels = (pixels.float().clamp(0, 1) * 255).round()
+    return PIL.Image.fromarray(pixels.byte().permute(1, 2, 0).numpy())
 
 
 def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:
@@ -125,58 +361,6 @@ def read_size(path: Path) -> tuple[int, int] | None:
         return read_picture_size(path)
     except DataError:
         return None
-
-
-def find_images(folder: Path, item_ids: Iterable[str]) -> dict[str, Path]:
-    """Return the image file of each item that has one: `<item_id>.png` (or jpg, jpeg, webp).
-
-    Suffixes count in any case: `.PNG` and `.JpEg` are found.
-
-    Raises:
-        DataError: an item has two.
-    """
-    present = ImageListing(folder)
-    found = {item_id: present.find(item_id) for item_id in item_ids}
-    return {item_id: path for item_id, path in found.items() if path is not None}
-
-
-class ImageListing:
-    """The image files of a folder and those below it, each folder read once."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._read: dict[Path, dict[str, list[Path]]] = {}
-
-    def find(self, name: str, suffixes: Sequence[str] = SUFFIXES) -> Path | None:
-        """Return the image called `name`, a path below the folder without its suffix, if any.
-
-        Raises:
-            DataError: there are two, in other kinds or letter cases.
-        """
-        target = self.folder / name
-        if target.parent not in self._read:
-            self._read[target.parent] = _by_stem(target.parent)
-        there = self._read[target.parent].get(target.name, ())
-        fitting = [path for path in there if path.suffix.lower() in suffixes]
-        fitting.sort(key=lambda path: SUFFIXES.index(path.suffix.lower()))
-        if len(fitting) > 1:
-            names = " and ".join(path.name for path in fitting)
-            raise DataError(f"{target.parent} has {names}; keep one image of {target.name}")
-        return fitting[0] if fitting else None
-
-
-def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                found.setdefault(path.name[: -len(path.suffix)], []).append(path)
-    return found
-
-
-def count_images(folder: Path) -> int:
-    """Return how many image files a folder has, whatever their names."""
-    return sum(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def infer_grid(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dpgbench.errors import DataError, shortened
 from dpgbench.store.csv_rows import TAB_SUFFIXES, read_header, read_table, read_text
-from dpgbench.store.item_ids import check_item_id
+from dpgbench.store.paths import check_item_id
 
 TEXT_SUFFIXES = (".txt",)
 JSON_SUFFIXES = (".jsonl", ".ndjson")

@@ -6,32 +6,36 @@ stays as it was.
 
 from __future__ import annotations
 
+import http.client
 import io
 import lzma
 import struct
 import tarfile
+import urllib.error
+import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 from dpgbench.domain.benchmark import QUESTIONS_FILE
 from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, reason_of, shortened
-from dpgbench.store.benchmarks import PROMPTS_FOLDER
+from dpgbench.store.benchmarks import (
+    PROMPTS_FOLDER,
+    SOURCE_FILE,
+    questions_source,
+)
 from dpgbench.store.csv_rows import read_table
-from dpgbench.store.download import fetch
-from dpgbench.store.files import git_blob_id, json_text, read_json
-from dpgbench.store.folders import locked_folder, replace_folder
-from dpgbench.store.item_ids import check_item_id
-from dpgbench.store.paths import data_folder
-
-SOURCE_FILE = "source.json"
-"""In the cache, beside the files: where they came from."""
+from dpgbench.store.files import json_text, locked_folder, replace_folder
+from dpgbench.store.hashes import git_blob_id
+from dpgbench.store.paths import check_item_id, data_folder
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+_CHUNK_BYTES = 1 << 16
+_TIMEOUT_SECONDS = 60
 _MAX_PROMPT_BYTES = 2**20  # the longest real prompt has some 3 KB
 _MAX_QUESTIONS_BYTES = 24 * 2**20  # the real file has some 7 MiB
 _MAX_ARCHIVE_BYTES = 2**30  # unpacked, with all that is not the benchmark's
@@ -163,18 +167,6 @@ def pull(
         bundle.restored,
         tuple(bundle.trouble),
     )
-
-
-def questions_source(folder: Path) -> str | None:
-    """Return where a pulled benchmark's question file came from; None where nothing says."""
-    if not (folder / SOURCE_FILE).is_file():  # a benchmark can be one file, too
-        return None
-    try:
-        record: Any = read_json(folder / SOURCE_FILE)
-    except DataError:
-        return None
-    origin = record.get("questions_from") if isinstance(record, dict) else None
-    return origin if isinstance(origin, str) else None
 
 
 def _from_upstream(upstream: Upstream, progress: Progress) -> _Bundle:
@@ -384,3 +376,55 @@ def _present(target: Path, upstream: Upstream) -> Iterator[tuple[str, bytes]]:
         path = target / name
         if path.is_file() and git_blob_id(data := path.read_bytes()) == blob:
             yield name, data
+
+
+def fetch(url: str, *, progress: Progress, limit: int | None = None) -> bytes:
+    """Return the content of `url`.
+
+    Args:
+        url: http or https.
+        progress: told bytes done and bytes in all (None where the server does not say).
+        limit: more bytes than these are not taken.
+
+    Raises:
+        SetupError: it cannot be reached.
+        DataError: the transfer was cut off, or is larger than `limit`.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+            return _read_all(url, response, progress, limit)
+    except urllib.error.HTTPError as error:
+        raise SetupError(
+            f"{url} answered {error.code} {error.reason}; check the address, or try again later"
+        ) from None
+    except http.client.IncompleteRead as error:
+        raise DataError(
+            f"{url} was cut off after {len(error.partial)} bytes; run the same command again"
+        ) from None
+    except (urllib.error.URLError, TimeoutError, OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise SetupError(
+            f"{url} cannot be reached: {reason}; check the network, "
+            "or give a copy of your own with --from"
+        ) from None
+
+
+def _read_all(
+    url: str,
+    response: http.client.HTTPResponse,
+    progress: Progress,
+    limit: int | None,
+) -> bytes:
+    length = response.headers.get("Content-Length")
+    total = int(length) if length and length.isdigit() else None
+    buffer = io.BytesIO()
+    while chunk := response.read(_CHUNK_BYTES):
+        buffer.write(chunk)
+        if limit is not None and buffer.tell() > limit:
+            raise DataError(f"{url} is larger than {limit >> 20} MiB, which the benchmark is not")
+        progress(buffer.tell(), total)
+    if total is not None and buffer.tell() != total:
+        raise DataError(
+            f"{url} was cut off after {buffer.tell()} of {total} bytes; run the same command again"
+        )
+    return buffer.getvalue()

@@ -9,7 +9,7 @@ from dpgbench.domain.rows import parse_whole_number
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError, shortened
 from dpgbench.store.csv_rows import read_table
-from dpgbench.store.run.directory import read_answer_lines
+from dpgbench.store.run.answers import read_answer_file
 
 _QUESTION_COLUMNS = ("question_id", "qid", "proposition_id")
 
@@ -59,7 +59,7 @@ def _read_lines(path: Path, where: Mapping[str, str]) -> list[Answer]:
         raise DataError(f"{path} is empty; it needs an answer at least")
     if not content.endswith(b"\n"):
         raise DataError(f"{path} has a last line without its end; is it whole? then add a line end")
-    answers = list(read_answer_lines(path))
+    answers = read_answer_file(path)
     for number, answer in enumerate(answers, 1):
         _check_tile(f"{path} line {number}", answer.tile)
     return answers

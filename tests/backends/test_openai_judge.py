@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from dpgbench.backends.accounts import add_accounts
 from dpgbench.errors import SetupError, UsageError
+from dpgbench.store.run.manifest import add_accounts
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, truth
 from tests.backends.openai_kit import (
     KEY,

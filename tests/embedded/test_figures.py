@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.image_log import read_image_log
 from scripts.embedded.evaluate import figures, shuffle
 from tests.helpers import Run
 
@@ -85,12 +86,17 @@ def check_figures(scored: list[str], rule: str, capfd: pytest.CaptureFixture[str
 def test_a_control_holds_the_pictures_of_other_prompts(run: Run, drawn: list[str]) -> None:
     assert shuffle.main(["forgetful", "control"]) == 0
     one, other = RunDir(Path("forgetful")), RunDir(Path("control"))
-    givers = {item: record["drawn_for"] for item, record in other.image_records().items()}
-    assert givers.keys() == set(givers.values()) == one.image_records().keys()
+    givers = {
+        item: record["drawn_for"] for item, record in read_image_log(other.images_log).items()
+    }
+    assert givers.keys() == set(givers.values()) == read_image_log(one.images_log).keys()
     for item, giver in givers.items():
         assert item != giver
         assert other.image(item).read_bytes() == one.image(giver).read_bytes()
-        assert other.image_records()[item]["sha256"] == one.image_records()[giver]["sha256"]
+        assert (
+            read_image_log(other.images_log)[item]["sha256"]
+            == read_image_log(one.images_log)[giver]["sha256"]
+        )
     manifests = [json.loads(one_run.manifest.read_text()) for one_run in (one, other)]
     assert manifests[0]["identity_hash"] != manifests[1]["identity_hash"]
     assert manifests[1]["model"] == f"{manifests[0]['model']} (shuffled)"
@@ -102,8 +108,8 @@ def test_a_control_holds_the_pictures_of_other_prompts(run: Run, drawn: list[str
     assert again.code != 0  # the pictures of a control are not drawn over
     assert shuffle.main(["forgetful", "same"]) == 0
     assert shuffle.main(["forgetful", "seed", "--seed", "1"]) == 0
-    same, seed = (RunDir(Path(name)).image_records() for name in ("same", "seed"))
-    assert same == other.image_records() != seed
+    same, seed = (read_image_log(RunDir(Path(name)).images_log) for name in ("same", "seed"))
+    assert same == read_image_log(other.images_log) != seed
 
 
 def test_what_cannot_be_shuffled_is_refused(

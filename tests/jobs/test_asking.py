@@ -19,10 +19,10 @@ from dpgbench.jobs.ask import (
     OpenGrid,
     Validity,
     ask,
-    drop_invalid_answers,
     open_grids,
 )
 from dpgbench.store.benchmarks import load_benchmark
+from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file
 from dpgbench.store.run.directory import RunDir
 from tests.helpers import row, write_csv
 
@@ -78,7 +78,7 @@ class Known:
 
 
 def told(run: RunDir) -> dict[tuple[str, int, int], str]:
-    answers = run.read_answers("j")
+    answers = read_answer_file(run.answers("j"))
     found = {(a.item_id, a.tile, a.qid): a.answer for a in answers}
     assert len(found) == len(answers)
     return found
@@ -175,10 +175,10 @@ def test_many_more_images_than_are_read_ahead(tmp_path: Path) -> None:
     grids = open_grids(load_benchmark(path), names, images, {}, 1)
     asked = ask(run, "j", Known(5), grids, None, alike)
     assert asked.answers == 23
-    assert [a.item_id for a in run.read_answers("j")] == names
-    assert [int(a.answer.split("(")[1].split(",")[0]) for a in run.read_answers("j")] == [
-        *range(23)
-    ]
+    assert [a.item_id for a in read_answer_file(run.answers("j"))] == names
+    assert [
+        int(a.answer.split("(")[1].split(",")[0]) for a in read_answer_file(run.answers("j"))
+    ] == [*range(23)]
     assert alike == {name: [0] for name in names}
 
 
@@ -378,22 +378,22 @@ def test_asking_ends_where_nothing_valid_comes(tmp_path: Path) -> None:
         IncompleteError, match=r"20 of 20 answers .* \(10 of 30 questions are left\)"
     ):
         ask(run, "j", Mumbling(1), grids, None)
-    assert len(run.read_answers("j")) == 20
-    assert drop_invalid_answers(run, "j") == 20
+    assert len(read_answer_file(run.answers("j"))) == 20
+    assert drop_invalid_answers(run.answers("j"), scratch=run.path) == 20
     assert run.answers("j").read_text() == ""
 
 
 def test_invalid_answers_are_taken_out_and_others_stay(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
-    assert drop_invalid_answers(run, "j") == 0
+    assert drop_invalid_answers(run.answers("j"), scratch=run.path) == 0
     run.answers("j").parent.mkdir()
     place = {"item_id": "a", "tile": 0}
     good = [{**place, "qid": 1, "answer": "yes", "p_yes": 0.5}, {**place, "qid": 2, "answer": "hm"}]
     bad = [{**place, "qid": 3, "answer": "yes", "invalid": True}, {**place, "qid": 4, "answer": ""}]
     text = [json.dumps(record) + "\n" for record in (good[0], bad[0], bad[1], good[1])]
     run.answers("j").write_text("".join(text))
-    assert drop_invalid_answers(run, "j") == 2
+    assert drop_invalid_answers(run.answers("j"), scratch=run.path) == 2
     assert run.answers("j").read_text() == text[0] + text[3]
     before = run.answers("j").stat().st_mtime_ns
-    assert drop_invalid_answers(run, "j") == 0
+    assert drop_invalid_answers(run.answers("j"), scratch=run.path) == 0
     assert run.answers("j").stat().st_mtime_ns == before

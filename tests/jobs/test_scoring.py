@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.store.benchmarks import load_benchmark
+from dpgbench.store.run.answers import read_answer_file
 from dpgbench.store.run.directory import RunDir
 from tests.helpers import Ended, Run, answers_csv, row, write_csv
 
@@ -128,7 +129,7 @@ def test_what_asking_cost_is_kept_where_it_broke_off(run: Run, parts: Path) -> N
     ended = run(*SCORE, 1)
     assert (ended.code, "no money left" in ended.error) == (4, True)
     assert manifest(parts)["judges"][NAME]["account"]["requests"] == 3
-    assert len(RunDir(parts / "r").read_answers(NAME)) == 4
+    assert len(read_answer_file(RunDir(parts / "r").answers(NAME))) == 4
     judge(parts)
     assert run(*SCORE, 1).code == 0
     assert manifest(parts)["judges"][NAME]["account"]["requests"] == 6

@@ -86,7 +86,7 @@ class RunMaker:
         about = (
             {"weights": {"judge": {"sha256": "a" * 64}}} if judge_record is None else judge_record
         )
-        self._manifest(name, model, chosen, {judge: dict(about)}, manifest).write(run)
+        self._manifest(name, model, chosen, {judge: dict(about)}, manifest).write(run.manifest)
         for rule in self.rules:
             self._score(run, judge, rule, answers, chosen)
         if images:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dpgbench.errors import DataError, StorageError
-from dpgbench.store.files import read_json, write_atomic, write_json
-from dpgbench.store.folders import locked_folder, replace_folder
+from dpgbench.store.files import locked_folder, read_json, replace_folder, write_atomic, write_json
+from dpgbench.store.run.answers import read_answer_file
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest, open_manifest, read_manifest
 
@@ -139,7 +139,7 @@ def test_a_line_that_is_no_answer_is_named(tmp_path: Path, line: dict[str, objec
     path.parent.mkdir()
     path.write_text("".join(json.dumps(record) + "\n" for record in (GOOD, line)))
     with pytest.raises(DataError, match=r"line 2 is not an answer \(item_id, tile, qid, answer\)"):
-        run.read_answers("j")
+        read_answer_file(run.answers("j"))
 
 
 def test_lines_that_are_answers(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_lines_that_are_answers(tmp_path: Path) -> None:
     path.parent.mkdir()
     lines = [{**GOOD, "qid": 3, "p_yes": 0}, {**GOOD, "qid": 2, "p_yes": 1.0, "invalid": True}]
     path.write_text("".join(json.dumps(record) + "\n" for record in lines))
-    first, second = run.read_answers("j")
+    first, second = read_answer_file(run.answers("j"))
     assert (first.qid, first.p_yes, first.invalid) == (3, 0, False)
     assert (second.qid, second.p_yes, second.invalid) == (2, 1.0, True)
 
@@ -169,10 +169,10 @@ def test_when_a_run_was_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run = RunDir(tmp_path)
     times = iter(["2026-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00"])
     monkeypatch.setattr("dpgbench.store.run.manifest.now", lambda: next(times))
-    manifest().write(run)
-    again = open_manifest(run, manifest())
-    again.write(run)
-    assert read_manifest(run).created == "2026-01-01T00:00:00+00:00"
+    manifest().write(run.manifest)
+    again = open_manifest(run.manifest, manifest())
+    again.write(run.manifest)
+    assert read_manifest(run.manifest).created == "2026-01-01T00:00:00+00:00"
 
 
 def test_json_is_on_disk_before_the_name_is(

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from dpgbench.errors import DataError, StorageError, UsageError
-from dpgbench.store.files import JsonLines, git_blob_id, read_jsonl, write_atomic
-from dpgbench.store.run.directory import RunDir, file_name
+from dpgbench.store.files import JsonLines, read_jsonl, write_atomic
+from dpgbench.store.hashes import git_blob_id
+from dpgbench.store.paths import file_name
+from dpgbench.store.run.directory import RunDir
 
 
 def test_torn_last_line_is_ignored_and_cut_off(tmp_path: Path) -> None:

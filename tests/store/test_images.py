@@ -9,10 +9,8 @@ from PIL import Image
 
 from dpgbench.domain.spec import GridSpec, Layout
 from dpgbench.errors import DataError
+from dpgbench.store.image_files import count_images, files_of, find_images
 from dpgbench.store.images import (
-    count_images,
-    files_of,
-    find_images,
     fitting_layouts,
     infer_grid,
     is_whole,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dpgbench.store.patterns import ImagePattern, count_tiles
+from dpgbench.store.image_files import ImagePattern, count_tiles
 
 PATTERN = ImagePattern("{item_id}_{tile}.png")
 

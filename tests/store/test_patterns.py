@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpgbench.errors import DataError, UsageError
-from dpgbench.store.images import ImageListing
-from dpgbench.store.patterns import (
+from dpgbench.store.image_files import (
+    ImageListing,
     ImagePattern,
     count_strays,
     count_tiles,
@@ -20,7 +20,7 @@ from dpgbench.store.patterns import (
     suggest_pattern,
 )
 from dpgbench.store.run.directory import RunDir
-from dpgbench.store.run.verify import image_hashes, mismatched_images
+from dpgbench.store.run.image_log import changed_images, image_hashes
 
 ORDER = ["b", "a", "c"]  # the benchmark's order, not the alphabet's
 
@@ -135,8 +135,8 @@ def test_images_that_changed_are_found_by_their_hashes(tmp_path: Path) -> None:
     records = [{"item_id": item, "sha256": sha} for item, sha in hashes.items()]
     records[2]["sha256"] = None  # type: ignore[assignment]  # a failure has none
     run.images_log.write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert mismatched_images(run, images) == []
+    assert changed_images(run.images_log, image_hashes(images)) == []
     touch(tmp_path, "c.png").joinpath("b1.png").write_bytes(b"other")
-    assert mismatched_images(run, images) == ["b"]
+    assert changed_images(run.images_log, image_hashes(images)) == ["b"]
     (tmp_path / "a.png").write_bytes(b"other")
-    assert mismatched_images(run, images) == ["a", "b"]
+    assert changed_images(run.images_log, image_hashes(images)) == ["a", "b"]

@@ -13,10 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from dpgbench.backends.tensors import as_image
 from dpgbench.errors import DataError
-from dpgbench.store.images import open_picture, read_size, to_rgb
-from dpgbench.store.pictures import read_picture_size
+from dpgbench.store.images import as_image, open_picture, read_picture_size, read_size, to_rgb
 
 _BACK = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Transpose that undoes each
 

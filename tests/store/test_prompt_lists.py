@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dpgbench.errors import DataError, DpgBenchError
 from dpgbench.store.benchmarks import load_benchmark
-from dpgbench.store.item_ids import check_item_id
+from dpgbench.store.paths import check_item_id
 from tests.helpers import Run
 
 

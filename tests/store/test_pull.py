@@ -16,7 +16,7 @@ import pytest
 
 from dpgbench.errors import DataError, SetupError
 from dpgbench.store.benchmarks import load_folder
-from dpgbench.store.files import git_blob_id
+from dpgbench.store.hashes import git_blob_id
 from dpgbench.store.pull import Upstream, dpg_upstream, pull
 from tests.helpers import csv_text, row
 

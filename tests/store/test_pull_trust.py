@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 
 from dpgbench.errors import DataError, SetupError, UsageError
-from dpgbench.store.benchmarks import load_benchmark, load_folder
-from dpgbench.store.files import git_blob_id
-from dpgbench.store.folders import locked_folder
-from dpgbench.store.pull import Upstream, pull, questions_source
+from dpgbench.store.benchmarks import load_benchmark, load_folder, questions_source
+from dpgbench.store.files import locked_folder
+from dpgbench.store.hashes import git_blob_id
+from dpgbench.store.pull import Upstream, pull
 from tests.helpers import Run, csv_text, row
 
 PROMPTS = {"a1": b"first line\nsecond line", "12": b"one\n", "b_3": b"a third prompt"}
@@ -281,7 +281,7 @@ def test_two_pulls_at_once_are_refused(tmp_path: Path, target: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dpgbench.store import folders
+from dpgbench.store import files as folders
 number = int(sys.argv[2])
 rename = Path.rename
 def counting(self, to):

@@ -19,20 +19,22 @@ from dpgbench.store.files import (
     parse_json,
     read_json,
     read_jsonl,
-    sha256_file,
     sweep_parts,
     write_json,
 )
+from dpgbench.store.hashes import sha256_file
+from dpgbench.store.paths import file_name
+from dpgbench.store.run.answers import read_answer_file
 from dpgbench.store.run.directory import (
     RunDir,
     default_run,
-    file_name,
     find_runs,
     is_run,
     newest_run,
-    old_names,
     runs_by_age,
 )
+from dpgbench.store.run.image_log import read_image_log
+from dpgbench.store.run.manifest import old_names
 
 
 def made(folder: Path, scored: bool = True, when: int = 0, **record: Any) -> RunDir:
@@ -134,15 +136,15 @@ IMAGE = {"item_id": "a", "sha256": None, "error": "x", "seconds": 1}
 
 def test_records_of_images(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
-    assert run.image_records() == {}
+    assert read_image_log(run.images_log) == {}
     later = {"item_id": "a", "sha256": "0", "error": None}
-    assert lines(run, IMAGE, {"item_id": "b"}, later).image_records() == {
+    assert read_image_log(lines(run, IMAGE, {"item_id": "b"}, later).images_log) == {
         "a": later,
         "b": {"item_id": "b"},
     }
     for wrong in ({}, {**IMAGE, "item_id": 5}, {**IMAGE, "sha256": 5}, {**IMAGE, "error": 5}):
         with pytest.raises(DataError, match="line 2 is not a record of an image"):
-            lines(run, IMAGE, wrong).image_records()
+            read_image_log(lines(run, IMAGE, wrong).images_log)
 
 
 def test_contradicting_answers_are_named(tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_contradicting_answers_are_named(tmp_path: Path) -> None:
     def put(*records: Any) -> list[Answer]:
         text = "".join(json.dumps(record) + "\n" for record in records)
         run.answers("j").write_text(text)
-        return run.read_answers("j")
+        return read_answer_file(run.answers("j"))
 
     apart = [one, {**one, "tile": 1, "answer": "no"}, {**one, "qid": 2, "answer": "no"}]
     apart.append({**one, "item_id": "b", "answer": "no"})

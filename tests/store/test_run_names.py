@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.store.run.directory import RunDir, default_run, file_name, old_file_name
+from dpgbench.store.paths import file_name, old_file_name
+from dpgbench.store.run.directory import RunDir, default_run
 
 PLAIN = ["mplug", "tiny-mplug", "replay", "ella-sd15", "v1.0", "a_b", "default"]
 CLOSE = ["a:b", "a/b", "a-b", "a b", "A-b", "A:b", "a--b", "a-b.", ".a-b", "-a-b", "é", "e\u0301"]

@@ -18,6 +18,7 @@ from dpgbench.store.files import read_jsonl
 from dpgbench.store.human_scores import read_human_scores
 from dpgbench.store.published import read_published
 from dpgbench.store.recorded_answers import read_recorded_answers
+from dpgbench.store.run.answers import read_answer_file
 from dpgbench.store.run.directory import RunDir
 from tests.helpers import COLUMNS, csv_text, row
 
@@ -136,7 +137,7 @@ def test_records_of_a_run_give_nothing_but_our_own_errors(
     path = run.answers("replay")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(line + b"\n" for line in lines))
-    for read in (lambda: list(read_jsonl(path)), lambda: run.read_answers("replay")):
+    for read in (lambda: list(read_jsonl(path)), lambda: read_answer_file(run.answers("replay"))):
         try:
             read()
         except DpgBenchError as error:

@@ -11,12 +11,13 @@ from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError, shortened, unknown_name
-from dpgbench.jobs.find_target import subject_of_run
-from dpgbench.jobs.target import Subject
+from dpgbench.jobs.find_target import target_of_run
+from dpgbench.jobs.target import Target
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.csv_rows import read_table
 from dpgbench.store.recorded_answers import read_recorded_answers
-from dpgbench.store.run.directory import RunDir, is_run, newest_run, read_answer_lines
+from dpgbench.store.run.answers import read_answer_file
+from dpgbench.store.run.directory import RunDir, is_run, newest_run
 from dpgbench.store.run.manifest import read_manifest
 
 UNNAMED = ""
@@ -131,7 +132,7 @@ def _home(word: str) -> Path | None:
     return run if path.suffix == ".jsonl" and is_run(run) else None
 
 
-def _subjects(request: JudgesRequest) -> list[Subject]:
+def _subjects(request: JudgesRequest) -> list[Target]:
     paths = list(request.runs)
     if not paths:
         paths = sorted(
@@ -140,10 +141,10 @@ def _subjects(request: JudgesRequest) -> list[Subject]:
     named = any(not _is_file(word) for word in request.judges)
     if not paths and (named or request.bench is None):
         paths = [newest_run().path]
-    return [subject_of_run(path, request.bench) for path in paths]
+    return [target_of_run(path, request.bench) for path in paths]
 
 
-def _benchmark(request: JudgesRequest, subjects: Sequence[Subject]) -> Benchmark:
+def _benchmark(request: JudgesRequest, subjects: Sequence[Target]) -> Benchmark:
     if not subjects:
         return load_benchmark(request.bench or "")
     first = subjects[0]
@@ -157,13 +158,13 @@ def _benchmark(request: JudgesRequest, subjects: Sequence[Subject]) -> Benchmark
 
 
 def _answers_of(
-    word: str, request: JudgesRequest, subjects: Sequence[Subject]
+    word: str, request: JudgesRequest, subjects: Sequence[Target]
 ) -> dict[Place, Answer]:
     if _is_file(word):
         return _of_file(Path(word), request, subjects)
     found: dict[Place, Answer] = {}
     for subject in subjects:
-        given = subject.run.read_answers(word)
+        given = read_answer_file(subject.run.answers(word))
         model = subject.manifest.model
         if given and any(place.model == model for place in found):
             raise UsageError(
@@ -181,19 +182,17 @@ def _answers_of(
 
 def _judges_in(run: RunDir) -> list[str]:
     """Return the judges by their names, then files of answers that the manifest does not know."""
-    known = {name: run.answers(name) for name in read_manifest(run).judges}
+    known = {name: run.answers(name) for name in read_manifest(run.manifest).judges}
     files = sorted((run.path / "answers").glob("*.jsonl"))
     named = [name for name, path in known.items() if path in files]
     return named + [path.stem for path in files if path not in known.values()]
 
 
-def _of_file(
-    path: Path, request: JudgesRequest, subjects: Sequence[Subject]
-) -> dict[Place, Answer]:
+def _of_file(path: Path, request: JudgesRequest, subjects: Sequence[Target]) -> dict[Place, Answer]:
     if not path.is_file():
         raise DataError(f"{path} does not exist; name a judge of the run, or a file of answers")
     if path.suffix.lower() == ".jsonl":
-        return _placed(_model_of(path, subjects), list(read_answer_lines(path)))
+        return _placed(_model_of(path, subjects), read_answer_file(path))
     if request.model_column is None:
         model = _model_of(path, subjects)
         return _placed(model, read_recorded_answers(path, request.where))
@@ -204,11 +203,11 @@ def _of_file(
     return found
 
 
-def _model_of(path: Path, subjects: Sequence[Subject]) -> str:
+def _model_of(path: Path, subjects: Sequence[Target]) -> str:
     """Return the model that a file of answers is about: its run's, or that of the only run."""
     home = _home(str(path))
     if home:
-        return read_manifest(RunDir(home)).model
+        return read_manifest(RunDir(home).manifest).model
     models = {subject.manifest.model for subject in subjects}
     if len(models) > 1:
         raise UsageError(
@@ -236,12 +235,12 @@ def _placed(model: str, answers: Sequence[Answer]) -> dict[Place, Answer]:
 
 
 def _models(
-    subjects: Sequence[Subject], answers: Mapping[str, Mapping[Place, Answer]]
+    subjects: Sequence[Target], answers: Mapping[str, Mapping[Place, Answer]]
 ) -> dict[str, Drawn]:
     """Return the models in the order of the runs, then those that only files speak of."""
     models: dict[str, Drawn] = {}
     for subject in subjects:
-        drawn = Drawn(subject.num_tiles, tuple(subject.items))
+        drawn = Drawn(subject.num_images, tuple(subject.items))
         if models.setdefault(subject.manifest.model, drawn).num_tiles != drawn.num_tiles:
             raise UsageError(
                 f"runs of model {subject.manifest.model} have {drawn.num_tiles} and "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.generators.diffusers_common import full_scheduler_config
@@ -15,6 +15,7 @@ from dpgbench.backends.weights.locate import Weights, locate_weights
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec, SeedRule
 from dpgbench.errors import UsageError
+from dpgbench.store.run.manifest import GenerationIdentity, Identity
 
 
 class GeneratorSettings(TypedDict, total=False):
@@ -60,10 +61,10 @@ class GenerationPlan:
     device: str
     notes: Sequence[str] = ()
 
-    def identity(self, benchmark: Benchmark) -> dict[str, Any]:
+    def identity(self, benchmark: Benchmark) -> Identity:
         """Return what decides a run's pictures, as plain data."""
         return {
-            "generation": self.spec.as_dict(),
+            "generation": cast("GenerationIdentity", self.spec.as_dict()),
             "weights": {role: weights.sha256 for role, weights in self.weights.items()},
             "benchmark": {
                 "name": benchmark.name,

@@ -18,8 +18,7 @@ from dpgbench.backends.weights.hub_errors import hub_trouble
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import SetupError
 from dpgbench.store.hashes import digest, hash_files
-from dpgbench.store.paths import cache_folder
-from dpgbench.store.run.directory import file_name, old_file_name
+from dpgbench.store.paths import cache_folder, file_name, old_file_name
 
 log = logging.getLogger(__name__)
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 from dpgbench.backends.entries import ModelScope
 from dpgbench.errors import DataError, SetupError, StorageError, shortened
-from dpgbench.store.files import read_json, sha256_file, write_json, writing
+from dpgbench.store.files import read_json, write_json, writing
+from dpgbench.store.hashes import sha256_file
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi

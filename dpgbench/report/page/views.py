@@ -109,7 +109,7 @@ class RunView:
     image_size: str
     seed_rule: str
     base_seed: int | None
-    truncation: settings.Truncation | None
+    truncation: settings.TruncatedPrompts | None
     weights: tuple[settings.Digest, ...]
     judges: tuple[JudgeView, ...]
     failures: Mapping[str, str]

@@ -1,42 +1,149 @@
-"""A run's answers by picture and question, read in one go: a report reads hundreds of thousands."""
+"""`answers/<judge>.jsonl`: a run's raw answers, a line a question; the one reader and writer.
+
+Lines are appended as answers come, and read again by whoever scores, reports or compares.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NotRequired, TypedDict
 
-from dpgbench.domain.score import collect
-from dpgbench.store.run.directory import RunDir
+from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.score import Answer
+from dpgbench.errors import DataError, clipped
+from dpgbench.store.files import json_line, read_jsonl, write_atomic
+from dpgbench.store.typed_json import Range, first_fault
 
 AnswerTable = dict[tuple[str, int], dict[int, str]]
+"""Answer texts by (item_id, tile) and question number."""
 
 
-def read_answers(run: RunDir, judge: str) -> AnswerTable:
-    """Return answer texts by (item_id, tile) and question number; the last of a question counts.
+class AnswerLine(TypedDict):
+    """An answer to a question about one tile.
+
+    Attributes:
+        item_id: whose image.
+        tile: the tile's number in it, from 0, row by row.
+        qid: the question's number in the item.
+        answer: what the judge said, word for word; null, as pandas writes it, is an empty answer.
+        p_yes: probability of yes, where the judge gives one.
+        truncated: the question was longer than the judge reads.
+        invalid: the answer is neither yes nor no; it counts as no.
+    """
+
+    item_id: str
+    tile: int
+    qid: int
+    answer: str | None
+    p_yes: NotRequired[Annotated[float | None, Range(0, 1)]]
+    truncated: NotRequired[bool | None]
+    invalid: NotRequired[bool | None]
+
+
+def answer_line(answer: Answer, *, truncated: bool = False) -> AnswerLine:
+    """Return the line of an answer; what is not so is left out of it."""
+    line: AnswerLine = {
+        "item_id": answer.item_id,
+        "tile": answer.tile,
+        "qid": answer.qid,
+        "answer": answer.answer,
+    }
+    if answer.p_yes is not None:
+        line["p_yes"] = answer.p_yes
+    if truncated:
+        line["truncated"] = True
+    if answer.invalid:
+        line["invalid"] = True
+    return line
+
+
+def write_answer_file(path: Path, answers: Iterable[Answer], *, scratch: Path) -> None:
+    """Make a file of answers hold exactly `answers`, atomically as `write_atomic` does."""
+    lines = "".join(json_line(answer_line(answer)) for answer in answers)
+    write_atomic(path, lines, scratch=scratch)
+
+
+def read_answer_file(path: Path) -> list[Answer]:
+    """Return the answers of a file in the order in which they were written; no file has none.
 
     Raises:
-        DataError: a line is not an answer.
+        DataError: a line lacks a field or has one of another type, or two lines give one question
+            different answers.
     """
-    table = _at_once(run, judge)
-    return collect(run.read_answers(judge)) if table is None else table
+    return [
+        Answer(
+            line["item_id"],
+            line["tile"],
+            line["qid"],
+            line["answer"] or "",
+            line.get("p_yes"),
+            line.get("invalid") is True,
+        )
+        for line in _read_lines(path)
+    ]
 
 
-def _at_once(run: RunDir, judge: str) -> AnswerTable | None:
-    """Return what `collect` would, parsed as one array; None where a line is not as expected."""
-    path = run.answers(judge)
-    try:
-        text = path.read_bytes().decode()
-        whole = text[: text.rfind("\n") + 1]  # a torn last line is ignored
-        records = json.loads("[" + ",".join(whole.splitlines()) + "]")
-        fields = [(r["item_id"], r["tile"], r["qid"], r["answer"]) for r in records]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    kinds = (str, int, int, str)
-    if not all(all(map(isinstance, field, kinds)) for field in fields):
-        return None
-    if len(records) != whole.count("\n"):
-        return None
+def read_answer_table(path: Path) -> AnswerTable:
+    """Return the texts of a file's answers, as a report of many runs needs them.
+
+    Raises:
+        DataError: as `read_answer_file`.
+    """
     table: AnswerTable = {}
-    for item, tile, qid, answer in fields:
-        table.setdefault((item, tile), {})[qid] = answer
-    repeated = sum(map(len, table.values())) < len(fields)
-    return None if repeated else table  # do they contradict each other? the other reader looks
+    for line in _read_lines(path):
+        table.setdefault((line["item_id"], line["tile"]), {})[line["qid"]] = line["answer"] or ""
+    return table
+
+
+def drop_invalid_answers(path: Path, *, scratch: Path) -> int:
+    """Take answers that are neither yes nor no out of a file, so that their questions are open.
+
+    Returns:
+        How many there were.
+    """
+    lines = _lines_of(path)
+    kept = [line for line in lines if not _is_invalid(line)]
+    if len(kept) < len(lines):
+        write_atomic(path, "".join(map(json_line, kept)), scratch=scratch)
+    return len(lines) - len(kept)
+
+
+def _is_invalid(line: AnswerLine) -> bool:
+    return line.get("invalid") is True or is_missing(line["answer"] or "")
+
+
+def _read_lines(path: Path) -> Sequence[AnswerLine]:
+    """Return the lines of a file, none of which contradict each other."""
+    lines = _lines_of(path)
+    if len({(line["item_id"], line["tile"], line["qid"]) for line in lines}) < len(lines):
+        _refuse_contradiction(path, lines)
+    return lines
+
+
+def _lines_of(path: Path) -> Sequence[AnswerLine]:
+    lines: list[Any] = read_jsonl(path)
+    fault = first_fault(lines, AnswerLine)
+    if fault:
+        raise DataError(
+            f"{path} line {fault[0] + 1} is not an answer (item_id, tile, qid, answer): "
+            f"{fault[1]}; remove that line to go on"
+        )
+    return lines
+
+
+def _refuse_contradiction(path: Path, lines: Sequence[AnswerLine]) -> None:
+    first_lines: dict[tuple[str, int, int], tuple[int, AnswerLine]] = {}
+    for number, line in enumerate(lines, 1):
+        question = (line["item_id"], line["tile"], line["qid"])
+        first, before = first_lines.setdefault(question, (number, line))
+        if _verdict(before) != _verdict(line):
+            raise DataError(
+                f"{path} lines {first} and {number} contradict each other: item {line['item_id']} "
+                f"tile {line['tile']} question {line['qid']} is {clipped(before['answer'] or '')} "
+                f"and {clipped(line['answer'] or '')}; remove the wrong line"
+            )
+
+
+def _verdict(line: AnswerLine) -> tuple[str, bool]:
+    return line["answer"] or "", line.get("invalid") is True

@@ -1,64 +1,110 @@
-"""The log of other people's images: which pictures were judged, by their hashes."""
+"""`images.jsonl`: which images a run drew or judged, by their hashes; the one reader and writer.
+
+A line an image, appended when it was drawn or first judged; of several about one item the last
+counts. Whether images are still those of the log is answered here.
+"""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+import hashlib
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
-from dpgbench.errors import counted
-from dpgbench.jobs.target import Subject
-from dpgbench.store.files import JsonLines, sha256_file
-from dpgbench.store.images import files_of, find_images
-from dpgbench.store.patterns import count_strays, find_patterned
-from dpgbench.store.run.verify import image_hashes
-
-log = logging.getLogger(__name__)
-
-
-def log_images(subject: Subject) -> None:
-    """Record the hash of each image that the log has none of; say what belongs to no item."""
-    if subject.folder is None or not subject.folder.is_dir():
-        return
-    _warn_strays(subject)
-    records = subject.run.image_records()
-    new = [item_id for item_id in subject.found if item_id not in records]
-    if subject.verify:  # and what was mended before it was judged
-        hashes = subject.hashes
-        new += [i for i, sha in hashes.items() if i in records and records[i]["sha256"] != sha]
-    else:
-        hashes = image_hashes({item_id: subject.found[item_id] for item_id in new})
-    with JsonLines(subject.run.images_log) as lines:
-        for item_id in new:
-            if item_id in hashes:
-                lines.append(_record(subject, item_id, hashes[item_id]))
+from dpgbench.errors import DataError
+from dpgbench.store.files import read_jsonl
+from dpgbench.store.hashes import sha256_file
+from dpgbench.store.image_files import ImageFiles, files_of
+from dpgbench.store.typed_json import first_fault
 
 
-def _record(subject: Subject, item_id: str, sha256: str) -> dict[str, Any]:
-    record: dict[str, Any] = {"item_id": item_id, "sha256": sha256}
-    record |= {"seeds": None, "seconds": None, "error": None}
-    if subject.pattern is not None and subject.folder is not None:
-        record["files"] = {
-            path.relative_to(subject.folder).as_posix(): sha256_file(path)
-            for path in files_of(subject.found[item_id])
-        }
-    return record
+class ImageLine(TypedDict):
+    """An item's image.
+
+    Attributes:
+        item_id: whose image.
+        sha256: of the file; of its files' hashes where each tile is a file; null where it failed.
+        seeds: of each tile; null where it was not drawn here.
+        seconds: that drawing took; null where nobody measured.
+        error: why there is no image; null where there is one.
+        single_colour: numbers, from 0, of tiles whose pixels are all alike.
+        files: hash of each of the item's files, by path below the folder of images.
+    """
+
+    item_id: str
+    sha256: NotRequired[str | None]
+    seeds: NotRequired[list[int] | None]
+    seconds: NotRequired[float | None]
+    error: NotRequired[str | None]
+    single_colour: NotRequired[list[int]]
+    files: NotRequired[dict[str, str] | None]
 
 
-def _warn_strays(subject: Subject) -> None:
-    assert subject.folder is not None
-    order = list(subject.benchmark.prompts)
-    if subject.pattern is None:
-        used = len(find_images(subject.folder, order))
-    else:
-        found = find_patterned(subject.folder, subject.pattern, order, order, subject.num_tiles)
-        used = sum(len(files_of(image)) for image in found.images.values())
-    strays = count_strays(subject.folder, subject.pattern, used)
-    if strays > 0:
-        log.warning(
-            "%s of %s %s named after no item of %s and %s left out",
-            counted(strays, "image"),
-            subject.folder,
-            "is" if strays == 1 else "are",
-            subject.benchmark.name,
-            "is" if strays == 1 else "are",
+def image_line(
+    item_id: str,
+    *,
+    sha256: str | None = None,
+    seeds: list[int] | None = None,
+    seconds: float | None = None,
+    error: str | None = None,
+) -> ImageLine:
+    """Return the line of an image, its optional fields left out."""
+    return {
+        "item_id": item_id,
+        "sha256": sha256,
+        "seeds": seeds,
+        "seconds": seconds,
+        "error": error,
+    }
+
+
+def read_image_log(path: Path) -> dict[str, ImageLine]:
+    """Return the last line about each item's image; no file has none.
+
+    Raises:
+        DataError: a line is not such a record.
+    """
+    lines: list[Any] = read_jsonl(path)
+    fault = first_fault(lines, ImageLine)
+    if fault:
+        raise DataError(
+            f"{path} line {fault[0] + 1} is not a record of an image (item_id, sha256, error): "
+            f"{fault[1]}; remove that line to go on"
         )
+    return {line["item_id"]: line for line in lines}
+
+
+def changed_images(path: Path, hashes: Mapping[str, str]) -> list[str]:
+    """Return the items, in order, whose image is another one than the log at `path` says.
+
+    An item that the log has no hash for is not among them.
+
+    Args:
+        path: of the log.
+        hashes: by item id, as `image_hashes` gives them.
+    """
+    lines = read_image_log(path)
+    logged = {item_id: line.get("sha256") for item_id, line in lines.items()}
+    return [item_id for item_id, sha in hashes.items() if logged.get(item_id) not in (None, sha)]
+
+
+def image_hashes(images: Mapping[str, ImageFiles]) -> dict[str, str]:
+    """Return the SHA-256 of each item's image; of its files' hashes, in order, if it has several.
+
+    Files that are gone by now are left out.
+    """
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        hashes = pool.map(_image_hash, images.values())
+        return {item: sha for item, sha in zip(images, hashes, strict=True) if sha is not None}
+
+
+def _image_hash(image: ImageFiles) -> str | None:
+    try:
+        hashes = [sha256_file(path) for path in files_of(image)]
+    except OSError:
+        return None
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(f"{sha}\n" for sha in hashes).encode()).hexdigest()

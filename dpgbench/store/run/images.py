@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dpgbench.errors import ResumeMismatchError, counted, shortened
-from dpgbench.store.images import ImageFiles, files_of, find_images
+from dpgbench.store.image_files import ImageFiles, files_of, find_images
+from dpgbench.store.run.image_log import changed_images, image_hashes, read_image_log
 from dpgbench.store.run.scores import RunRecord
-from dpgbench.store.run.verify import mismatched_images
 
 UNVERIFIED = "its pictures were not checked against their hashes (--no-verify)"
 
@@ -21,17 +21,16 @@ def picture_files(record: RunRecord, items: Sequence[str]) -> Mapping[str, Path]
         return {}
     if not record.manifest.identity.get("pattern"):
         return find_images(images, items)
-    logged = record.run.image_records()
-    files = {item: list(logged.get(item, {}).get("files") or ()) for item in items}
+    logged = read_image_log(record.run.images_log)
+    files = {item: list(logged[item].get("files") or ()) for item in items if item in logged}
     return {item: images / names[0] for item, names in files.items() if len(names) == 1}
 
 
 def _folder(record: RunRecord) -> Path:
     """Return where a run's pictures lie: in itself, or where other people's were found."""
     images = record.run.images
-    elsewhere = record.manifest.generation.get("folder")
-    if not images.is_dir() and record.manifest.kind == "images" and isinstance(elsewhere, str):
-        images = Path(elsewhere)
+    if not images.is_dir() and record.manifest.kind == "images":
+        images = Path(record.manifest.generation["folder"])
     return images
 
 
@@ -46,7 +45,7 @@ def verified(record: RunRecord, *, verify: bool) -> RunRecord:
         return record
     if not verify:
         return replace(record, notes=(*record.notes, UNVERIFIED))
-    changed = mismatched_images(record.run, files)
+    changed = changed_images(record.run.images_log, image_hashes(files))
     if changed:
         raise ResumeMismatchError(
             f"{record.run.path}: {counted(len(changed), 'picture')} changed since drawing or "
@@ -58,12 +57,12 @@ def verified(record: RunRecord, *, verify: bool) -> RunRecord:
 
 def _logged_images(record: RunRecord) -> dict[str, ImageFiles]:
     """Return the files of each item whose hash the run's log has, where they are there."""
-    records = record.run.image_records()
-    logged = {item: entry for item, entry in records.items() if entry.get("sha256")}
-    found: dict[str, ImageFiles] = dict(picture_files(record, list(logged))) if logged else {}
+    lines = read_image_log(record.run.images_log)
+    logged = {item: line for item, line in lines.items() if line.get("sha256")}
+    images: dict[str, ImageFiles] = dict(picture_files(record, list(logged))) if logged else {}
     folder = _folder(record)
-    for item, entry in logged.items():
-        names = entry.get("files")  # of an item whose pictures are files of their own
-        if isinstance(names, Mapping) and names:
-            found[item] = tuple(folder / str(name) for name in names)
-    return {item: files for item, files in found.items() if files_of(files)[0].exists()}
+    for item, line in logged.items():
+        names = line.get("files")  # of an item whose pictures are files of their own
+        if names:
+            images[item] = tuple(folder / name for name in names)
+    return {item: files for item, files in images.items() if files_of(files)[0].exists()}

@@ -1,7 +1,9 @@
-"""The manifest: what a run is. Written before work starts, completed at the end, atomically.
+"""`manifest.json`: what a run is. Written before work starts, completed at the end, atomically.
 
-`identity` holds what changes results (specification, weights, benchmark, seeds, grid); only that
-decides whether a run may be resumed. Everything else is a record for people.
+This is the one reader and writer of that file. `identity` holds what changes results
+(specification, weights, benchmark, seeds, grid); only that decides whether a run may be resumed.
+Everything else is a record for people. Each part of it is a `TypedDict`: what a part holds beyond
+the fields named here, of a later version or a judge of one's own, is kept as it is.
 """
 
 from __future__ import annotations
@@ -11,47 +13,219 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib import metadata
-from types import NoneType
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
 
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import TILE_COUNTS, differences, identity_hash
 from dpgbench.errors import DataError, ResumeMismatchError, clipped, shortened
+from dpgbench.store.benchmarks import (
+    DPG,
+    load_benchmark,
+    packaged_names,
+    questions_source,
+)
 from dpgbench.store.files import read_json, write_json
-from dpgbench.store.item_ids import check_item_id
-from dpgbench.store.run.directory import RunDir, old_names
+from dpgbench.store.paths import check_item_id, file_name, hashed_file_name, old_file_name
+from dpgbench.store.typed_json import Among, Range, check_json
 
 SCHEMA = 1
 RunKind = Literal["generated", "images", "answers"]
-Kind = type | tuple[type, ...]
-_FIELDS: Mapping[str, Kind] = {
-    "model": str,
-    "identity": dict,
-    "items": list,
-    "benchmark": dict,
-    "generation": dict,
-    "judges": dict,
-    "notes": list,
-    "commands": list,
-    "environment": dict,
-    "created": str,
-    "completed": (str, NoneType),
-    "file_names": dict,
-}
-_BENCHMARK_FIELDS: Mapping[str, Kind] = {
-    "name": str,
-    "path": str,
-    "prompts_sha256": str,
-    "questions_sha256": (str, NoneType),
-}
-_JUDGE_FIELDS: Mapping[str, Kind] = {
-    "truncated_questions": int,
-    "account": dict,
-    "questions_sha256": (str, NoneType),
-    "weights": (dict, str, NoneType),
-}
 _PACKAGES = ("torch", "diffusers", "transformers", "modelscope", "numpy", "pillow")
 _JUDGE_PACKAGES = ("pillow", "torch", "transformers")
+_LONGEST_FILE_NAME = 200  # characters; a file of a longer name could not be made
+
+
+class BenchmarkRecord(TypedDict, total=False):
+    """The benchmark that a run is about, as it was when the run was made.
+
+    Attributes:
+        questions_from: where a pulled question file came from.
+        name: `dpg`, `shapes`, or a file's stem.
+        path: file or folder that it was read from.
+        items: how many prompts it has.
+        questions: how many questions it has.
+        prompts_sha256: over ids and prompts.
+        questions_sha256: over ids and questions; null where there are prompts alone.
+    """
+
+    questions_from: str
+    name: str
+    path: str
+    items: int
+    questions: int
+    prompts_sha256: str
+    questions_sha256: str | None
+
+
+class BenchmarkIdentity(TypedDict, total=False):
+    """What of a benchmark decides a run's images.
+
+    Attributes:
+        name: as in the manifest's `benchmark`.
+        prompts_sha256: as in the manifest's `benchmark`.
+    """
+
+    name: str
+    prompts_sha256: str
+
+
+class GenerationIdentity(TypedDict, total=False):
+    """The settings that images were drawn with: the fields of `domain.spec.GenerationSpec`.
+
+    Attributes:
+        model: name as given to `dpgbench generate --model`.
+        width_px: width of one image.
+        height_px: height of one image.
+        num_images: images an item.
+        seed_rule: `per-tile` or `per-item`.
+        base_seed: number that seeds count from.
+        dtype: `float32`, `float16` or `bfloat16`.
+        steps: denoising steps.
+        guidance_scale: of classifier-free guidance.
+        scheduler: diffusers class name.
+        scheduler_config: its arguments.
+        negative_prompt: prompt of the unconditional branch.
+        options: settings of one model family alone.
+    """
+
+    model: str
+    width_px: Annotated[int, Range(1)]
+    height_px: Annotated[int, Range(1)]
+    num_images: int
+    seed_rule: str
+    base_seed: int
+    dtype: str
+    steps: int | None
+    guidance_scale: float | None
+    scheduler: str | None
+    scheduler_config: dict[str, Any]
+    negative_prompt: str
+    options: dict[str, Any]
+
+
+class Identity(TypedDict, total=False):
+    """What changes a run's results.
+
+    Attributes:
+        generation: settings of a generated run.
+        weights: hash of each role's weights.
+        benchmark: name and hash of the prompts.
+        num_images: images an item, of a run that was not generated here.
+        tile_px: side of a square tile, as the user said; null finds it from the images.
+        layout: rows and columns of an image, where they are not the usual ones.
+        pattern: where the files of an item are, where they are not `<item_id>.png`.
+        answers_sha256: over the answers that were replayed.
+        shuffled: of which run and seed a control with the images of other prompts was made.
+    """
+
+    generation: GenerationIdentity
+    weights: dict[str, Any]
+    benchmark: BenchmarkIdentity
+    num_images: int
+    tile_px: int | None
+    layout: str
+    pattern: str
+    answers_sha256: str
+    shuffled: dict[str, Any]
+
+
+class TruncationRecord(TypedDict, total=False):
+    """Prompts that are longer than the text encoder reads.
+
+    Attributes:
+        limit: tokens that it reads; null where it has no limit.
+        truncated: how many prompts were cut.
+        prompts: of how many.
+        items: ids of those that were cut; null where it was not recorded.
+    """
+
+    limit: int | None
+    truncated: int
+    prompts: int
+    items: list[str] | None
+
+
+class SingleColourRecord(TypedDict, total=False):
+    """Tiles whose pixels are all alike.
+
+    Attributes:
+        tiles: how many.
+        items: their numbers, from 0, by item id.
+    """
+
+    tiles: int
+    items: dict[str, list[int]]
+
+
+class GenerationRecord(TypedDict, total=False):
+    """Where images or answers came from, beyond the identity.
+
+    Attributes:
+        device: that images were drawn on.
+        weights: path, hash and files' hashes of each role's weights.
+        truncation: prompts that the text encoder cut.
+        failed: why an item could not be drawn, by item id.
+        single_colour: tiles of one single colour.
+        folder: of other people's images.
+        layout: rows and columns of a tile in them, as the user said.
+        answers: file that answers were read from.
+        where: rows of it that were chosen, as value by column.
+        shuffled: of which run and seed a control with the images of other prompts was made.
+    """
+
+    device: str
+    weights: dict[str, dict[str, Any]]
+    truncation: TruncationRecord
+    failed: dict[str, str]
+    single_colour: SingleColourRecord
+    folder: str
+    layout: str
+    answers: str
+    where: dict[str, str]
+    shuffled: dict[str, Any]
+
+
+class JudgeRecord(TypedDict, total=False):
+    """What a judge is, by its own description, and what happened when it was asked.
+
+    Attributes:
+        model: what it calls its model.
+        weights: hashes of its weights, by file.
+        decode: how it makes an answer of what its network says.
+        decoding: the same, of other judges.
+        questions_sha256: over ids and questions that it was asked.
+        truncated_questions: how many were longer than it reads.
+        releases: of the libraries that it ran with, by name.
+        account: what asking it cost, over all commands.
+    """
+
+    model: Any
+    weights: dict[str, Any] | str | None
+    decode: Any
+    decoding: Any
+    questions_sha256: str | None
+    truncated_questions: int
+    releases: dict[str, str]
+    account: dict[str, Any]
+
+
+class EnvironmentRecord(TypedDict, total=False):
+    """Versions that can change a result.
+
+    Attributes:
+        dpgbench: the toolkit's.
+        python: Python's.
+        platform: operating system and machine.
+        packages: of installed libraries, by name.
+    """
+
+    dpgbench: str
+    python: str
+    platform: str
+    packages: dict[str, str]
 
 
 @dataclass
@@ -59,29 +233,34 @@ class Manifest:
     """A run's manifest.
 
     Attributes:
-        kind: ``generated`` by this toolkit, ``images`` of others, or ``answers`` replayed.
+        kind: `generated` by this toolkit, `images` of others, or `answers` replayed.
         model: name that the leaderboard shows.
-        identity: what changes results, nested plain data.
+        identity: what changes results.
         items: ids that the run set out to do, in the benchmark's order.
-        benchmark: name, file, hashes and counts.
-        generation: settings beyond the identity: device, batch size, prompt truncation.
-        judges: by judge name, what it is: weights' hashes, decoding, truncated questions.
+        benchmark: that the run is about.
+        num_images: images an item: 1, 2 or 4.
+        generation: where images or answers came from.
+        judges: what each judge is, by its name.
         notes: sentences that every report must show, such as that scores mean nothing.
         commands: the command lines that worked in this run, oldest first.
+        environment: versions when the run was made.
+        created: when the run was made, in UTC.
+        completed: when the last command ended, in UTC; null while it works.
         file_names: of judges whose files go by the name that an earlier version gave them.
+        schema: of this file.
     """
 
     kind: RunKind
     model: str
-    identity: dict[str, Any]
+    identity: Identity
     items: list[str]
-    benchmark: dict[str, Any]
-    num_images: int
-    generation: dict[str, Any] = field(default_factory=dict)
-    judges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    benchmark: BenchmarkRecord
+    num_images: Annotated[int, Among(TILE_COUNTS)]
+    generation: GenerationRecord = field(default_factory=GenerationRecord)
+    judges: dict[str, JudgeRecord] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: EnvironmentRecord = field(default_factory=EnvironmentRecord)
     created: str = ""
     completed: str | None = None
     file_names: dict[str, str] = field(default_factory=dict)
@@ -92,10 +271,24 @@ class Manifest:
         """Twelve digits that stand for the identity."""
         return identity_hash(self.identity)
 
-    def write(self, run: RunDir) -> None:
-        """Write the manifest into its run, atomically."""
+    @property
+    def single_colour(self) -> Mapping[str, list[int]]:
+        """Tiles whose pixels are all alike, by item id."""
+        return self.generation.get("single_colour", {}).get("items", {})
+
+    def judge(self, name: str) -> JudgeRecord:
+        """Return what is recorded of a judge; nothing where it was not asked."""
+        return self.judges.get(name, {})
+
+    def questions_sha256(self, judge: str) -> str | None:
+        """Return the hash of the questions that a judge was asked; None where nothing tells."""
+        asked = self.judge(judge).get("questions_sha256")
+        return asked or self.benchmark.get("questions_sha256")
+
+    def write(self, path: Path) -> None:
+        """Write the manifest to `path`, atomically."""
         self.created = self.created or now()
-        write_json(run.manifest, {"identity_hash": self.identity_hash, **asdict(self)})
+        write_json(path, {"identity_hash": self.identity_hash, **asdict(self)})
 
     def note(self, *notes: str) -> None:
         """Add notes that are not there yet."""
@@ -106,130 +299,120 @@ class Manifest:
         wanted = {*self.items, *items}
         self.items = [item_id for item_id in order if item_id in wanted]
 
+    def record_single_colour(self, tiles: Mapping[str, list[int]]) -> None:
+        """Record tiles whose pixels are all alike, by item id, in place of those before."""
+        number = sum(map(len, tiles.values()))
+        self.generation["single_colour"] = {"tiles": number, "items": dict(tiles)}
 
-def read_manifest(run: RunDir) -> Manifest:
+
+class _DrawnSize(TypedDict):
+    """What the identity of a generated run must have."""
+
+    width_px: int
+    height_px: int
+
+
+class _DrawnIdentity(TypedDict):
+    generation: _DrawnSize
+
+
+class _FolderOfImages(TypedDict):
+    folder: str
+
+
+REQUIRED_BY_KIND: Mapping[RunKind, tuple[str, Any]] = {
+    "generated": ("identity", _DrawnIdentity),
+    "images": ("generation", _FolderOfImages),
+}
+"""A field of manifests of a kind, and the type that it must be of beyond its own."""
+
+
+def read_manifest(path: Path) -> Manifest:
     """Return a run's manifest.
 
     Raises:
         DataError: it is missing, damaged, or of a later schema.
         ResumeMismatchError: its identity was changed after the run was made.
     """
-    record = read_json(run.manifest)
+    record = read_json(path)
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise DataError(
-            f"{run.manifest} is not a manifest of schema {SCHEMA}; "
+            f"{path} is not a manifest of schema {SCHEMA}; "
             "it is damaged, or was made by another version of dpgbench"
         )
     recorded = record.pop("identity_hash", None)
     try:
         if isinstance(record.get("judges"), dict):
             record.setdefault("file_names", old_names(record["judges"]))
+        check_json(record, Manifest)
         manifest = Manifest(**record)
-        check_fields(manifest)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{run.manifest} is damaged: {error}; restore it") from None
+        _check_values(manifest)
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}; restore it") from None
     if recorded != manifest.identity_hash:
         raise ResumeMismatchError(
-            f"{run.manifest}: its identity was changed after the run was made "
+            f"{path}: its identity was changed after the run was made "
             f"(hash {clipped(recorded)}, of what stands there {manifest.identity_hash!r}); "
             "restore it, or make the run anew"
         )
     return manifest
 
 
-def check_fields(manifest: Manifest) -> None:
-    """Raise where a field is not of its type, at any depth that the toolkit reads.
+def _check_values(manifest: Manifest) -> None:
+    """Raise where a field is not what this kind of run or another field needs it to be.
 
     Raises:
         ValueError: names the field and what stands there.
     """
-    top = vars(manifest)
-    for name, kind in _FIELDS.items():
-        _check(top, name, kind)
-    if manifest.kind not in get_args(RunKind):
-        raise ValueError(f"kind is {clipped(manifest.kind)}")
-    if type(manifest.num_images) is not int or manifest.num_images not in TILE_COUNTS:
-        raise ValueError(f"num_images is {clipped(manifest.num_images)}")
-    for name in ("items", "notes", "commands"):
-        if not all(isinstance(entry, str) for entry in top[name]):
-            raise ValueError(f"{name} holds what is not text")
     for item_id in manifest.items:
         check_item_id(item_id, "items")
-    _check_known(manifest.benchmark, _BENCHMARK_FIELDS, "benchmark")
-    _check_kind(manifest)
-    _check_repeated(manifest)
-    for judge, record in manifest.judges.items():
-        _check_known(record, _JUDGE_FIELDS, f"judges.{judge}")
-
-
-def _check_kind(manifest: Manifest) -> None:
-    """Check what only runs of one kind have."""
-    if manifest.kind == "generated":
-        _check(manifest.identity, "generation", dict, "identity.")
-        for name in ("width_px", "height_px"):
-            _check(manifest.identity["generation"], name, int, "identity.generation.")
-            if manifest.identity["generation"][name] < 1:
-                raise ValueError(f"identity.generation.{name} is below 1")
-        _check_known(manifest.generation, {"weights": dict}, "generation")
-        for role, weights in manifest.generation.get("weights", {}).items():
-            _check_known(weights, {}, f"generation.weights.{role}")
-    elif manifest.kind == "images":
-        _check(manifest.generation, "folder", str, "generation.")
-        _check_known(manifest.identity, {"tile_px": (int, NoneType)}, "identity")
-
-
-def _check_repeated(manifest: Manifest) -> None:
-    """Check what stands in the identity and again beside it, where code reads it."""
-    identity, generation = manifest.identity, manifest.identity.get("generation", {})
-    about = identity.get("benchmark", {})
+    if manifest.kind in REQUIRED_BY_KIND:
+        name, required = REQUIRED_BY_KIND[manifest.kind]
+        check_json(getattr(manifest, name), required, name)
+    identity = manifest.identity
+    about, settings = identity.get("benchmark", {}), identity.get("generation", {})
     repeated: list[tuple[str, object, object]] = [
-        (f"benchmark.{name}", manifest.benchmark.get(name), about.get(name))
-        for name in ("name", "prompts_sha256")
-        if isinstance(about, dict)
-    ]
-    repeated += [
-        ("num_images", manifest.num_images, part.get("num_images"))
-        for part in (identity, generation)
-        if isinstance(part, dict)
+        ("benchmark.name", manifest.benchmark.get("name"), about.get("name")),
+        (
+            "benchmark.prompts_sha256",
+            manifest.benchmark.get("prompts_sha256"),
+            about.get("prompts_sha256"),
+        ),
+        ("num_images", manifest.num_images, identity.get("num_images")),
+        ("num_images", manifest.num_images, settings.get("num_images")),
     ]
     for name, beside, within in repeated:
         if beside is not None and within is not None and beside != within:
             raise ValueError(f"{name} is {beside!r:.60}, but {within!r:.60} in its identity")
 
 
-def _check_known(record: object, kinds: Mapping[str, Kind], where: str) -> None:
-    """Check the fields that are there, of a record that need not have them all."""
-    if not isinstance(record, dict):
-        raise ValueError(f"{where} is {clipped(record)}")
-    for name in kinds.keys() & record.keys():
-        _check(record, name, kinds[name], f"{where}.")
-
-
-def _check(values: Mapping[str, Any], name: str, kind: Kind, prefix: str = "") -> None:
-    if name not in values:
-        raise ValueError(f"{prefix}{name} is missing")
-    value = values[name]
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{prefix}{name} is {clipped(value)}")
-
-
-def open_manifest(run: RunDir, fresh: Manifest) -> Manifest:
-    """Return the run's manifest if it has one that `fresh` may resume, else `fresh`.
+def open_manifest(path: Path, fresh: Manifest) -> Manifest:
+    """Return the manifest at `path` if there is one that `fresh` may resume, else `fresh`.
 
     Raises:
         ResumeMismatchError: the run holds other work; lists each field that differs.
     """
-    if not run.manifest.exists():
+    if not path.exists():
         return fresh
-    existing = read_manifest(run)
+    existing = read_manifest(path)
     check_same(
-        run, {"kind": existing.kind, **existing.identity}, {"kind": fresh.kind, **fresh.identity}
+        path.parent,
+        {"kind": existing.kind, **existing.identity},
+        {"kind": fresh.kind, **fresh.identity},
     )
     return existing
 
 
-def check_same(run: RunDir, old: Mapping[str, Any], new: Mapping[str, Any], what: str = "") -> None:
+def check_same(
+    run: Path, old: Mapping[str, Any], new: Mapping[str, Any], what: str = "a run"
+) -> None:
     """Raise where two identities differ.
+
+    Args:
+        run: folder that the error names.
+        old: what the run holds.
+        new: what was asked for.
+        what: what in the run it is about.
 
     Raises:
         ResumeMismatchError: lists each field that differs as ``field: old -> new``.
@@ -237,9 +420,124 @@ def check_same(run: RunDir, old: Mapping[str, Any], new: Mapping[str, Any], what
     changed = differences(old, new)
     if changed:
         raise ResumeMismatchError(
-            f"{run.path} holds {what or 'a run'} with other settings: {shortened(changed, 20)}; "
+            f"{run} holds {what} with other settings: {shortened(changed, 20)}; "
             "use the same settings, or another --out"
         )
+
+
+def describe_benchmark(benchmark: Benchmark) -> BenchmarkRecord:
+    """Return what a manifest says of a benchmark: name, file, origin, counts, hashes."""
+    origin = questions_source(benchmark.path) if benchmark.has_graphs else None
+    described: BenchmarkRecord = {
+        "name": benchmark.name,
+        "path": str(benchmark.path.resolve()),
+        "items": len(benchmark.prompts),
+        "questions": benchmark.num_questions,
+        "prompts_sha256": benchmark.prompts_sha256,
+        "questions_sha256": benchmark.questions_sha256 if benchmark.has_graphs else None,
+    }
+    return {"questions_from": origin, **described} if origin else described
+
+
+def load_recorded_benchmark(record: BenchmarkRecord) -> Benchmark:
+    """Return the benchmark of a run, from the file or by the name that its manifest has.
+
+    Whether its prompts are those of the run is the caller's to compare (`prompts_sha256`).
+
+    Raises:
+        DpgBenchError: it is gone, or cannot be read.
+    """
+    return load_benchmark(find_recorded_benchmark(record))
+
+
+def find_recorded_benchmark(record: BenchmarkRecord) -> str:
+    """Return the name or file by which `load_benchmark` finds the benchmark of a run.
+
+    Raises:
+        DataError: its file is gone.
+    """
+    name, path = record.get("name", ""), record.get("path")
+    if path is None or (name in (DPG, *packaged_names()) and not Path(path).is_file()):
+        return name
+    if not Path(path).exists():
+        raise DataError(f"the run's benchmark {path} is gone; name a copy of it with --bench")
+    return path
+
+
+def add_accounts(before: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the account of a judge that was asked in several commands.
+
+    Counts are added, lists joined, the first date is the earlier command's; of everything else the
+    latest counts.
+    """
+    total = dict(before)
+    for name, value in latest.items():
+        old = before.get(name)
+        if isinstance(value, int | float) and isinstance(old, int | float):
+            total[name] = round(old + value, 6)
+        elif isinstance(value, list) and isinstance(old, list):
+            total[name] = sorted({*old, *value})
+        elif old is None or (value is not None and not name.startswith("first_")):
+            total[name] = value
+    return total
+
+
+def recorded_model(path: Path) -> object:
+    """Return the model in a manifest, even one that is damaged beside that; None where none is."""
+    return _fields(path).get("model")
+
+
+def judge_file_name(path: Path, judge: str) -> str:
+    """Return the name that a judge's files have in the run of a manifest, no other judge's.
+
+    Args:
+        path: of the manifest; where it is missing or damaged, names are as in a new run.
+        judge: the judge's name.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return file_name(judge)
+    old = _old_names_in(path, status.st_mtime_ns, status.st_size)
+    if judge in old:
+        return old[judge]
+    name = file_name(judge)
+    taken = name.casefold() in (other.casefold() for other in old.values())
+    return hashed_file_name(judge) if taken else name
+
+
+@lru_cache(maxsize=64)
+def _old_names_in(path: Path, _changed: int, _size: int) -> Mapping[str, str]:
+    record = _fields(path)
+    judges, names = record.get("judges"), record.get("file_names")
+    if isinstance(names, dict):
+        return {judge: name for judge, name in names.items() if name == old_file_name(judge)}
+    return old_names(judges) if isinstance(judges, dict) else {}
+
+
+def _fields(path: Path) -> Mapping[str, Any]:
+    """Return what stands in a manifest, unchecked; nothing where it cannot be read."""
+    try:
+        record = read_json(path)
+    except DataError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def old_names(judges: Iterable[str]) -> dict[str, str]:
+    """Return the old file names that judges of a run of earlier versions go by, where they differ.
+
+    Where two judges had one file, it is the first one's: the second was never asked.
+    """
+    owners: dict[str, str] = {}
+    for judge in judges:
+        owners.setdefault(old_file_name(judge).casefold(), judge)
+    return {
+        judge: old_file_name(judge)
+        for judge in owners.values()
+        if old_file_name(judge) != file_name(judge)
+        and len(old_file_name(judge)) < _LONGEST_FILE_NAME
+    }
 
 
 def now() -> str:
@@ -255,7 +553,7 @@ def toolkit_version() -> str:
         return "unknown"
 
 
-def environment() -> dict[str, Any]:
+def environment() -> EnvironmentRecord:
     """Return versions of Python, the platform and the packages that can change a result."""
     return {
         "dpgbench": toolkit_version(),
@@ -271,10 +569,10 @@ def judge_releases() -> dict[str, str]:
 
 
 def _releases(names: Iterable[str]) -> dict[str, str]:
-    found = {}
+    releases = {}
     for name in names:
         try:
-            found[name] = metadata.version(name)
+            releases[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return releases

@@ -7,7 +7,7 @@ here is left out, never guessed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dpgbench.domain.spec import identity_hash
@@ -26,7 +26,7 @@ _DECODING = ("decode", "decoding")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class Truncation(NamedTuple):
+class TruncatedPrompts(NamedTuple):
     """How many of a run's prompts were longer than the text encoder's `limit` of tokens.
 
     Attributes:
@@ -48,22 +48,17 @@ class Digest(NamedTuple):
 
 def benchmark_hash(manifest: Manifest, judge: str) -> str:
     """Return 12 digits for the prompts that were drawn and the questions that `judge` was asked."""
-    asked = manifest.judges.get(judge, {}).get("questions_sha256")
-    record = manifest.benchmark
-    questions = asked or record.get("questions_sha256")
-    return identity_hash({"prompts": record.get("prompts_sha256"), "questions": questions})
+    prompts = manifest.benchmark.get("prompts_sha256")
+    return identity_hash({"prompts": prompts, "questions": manifest.questions_sha256(judge)})
 
 
 def judge_hash(manifest: Manifest, judge: str) -> str:
     """Return 12 digits for a judge's weights and decoding; nothing where neither is recorded."""
-    record = manifest.judges.get(judge, {})
+    record: Mapping[str, Any] = manifest.judge(judge)
     weights: Any = digests(record.get("weights")) or record.get("weights")
-    known = {key: value for key, value in (("weights", weights), *_decoding(record)) if value}
-    return identity_hash(known) if known else ""
-
-
-def _decoding(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from ((name, record.get(name)) for name in _DECODING)
+    decoding = [(name, record.get(name)) for name in _DECODING]
+    facts = {name: value for name, value in (("weights", weights), *decoding) if value}
+    return identity_hash(facts) if facts else ""
 
 
 def digests(value: object, name: str = "") -> list[Digest]:
@@ -72,14 +67,13 @@ def digests(value: object, name: str = "") -> list[Digest]:
         return [Digest(name, value)] if _SHA256.fullmatch(value) else []
     if not isinstance(value, Mapping):
         return []
-    found: list[Digest] = []
+    inner: list[Digest] = []
     for key in sorted(value, key=str):
-        inner = name if key == "sha256" else f"{name}/{key}".lstrip("/")
-        found += digests(value[key], inner)
-    return found
+        inner += digests(value[key], name if key == "sha256" else f"{name}/{key}".lstrip("/"))
+    return inner
 
 
-def find_field(value: object, name: str) -> Any:
+def _find_field(value: object, name: str) -> Any:
     """Return the first field called `name` in nested plain data, the outermost first; or None."""
     level = [value]
     while level:
@@ -93,62 +87,55 @@ def find_field(value: object, name: str) -> Any:
 
 def seed_rule(manifest: Manifest) -> str:
     """Return the name of the rule that the seeds came from, or nothing for images of others."""
-    return str(find_field(manifest.identity, "seed_rule") or "")
+    return str(_find_field(manifest.identity, "seed_rule") or "")
 
 
 def base_seed(manifest: Manifest) -> int | None:
     """Return the number that the seeds count from."""
-    value = find_field(manifest.identity, "base_seed")
+    value = _find_field(manifest.identity, "base_seed")
     return value if isinstance(value, int) else None
 
 
 def image_size(manifest: Manifest) -> str:
     """Return the size of one image as ``512x512``, or nothing where it is not recorded."""
     for width, height in (("width_px", "height_px"), ("tile_width_px", "tile_height_px")):
-        sides = [find_field(manifest.identity, name) for name in (width, height)]
+        sides = [_find_field(manifest.identity, name) for name in (width, height)]
         if all(isinstance(side, int) for side in sides):
             return f"{sides[0]}x{sides[1]}"
     return ""
 
 
-def truncation(manifest: Manifest) -> Truncation | None:
+def truncation(manifest: Manifest) -> TruncatedPrompts | None:
     """Return how many prompts the text encoder cut; None where it has no limit."""
-    record = manifest.generation.get("truncation")
-    if not isinstance(record, Mapping) or not isinstance(record.get("limit"), int):
+    record = manifest.generation.get("truncation", {})
+    limit = record.get("limit")
+    if limit is None:
         return None
-    items = record.get("items")
-    cut = tuple(map(str, items)) if isinstance(items, list) else ()
-    return Truncation(record["limit"], _count(record, "truncated"), _count(record, "prompts"), cut)
+    number, prompts = record.get("truncated", 0), record.get("prompts", 0)
+    return TruncatedPrompts(limit, number, prompts, tuple(record.get("items") or ()))
 
 
 def reads_all(manifest: Manifest) -> bool | None:
     """Return whether the text encoder saw every prompt whole; None where it is not recorded."""
     record = manifest.generation.get("truncation")
-    return not _count(record, "truncated") if isinstance(record, Mapping) else None
+    return None if record is None else not record.get("truncated", 0)
 
 
 def releases(manifest: Manifest, judge: str) -> str:
     """Return the releases of the libraries that a judge ran with, or nothing if not recorded."""
-    told = manifest.judges.get(judge, {}).get("releases")
-    if not isinstance(told, Mapping):
-        return ""
-    return ", ".join(f"{name} {told[name]}" for name in sorted(told, key=str) if told[name])
+    by_name = manifest.judge(judge).get("releases", {})
+    return ", ".join(f"{name} {by_name[name]}" for name in sorted(by_name) if by_name[name])
 
 
 def truncated_questions(manifest: Manifest, judge: str) -> int:
     """Return how many questions were too long for the judge."""
-    return _count(manifest.judges.get(judge, {}), "truncated_questions")
-
-
-def _count(record: Mapping[str, Any], name: str) -> int:
-    value = record.get(name)
-    return value if isinstance(value, int) else 0
+    return manifest.judge(judge).get("truncated_questions", 0)
 
 
 def generation_settings(manifest: Manifest) -> list[tuple[str, str]]:
     """Return the settings that images were drawn with, as (name, value) for people."""
-    found = ((name, find_field(manifest.identity, name)) for name in _SHOWN_SETTINGS)
-    return [(name, _plain(value)) for name, value in found if value not in (None, "", {})]
+    settings = ((name, _find_field(manifest.identity, name)) for name in _SHOWN_SETTINGS)
+    return [(name, _plain(value)) for name, value in settings if value not in (None, "", {})]
 
 
 def _plain(value: object) -> str:

@@ -12,7 +12,7 @@ from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.spec import canonical_json
 from dpgbench.errors import counted
-from dpgbench.jobs.target import Subject
+from dpgbench.jobs.target import Target
 from dpgbench.store.csv_rows import csv_text
 from dpgbench.store.files import write_atomic, write_json
 
@@ -64,7 +64,7 @@ def _choice(benchmark: Benchmark, chosen: set[str]) -> str:
     return counted(len(chosen), "item")
 
 
-def part_of_run(subject: Subject) -> str:
+def part_of_run(subject: Target) -> str:
     """Return what names a result over fewer items than the run set out to do, else "".
 
     So it never replaces the result over all of them.
@@ -74,7 +74,7 @@ def part_of_run(subject: Subject) -> str:
     return subset.file_part if subset and narrower else ""
 
 
-def write_result(subject: Subject, judge: str, result: Result) -> dict[str, Any]:
+def write_result(subject: Target, judge: str, result: Result) -> dict[str, Any]:
     """Write a result and its table of items into the run, and return the result's fields."""
     subset = find_subset(subject.benchmark, subject.items)
     record = {
@@ -84,7 +84,7 @@ def write_result(subject: Subject, judge: str, result: Result) -> dict[str, Any]
         "benchmark": subject.benchmark.name,
         "benchmark_sha256": subject.benchmark.graphs_sha256,
         "model": subject.manifest.model,
-        "num_tiles": subject.num_tiles,
+        "num_tiles": subject.num_images,
         "subset": subset and vars(subset),
         **result.body,
         "notes": [*subject.manifest.notes, *result.notes],

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from dpgbench.domain.aggregate import SCHEMA, Interval
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
 from dpgbench.domain.subset import Subset, read_subset
-from dpgbench.errors import DataError, clipped, reason_of
+from dpgbench.errors import DataError, reason_of
 from dpgbench.store.csv_rows import as_written, read_table
 from dpgbench.store.files import read_json
 from dpgbench.store.run.directory import RunDir
@@ -26,18 +26,6 @@ _LOST_BY_THE_RULE = (
     "which is not among the questions that this rule sees",
     "its only row is the file's first, which this rule skips",
 )
-_MANIFEST_FIELDS: Mapping[str, type] = {
-    "model": str,
-    "num_images": int,
-    "items": list,
-    "notes": list,
-    "commands": list,
-    "identity": dict,
-    "benchmark": dict,
-    "generation": dict,
-    "judges": dict,
-    "environment": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -126,8 +114,7 @@ def read_record(run: RunDir) -> RunRecord:
     Raises:
         DataError: it is no run, was not scored yet, or holds a damaged file.
     """
-    manifest = read_manifest(run)
-    _check(run, manifest)
+    manifest = read_manifest(run.manifest)
     paths = [path for path in run.score_files() if not _is_hidden(path, run)]
     if not paths:
         raise DataError(
@@ -141,14 +128,6 @@ def read_record(run: RunDir) -> RunRecord:
 def _is_hidden(path: Path, run: RunDir) -> bool:
     """Return whether a file is what a killed write left, or an editor's or a system's own."""
     return any(part.startswith(".") for part in path.relative_to(run.path).parts)
-
-
-def _check(run: RunDir, manifest: Manifest) -> None:
-    for name, kind in _MANIFEST_FIELDS.items():
-        value = getattr(manifest, name)
-        parts = manifest.judges.values() if name == "judges" and isinstance(value, dict) else ()
-        if not isinstance(value, kind) or not all(isinstance(part, dict) for part in parts):
-            raise DataError(f"{run.manifest} is damaged: {name} is {clipped(value)}; restore it")
 
 
 def read_score_file(path: Path, benchmark_items: object = None) -> ScoreFile:

@@ -145,12 +145,12 @@ def markdown(numbers: Mapping[str, Any]) -> str:
 
 def _cut_prompts(run: RunDir) -> tuple[int, frozenset[str]]:
     """The limit of a run's text encoder, and the items whose prompts are longer."""
-    record = read_manifest(run).generation.get("truncation")
-    if not isinstance(record, dict) or not record.get("limit"):
+    record = read_manifest(run.manifest).generation.get("truncation")
+    if not record or not (limit := record.get("limit")):
         raise DataError(
             f"{run.manifest} tells no limit of tokens; give the CLIP baseline as --clip"
         )
-    return int(record["limit"]), frozenset(record["items"])
+    return limit, frozenset(record["items"] or ())
 
 
 def _shared_items(scores: Mapping[str, ScoreFile]) -> list[str]:
@@ -226,7 +226,7 @@ def _comparison_json(comparison: PairedDifference | None) -> dict[str, Any]:
 
 
 def _described(run: RunDir) -> dict[str, Any]:
-    manifest = read_manifest(run)
+    manifest = read_manifest(run.manifest)
     return {
         "model": manifest.model,
         "identity_hash": manifest.identity_hash,

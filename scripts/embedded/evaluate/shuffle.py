@@ -22,6 +22,7 @@ from dpgbench.shapes.stable_random import StableRandom
 from dpgbench.store.files import json_line, write_atomic
 from dpgbench.store.images import is_whole, write_image
 from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.image_log import image_line, read_image_log
 from dpgbench.store.run.manifest import Manifest, now, read_manifest
 
 SUFFIX = " (shuffled)"
@@ -54,7 +55,7 @@ def shuffle(run: RunDir, new_run: RunDir, seed: int) -> int:
         DataError: an item of the run has no intact grid.
         UsageError: the run was not generated, has one item only, or the new folder exists.
     """
-    manifest = read_manifest(run)
+    manifest = read_manifest(run.manifest)
     if manifest.kind != "generated":
         raise UsageError(f"{run.path} has no pictures of its own; name a run of generate")
     if new_run.path.exists():
@@ -63,23 +64,20 @@ def shuffle(run: RunDir, new_run: RunDir, seed: int) -> int:
     givers = derangement(manifest.items, seed)
     control = control_manifest(manifest, run.name, seed)
     with new_run.locked():
-        control.write(new_run)
+        control.write(new_run.manifest)
         new_run.images.mkdir()
-        records = run.image_records()
+        records = read_image_log(run.images_log)
         lines = []
         for item_id in control.items:
             giver = givers[item_id]
             data = run.image(giver).read_bytes()
             write_image(new_run.image(item_id), data)
-            record = {
-                "item_id": item_id,
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "seeds": records.get(giver, {}).get("seeds"),
-                "seconds": None,
-                "error": None,
-                "drawn_for": giver,
-            }
-            lines.append(json_line(record))
+            line = image_line(
+                item_id,
+                sha256=hashlib.sha256(data).hexdigest(),
+                seeds=records[giver].get("seeds") if giver in records else None,
+            )
+            lines.append(json_line({**line, "drawn_for": giver}))
         write_atomic(new_run.images_log, "".join(lines))
     return len(lines)
 
@@ -99,12 +97,14 @@ def derangement(items: Sequence[str], seed: int) -> dict[str, str]:
 def control_manifest(manifest: Manifest, of: str, seed: int) -> Manifest:
     """What the control is: another identity, no judges, no cut prompts, a note for every report."""
     made_from = {"identity_hash": manifest.identity_hash, "seed": seed}
-    generation = {k: value for k, value in manifest.generation.items() if k != "truncation"}
+    generation = manifest.generation.copy()
+    generation.pop("truncation", None)
+    generation["shuffled"] = {**made_from, "run": of}
     control = replace(
         manifest,
         model=f"{manifest.model}{SUFFIX}",
         identity={**manifest.identity, "shuffled": made_from},
-        generation={**generation, "shuffled": {**made_from, "run": of}},
+        generation=generation,
         judges={},
         notes=[*manifest.notes],
         commands=[],

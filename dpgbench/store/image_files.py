@@ -1,4 +1,4 @@
-"""Where the pictures of an item lie in a folder of other people's images, as a pattern says.
+"""Which files an item's image is in: named after the item, or where a pattern says.
 
 Generators write a picture a file: ``{item_id}_{tile}.png``, ``{item_id}/samples/{tile:04d}.png``,
 ``{index:05d}/samples/{tile:04d}.png``, ``{index}.png``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -16,8 +16,11 @@ from pathlib import Path, PurePosixPath
 
 from dpgbench.domain.spec import TILE_COUNTS
 from dpgbench.errors import DataError, UsageError, counted
-from dpgbench.store.images import SUFFIXES, ImageFiles, ImageListing, count_images
 
+ImageFiles = Path | tuple[Path, ...]
+"""The image of an item: one file, a grid or a single picture; or a file a tile, in order."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _TILES = ("tile", "tile0", "tile1")
 _INDICES = ("index", "index0", "index1")
 _FIELDS = ("item_id", *_INDICES, *_TILES)
@@ -26,6 +29,63 @@ _HELP = (
     "a pattern is a path below the folder with {item_id} or {index}, and {tile} where each tile "
     "is a file of its own, such as '{item_id}/samples/{tile:04d}.png'"
 )
+
+
+def files_of(image: ImageFiles) -> tuple[Path, ...]:
+    """Return the files of an item's image."""
+    return image if isinstance(image, tuple) else (image,)
+
+
+def find_images(folder: Path, item_ids: Iterable[str]) -> dict[str, Path]:
+    """Return the image file of each item that has one: `<item_id>.png` (or jpg, jpeg, webp).
+
+    Suffixes count in any case: `.PNG` and `.JpEg` are found.
+
+    Raises:
+        DataError: an item has two.
+    """
+    present = ImageListing(folder)
+    found = {item_id: present.find(item_id) for item_id in item_ids}
+    return {item_id: path for item_id, path in found.items() if path is not None}
+
+
+class ImageListing:
+    """The image files of a folder and those below it, each folder read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read: dict[Path, dict[str, list[Path]]] = {}
+
+    def find(self, name: str, suffixes: Sequence[str] = SUFFIXES) -> Path | None:
+        """Return the image called `name`, a path below the folder without its suffix, if any.
+
+        Raises:
+            DataError: there are two, in other kinds or letter cases.
+        """
+        target = self.folder / name
+        if target.parent not in self._read:
+            self._read[target.parent] = _by_stem(target.parent)
+        there = self._read[target.parent].get(target.name, ())
+        fitting = [path for path in there if path.suffix.lower() in suffixes]
+        fitting.sort(key=lambda path: SUFFIXES.index(path.suffix.lower()))
+        if len(fitting) > 1:
+            names = " and ".join(path.name for path in fitting)
+            raise DataError(f"{target.parent} has {names}; keep one image of {target.name}")
+        return fitting[0] if fitting else None
+
+
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                found.setdefault(path.name[: -len(path.suffix)], []).append(path)
+    return found
+
+
+def count_images(folder: Path) -> int:
+    """Return how many image files a folder has, whatever their names."""
+    return sum(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 @dataclass(frozen=True)
