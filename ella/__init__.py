@@ -24,7 +24,10 @@ if TYPE_CHECKING:
         ConnectorFileError,
         EllaError,
         IncompleteWeightsError,
+        ResumeError,
         TextEncoderError,
+        TrainingDataError,
+        TrainingError,
         UnsupportedPipelineError,
     )
     from ella.pipeline import Ella
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     )
     from ella.training.config import TrainConfig
     from ella.training.data import FolderPairs, ImagePairs
-    from ella.training.errors import ResumeError, TrainingDataError, TrainingError
     from ella.training.run import new_connector, train_connector
 
 _MODULE_OF = {
@@ -49,15 +51,15 @@ _MODULE_OF = {
     "IncompleteWeightsError": "ella.errors",
     "Length": "ella.config",
     "PrecisionWarning": "ella.text_encoder",
-    "ResumeError": "ella.training.errors",
+    "ResumeError": "ella.errors",
     "T5TextEncoder": "ella.text_encoder",
     "TextEncoder": "ella.text_encoder",
     "TextEncoderError": "ella.errors",
     "TimestepAwareSemanticConnector": "ella.connector",
     "TrainConfig": "ella.training.config",
     "TrainedText": "ella.config",
-    "TrainingDataError": "ella.training.errors",
-    "TrainingError": "ella.training.errors",
+    "TrainingDataError": "ella.errors",
+    "TrainingError": "ella.errors",
     "TransformersTextEncoder": "ella.text_encoder",
     "UnsupportedPipelineError": "ella.errors",
     "new_connector": "ella.training.run",

@@ -1,6 +1,6 @@
 """The Timestep-aware Semantic Connector (TSC): language-model features to U-Net tokens.
 
-Only the network lives here; reading and writing its files is `ella.checkpoint`'s.
+Only the network lives here; reading and writing its files is `ella.connector_file`'s.
 Module and parameter names are those of the released weights.
 
 Shape suffixes: b texts, l text tokens, n latents, k = n + l keys, w connector width,
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
-from ella import checkpoint
+from ella import connector_file
 from ella.config import ConnectorConfig, TrainedText
 
 NORM_EPS = 1e-6
@@ -164,17 +164,17 @@ class TimestepAwareSemanticConnector(nn.Module):
         Raises:
             ConnectorFileError: If the file is missing, damaged, a pickle, or not a connector.
         """
-        config, state = checkpoint.read_connector_file(path, heads=heads, device=device)
+        config, state = connector_file.read_connector_file(path, heads=heads, device=device)
         with torch.device("meta"):  # no time lost on first values that the file replaces
             connector = cls(config)
-        checkpoint.check_names_and_shapes(path, expected=connector.state_dict(), found=state)
+        connector_file.check_names_and_shapes(path, expected=connector.state_dict(), tensors=state)
         connector.load_state_dict(state, strict=True, assign=True)
-        connector.trained_text = checkpoint.read_trained_text(path, forgive=heads is not None)
+        connector.trained_text = connector_file.read_trained_text(path, forgive=heads is not None)
         return connector.to(dtype=dtype).eval()
 
     def save_safetensors(self, path: str | Path) -> None:
         """Write weights and sizes to `path`, whole or not at all; `from_safetensors` reads it."""
-        checkpoint.write_connector_file(path, self.config, self.state_dict(), self.trained_text)
+        connector_file.write_connector_file(path, self.config, self.state_dict(), self.trained_text)
 
     @property
     def dtype(self) -> torch.dtype:

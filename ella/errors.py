@@ -1,15 +1,23 @@
-"""What can go wrong in ella, and nothing else.
+"""What can go wrong in ella, and how messages quote other errors and lists of names.
 
     EllaError
     ├── ConnectorFileError (ValueError)       a connector file cannot be read as one
     ├── IncompleteWeightsError (ValueError)   files lack tensors of the network that they are for
     ├── TextEncoderError (ValueError)         a text encoder cannot be loaded or cannot encode
     ├── UnsupportedPipelineError (TypeError)  a pipeline cannot be shown new conditions each step
-    └── TrainingError                         see `ella.training.errors`
+    └── TrainingError                         training cannot go on
+        ├── TrainingDataError (ValueError)    a picture or a list of captions cannot be used
+        └── ResumeError (ValueError)          a checkpoint is of other settings, or damaged
 
 A wrong argument is a plain `ValueError` that names the argument and its value.
 Each message is one line: what is wrong, where, and what to do next.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NUM_NAMES_SHOWN = 3
 
 
 class EllaError(Exception):
@@ -30,3 +38,27 @@ class TextEncoderError(EllaError, ValueError):
 
 class UnsupportedPipelineError(EllaError, TypeError):
     """A pipeline cannot show the U-Net other conditions at each step, or would show wrong ones."""
+
+
+class TrainingError(EllaError):
+    """Training cannot go on; what is on disk stays, and the same command resumes from it."""
+
+
+class TrainingDataError(TrainingError, ValueError):
+    """A picture, or the list of pictures and captions, cannot be used."""
+
+
+class ResumeError(TrainingError, ValueError):
+    """A checkpoint was made with other settings, models or data, or cannot be read."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line; its class's name where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first names, and how many more there are; `none` without any."""
+    more = len(names) - NUM_NAMES_SHOWN
+    shown = ", ".join(names[:NUM_NAMES_SHOWN]) or "none"
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -14,11 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn, uint8
 
+from ella.errors import one_line
+
 NUM_HASH_CHARACTERS = 32
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Put `tensors` at `path`, on disk before the name is: a kill leaves the old or the new file.
+    """`write_safetensors`, with facts beside the tensors.
 
     Args:
         path: A safetensors file; its folder is made.
@@ -29,13 +31,29 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
         OSError: If it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path, tensors, {"ella": json.dumps(about, sort_keys=True)})
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Put `tensors` at `path`, on disk before the name is: a kill leaves the old or the new file.
+
+    Args:
+        path: A safetensors file in a folder that is there.
+        tensors: From any device.
+        metadata: The file's; of several entries safetensors fixes no order.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     ready = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         part = Path(folder) / path.name
         try:
-            save_file(ready, part, metadata={"ella": json.dumps(about, sort_keys=True)})
+            save_file(ready, part, metadata=dict(metadata))
         except SafetensorError as error:
-            raise OSError(f"cannot write {path}: {' '.join(str(error).split())}") from error
+            raise OSError(f"cannot write {path}: {one_line(error)}") from error
         _flush(part)
         part.replace(path)
     _flush(path.parent)

@@ -14,9 +14,6 @@ from torch import Tensor
 
 from ella.connector import TimestepAwareSemanticConnector
 
-ROWS_AT_ONCE = 32
-"""Texts times timesteps in one connector call; some 50 MB at the released size in float16."""
-
 
 class StepConditions:
     """The connector's tokens for some texts at every step of a schedule.
@@ -27,6 +24,8 @@ class StepConditions:
         timesteps: What the U-Net is given at each step, in order; repeats are computed once.
         device: Where the tokens are wanted.
         dtype: Of what dtype.
+        rows_at_once: Texts times timesteps in one connector call; 32 take some 50 MB at the
+            released size in float16.
 
     Raises:
         ValueError: If `features` is empty or of another width than the connector's.
@@ -40,6 +39,7 @@ class StepConditions:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        rows_at_once: int = 32,
     ) -> None:
         if not features:
             raise ValueError("`features` must hold at least one text")
@@ -49,7 +49,7 @@ class StepConditions:
         self._num_texts = len(features)
         self._distinct = list(dict.fromkeys(self.timesteps))
         self._position = {timestep: i for i, timestep in enumerate(self._distinct)}
-        self._steps_at_once = max(1, ROWS_AT_ONCE // self._num_texts)
+        self._steps_at_once = max(1, rows_at_once // self._num_texts)
         self._target = (device, dtype)
         self._first = 0
         self._ready_sunw = torch.empty(0)

@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, T5EncoderModel
 
 from ella.config import TRAINED_LENGTH, Length
-from ella.errors import TextEncoderError
-from ella.strict import LoadingReport, named, strict_loading
+from ella.errors import TextEncoderError, first_names, one_line
+from ella.strict_loading import LoadingReport, strict_loading
 
 
 class PrecisionWarning(UserWarning):
@@ -200,10 +200,9 @@ class T5TextEncoder(TransformersTextEncoder):
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
             if isinstance(error, RuntimeError) and "out of memory" in str(error):
                 raise
-            reason = " ".join(str(error).split())
             raise TextEncoderError(
-                f"{Path(source) / subfolder}: no T5 encoder with its tokenizer ({reason}); give the"
-                " folder that holds config.json, model.safetensors and the tokenizer's files"
+                f"{Path(source) / subfolder}: no T5 encoder with its tokenizer ({one_line(error)}); give"
+                " the folder that holds config.json, model.safetensors and the tokenizer's files"
             ) from error
         model = model.requires_grad_(False).to(device)
         return cls(model, tokenizer, fixed_length=fixed_length, mask_padding=mask_padding)
@@ -249,7 +248,8 @@ def _check_only_encoder(reports: Sequence[LoadingReport]) -> None:
     ]
     if more:
         raise ValueError(
-            f"its files hold {len(more)} tensors that config.json knows nothing of: {named(more)}"
+            f"its files hold {len(more)} tensors that config.json knows nothing of:"
+            f" {first_names(more)}"
         )
 
 

@@ -23,12 +23,12 @@ DEPRECATED_PARAMETERS = {"callback", "callback_steps"}
 OWN_PARAMETERS = ("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")
 
 
-def call_arguments(pipeline: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """`given` over the defaults of the pipeline's `__call__`.
+def call_arguments(pipeline: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`overrides` over the defaults of the pipeline's `__call__`.
 
     Raises:
         UnsupportedPipelineError: If the pipeline cannot be given other conditions at each step.
-        ValueError: If `given` holds what ella itself passes.
+        ValueError: If `overrides` holds what ella itself passes.
         TypeError: If the pipeline takes no argument of such a name.
     """
     name = type(pipeline).__name__
@@ -42,13 +42,13 @@ def call_arguments(pipeline: Any, given: Mapping[str, Any]) -> dict[str, Any]:
             " Diffusion 1.x pipeline of diffusers"
         )
     for own in OWN_PARAMETERS:
-        if given.get(own) is not None:
-            raise ValueError(f"`{own}` is computed by ELLA, got {type(given[own]).__name__}")
+        if overrides.get(own) is not None:
+            raise ValueError(f"`{own}` is computed by ELLA, got {type(overrides[own]).__name__}")
     # The pipelines take any keyword and ignore what they do not know: a misspelt one goes unseen.
-    unknown = sorted(given.keys() - parameters.keys() - DEPRECATED_PARAMETERS)
+    unknown = sorted(overrides.keys() - parameters.keys() - DEPRECATED_PARAMETERS)
     if unknown:
-        raise TypeError(f"{name} takes no argument `{unknown[0]}`, got {given[unknown[0]]!r}")
-    return {key: p.default for key, p in parameters.items()} | dict(given)
+        raise TypeError(f"{name} takes no argument `{unknown[0]}`, got {overrides[unknown[0]]!r}")
+    return {key: p.default for key, p in parameters.items()} | dict(overrides)
 
 
 def predict_timesteps(

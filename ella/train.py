@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from ella.config import TRAINED_LENGTH
-from ella.errors import EllaError
+from ella.errors import EllaError, one_line
 from ella.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; the same command resumes from the last checkpoint", 130)
     except (EllaError, OSError) as error:
-        return _fail(" ".join(str(error).split()), 1)
+        return _fail(one_line(error), 1)
     print(file)
     return 0
 
@@ -110,10 +110,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CommandError(f"{path}: is not TOML ({error})") from error
-    known = [*PATHS, *NUMBERS, *CONFIG]
+    names = [*PATHS, *NUMBERS, *CONFIG]
     for name, value in settings.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {near[0]}" if near else ""
             raise CommandError(f"{path}: no setting is called {name!r}{hint}")
         wanted = str if name in PATHS else int if name in NUMBERS else type(value)
@@ -140,8 +140,8 @@ def _train(settings: dict[str, Any]) -> Path:
 def _trainer(settings: dict[str, Any], config: TrainConfig, sizes: dict[str, int]) -> Trainer:
     """Everything loaded and checked against each other; nothing written yet."""
     from ella.connector import TimestepAwareSemanticConnector
+    from ella.training.base_model import load_base, load_text_encoder
     from ella.training.data import FolderPairs
-    from ella.training.load import load_base, load_text_encoder
     from ella.training.run import build_trainer
 
     if "init" in settings and sizes:

@@ -1,17 +1,27 @@
-"""The networks that training leaves as they are: checked, frozen, named by their weights."""
+"""The model that a connector is trained for: loaded, checked, frozen, named by its weights.
+
+Its networks come from folders: never from a hub, never with code of their own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
+from accelerate import PartialState
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from ella.config import ConnectorConfig
 from ella.connector import TimestepAwareSemanticConnector
+from ella.errors import EllaError, IncompleteWeightsError, TrainingError
 from ella.files import module_hash
-from ella.text_encoder import TextEncoder
+from ella.strict_loading import strict_loading
+from ella.text_encoder import T5TextEncoder, TextEncoder, TransformersTextEncoder
 from ella.training.config import TrainConfig
 from ella.training.features import downscale
 
@@ -21,7 +31,7 @@ _OTHER_CONDITIONS = ("addition_embed_type", "class_embed_type", "encoder_hid_dim
 
 
 @dataclass(frozen=True)
-class Frozen:
+class BaseModel:
     """U-Net, VAE and noise schedule of a model, with what a connector for it must be like.
 
     Attributes:
@@ -41,7 +51,7 @@ class Frozen:
     image_px: int
 
     @classmethod
-    def of(cls, pipeline: Any, text_encoder: TextEncoder, config: TrainConfig) -> Frozen:
+    def of(cls, pipeline: Any, text_encoder: TextEncoder, config: TrainConfig) -> BaseModel:
         """The networks of a pipeline.
 
         Raises:
@@ -65,11 +75,11 @@ class Frozen:
         Raises:
             ValueError: If a width differs.
         """
-        found = (connector.config.input_dim, connector.config.width)
-        if found != (self.feature_dim, self.width):
+        widths = (connector.config.input_dim, connector.config.width)
+        if widths != (self.feature_dim, self.width):
             raise ValueError(
-                f"`connector` goes from width {found[0]} to {found[1]}, but the text encoder gives"
-                f" {self.feature_dim} and the U-Net takes {self.width}"
+                f"`connector` goes from width {widths[0]} to {widths[1]}, but the text encoder"
+                f" gives {self.feature_dim} and the U-Net takes {self.width}"
             )
 
     def freeze(self, device: torch.device, config: TrainConfig) -> None:
@@ -113,3 +123,65 @@ def _own_size(unet: Any, vae: Any) -> int:
             f" {unet.config.sample_size!r}"
         )
     return unet.config.sample_size * downscale(vae)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The parts of a diffusers model that training needs, as `train_connector` takes them."""
+
+    unet: Any
+    vae: Any
+    scheduler: Any
+
+
+def load_base(folder: Path) -> Networks:
+    """U-Net, VAE and noise schedule of a diffusers model.
+
+    Raises:
+        TrainingError: If one of them is not there.
+    """
+    safe = {"local_files_only": True, "use_safetensors": True}
+    try:
+        with strict_loading(str(folder)):
+            return Networks(
+                UNet2DConditionModel.from_pretrained(folder / "unet", **safe),
+                AutoencoderKL.from_pretrained(folder / "vae", **safe),
+                DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+            )
+    except IncompleteWeightsError as error:
+        raise TrainingError(str(error)) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TrainingError(
+            f"{folder}: no diffusers model with unet, vae and scheduler ({error})"
+        ) from error
+
+
+def load_text_encoder(
+    folder: Path, device: Literal["auto", "cpu"], num_tokens: int
+) -> TransformersTextEncoder:
+    """A language model and its tokenizer: of a T5 its encoder, of another kind the `AutoModel`.
+
+    In float16 on an accelerator, in float32 on a CPU.
+
+    Raises:
+        EllaError: If it cannot be loaded.
+    """
+    where = PartialState(cpu=device == "cpu").device
+    try:
+        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        if kind == "t5":
+            return T5TextEncoder.from_pretrained(folder, device=where, fixed_length=num_tokens)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        dtype = torch.float32 if where.type == "cpu" else torch.float16
+        with strict_loading(str(folder)):
+            model = AutoModel.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, use_safetensors=True
+            )
+    except EllaError:
+        raise
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TrainingError(f"{folder}: no language model with its tokenizer ({error})") from error
+    return TransformersTextEncoder(
+        model.requires_grad_(False).to(where), tokenizer, fixed_length=num_tokens
+    )

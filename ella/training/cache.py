@@ -16,14 +16,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
+from ella.errors import TrainingError, one_line
 from ella.files import text_hash, write_tensors
-from ella.training.errors import TrainingError
 
 Item = TypeVar("Item")
 Compute = Callable[[Sequence[Item]], Sequence[Tensor]]
-
-NUM_IN_SHARD = 256
-NUM_OPEN = 64
 
 
 class TensorCache(Generic[Item]):
@@ -33,14 +30,24 @@ class TensorCache(Generic[Item]):
         compute: Tensors for some items, `at_once` of them or fewer.
         folder: Where the shards are; None keeps the tensors in memory.
         at_once: Items per call of `compute`.
+        num_in_shard: Tensors in one file of `folder`.
+        num_open: Files that stay open.
     """
 
     def __init__(
-        self, compute: Compute[Item], *, folder: Path | None = None, at_once: int = 16
+        self,
+        compute: Compute[Item],
+        *,
+        folder: Path | None = None,
+        at_once: int = 16,
+        num_in_shard: int = 256,
+        num_open: int = 64,
     ) -> None:
         self._compute = compute
         self._folder = folder
         self._at_once = at_once
+        self._num_in_shard = num_in_shard
+        self._num_open = num_open
         self._memory: dict[str, Tensor] = {}
         self._shard_of: dict[str, Path] = {}
         self._open: OrderedDict[Path, Any] = OrderedDict()
@@ -70,7 +77,7 @@ class TensorCache(Generic[Item]):
         Raises:
             OSError: If a shard cannot be written.
         """
-        groups = list(_batched(sorted(items), NUM_IN_SHARD))
+        groups = list(_batched(sorted(items), self._num_in_shard))
         if self._folder is not None:
             groups = groups[share[0] :: share[1]]
         groups = [[name for name in group if name not in self] for group in groups]
@@ -109,7 +116,7 @@ class TensorCache(Generic[Item]):
         """The shard, opened; of several only the last ones used stay so."""
         if path not in self._open:
             self._open[path] = safe_open(path, framework="pt")
-            if len(self._open) > NUM_OPEN:
+            if len(self._open) > self._num_open:
                 self._open.popitem(last=False)
         self._open.move_to_end(path)
         return self._open[path]
@@ -120,8 +127,9 @@ def _names_in(path: Path) -> list[str]:
         with safe_open(path, framework="pt") as shard:
             return list(shard.keys())
     except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise TrainingError(f"{path}: damaged ({reason}); delete it, it is made anew") from error
+        raise TrainingError(
+            f"{path}: damaged ({one_line(error)}); delete it, it is made anew"
+        ) from error
 
 
 def _batched(names: Sequence[str], size: int) -> list[list[str]]:

@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from ella.errors import ResumeError, one_line
 from ella.files import write_tensors
-from ella.training.errors import ResumeError
 
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 WEIGHTS, MEAN, MOMENTS = "weights", "mean", "moments"
@@ -101,10 +101,10 @@ class Checkpoints:
 
     def steps(self) -> dict[int, Path]:
         """The files by steps done, oldest first."""
-        found = [
+        named = [
             (match, path) for path in self.folder.glob("*") if (match := _NAME.fullmatch(path.name))
         ]
-        return dict(sorted((int(match[1]), path) for match, path in found))
+        return dict(sorted((int(match[1]), path) for match, path in named))
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write one, then delete those before the last few.
@@ -155,7 +155,6 @@ def _read(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         return Checkpoint(about["step"], about["settings"], about["scaler"], tensors)
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
         raise ResumeError(
-            f"{path}: damaged ({reason}); delete it to resume from the one before"
+            f"{path}: damaged ({one_line(error)}); delete it to resume from the one before"
         ) from error

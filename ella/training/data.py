@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ella.training.errors import TrainingDataError
+from ella.errors import TrainingDataError, one_line
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # no other decoder is started, whatever a file is called
 LISTS = ("captions.csv", "captions.jsonl")
@@ -57,18 +57,18 @@ class FolderPairs:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        found = [self.folder / name for name in LISTS if (self.folder / name).is_file()]
-        if len(found) != 1:
+        lists = [self.folder / name for name in LISTS if (self.folder / name).is_file()]
+        if len(lists) != 1:
             raise TrainingDataError(
                 f"{self.folder}: needs one of {' and '.join(LISTS)}, and has"
-                f" {'both' if found else 'neither'}; it lists each picture's file and text"
+                f" {'both' if lists else 'neither'}; it lists each picture's file and text"
             )
         self._rows: list[tuple[str, str]] = []
         self._bytes: list[int] = []
-        for number, file, text in _read_list(found[0]):
-            self._add(f"{found[0]}: row {number}", file, text)
+        for number, file, text in _read_list(lists[0]):
+            self._add(f"{lists[0]}: row {number}", file, text)
         if not self._rows:
-            raise TrainingDataError(f"{found[0]}: lists no picture")
+            raise TrainingDataError(f"{lists[0]}: lists no picture")
 
     def _add(self, where: str, file: object, text: object) -> None:
         if not (isinstance(file, str) and file and isinstance(text, str) and text.strip()):
@@ -101,10 +101,9 @@ class FolderPairs:
             with Image.open(path, formats=FORMATS) as image:
                 return as_rgb(image)
         except Exception as error:  # a damaged file can break any decoder in any way
-            reason = " ".join(str(error).split()) or type(error).__name__
             raise TrainingDataError(
-                f"{path}: no picture that can be read ({reason}); put a good one in its place and"
-                " start the same command again, it resumes"
+                f"{path}: no picture that can be read ({one_line(error)}); put a good one in its"
+                " place and start the same command again, it resumes"
             ) from error
 
     def image_key(self, index: int) -> str:

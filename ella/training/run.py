@@ -11,7 +11,7 @@ import torch
 from ella.config import ConnectorConfig
 from ella.connector import TimestepAwareSemanticConnector
 from ella.text_encoder import TextEncoder
-from ella.training.base_model import Frozen
+from ella.training.base_model import BaseModel
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs
 from ella.training.trainer import Trainer
@@ -99,7 +99,7 @@ def build_trainer(
         ValueError: If the models, the text encoder or the settings do not fit together.
     """
     config = config or TrainConfig()
-    frozen = Frozen.of(pipeline, text_encoder, config)
-    connector = connector or new_connector(frozen.connector_config(sizes or {}), config.seed)
-    frozen.check_connector(connector)
-    return Trainer(frozen, text_encoder, pairs, connector, config, Path(out), progress=progress)
+    base = BaseModel.of(pipeline, text_encoder, config)
+    connector = connector or new_connector(base.connector_config(sizes or {}), config.seed)
+    base.check_connector(connector)
+    return Trainer(base, text_encoder, pairs, connector, config, Path(out), progress=progress)

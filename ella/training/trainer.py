@@ -15,17 +15,17 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from ella.checkpoint import write_connector_file
 from ella.config import TrainedText
 from ella.connector import TimestepAwareSemanticConnector
+from ella.connector_file import write_connector_file
+from ella.errors import TrainingError
 from ella.files import module_hash
 from ella.text_encoder import TextEncoder
 from ella.training import checkpoints as state
-from ella.training.base_model import Frozen
+from ella.training.base_model import BaseModel
 from ella.training.batches import Batch, Samples
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs, texts_digest
-from ella.training.errors import TrainingError
 from ella.training.features import Latents, TextFeatures, encoder_identity
 from ella.training.loss import Denoising, TokensOfTexts
 from ella.training.metrics import MetricsLog
@@ -39,7 +39,7 @@ class Trainer:
 
     def __init__(
         self,
-        frozen: Frozen,
+        base: BaseModel,
         text_encoder: TextEncoder,
         pairs: ImagePairs,
         connector: TimestepAwareSemanticConnector,
@@ -50,16 +50,16 @@ class Trainer:
     ) -> None:
         if not len(pairs):
             raise ValueError("`pairs` must hold at least one pair")
-        self.frozen, self.text_encoder, self.pairs = frozen, text_encoder, pairs
+        self.base, self.text_encoder, self.pairs = base, text_encoder, pairs
         self.connector, self.config, self.out = connector, config, out
         self.accelerator = Accelerator(
             cpu=config.device == "cpu", mixed_precision=config.mixed_precision
         )
         self.progress = progress and self.accelerator.is_local_main_process
-        self.denoising = Denoising(frozen.scheduler, config.min_snr_gamma)
+        self.denoising = Denoising(base.scheduler, config.min_snr_gamma)
         self.checkpoints = state.Checkpoints(out / "checkpoints", config.keep_last)
         self.encoder_name = encoder_identity(text_encoder)
-        frozen.freeze(self.accelerator.device, config)
+        base.freeze(self.accelerator.device, config)
         connector.trained_text = _trained_text(config, text_encoder)
         connector.float().requires_grad_(True).train().to(self.accelerator.device)
         self.settings = self._settings()
@@ -77,10 +77,10 @@ class Trainer:
         return {
             **self.config.binding(),
             **sizes,
-            **self.frozen.identity(),
+            **self.base.identity(),
             "noise schedule": self.denoising.identity(),
             "connector start": module_hash(self.connector),
-            "image_px": self.frozen.image_px,
+            "image_px": self.base.image_px,
             "text encoder": self.encoder_name,
             "pairs": len(self.pairs),
             "captions": texts_digest(self.pairs),
@@ -91,11 +91,11 @@ class Trainer:
         """Read the last checkpoint if there is one, and fill the caches."""
         self.out.mkdir(parents=True, exist_ok=True)
         self.step = self._resume()
-        config, vae = self.config, self.frozen.vae
+        config, vae = self.config, self.base.vae
         self.features = TextFeatures(
             self.text_encoder, config.length, config.text_cache, cache_folder, self.encoder_name
         )
-        self.latents = Latents(vae, self.frozen.image_px, config.latent_cache, cache_folder)
+        self.latents = Latents(vae, self.base.image_px, config.latent_cache, cache_folder)
         share = (self.accelerator.process_index, self.accelerator.num_processes)
         self.features.prepare(self.pairs, share, "text features" if self.progress else "")
         self.latents.prepare(self.pairs, share, "latents" if self.progress else "")
@@ -106,16 +106,16 @@ class Trainer:
 
     def _resume(self) -> int:
         """Steps done; weights, mean and moments are as they were after them."""
-        found = self.checkpoints.load_last(self.settings)
-        if found is None:
+        checkpoint = self.checkpoints.load_last(self.settings)
+        if checkpoint is None:
             return 0
-        self.connector.load_state_dict(found.of(state.WEIGHTS))
+        self.connector.load_state_dict(checkpoint.of(state.WEIGHTS))
         if self.mean:
-            self.mean.load(found.of(state.MEAN))
-        state.load_moments(self.optimizer.optimizer, self._names, found.of(state.MOMENTS))
-        if self.accelerator.scaler is not None and found.scaler:
-            self.accelerator.scaler.load_state_dict(found.scaler)
-        return found.step
+            self.mean.load(checkpoint.of(state.MEAN))
+        state.load_moments(self.optimizer.optimizer, self._names, checkpoint.of(state.MOMENTS))
+        if self.accelerator.scaler is not None and checkpoint.scaler:
+            self.accelerator.scaler.load_state_dict(checkpoint.scaler)
+        return checkpoint.step
 
     @property
     def _names(self) -> list[str]:
@@ -151,7 +151,7 @@ class Trainer:
             self.config,
             self.latents.shape,
             self.denoising.num_timesteps,
-            self.frozen.image_px if self.latents.cache is None else None,
+            self.base.image_px if self.latents.cache is None else None,
         )
         accelerator = self.accelerator
         return samples.batches(self.step, accelerator.process_index, accelerator.num_processes)
@@ -188,7 +188,7 @@ class Trainer:
         return mean_loss, float(norm)
 
     def _loss(self, batch: Batch) -> Tensor:
-        device, unet = self.accelerator.device, self.frozen.unet
+        device, unet = self.accelerator.device, self.base.unet
         timesteps, noise = batch.timesteps.to(device), batch.noise.to(device)
         latents = self.latents(batch.pairs, batch.pixels, batch.latent_noise)
         tokens = self.model(self.features(batch.texts), timesteps)

@@ -10,8 +10,8 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from ella import IncompleteWeightsError, T5TextEncoder, TextEncoderError, tiny
-from ella.strict import strict_loading
-from ella.training.load import load_base, load_text_encoder
+from ella.strict_loading import strict_loading
+from ella.training.base_model import load_base, load_text_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::ella.PrecisionWarning")
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}

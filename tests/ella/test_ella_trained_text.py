@@ -15,7 +15,7 @@ from ella import (
     TransformersTextEncoder,
     tiny,
 )
-from ella.checkpoint import METADATA_KEY, read_trained_text
+from ella.connector_file import METADATA_KEY, read_trained_text
 
 load = TimestepAwareSemanticConnector.from_safetensors
 

@@ -52,7 +52,7 @@ class HubPipeline:
         import torch
         from diffusers import DiffusionPipeline
 
-        from ella.strict import strict_loading
+        from ella.strict_loading import strict_loading
 
         self.spec = spec
         folder = weights["base"].path

@@ -44,7 +44,7 @@ class StableDiffusion:
     def __init__(
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:
-        from ella.strict import strict_loading
+        from ella.strict_loading import strict_loading
 
         self.spec = spec
         with loading_model(entry):
@@ -243,7 +243,7 @@ class EllaStableDiffusion(StableDiffusion):
 
 
 def _trained_text(weights: Mapping[str, Weights]) -> TrainedText | None:
-    from ella.checkpoint import read_trained_text
+    from ella.connector_file import read_trained_text
     from ella.errors import ConnectorFileError
 
     try:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from ella.config import ConnectorConfig, TrainedText
-from ella.errors import ConnectorFileError
+from ella.errors import ConnectorFileError, first_names, one_line
+from ella.files import write_safetensors
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 METADATA_KEY = "ella_connector"
 TEXT_KEY = "text"
 DEFAULT_HEADS = 8
-NUM_NAMES_SHOWN = 3
 
 _SIZED_BY = (
     "time_embedding.linear_1.weight",
@@ -66,9 +64,9 @@ def read_connector_file(
             state = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
     except SafetensorError as error:
         raise ConnectorFileError(f"{path}: {_unreadable(path, error)}") from error
-    said = _said(path, metadata, forgive=heads is not None)
-    config = _infer_config(path, state, heads or said.get("heads", DEFAULT_HEADS))
-    _check_said(path, said, config, heads)
+    stated = _stated(path, metadata, forgive=heads is not None)
+    config = _infer_config(path, state, heads or stated.get("heads", DEFAULT_HEADS))
+    _check_stated(path, stated, config, heads)
     return config, state
 
 
@@ -87,8 +85,8 @@ def read_trained_text(path: str | Path, *, forgive: bool = False) -> TrainedText
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ConnectorFileError(f"{path}: {' '.join(str(error).split())}") from error
-    text = _said(path, metadata, forgive=forgive).get(TEXT_KEY)
+        raise ConnectorFileError(f"{path}: {one_line(error)}") from error
+    text = _stated(path, metadata, forgive=forgive).get(TEXT_KEY)
     if text is None:
         return None
     try:
@@ -101,28 +99,29 @@ def read_trained_text(path: str | Path, *, forgive: bool = False) -> TrainedText
 
 
 def check_names_and_shapes(
-    path: str | Path, *, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]
+    path: str | Path, *, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Raise unless `found` holds exactly the names of `expected`, each of the same shape.
+    """Raise unless `tensors` holds exactly the names of `expected`, each of the same shape.
 
     Raises:
         ConnectorFileError: Naming the file and the first names that differ.
     """
-    missing = sorted(expected.keys() - found.keys())
-    unknown = sorted(found.keys() - expected.keys())
+    missing = sorted(expected.keys() - tensors.keys())
+    unknown = sorted(tensors.keys() - expected.keys())
     if missing or unknown:
         raise ConnectorFileError(
-            f"{path}: not the names of an ELLA connector (missing: {_first(missing)}; unknown:"
-            f" {_first(unknown)}); give the connector's file, e.g. ella-sd1.5-tsc-t5xl.safetensors"
+            f"{path}: not the names of an ELLA connector (missing: {first_names(missing)}; unknown:"
+            f" {first_names(unknown)}); give the connector's file, e.g."
+            " ella-sd1.5-tsc-t5xl.safetensors"
         )
     wrong = [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+        f"{name} {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
         for name, tensor in sorted(expected.items())
-        if found[name].shape != tensor.shape
+        if tensors[name].shape != tensor.shape
     ]
     if wrong:
         raise ConnectorFileError(
-            f"{path}: shapes that do not belong together ({_first(wrong)}); download it again"
+            f"{path}: shapes that do not belong together ({first_names(wrong)}); download it again"
         )
 
 
@@ -140,15 +139,9 @@ def write_connector_file(
         state: The tensors.
         text: How long the texts were in training, if that is known.
     """
-    path = Path(path)
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}
     # One entry only: safetensors writes several in no fixed order, so in other bytes each time.
-    said = {**asdict(config), **({TEXT_KEY: asdict(text)} if text else {})}
-    metadata = {METADATA_KEY: json.dumps(said, sort_keys=True)}
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        part = Path(folder) / path.name
-        save_file(tensors, part, metadata=metadata)
-        part.replace(path)
+    stated = {**asdict(config), **({TEXT_KEY: asdict(text)} if text else {})}
+    write_safetensors(Path(path), state, {METADATA_KEY: json.dumps(stated, sort_keys=True)})
 
 
 def _unreadable(path: Path, error: SafetensorError) -> str:
@@ -160,15 +153,14 @@ def _unreadable(path: Path, error: SafetensorError) -> str:
             "a pickle (PyTorch) file, which could run code; download the safetensors file, or"
             " convert this one where you trust it"
         )
-    reason = " ".join(str(error).split())
-    return f"cut short, damaged or not a safetensors file ({reason}); download it again"
+    return f"cut short, damaged or not a safetensors file ({one_line(error)}); download it again"
 
 
-def _said(path: Path, metadata: Mapping[str, str], *, forgive: bool) -> dict[str, Any]:
+def _stated(path: Path, metadata: Mapping[str, str], *, forgive: bool) -> dict[str, Any]:
     """What the file says of itself; empty if nothing, as the released one."""
     try:
-        said = json.loads(metadata.get(METADATA_KEY, "{}"))
-        if not isinstance(said, dict) or type(said.get("heads", 1)) is not int:
+        stated = json.loads(metadata.get(METADATA_KEY, "{}"))
+        if not isinstance(stated, dict) or type(stated.get("heads", 1)) is not int:
             raise ValueError
     except ValueError as error:
         if forgive:
@@ -176,20 +168,20 @@ def _said(path: Path, metadata: Mapping[str, str], *, forgive: bool) -> dict[str
         raise ConnectorFileError(
             f"{path}: metadata {METADATA_KEY!r} is no JSON object of sizes; pass `heads`"
         ) from error
-    return said
+    return stated
 
 
-def _check_said(
-    path: Path, said: Mapping[str, Any], found: ConnectorConfig, heads: int | None
+def _check_stated(
+    path: Path, stated: Mapping[str, Any], config: ConnectorConfig, heads: int | None
 ) -> None:
     """Raise where the file's own words differ from its tensors; warn where heads are a guess."""
-    for name, size in asdict(found).items():
-        if name in said and said[name] != size and not (name == "heads" and heads):
+    for name, size in asdict(config).items():
+        if name in stated and stated[name] != size and not (name == "heads" and heads):
             raise ConnectorFileError(
-                f"{path}: its metadata says {name} {said[name]}, its tensors {size}; download it"
+                f"{path}: its metadata says {name} {stated[name]}, its tensors {size}; download it"
                 " again"
             )
-    if "heads" not in said and not heads and found != ConnectorConfig():
+    if "heads" not in stated and not heads and config != ConnectorConfig():
         warnings.warn(
             f"{path}: the file does not say how many attention heads the connector has;"
             f" {DEFAULT_HEADS} assumed, as the released one has (pass `heads` if that is wrong)",
@@ -201,8 +193,8 @@ def _infer_config(path: Path, state: Mapping[str, Tensor], heads: int) -> Connec
     missing = [name for name in _SIZED_BY if name not in state]
     if missing:
         raise ConnectorFileError(
-            f"{path}: not an ELLA connector (missing: {_first(missing)}; it has"
-            f" {_first(sorted(state)) or 'nothing'}); give the connector's file"
+            f"{path}: not an ELLA connector (missing: {first_names(missing)}; it has"
+            f" {first_names(sorted(state))}); give the connector's file"
         )
     time_embed_dim, time_channel = _matrix(path, state, "time_embedding.linear_1.weight")
     num_latents, width = _matrix(path, state, "connector.latents")
@@ -221,9 +213,3 @@ def _matrix(path: Path, state: Mapping[str, Tensor], name: str) -> tuple[int, in
     if len(shape) != 2:
         raise ConnectorFileError(f"{path}: {name} has the shape {shape}, not that of a matrix")
     return shape[0], shape[1]
-
-
-def _first(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f", and {len(names) - NUM_NAMES_SHOWN} more" if len(names) > NUM_NAMES_SHOWN else ""
-    return (", ".join(names[:NUM_NAMES_SHOWN]) + more) or "none"

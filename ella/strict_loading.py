@@ -7,16 +7,14 @@ a log that is often silenced. Here their own reports are read.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from diffusers import ModelMixin
 from transformers import PreTrainedModel
 
-from ella.errors import IncompleteWeightsError
-
-NUM_NAMES_SHOWN = 3
+from ella.errors import IncompleteWeightsError, first_names
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ def _reporting(base: Any, what: str, reports: list[LoadingReport]) -> Iterator[N
         if report.missing:
             raise IncompleteWeightsError(
                 f"{what}: the files of {report.network} lack {len(report.missing)} of its tensors,"
-                f" or have them in another shape ({named(report.missing)}); random numbers would"
-                " stand for them: fetch the files again, or take those that belong to config.json"
+                f" or have them in another shape ({first_names(report.missing)}); random numbers"
+                " would stand for them: fetch the files again, or take those that belong to config.json"
             )
         return (model, info) if wants_report else model
 
@@ -88,10 +86,3 @@ def _read(network: str, info: Any) -> LoadingReport:
         tuple(sorted({*info["missing_keys"], *mismatched})),
         tuple(sorted(info["unexpected_keys"])),
     )
-
-
-def named(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - NUM_NAMES_SHOWN
-    shown = ", ".join(names[:NUM_NAMES_SHOWN])
-    return f"{shown} and {more} more" if more > 0 else shown
