@@ -68,7 +68,8 @@ def _reporting(base: Any, what: str, reports: list[LoadingReport]) -> Iterator[N
             raise IncompleteWeightsError(
                 f"{what}: the files of {report.network} lack {len(report.missing)} of its tensors,"
                 f" or have them in another shape ({first_names(report.missing)}); random numbers"
-                " would stand for them: fetch the files again, or take those that belong to config.json"
+                " would stand for them: fetch the files again, or take those that belong to"
+                " config.json"
             )
         return (model, info) if wants_report else model
 

@@ -201,8 +201,9 @@ class T5TextEncoder(TransformersTextEncoder):
             if isinstance(error, RuntimeError) and "out of memory" in str(error):
                 raise
             raise TextEncoderError(
-                f"{Path(source) / subfolder}: no T5 encoder with its tokenizer ({one_line(error)}); give"
-                " the folder that holds config.json, model.safetensors and the tokenizer's files"
+                f"{Path(source) / subfolder}: no T5 encoder with its tokenizer ({one_line(error)});"
+                " give the folder that holds config.json, model.safetensors and the tokenizer's"
+                " files"
             ) from error
         model = model.requires_grad_(False).to(device)
         return cls(model, tokenizer, fixed_length=fixed_length, mask_padding=mask_padding)

@@ -50,7 +50,7 @@ def test_saving_twice_gives_the_same_bytes_and_leaves_nothing_else(saved):
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
-def test_dtype_and_heads_can_be_given(saved):
+def test_dtype_and_heads_can_be_set(saved):
     assert load(saved, dtype=torch.float16).dtype == torch.float16
     assert load(saved, heads=2).config.heads == 2
 

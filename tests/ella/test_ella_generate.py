@@ -282,8 +282,8 @@ def test_an_exception_in_the_middle_leaves_nothing_behind(ella, pipeline):
 def test_the_users_callback_runs_too(ella, pipeline, expected_tokens):
     calls = []
 
-    def note(given, step, timestep, tensors):
-        calls.append((given, step, float(timestep), sorted(tensors), tensors["prompt_embeds"]))
+    def note(caller, step, timestep, tensors):
+        calls.append((caller, step, float(timestep), sorted(tensors), tensors["prompt_embeds"]))
         return {"latents": torch.zeros_like(tensors["latents"])}
 
     latents = ella.generate(

@@ -59,7 +59,7 @@ def test_any_text_has_tokens(text):
     assert len(encoder.encode([text], "fixed")[0]) == 128
 
 
-def test_known_words_are_one_token():
+def test_words_of_the_vocabulary_are_one_token():
     assert len(tiny.tiny_pipeline().tokenizer("a red circle").input_ids) == 3 + 2
     assert tiny.tiny_text_encoder().count_tokens(["red circle"]) == [3]
 

@@ -138,8 +138,8 @@ def test_bad_input_is_one_line(words, tmp_path, capfd, monkeypatch, more, toml, 
 
 def test_missing_folders(capsys):
     assert train.main(["--base", "x"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: --text-encoder, --data, --out: missing")
+    message = capsys.readouterr().err
+    assert message.startswith("error: --text-encoder, --data, --out: missing")
 
 
 def test_interrupted(words, monkeypatch, capsys):
@@ -183,7 +183,7 @@ def test_every_python_block_of_the_page_runs(folders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(diffusers.StableDiffusionPipeline, "from_pretrained", load_tiny_pipeline)
     monkeypatch.setattr(ella.T5TextEncoder, "from_pretrained", load_tiny_text_encoder)
-    monkeypatch.setattr(train_run, "new_connector", lambda *_given: tiny.tiny_connector())
+    monkeypatch.setattr(train_run, "new_connector", lambda *_args: tiny.tiny_connector())
     (tmp_path / "data").symlink_to(folders / "data")
     page = (ROOT / "docs/train-ella.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

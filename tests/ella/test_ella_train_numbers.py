@@ -58,14 +58,14 @@ def test_each_step_has_the_learning_rate_that_is_logged(tmp_path):
     assert [line["learning_rate"] for line in metrics(tmp_path)] == pytest.approx(rates)
 
 
-def test_gradients_are_shortened_to_the_given_length(tmp_path):
+def test_gradients_are_shortened_to_the_set_length(tmp_path):
     short = run_tiny(tmp_path / "short", replace(PLAIN, max_grad_norm=1e-10))
     free = run_tiny(tmp_path / "free", replace(PLAIN, max_grad_norm=0.0))
     assert far(short, start()) < 0.05 * PLAIN.learning_rate  # below Adam's epsilon
     assert far(free, start()) == pytest.approx(PLAIN.learning_rate, rel=0.01)
 
 
-def test_weights_decay_as_told(tmp_path):
+def test_weights_decay_as_set(tmp_path):
     none = run_tiny(tmp_path / "none", PLAIN)
     decayed = run_tiny(tmp_path / "decayed", replace(PLAIN, weight_decay=0.5))
     for name, first in start().items():
@@ -74,17 +74,17 @@ def test_weights_decay_as_told(tmp_path):
 
 
 def test_the_latents_noise_is_not_the_noise_that_is_learnt():
-    draws = [
+    samples = [
         draw_sample(5, n, latent_shape=(4, 2, 2), num_timesteps=1000, dropout=0.1)
         for n in range(500)
     ]
-    pairs = [torch.stack([d.noise, d.latent_noise]).flatten(1).numpy() for d in draws]
+    pairs = [torch.stack([d.noise, d.latent_noise]).flatten(1).numpy() for d in samples]
     noise, latent_noise = np.concatenate(pairs, axis=1)
     assert abs(np.corrcoef(noise, latent_noise)[0, 1]) < 0.1
     # golden: a resumed run draws what it drew before
-    assert (draws[3].timestep, draws[3].dropped) == GOLDEN_DRAW[:2]
-    assert float(draws[3].noise[0, 0, 0]) == pytest.approx(GOLDEN_DRAW[2], abs=1e-6)
-    assert float(draws[3].latent_noise[0, 0, 0]) == pytest.approx(GOLDEN_DRAW[3], abs=1e-6)
+    assert (samples[3].timestep, samples[3].dropped) == GOLDEN_DRAW[:2]
+    assert float(samples[3].noise[0, 0, 0]) == pytest.approx(GOLDEN_DRAW[2], abs=1e-6)
+    assert float(samples[3].latent_noise[0, 0, 0]) == pytest.approx(GOLDEN_DRAW[3], abs=1e-6)
 
 
 GOLDEN_DRAW = (366, False, 0.4630322754383087, -1.6385947465896606)

@@ -17,24 +17,24 @@ from tests.ella.tiny_training import QUICK, TEXTS, run_tiny
 
 
 def test_draws_are_what_they_should_be():
-    draws = [
+    samples = [
         draw_sample(5, n, latent_shape=(4, 2, 2), num_timesteps=1000, dropout=0.1)
         for n in range(4000)
     ]
-    timesteps = np.array([draw.timestep for draw in draws])
+    timesteps = np.array([sample.timestep for sample in samples])
     assert timesteps.min() < 5
     assert timesteps.max() > 994
     assert abs(timesteps.mean() - 499.5) < 15
     assert abs(timesteps.std() - 1000 / 12**0.5) < 10
-    assert 0.08 < np.mean([draw.dropped for draw in draws]) < 0.12
+    assert 0.08 < np.mean([sample.dropped for sample in samples]) < 0.12
     for noise in (
-        torch.stack([d.noise for d in draws]),
-        torch.stack([d.latent_noise for d in draws]),
+        torch.stack([d.noise for d in samples]),
+        torch.stack([d.latent_noise for d in samples]),
     ):
         assert abs(float(noise.mean())) < 0.02
         assert abs(float(noise.std()) - 1) < 0.02
     again = draw_sample(5, 17, latent_shape=(4, 2, 2), num_timesteps=1000, dropout=0.1)
-    assert torch.equal(again.noise, draws[17].noise)
+    assert torch.equal(again.noise, samples[17].noise)
 
 
 def test_every_pair_once_an_epoch_whoever_looks():

@@ -94,10 +94,10 @@ def test_other_settings_are_refused_by_name(tmp_path):
     other = replace(RESUMED, learning_rate=0.5, seed=7)
     with pytest.raises(ResumeError) as refused:
         run_tiny(tmp_path, other, TinyPairs(5))
-    said = str(refused.value)
+    message = str(refused.value)
     for words in ("learning_rate: 0.001 -> 0.5", "seed: 0 -> 7", "pairs: 4 -> 5", "captions: "):
-        assert words in said
-    assert said.count(" -> ") == 4
+        assert words in message
+    assert message.count(" -> ") == 4
     with pytest.raises(ResumeError, match="connector start: "):
         run_tiny(tmp_path, RESUMED, connector=ella.new_connector(ella.tiny.tiny_connector().config))
     assert before == sorted(path.read_bytes() for path in tmp_path.glob("**/*") if path.is_file())

@@ -25,12 +25,12 @@ def file(tmp_path):
     return tmp_path / "connector.safetensors"
 
 
-def written(file, **said):
+def written(file, **entries):
     """Write the tiny connector with other metadata."""
     tiny.tiny_connector().save_safetensors(file)
     with safe_open(file, "pt") as opened:
         before = json.loads(opened.metadata()[METADATA_KEY])
-    kept = {key: value for key, value in {**before, **said}.items() if value is not None}
+    kept = {key: value for key, value in {**before, **entries}.items() if value is not None}
     save_file(load_file(file), file, metadata={METADATA_KEY: json.dumps(kept)} if kept else None)
     return file
 
@@ -66,7 +66,7 @@ def test_words_that_differ_from_the_tensors_are_refused(file, name):
         load(written(file, **{name: 7}))
 
 
-def test_heads_that_are_a_guess_are_said(file):
+def test_heads_that_are_a_guess_warn(file):
     with pytest.warns(UserWarning, match="does not say how many attention heads"):
         load(written(file, heads=None))
     with warnings.catch_warnings():
@@ -100,7 +100,7 @@ def test_drawing_takes_the_length_of_training(file, pipeline, seeded, text_encod
     assert draw(TrainedText("flexible"), length="fixed") == fixed
 
 
-def test_another_number_of_tokens_than_in_training_is_said(text_encoder):
+def test_another_number_of_tokens_than_in_training_warns(text_encoder):
     connector = tiny.tiny_connector()
     connector.trained_text = TrainedText("fixed", 64)
     with pytest.warns(UserWarning, match="trained with texts of 64 tokens.*pads and cuts to 128"):
