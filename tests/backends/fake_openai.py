@@ -49,8 +49,8 @@ HONEST = Act()
 
 def says(content: Any, finish: str = "stop", **message: Any) -> Act:
     """Return the act of a model whose message is `content` with further fields."""
-    said = {"role": "assistant", "content": content, **message}
-    choice = {"index": 0, "finish_reason": finish, "message": said}
+    spoken = {"role": "assistant", "content": content, **message}
+    choice = {"index": 0, "finish_reason": finish, "message": spoken}
     return Act(body=json.dumps({"model": "m-2026", "choices": [choice]}).encode())
 
 
@@ -196,8 +196,8 @@ def _completion(asked: Asked, act: Act) -> bytes:
         return act.body
     true = {number: truth(asked.picture, text) for number, text in asked.questions.items()}
     alone = _ALONE.search(str(asked.request["messages"][0]["content"][1]["text"]))
-    said = {"answer": true[1]} if alone else {str(n): answer for n, answer in true.items()}
-    text = json.dumps(said) if act.text is None else act.text
+    answers = {"answer": true[1]} if alone else {str(n): answer for n, answer in true.items()}
+    text = json.dumps(answers) if act.text is None else act.text
     choice: dict[str, Any] = {"message": {"role": "assistant", "content": text}}
     if asked.request.get("logprobs"):
         top = [{"token": "Yes", "logprob": -0.25}, {"token": "no", "logprob": -1.5}]

@@ -60,10 +60,10 @@ def tiles(count, questions=3):
         yield TileQuestions(f"it{number}", number % 4, picture(number), qids, texts)
 
 
-def collected(replies):
+def collected(stream):
     """Return every answer by (item, tile, qid), and every error by item."""
     answers, errors = {}, {}
-    for reply in replies:
+    for reply in stream:
         for qid, answer in reply.answers.items():
             assert (reply.item_id, reply.tile, qid) not in answers
             answers[reply.item_id, reply.tile, qid] = answer

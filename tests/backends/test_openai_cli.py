@@ -73,9 +73,9 @@ def test_scoring_from_end_to_end(run, server, pictures):
     assert corrected["judge"] == "openai:m"
     assert corrected["items_scored"] == 6
     assert corrected["warnings"]["invalid_answers"] == 1
-    given = {(line["item_id"], line["qid"]): line for line in lines(pictures)}
-    assert len(given) == 24
-    for (item, qid), line in given.items():
+    by_question = {(line["item_id"], line["qid"]): line for line in lines(pictures)}
+    assert len(by_question) == 24
+    for (item, qid), line in by_question.items():
         if (item, qid) == ("it3", 2):
             assert (line["answer"], line["invalid"]) == ("perhaps", True)
             continue

@@ -173,14 +173,14 @@ def test_of_many_answers_only_the_missing_are_asked_again(server):
     def half(asked):
         if asked.is_repair:
             return HONEST
-        said = {n: truth(asked.picture, text) for n, text in asked.questions.items()}
-        return Act(text=json.dumps({**said, 2: "unclear", 4: None}))
+        answers = {n: truth(asked.picture, text) for n, text in asked.questions.items()}
+        return Act(text=json.dumps({**answers, 2: "unclear", 4: None}))
 
     server.rule = half
     judge = judge_of(server, questions_per_request=13)
-    replies = list(judge.stream(tiles(1, questions=5)))
-    assert [sorted(reply.answers) for reply in replies] == [[11, 13, 15], [12, 14]]
-    assert texts(collected(replies)[0]) == truths(1, questions=5)
+    parts = list(judge.stream(tiles(1, questions=5)))
+    assert [sorted(reply.answers) for reply in parts] == [[11, 13, 15], [12, 14]]
+    assert texts(collected(parts)[0]) == truths(1, questions=5)
     assert list(server.asked[1].questions) == [2, 4]
     assert judge.account()["repaired"] == 2
 

@@ -45,7 +45,7 @@ def test_the_reply_to_one_question(text, means):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "answers"),
     [
         ('{"1": "yes", "2": "no", "3": "yes"}', {1: "yes", 2: "no", 3: "yes"}),
         ('{"answers": {"Q3": "yes", "q1": "no"}}', {1: "no", 3: "yes"}),
@@ -58,17 +58,17 @@ def test_the_reply_to_one_question(text, means):
         ("yes\nno\nyes", {}),
         ("yes", {}),
         ('{"Are there 2 dogs?": "yes", "Is it red?": "no"}', {}),
-        # said twice, and not the same
+        # answered twice, and not the same
         ('{"1": "yes", "1": "no", "2": "no"}', {2: "no"}),
         ('{"1": "yes", "Q1": "no", "2": "no"}', {2: "no"}),
         ("1. yes\n1. no\n2. no", {2: "no"}),
     ],
 )
-def test_the_reply_to_many_questions(text, said):
+def test_the_reply_to_many_questions(text, answers):
     plain = {
         n: words.strip('",') for n, words in read(text, [1, 2, 3], 3).items() if plain_answer(words)
     }
-    assert plain == said
+    assert plain == answers
 
 
 def test_a_repair_of_one_question_is_not_mistaken_for_another():
@@ -80,11 +80,13 @@ def test_a_repair_of_one_question_is_not_mistaken_for_another():
 
 
 RENDERINGS = (
-    lambda said: json.dumps({str(n): text for n, text in said}),
-    lambda said: json.dumps({f"Q{n}": text == "yes" for n, text in said}, indent=1),
-    lambda said: "```json\n" + json.dumps({"answers": {str(n): text for n, text in said}}) + "```",
-    lambda said: "\n".join(f"{n}. {text.upper()}" for n, text in said),
-    lambda said: "\n".join(f"Question {n}: {text}." for n, text in said),
+    lambda answers: json.dumps({str(n): text for n, text in answers}),
+    lambda answers: json.dumps({f"Q{n}": text == "yes" for n, text in answers}, indent=1),
+    lambda answers: (
+        "```json\n" + json.dumps({"answers": {str(n): text for n, text in answers}}) + "```"
+    ),
+    lambda answers: "\n".join(f"{n}. {text.upper()}" for n, text in answers),
+    lambda answers: "\n".join(f"Question {n}: {text}." for n, text in answers),
 )
 
 
@@ -92,15 +94,17 @@ RENDERINGS = (
 @given(
     count=st.integers(2, 20),
     numbers=st.lists(st.integers(0, 21), unique=True, min_size=1),
-    answers=st.randoms(use_true_random=False),
+    chance=st.randoms(use_true_random=False),
     rendering=st.sampled_from(RENDERINGS),
     data=st.data(),
 )
-def test_answers_are_never_shifted(count, numbers, answers, rendering, data):
+def test_answers_are_never_shifted(count, numbers, chance, rendering, data):
     asked = data.draw(st.lists(st.integers(1, count), unique=True, min_size=1))
-    said = [(number, answers.choice(["yes", "no"])) for number in numbers]
-    by_number = dict(said)
-    read_back = {n: plain_answer(words) for n, words in read(rendering(said), asked, count).items()}
+    answers = [(number, chance.choice(["yes", "no"])) for number in numbers]
+    by_number = dict(answers)
+    read_back = {
+        n: plain_answer(words) for n, words in read(rendering(answers), asked, count).items()
+    }
     if all(1 <= number <= count for number in numbers):
         assert read_back == {n: by_number[n] for n in asked if n in by_number}
     else:

@@ -144,9 +144,9 @@ def test_a_server_that_lets_nothing_through(server):
 def test_what_no_request_can_mend_ends_it_at_once(server, act, says):
     server.script.append(HONEST)
     server.rule = lambda asked: act
-    replies, answers = judge_of(server, concurrency=1).stream(tiles(40)), []
+    stream, answers = judge_of(server, concurrency=1).stream(tiles(40)), []
     with pytest.raises(SetupError, match=says) as caught:
-        answers.extend(replies)
+        answers.extend(stream)
     assert KEY not in str(caught.value) and "***" not in str(caught.value)
     assert len(answers) == 1
     assert len(server.asked) == 2
@@ -219,10 +219,10 @@ def test_a_cap_that_is_just_enough_is_no_cap(server):
 
 def test_closing_the_stream_hangs_up(server):
     server.rule = lambda asked: HONEST if "in 0?" in asked.questions[1] else Act(seconds=1.5)
-    replies = judge_of(server).stream(tiles(40))
-    assert next(replies).item_id == "it0"
+    stream = judge_of(server).stream(tiles(40))
+    assert next(stream).item_id == "it0"
     begun = time.monotonic()
-    replies.close()
+    stream.close()
     assert time.monotonic() - begun < 1.0
     time.sleep(0.1)
     assert len(server.asked) <= 4

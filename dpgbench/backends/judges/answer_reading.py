@@ -34,6 +34,7 @@ _BARE_FINAL = re.compile(r"\s*(?:analysis.*)?assistant\s*final(.*)", re.DOTALL)
 _MESSAGE_END = re.compile(r"<\|(?:end|return|start|call)\|>")
 # Ends of a turn, where a server leaves special tokens in.
 _TURN_END = re.compile(
+    r"(?<!\s)"  # a run of spaces is tried from its beginning alone
     r"(?:\s*(?:</s>|<eos>|<end_of_turn>|<\|(?:im_end|eot_id|eot|endoftext|end|return|eom_id)\|>))+"
     r"\s*\Z"
 )

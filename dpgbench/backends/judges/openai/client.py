@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from dpgbench.backends.failures import PassingError, RefusedError, RequestFailedError
+from dpgbench.backends.failures import PassingError, RefusedError
 from dpgbench.backends.judges.openai.parameters import ServerParameters
 from dpgbench.backends.judges.openai.parsing import p_yes
 from dpgbench.backends.judges.openai.prompts import Conversation
@@ -62,7 +62,7 @@ class Client:
         usage: counts what replies cost, also those that are errors.
 
     Attributes:
-        reached: the server has replied, whatever it was.
+        reached: the server has begun to reply, whatever it was.
 
     Raises:
         SetupError: the environment's proxies or certificates cannot be used.
@@ -102,7 +102,6 @@ class Client:
             SetupError: nothing to any request: the key, the account or the address is wrong.
         """
         response, content = await self._post(conversation.body(self._model, used))
-        self.reached = True
         body = _json_object(content)
         named = hide_key(str(body.get("model") or ""), self._key)
         self.usage.replied(body.get("usage"), named)
@@ -119,7 +118,7 @@ class Client:
                 return _completion(choice)
             status = _status_of(error)
         text = content.decode(errors="replace")
-        raise self._trouble(status, error or body or text, text, response.headers)
+        raise self._trouble(status, error or body or text, text, response)
 
     async def _post(self, request: bytes) -> tuple[httpx2.Response, bytes]:
         content, url = bytearray(), f"{self.base_url}/chat/completions"
@@ -128,6 +127,7 @@ class Client:
                 asyncio.timeout(self.policy.reply_seconds),
                 self._http.stream("POST", url, content=request) as response,
             ):
+                self.reached = True
                 async for part in response.aiter_raw():
                     content += part
                     if len(content) > self.policy.largest_reply:
@@ -146,9 +146,7 @@ class Client:
             raise PassingError(f"no answer: {reason}") from None
         return response, bytes(content)
 
-    def _trouble(
-        self, status: int, error: Any, text: str, headers: Mapping[str, str]
-    ) -> RequestFailedError | SetupError:
+    def _trouble(self, status: int, error: Any, text: str, response: httpx2.Response) -> Exception:
         """Return what a reply with an `error` in its `text` means."""
         message = error.get("message") or error if isinstance(error, dict) else error
         reason = hide_key(str(message), self._key)[:_LONGEST_REASON] or "(no words)"
@@ -157,7 +155,7 @@ class Client:
         if status == _TOO_MANY and _NO_MONEY_WORD in text:
             advice = _ADVICE[_NO_MONEY]
         elif status in _PASSING or status >= 500:
-            wait_seconds = retry_after(headers)
+            wait_seconds = retry_after(response.headers)
             return PassingError(words, too_many=status == _TOO_MANY, wait_seconds=wait_seconds)
         quoted = "" if status == 401 else f" ({reason})"  # whose words tend to quote the key
         advised = f"{self.base_url} answered {status}{quoted}: {advice.format(model=self._model)}"
@@ -167,11 +165,7 @@ class Client:
 
 
 def check_base_url(url: str) -> str:
-    """Return the address below which ``/chat/completions`` is.
-
-    Raises:
-        UsageError: it is no http(s) address, or holds what could be a secret.
-    """
+    """Return the address below which ``/chat/completions`` is; a UsageError where it is none."""
     address = url.strip().rstrip("/").removesuffix("/chat/completions")
     try:
         parts = urlsplit(address)

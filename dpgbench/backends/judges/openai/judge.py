@@ -127,12 +127,11 @@ class _Asking:
         """Yield what goes into a request each; takes a tile when its turn has come."""
         size = self._judge.questions_per_request
         for tile in tiles:
-            url = tile.prepared or self._judge.prepare(tile.image)
+            key, url = (tile.item_id, tile.tile), tile.prepared or prompts.data_url(tile.image)
             for start in range(0, len(tile.qids), size):
                 if self.cap:
                     return
                 some = slice(start, start + size)
-                key = (tile.item_id, tile.tile)
                 yield _Part(key, url, tile.qids[some], tile.questions[some])
 
     async def ask(self, part: _Part) -> AsyncIterator[JudgeReply]:

@@ -93,10 +93,8 @@ class Conversation:
             "required": keys,
             "additionalProperties": False,
         }
-        return {
-            "type": "json_schema",
-            "json_schema": {"name": "answers", "strict": True, "schema": schema},
-        }
+        named = {"name": "answers", "strict": True, "schema": schema}
+        return {"type": "json_schema", "json_schema": named}
 
 
 def first_question(image_url: str, questions: Sequence[str]) -> Conversation:
@@ -104,10 +102,8 @@ def first_question(image_url: str, questions: Sequence[str]) -> Conversation:
     numbered = {number: " ".join(text.split()) for number, text in enumerate(questions, 1)}
     asked = tuple(numbered)
     text = _filled(ONE if len(asked) == 1 else MANY, numbered, asked)
-    content = [
-        {"type": "image_url", "image_url": {"url": image_url}},
-        {"type": "text", "text": text},
-    ]
+    image = {"type": "image_url", "image_url": {"url": image_url}}
+    content = [image, {"type": "text", "text": text}]
     tokens = _TOKENS + _TOKENS_A_QUESTION * len(asked)
     return Conversation(({"role": "user", "content": content},), numbered, asked, tokens)
 

@@ -36,10 +36,9 @@ class Usage:
     dates: tuple[str, ...] = ()
 
     def sending(self, *, again: bool) -> None:
-        """Count a request that is about to be sent; `again`: it repeats one that failed.
+        """Count a request that is about to be sent; a CapReachedError where it may not be.
 
-        Raises:
-            CapReachedError: it may not be sent.
+        `again` tells that it repeats one that failed.
         """
         if self.max_requests is not None and self.counts["requests"] >= self.max_requests:
             raise CapReachedError(
