@@ -13,7 +13,7 @@ from dpgbench.domain.statistics.paired import Outcomes, PairedDifference
 from dpgbench.domain.subset import Subset
 from dpgbench.errors import counted
 from dpgbench.report.plots.axis import WHOLE, Axis, Mark, axis_around, colour, mark
-from dpgbench.report.tables.csv_table import category_names
+from dpgbench.report.tables.frame import category_names
 from dpgbench.report.text import Lead, label, lead, row_warnings
 from dpgbench.store.run import manifest_summary as settings
 from dpgbench.store.run.scores import Figure, RunRecord

@@ -21,7 +21,7 @@ from dpgbench.report.plots.drawing import (
     figure_png,
     figure_svg,
 )
-from dpgbench.report.tables.csv_table import category_names
+from dpgbench.report.tables.frame import category_names
 from dpgbench.report.text import label, number_text, shown, with_interval
 from dpgbench.store.run.scores import Figure
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dpgbench.analysis.board import Board
-from dpgbench.analysis.leaderboard import OVERALL, LeaderboardRow, coverage_text
+from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.ranking import Group
 from dpgbench.report import text as wording
-from dpgbench.report.tables.csv_table import category_names
+from dpgbench.report.tables.frame import (
+    category_names,
+    figures,
+    group_frame,
+    is_best,
+    leaderboard_frame,
+)
 from dpgbench.report.text import label, row_warnings
 from dpgbench.store.run.scores import Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -26,7 +36,9 @@ _SPECIAL = {
 
 def leaderboard_latex(board: Board) -> str:
     """Return a table for each group; needs the package booktabs."""
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_table, board.groups))
+    frame = leaderboard_frame(board)
+    tables = (_table(group, group_frame(frame, place)) for place, group in enumerate(board.groups))
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
 
 
 def escaped(text: str, limit: int = 60) -> str:
@@ -34,7 +46,7 @@ def escaped(text: str, limit: int = 60) -> str:
     return "".join(_SPECIAL.get(character, character) for character in wording.shown(text, limit))
 
 
-def _table(group: Group) -> str:
+def _table(group: Group, frame: pd.DataFrame) -> str:
     key = group.key
     names = category_names(row.l1 for row in group.rows)
     notes = dict.fromkeys(note for row in group.rows for note in row.notes)
@@ -51,17 +63,27 @@ def _table(group: Group) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escaped(caption, len(caption) * 10)}.}}",
-        rf"\begin{{tabular}}{{lr{'r' * len(names)}r}}",
-        r"\toprule",
-        _line(["Model", "Overall", *map(escaped, names), "Coverage"]),
-        r"\midrule",
-        *(_line(_cells(row, names, group)) for row in group.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
+        _tabular(frame, names),
         *_footnotes(group),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tabular(frame: pd.DataFrame, names: Sequence[str]) -> str:
+    import pandas as pd
+
+    columns = [
+        map(escaped, frame["label"]),
+        map(_figure, figures(frame, "overall"), is_best(frame, OVERALL)),
+        *(map(_figure, figures(frame, f"l1_{name}"), is_best(frame, name)) for name in names),
+        map(_coverage, frame["items_scored"], frame["items_covered"]),
+    ]
+    cells = pd.DataFrame(dict(enumerate(map(list, columns))))
+    cells.columns = pd.Index(["Model", "Overall", *map(escaped, names), "Coverage"])
+    alignment = f"lr{'r' * len(names)}r"
+    tabular: str = cells.style.hide(axis="index").to_latex(hrules=True, column_format=alignment)
+    return tabular.rstrip("\n")
 
 
 def _footnotes(group: Group) -> list[str]:
@@ -77,21 +99,8 @@ def _footnotes(group: Group) -> list[str]:
     return [rf"\par{{\footnotesize {escaped(line, 1000)}\par}}" for line in lines]
 
 
-def _line(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _cells(row: LeaderboardRow, names: Sequence[str], group: Group) -> list[str]:
-    figures = [row.l1.get(name, Figure(None)) for name in names]
-    return [
-        escaped(label(row, group)),
-        _figure(Figure(row.overall, row.interval), OVERALL in row.best),
-        *(_figure(figure, name in row.best) for name, figure in zip(names, figures, strict=True)),
-        escaped(
-            f"{coverage_text(row.items_scored, row.items_covered)} "
-            f"({row.items_scored} of {row.items_covered})"
-        ),
-    ]
+def _coverage(scored: int, covered: int) -> str:
+    return escaped(f"{coverage_text(scored, covered)} ({scored} of {covered})")
 
 
 def _figure(figure: Figure, best: bool) -> str:

@@ -1,17 +1,31 @@
-"""The leaderboard as Markdown, for a README or an issue: every cell escaped."""
+"""The leaderboard as Markdown, for a README or an issue: every cell escaped.
+
+Lines are joined here: pandas would need another package for them, and pads cells.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from dpgbench.analysis.board import Board
-from dpgbench.analysis.leaderboard import OVERALL, LeaderboardRow, coverage_text
+from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.ranking import Group
 from dpgbench.report import text as wording
-from dpgbench.report.tables.csv_table import category_names
-from dpgbench.store.published import CATEGORIES, PublishedScore
+from dpgbench.report.tables.frame import (
+    category_names,
+    figures,
+    group_frame,
+    is_best,
+    leaderboard_frame,
+    quoted,
+)
+from dpgbench.store.published import CATEGORIES
 from dpgbench.store.run.scores import Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#!|~$]|^[-+=])")
 _NUMBERED = re.compile(r"^(\d+)([.)])")
@@ -20,10 +34,12 @@ _CELL_LIMIT = 300
 
 def leaderboard_markdown(board: Board) -> str:
     """Return a table for each group, then published scores apart; what is surely best in bold."""
+    frame = leaderboard_frame(board)
     parts = ["# DPG-Bench leaderboard", _INTRODUCTION]
-    for group in board.groups:
-        parts += _group(group)
-    parts += _published_part(board.published, board.is_on_published_benchmark)
+    for place, group in enumerate(board.groups):
+        parts += _group(group, group_frame(frame, place))
+    published = frame[frame["kind"] == "published"]
+    parts += _published_part(published, board.is_on_published_benchmark)
     return "\n\n".join(parts) + "\n"
 
 
@@ -49,32 +65,39 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _group(group: Group) -> list[str]:
+def _group(group: Group, frame: pd.DataFrame) -> list[str]:
     key = group.key
     title = f"## {escaped(key.benchmark)}, judge {escaped(key.judge)}, rule {escaped(key.rule)}"
     if group.subset:
         title += f", {escaped(str(group.subset))}"
     names = category_names(row.l1 for row in group.rows)
     header = ["rank", "model", "overall", *map(escaped, names), "coverage", "run"]
-    rows = [_cells(row, names) for row in group.rows]
+    rows = zip(*_columns(frame, names), strict=True)
     remarks = [*dict.fromkeys(_remarks(group))]
     parts = [title, f"Rule: {escaped(wording.rule_summary(key.rule))}", table(header, rows)]
     return [*parts, "\n".join(f"- {remark}" for remark in remarks)] if remarks else parts
 
 
-def _cells(row: LeaderboardRow, names: Sequence[str]) -> list[str]:
-    scored = coverage_text(row.items_scored, row.items_covered)
-    flag = "" if row.items_scored == row.items_expected else "**incomplete** "
-    flag += "**subset** " if row.subset else ""
-    figures = [(name, row.l1.get(name, Figure(None))) for name in names]
-    return [
-        wording.rank_text(row.rank, row.rank_range),
-        escaped(row.model),
-        _figure(Figure(row.overall, row.interval), OVERALL in row.best),
-        *(_category(figure, name in row.best) for name, figure in figures),
-        f"{flag}{scored} ({row.items_scored} of {row.items_covered})",
-        escaped(row.run),
-    ]
+def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[Iterator[str]]:
+    yield map(_rank, frame["rank"], frame["rank_best"], frame["rank_worst"])
+    yield map(escaped, frame["model"])
+    yield map(_figure, figures(frame, "overall"), is_best(frame, OVERALL))
+    for name in names:
+        yield map(_category, figures(frame, f"l1_{name}"), is_best(frame, name))
+    numbers = (frame[f"items_{what}"] for what in ("scored", "expected", "covered"))
+    yield map(_coverage, *numbers, frame["subset"])
+    yield map(escaped, frame["run"])
+
+
+def _rank(rank: int | None, best: int | None, worst: int | None) -> str:
+    ends = None if best is None or worst is None else (best, worst)
+    return wording.rank_text(rank, ends)
+
+
+def _coverage(scored: int, expected: int, covered: int, subset: str | None) -> str:
+    flag = "" if scored == expected else "**incomplete** "
+    flag += "**subset** " if subset else ""
+    return f"{flag}{coverage_text(scored, covered)} ({scored} of {covered})"
 
 
 def _figure(figure: Figure, best: bool) -> str:
@@ -102,21 +125,20 @@ def _remarks(group: Group) -> Iterable[str]:
         yield from (f"{name}: {escaped(warning)}" for warning in wording.row_warnings(row))
 
 
-def _published_part(published: Sequence[PublishedScore], comparable: bool) -> list[str]:
-    if not published:
+def _published_part(frame: pd.DataFrame, comparable: bool) -> list[str]:
+    if frame.empty:
         return []
     title = "## Published scores (quoted, not measured here, not ranked)"
     if not comparable:
         return [title, f"{wording.PUBLISHED_ELSEWHERE} They stand in the CSV file."]
     header = ["*model*", "*overall*", *(f"*{name}*" for name in CATEGORIES), "*source*", "*note*"]
-    rows = [
-        [
-            f"*{escaped(score.model)}*",
-            score.average or wording.NOTHING,
-            *(score.l1[name] or wording.NOTHING for name in CATEGORIES),
-            escaped(score.source),
-            escaped(score.note),
-        ]
-        for score in published
+    scores: list[Iterable[str | None]] = [
+        frame["overall"],
+        *(quoted(frame, name) for name in CATEGORIES),
     ]
-    return [title, f"> {wording.PUBLISHED_WARNING}", table(header, rows)]
+    columns: list[Iterable[str]] = [
+        [f"*{escaped(model)}*" for model in frame["model"]],
+        *([score or wording.NOTHING for score in column] for column in scores),
+        *(map(escaped, frame[f"published_{what}"]) for what in ("source", "note")),
+    ]
+    return [title, f"> {wording.PUBLISHED_WARNING}", table(header, zip(*columns, strict=True))]
