@@ -133,23 +133,19 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Ask what was not asked yet, then score; results are written into each run."""
-    from dpgbench.jobs.find_target import find_target
-
     rules = list(dict.fromkeys(rule or DEFAULT_RULES))
     for name in rules:
         find_rule(name)
     request = scoring.request(rules)
+    finders: dict[Path, Callable[[], Target]]
     if recorded.answers:
         if targets or all_:
             shown = targets[0] if targets else "--all"
             raise UsageError(f"{shown}: give images to judge or --answers to replay, not both")
         if request.ask_invalid_again:
             raise UsageError("--ask-invalid-again: --answers has no judge to ask; name a run")
-        finders: dict[Path, Callable[[], Target]] = {
-            recorded.answers: lambda: _recorded(
-                recorded, bench, layout.num_images, run, items.choice()
-            )
-        }
+        find = partial(_recorded, recorded, bench, layout.num_images, run, items.choice())
+        finders = {recorded.answers: find}
     elif recorded.where:
         raise UsageError(
             f"--where {recorded.where[0]}: it chooses rows of --answers, and there are none"
@@ -159,18 +155,9 @@ def score(
         paths = _paths(targets or [], run, every_run=all_)
         asked, choice = _take_hub(asked, items.choice(), paths, bench)
         request = replace(request, judge=asked)
-
-        def find(path: Path) -> Target:
-            return find_target(
-                path,
-                bench=bench,
-                image_options=layout.image_options(),
-                item_choice=choice,
-                out=run.out,
-                name=run.name,
-            )
-
-        finders = {path: partial(find, path) for path in paths}
+        finders = {
+            path: partial(_run_or_folder, path, bench, layout, run, choice) for path in paths
+        }
     _score_each(finders, request, as_json=as_json)
 
 
@@ -229,6 +216,22 @@ def _take_hub(
     check_request(from_hub)
     sources = [source for source in choice.sources if source != hub]
     return from_hub, replace(choice, sources=sources)
+
+
+def _run_or_folder(
+    path: Path, bench: str | None, layout: LayoutOptions, run: RunOptions, choice: ItemChoice
+) -> Target:
+    """Return a run or a folder of images as something to score."""
+    from dpgbench.jobs.find_target import find_target
+
+    return find_target(
+        path,
+        bench=bench,
+        image_options=layout.image_options(),
+        item_choice=choice,
+        out=run.out,
+        name=run.name,
+    )
 
 
 def _recorded(

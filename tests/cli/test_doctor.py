@@ -162,11 +162,11 @@ def test_a_broken_installation_is_told_from_a_bad_judge(
     monkeypatch.setattr(
         torch.nn.functional, "gelu", lambda x, approximate="none": real(x, approximate="tanh") * 1.1
     )
-    report = mplug_golden.check_golden()
-    assert report.error is None
-    assert not report.sound
-    assert report.other_scores > 0
-    assert report.other_tokens == 0
+    network = mplug_golden.check_golden()
+    assert network.error is None
+    assert not network.sound
+    assert network.other_scores > 0
+    assert network.other_tokens == 0
     code, report, _ = examine(run, "mplug")
     assert code == 4
     assert report["verdict"] == "broken installation"
