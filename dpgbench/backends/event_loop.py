@@ -48,7 +48,8 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     """
     events: queue.SimpleQueue[Result | _Ended] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name=name, daemon=True)
+    left = threading.Event()
+    ending: list[asyncio.Task[None]] = []
     pending = 0
 
     def cancel_others() -> list[asyncio.Task[Any]]:
@@ -68,18 +69,22 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
         events.put(_Ended(error))
 
     async def end() -> None:
-        await asyncio.gather(*cancel_others(), return_exceptions=True)
-        await close()
+        with contextlib.suppress(Exception):  # the work is over, however its end goes
+            await asyncio.gather(*cancel_others(), return_exceptions=True)
+            await close()
+        loop.stop()
+
+    def run_loop() -> None:
+        with contextlib.closing(loop):
+            loop.run_forever()
 
     def leave() -> None:
-        if loop.is_running():
-            ending = asyncio.run_coroutine_threadsafe(end(), loop)
-            with contextlib.suppress(TimeoutError):
-                ending.result(leave_seconds)
-            loop.call_soon_threadsafe(loop.stop)
+        if not left.is_set():
+            left.set()
+            loop.call_soon_threadsafe(lambda: ending.append(loop.create_task(end())))
             thread.join(leave_seconds)
-            loop.close()
 
+    thread = threading.Thread(target=run_loop, name=name, daemon=True)
     thread.start()
     try:
         while True:
