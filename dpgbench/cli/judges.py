@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,15 @@ from dpgbench.cli.options import AsJson, Bench, complete_rule
 from dpgbench.errors import counted
 
 if TYPE_CHECKING:
+    from dpgbench.analysis.judges.agreement import DisputedQuestion
+    from dpgbench.analysis.judges.compare import JudgeComparison, JudgeSummary, PairComparison
+    from dpgbench.analysis.judges.human import HumanCorrelation, RankCorrelation
     from dpgbench.backends.entries import JudgeEntry
+    from dpgbench.domain.aggregate import Interval
+    from dpgbench.domain.statistics.agreement import Agreement, GroupAgreement
+    from dpgbench.domain.statistics.correlation import Estimate
+
+SCHEMA = 1  # of what `compare --json` prints
 
 _ANSWER_LENGTH = 70
 """Characters of an answer that are printed."""
@@ -95,7 +103,7 @@ def compare(
     to the score. One judge is enough with --human.
     """
     from dpgbench.analysis.judges.answers import JudgesRequest, read_judged
-    from dpgbench.analysis.judges.compare import compare_judges, differences_csv
+    from dpgbench.analysis.judges.compare import compare_judges, disputed_csv
     from dpgbench.store.files import write_atomic
     from dpgbench.store.human_scores import parse_columns, read_human_scores
     from dpgbench.store.recorded_answers import parse_where
@@ -107,11 +115,11 @@ def compare(
     request = JudgesRequest(judge, run or (), bench, parse_where(where or []), model_column)
     comparison = compare_judges(read_judged(request), rule, people)
     if out:
-        write_atomic(out, differences_csv(comparison))
+        write_atomic(out, disputed_csv(comparison))
     if as_json:
-        print_json(comparison)
+        print_json(_comparison_json(comparison))
     else:
-        _print_comparison(comparison, num_differences=differences)
+        _print_comparison(comparison, num_disputed=differences)
         if out:
             echo(f"differences: {out}")
 
@@ -147,34 +155,138 @@ def _entry_json(entry: JudgeEntry) -> dict[str, Any]:
     }
 
 
-def _print_comparison(comparison: Mapping[str, Any], *, num_differences: int) -> None:
+def _comparison_json(comparison: JudgeComparison) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    group, human = comparison.all_judges, comparison.human
+    return {
+        "schema": SCHEMA,
+        "benchmark": comparison.benchmark,
+        "rule": comparison.rule,
+        "models": list(comparison.models),
+        "runs": [str(path) for path in comparison.runs],
+        "judges": [_judge_json(judge) for judge in comparison.judges],
+        "pairs": [_pair_json(pair) for pair in comparison.pairs],
+        "fleiss": None if group is None else _group_json(comparison, group),
+        "human": None if human is None else _human_json(human),
+        "differences": [_disputed_json(question) for question in comparison.disputed],
+    }
+
+
+def _judge_json(judge: JudgeSummary) -> dict[str, Any]:
+    return {
+        "name": judge.name,
+        "answers": judge.answers,
+        "yes_rate": judge.yes_rate,
+        "invalid": judge.invalid,
+        "with_p_yes": judge.with_p_yes,
+        "not_in_benchmark": judge.not_in_benchmark,
+        "overall": judge.overall.value,
+        "interval": judge.overall.interval,
+        "grids_scored": judge.grids_scored,
+        "grids_expected": judge.grids_expected,
+    }
+
+
+def _pair_json(pair: PairComparison) -> dict[str, Any]:
+    agreement, difference = pair.agreement, pair.score.difference
+    p_yes = agreement.p_yes
+    return {
+        "judges": list(agreement.judges),
+        "questions": agreement.questions,
+        "only_first_answered": agreement.only_first_answered,
+        "only_second_answered": agreement.only_second_answered,
+        **_agreement_json(agreement.overall),
+        "l1": {name: _agreement_json(category) for name, category in agreement.l1.items()},
+        "l2": {name: _agreement_json(category) for name, category in agreement.l2.items()},
+        "p_yes": None
+        if p_yes is None
+        else {"questions": p_yes.questions, "pearson": p_yes.pearson._asdict()},
+        "score": {
+            "grids": pair.score.grids,
+            "first": pair.score.first,
+            "second": pair.score.second,
+            "difference": difference.difference if difference else None,
+            "interval": difference.interval if difference else None,
+            "p_value": difference.p_value if difference else None,
+        },
+    }
+
+
+def _agreement_json(agreement: Agreement) -> dict[str, Any]:
+    return {
+        "counts": {**agreement.counts._asdict(), "all": sum(agreement.counts)},
+        "agreement": agreement.agreement._asdict(),
+        "kappa": agreement.kappa._asdict(),
+    }
+
+
+def _group_json(comparison: JudgeComparison, group: GroupAgreement) -> dict[str, Any]:
+    return {
+        "judges": [judge.name for judge in comparison.judges],
+        "questions": group.questions,
+        "all_agree": group.all_agree._asdict(),
+        "kappa": group.kappa._asdict(),
+    }
+
+
+def _human_json(human: HumanCorrelation) -> dict[str, Any]:
+    return {
+        "file": human.file,
+        "ratings": human.ratings,
+        "samples": human.samples,
+        "items": human.items,
+        "left_out": human.left_out._asdict(),
+        "judges": {judge: _ranks_json(ranks) for judge, ranks in human.judges.items()},
+        "differences": [
+            {"judges": list(pair.judges), **_ranks_json(pair.difference)}
+            for pair in human.differences
+        ],
+        "models": {model: means._asdict() for model, means in human.models.items()},
+    }
+
+
+def _ranks_json(ranks: RankCorrelation) -> dict[str, Any]:
+    return {"spearman": ranks.spearman._asdict(), "kendall": ranks.kendall._asdict()}
+
+
+def _disputed_json(question: DisputedQuestion) -> dict[str, Any]:
+    return {
+        **question.place._asdict(),
+        **question.row.category._asdict(),
+        "question": question.row.question,
+        "answers": {judge: answer.answer for judge, answer in question.answers.items()},
+        "p_yes": {judge: answer.p_yes for judge, answer in question.answers.items()},
+    }
+
+
+def _print_comparison(comparison: JudgeComparison, *, num_disputed: int) -> None:
     """Print a comparison; of the questions that differ, those with the widest gap of p_yes."""
-    models = ", ".join(model for model in comparison["models"] if model) or "not named"
-    echo(f"benchmark {comparison['benchmark']}, rule {comparison['rule']}, images of {models}\n")
-    _print_judges(comparison["judges"])
-    for pair in comparison["pairs"]:
-        _print_pair(pair, comparison["rule"])
-    if group := comparison["fleiss"]:
+    models = ", ".join(model for model in comparison.models if model) or "not named"
+    echo(f"benchmark {comparison.benchmark}, rule {comparison.rule}, images of {models}\n")
+    _print_judges(comparison.judges)
+    for pair in comparison.pairs:
+        _print_pair(pair, comparison.rule)
+    if group := comparison.all_judges:
         echo(
-            f"\nall {len(group['judges'])} judges: {counted(group['questions'], 'question')}, "
-            f"all agree {_share(group['all_agree'])}, Fleiss' kappa {_estimate(group['kappa'])}"
+            f"\nall {len(comparison.judges)} judges: {counted(group.questions, 'question')}, "
+            f"all agree {_share(group.all_agree)}, Fleiss' kappa {_estimate(group.kappa)}"
         )
-    if comparison["human"]:
-        _print_human(comparison["human"])
-    if comparison["differences"] and num_differences:
-        _print_differences(comparison["differences"], num_differences)
+    if comparison.human:
+        _print_human(comparison.human)
+    if comparison.disputed and num_disputed:
+        _print_disputed(comparison.disputed, num_disputed)
 
 
-def _print_judges(judges: Sequence[Mapping[str, Any]]) -> None:
+def _print_judges(judges: Sequence[JudgeSummary]) -> None:
     rows = [
         [
-            judge["name"],
-            judge["answers"],
-            f"{100 * judge['yes_rate']:.1f}%",
-            judge["invalid"],
-            judge["not_in_benchmark"],
-            _score(judge["overall"], judge["interval"]),
-            f"{judge['grids_scored']}/{judge['grids_expected']}",
+            judge.name,
+            judge.answers,
+            f"{100 * judge.yes_rate:.1f}%",
+            judge.invalid,
+            judge.not_in_benchmark,
+            _score(judge.overall),
+            f"{judge.grids_scored}/{judge.grids_expected}",
         ]
         for judge in judges
     ]
@@ -182,104 +294,102 @@ def _print_judges(judges: Sequence[Mapping[str, Any]]) -> None:
     print_table(header, rows)
 
 
-def _print_pair(pair: Mapping[str, Any], rule: str) -> None:
-    first, second = pair["judges"]
+def _print_pair(pair: PairComparison, rule: str) -> None:
+    agreement, score = pair.agreement, pair.score
+    first, second = agreement.judges
     echo(
-        f"\n{first} against {second}: {counted(pair['questions'], 'question')}; "
-        f"only {first} answered {pair['only_first_answered']} more, only {second} "
-        f"{pair['only_second_answered']} more"
+        f"\n{first} against {second}: {counted(agreement.questions, 'question')}; "
+        f"only {first} answered {agreement.only_first_answered} more, only {second} "
+        f"{agreement.only_second_answered} more"
     )
-    rows = [_row("all", pair)]
-    for name, entry in pair["l1"].items():
-        rows.append(_row(f"  {name}", entry))
+    rows = [_row("all", agreement.overall)]
+    for name, of_category in agreement.l1.items():
+        rows.append(_row(f"  {name}", of_category))
         rows += [
             _row(f"    {l2}", below)
-            for l2, below in pair["l2"].items()
+            for l2, below in agreement.l2.items()
             if l2.split("-")[0].strip() == name
         ]
     print_table(
         ["", "questions", "agreement", "kappa", "both yes", "only first", "only second", "neither"],
         rows,
     )
-    if pair["p_yes"]:
+    if agreement.p_yes:
         echo(
-            f"p_yes: Pearson {_estimate(pair['p_yes']['pearson'])} "
-            f"over {counted(pair['p_yes']['questions'], 'question')}"
+            f"p_yes: Pearson {_estimate(agreement.p_yes.pearson)} "
+            f"over {counted(agreement.p_yes.questions, 'question')}"
         )
-    score = pair["score"]
-    if score["difference"] is not None:
+    if score.difference is not None:
+        difference = _number(score.difference.difference, score.difference.interval, ".2f")
         echo(
-            f"{rule} on {counted(score['grids'], 'grid')}: {first} {score['first']:.2f}, {second} "
-            f"{score['second']:.2f}, difference {_score(score['difference'], score['interval'])}"
+            f"{rule} on {counted(score.grids, 'grid')}: {first} {score.first:.2f}, {second} "
+            f"{score.second:.2f}, difference {difference}"
         )
 
 
-def _row(name: str, entry: Mapping[str, Any]) -> list[object]:
-    counts = entry["counts"]
-    cells = [counts[key] for key in ("both_yes", "only_first", "only_second", "neither")]
-    return [name, counts["all"], _share(entry["agreement"]), _estimate(entry["kappa"]), *cells]
+def _row(name: str, agreement: Agreement) -> list[object]:
+    counts = agreement.counts
+    cells = [_share(agreement.agreement), _estimate(agreement.kappa)]
+    return [name, sum(counts), *cells, *counts]
 
 
-def _print_human(human: Mapping[str, Any]) -> None:
-    left = {name.replace("_", " "): n for name, n in human["left_out"].items() if n}
+def _print_human(human: HumanCorrelation) -> None:
+    left = {name.replace("_", " "): n for name, n in human.left_out._asdict().items() if n}
     note = "".join(f"; {number} left out ({why})" for why, number in left.items())
     echo(
-        f"\npeople ({human['file']}): {counted(human['samples'], 'grid')} of "
-        f"{counted(human['items'], 'item')}{note}"
+        f"\npeople ({human.file}): {counted(human.samples, 'grid')} of "
+        f"{counted(human.items, 'item')}{note}"
     )
-    rows = [
-        [judge, _estimate(entry["spearman"]), _estimate(entry["kendall"])]
-        for judge, entry in human["judges"].items()
+    lines = [
+        *human.judges.items(),
+        *((" less ".join(pair.judges), pair.difference) for pair in human.differences),
     ]
-    rows += [
-        [
-            f"{entry['judges'][0]} less {entry['judges'][1]}",
-            _estimate(entry["spearman"]),
-            _estimate(entry["kendall"]),
-        ]
-        for entry in human["differences"]
+    rows = [
+        [name, _estimate(correlation.spearman), _estimate(correlation.kendall)]
+        for name, correlation in lines
     ]
     print_table(["judge", "Spearman", "Kendall (tau-b)"], rows)
 
 
-def _print_differences(differences: Sequence[Mapping[str, Any]], number: int) -> None:
-    chosen = sorted(differences, key=_gap, reverse=True)[:number]
-    echo(f"\n{len(chosen)} of {len(differences)} questions that differ:")
-    for entry in chosen:
-        model = f"{entry['model']} " if entry["model"] else ""
+def _print_disputed(disputed: Sequence[DisputedQuestion], number: int) -> None:
+    chosen = sorted(disputed, key=lambda question: question.p_yes_gap, reverse=True)[:number]
+    echo(f"\n{len(chosen)} of {len(disputed)} questions that differ:")
+    for question in chosen:
+        place, row = question.place, question.row
+        model = f"{place.model} " if place.model else ""
         answers = ", ".join(
-            f"{judge}: {answer[:_ANSWER_LENGTH]}{_probability(entry['p_yes'][judge])}"
-            for judge, answer in entry["answers"].items()
+            f"{judge}: {answer.answer[:_ANSWER_LENGTH]}{_probability(answer.p_yes)}"
+            for judge, answer in question.answers.items()
         )
         echo(
-            f"{model}{entry['item_id']} tile {entry['tile']} question {entry['qid']} "
-            f"[{entry['l2']}] {' '.join(entry['question'].split())}\n    {answers}"
+            f"{model}{place.item_id} tile {place.tile} question {place.qid} "
+            f"[{row.category.l2}] {' '.join(row.question.split())}\n    {answers}"
         )
-
-
-def _gap(entry: Mapping[str, Any]) -> float:
-    """Return the widest gap between two judges' probabilities of yes; 0 where none has any."""
-    p_yes = [probability for probability in entry["p_yes"].values() if probability is not None]
-    return max(p_yes) - min(p_yes) if p_yes else 0.0
 
 
 def _probability(p_yes: float | None) -> str:
     return "" if p_yes is None else f" ({p_yes:.2f})"
 
 
-def _estimate(estimate: Mapping[str, Any], scale: float = 1.0, form: str = ".3f") -> str:
-    if estimate["value"] is None:
+def _number(
+    value: float | None, interval: Interval, digits: str = ".3f", scale: float = 1.0
+) -> str:
+    if value is None:
         return "-"
-    value = format(scale * estimate["value"], form)
-    if estimate["interval"] is None:
-        return value
-    low, high = (format(scale * end, form) for end in estimate["interval"])
-    return f"{value} ({low} to {high})"
+    text = format(scale * value, digits)
+    if interval is None:
+        return text
+    low, high = (format(scale * end, digits) for end in interval)
+    return f"{text} ({low} to {high})"
 
 
-def _share(estimate: Mapping[str, Any]) -> str:
-    return _estimate(estimate, 100.0, ".1f")
+def _estimate(estimate: Estimate) -> str:
+    return _number(*estimate)
 
 
-def _score(value: float | None, interval: Sequence[float] | None) -> str:
-    return _estimate({"value": value, "interval": interval}, 1.0, ".2f")
+def _share(estimate: Estimate) -> str:
+    return _number(*estimate, ".1f", 100.0)
+
+
+def _score(estimate: Estimate) -> str:
+    return _number(*estimate, ".2f")

@@ -34,10 +34,10 @@ from dpgbench.store.run.manifest import (
     Identity,
     Manifest,
     RunKind,
-    check_same,
     describe_benchmark,
     environment,
     find_recorded_benchmark,
+    load_same_benchmark,
     read_manifest,
 )
 
@@ -186,15 +186,7 @@ def target_of_run(
     image_options = image_options or ImageOptions()
     run = RunDir(path)
     manifest = read_manifest(run.manifest)
-    for name in ("name", "path", "prompts_sha256"):
-        if not manifest.benchmark.get(name):
-            raise DataError(f"{run.manifest} is damaged: benchmark.{name} is missing; restore it")
-    loaded = load_benchmark(benchmark or find_recorded_benchmark(manifest.benchmark))
-    check_same(
-        run.path,
-        {"benchmark": {"prompts_sha256": manifest.benchmark["prompts_sha256"]}},
-        {"benchmark": {"prompts_sha256": loaded.prompts_sha256}},
-    )
+    loaded = load_same_benchmark(run.manifest, manifest, benchmark)
     target = Target(
         run,
         manifest,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,14 +11,12 @@ from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError, shortened, unknown_name
-from dpgbench.jobs.find_target import target_of_run
-from dpgbench.jobs.target import Target
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.csv_rows import read_table
 from dpgbench.store.recorded_answers import read_recorded_answers
 from dpgbench.store.run.answers import read_answer_file
 from dpgbench.store.run.directory import RunDir, is_run, newest_run
-from dpgbench.store.run.manifest import read_manifest
+from dpgbench.store.run.manifest import Manifest, load_same_benchmark, read_manifest
 
 UNNAMED = ""
 """The model of answers that do not say whose images they are about."""
@@ -33,16 +31,19 @@ class Place(NamedTuple):
     qid: int
 
 
+AnswersByPlace = Mapping[Place, Answer]
+
+
 @dataclass(frozen=True)
-class Drawn:
-    """What is known of one model's images.
+class ModelImages:
+    """What is recorded of one model's images.
 
     Attributes:
-        num_tiles: how many an item has.
+        num_images: how many an item has.
         items: ids that were to be drawn; None where files of answers are all there is.
     """
 
-    num_tiles: int
+    num_images: int
     items: Sequence[str] | None
 
 
@@ -53,13 +54,14 @@ class JudgedSet:
     Attributes:
         models: by name; more than one where answers about several models are pooled.
         answers: by judge, in the order named; only questions of the benchmark.
-        strangers: by judge, how many answers were about no question of the benchmark.
+        not_in_benchmark: by judge, how many answers were about no question of the benchmark.
+        runs: the folders that judges were looked up in.
     """
 
     benchmark: Benchmark
-    models: Mapping[str, Drawn]
-    answers: Mapping[str, Mapping[Place, Answer]]
-    strangers: Mapping[str, int]
+    models: Mapping[str, ModelImages]
+    answers: Mapping[str, AnswersByPlace]
+    not_in_benchmark: Mapping[str, int]
     runs: Sequence[Path] = ()
 
 
@@ -82,6 +84,20 @@ class JudgesRequest:
     model_column: str | None = None
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run that judges are looked up in."""
+
+    directory: RunDir
+    manifest: Manifest
+    benchmark: Benchmark
+
+    @property
+    def model(self) -> str:
+        """Whose images the run has."""
+        return self.manifest.model
+
+
 def read_judged(request: JudgesRequest) -> JudgedSet:
     """Return the answers of the judges of a request.
 
@@ -91,24 +107,26 @@ def read_judged(request: JudgesRequest) -> JudgedSet:
         SetupError: the benchmark has no questions.
         ResumeMismatchError: the runs or `bench` are about different benchmarks.
     """
-    subjects = _subjects(request)
-    benchmark = _benchmark(request, subjects)
+    runs = _runs(request)
+    benchmark = _benchmark(request, runs)
     benchmark.require_graphs()
-    known = {(row.item_id, row.qid) for rows in benchmark.items.values() for row in rows}
-    answers: dict[str, Mapping[Place, Answer]] = {}
-    strangers: dict[str, int] = {}
+    questions = {(row.item_id, row.qid) for rows in benchmark.items.values() for row in rows}
+    answers: dict[str, AnswersByPlace] = {}
+    not_in_benchmark: dict[str, int] = {}
     for label, word in _labels(request.judges).items():
-        found = _answers_of(word, request, subjects)
-        ours = {p: a for p, a in found.items() if (p.item_id, p.qid) in known}
-        strangers[label] = len(found) - len(ours)
+        of_judge = _answers_of(word, request, runs)
+        ours = {p: a for p, a in of_judge.items() if (p.item_id, p.qid) in questions}
+        not_in_benchmark[label] = len(of_judge) - len(ours)
         answers[label] = {p: a for p, a in ours.items() if not is_missing(a.answer)}
         if not answers[label]:
             raise DataError(
                 f"judge {label} has no answer to a question of {benchmark.name}; "
                 "check --bench, --run and --where"
             )
-    models = _models(subjects, answers)
-    return JudgedSet(benchmark, models, answers, strangers, [s.run.path for s in subjects])
+    models = _models(runs, answers.values())
+    return JudgedSet(
+        benchmark, models, answers, not_in_benchmark, [run.directory.path for run in runs]
+    )
 
 
 def _is_file(word: str) -> bool:
@@ -125,90 +143,92 @@ def _labels(words: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def _home(word: str) -> Path | None:
+def _run_of(word: str) -> Path | None:
     """Return the run that an answer file lies in."""
     path = Path(word).resolve()
     run = path.parent.parent
     return run if path.suffix == ".jsonl" and is_run(run) else None
 
 
-def _subjects(request: JudgesRequest) -> list[Target]:
+def _runs(request: JudgesRequest) -> list[_Run]:
     paths = list(request.runs)
     if not paths:
-        paths = sorted(
-            {home for word in request.judges if _is_file(word) and (home := _home(word))}
-        )
+        files = filter(_is_file, request.judges)
+        paths = sorted({run for word in files if (run := _run_of(word))})
     named = any(not _is_file(word) for word in request.judges)
     if not paths and (named or request.bench is None):
         paths = [newest_run().path]
-    return [target_of_run(path, request.bench) for path in paths]
+    return [_read_run(path, request.bench) for path in paths]
 
 
-def _benchmark(request: JudgesRequest, subjects: Sequence[Target]) -> Benchmark:
-    if not subjects:
+def _read_run(path: Path, benchmark: str | None) -> _Run:
+    directory = RunDir(path)
+    manifest = read_manifest(directory.manifest)
+    return _Run(directory, manifest, load_same_benchmark(directory.manifest, manifest, benchmark))
+
+
+def _benchmark(request: JudgesRequest, runs: Sequence[_Run]) -> Benchmark:
+    if not runs:
         return load_benchmark(request.bench or "")
-    first = subjects[0]
-    for other in subjects[1:]:
+    first = runs[0]
+    for other in runs[1:]:
         if other.benchmark.graphs_sha256 != first.benchmark.graphs_sha256:
             raise UsageError(
-                f"{first.run.path} and {other.run.path} are about different benchmarks; "
-                "compare judges on one benchmark"
+                f"{first.directory.path} and {other.directory.path} are about different "
+                "benchmarks; compare judges on one benchmark"
             )
     return first.benchmark
 
 
-def _answers_of(
-    word: str, request: JudgesRequest, subjects: Sequence[Target]
-) -> dict[Place, Answer]:
+def _answers_of(word: str, request: JudgesRequest, runs: Sequence[_Run]) -> dict[Place, Answer]:
     if _is_file(word):
-        return _of_file(Path(word), request, subjects)
-    found: dict[Place, Answer] = {}
-    for subject in subjects:
-        given = read_answer_file(subject.run.answers(word))
-        model = subject.manifest.model
-        if given and any(place.model == model for place in found):
+        return _of_file(Path(word), request, runs)
+    by_place: dict[Place, Answer] = {}
+    for run in runs:
+        answers = read_answer_file(run.directory.answers(word))
+        if answers and any(place.model == run.model for place in by_place):
             raise UsageError(
-                f"judge {word} answered in several runs of model {model}; name one --run, "
+                f"judge {word} answered in several runs of model {run.model}; name one --run, "
                 "or the answer files themselves"
             )
-        found |= _placed(model, given)
-    if not found:
-        known = sorted({name for subject in subjects for name in _judges_in(subject.run)})
+        by_place |= _placed(run.model, answers)
+    if not by_place:
+        names = sorted({name for run in runs for name in _judges_in(run)})
         raise unknown_name(
-            "judge", word, known or ["(none)"], listing=f"{subjects[0].run.path / 'answers'}"
+            "judge", word, names or ["(none)"], listing=f"{runs[0].directory.path / 'answers'}"
         )
-    return found
+    return by_place
 
 
-def _judges_in(run: RunDir) -> list[str]:
-    """Return the judges by their names, then files of answers that the manifest does not know."""
-    known = {name: run.answers(name) for name in read_manifest(run.manifest).judges}
-    files = sorted((run.path / "answers").glob("*.jsonl"))
-    named = [name for name, path in known.items() if path in files]
-    return named + [path.stem for path in files if path not in known.values()]
+def _judges_in(run: _Run) -> list[str]:
+    """Return the judges by their names, then files of answers that the manifest does not name."""
+    recorded = {name: run.directory.answers(name) for name in run.manifest.judges}
+    files = sorted((run.directory.path / "answers").glob("*.jsonl"))
+    named = [name for name, path in recorded.items() if path in files]
+    return named + [path.stem for path in files if path not in recorded.values()]
 
 
-def _of_file(path: Path, request: JudgesRequest, subjects: Sequence[Target]) -> dict[Place, Answer]:
+def _of_file(path: Path, request: JudgesRequest, runs: Sequence[_Run]) -> dict[Place, Answer]:
     if not path.is_file():
         raise DataError(f"{path} does not exist; name a judge of the run, or a file of answers")
     if path.suffix.lower() == ".jsonl":
-        return _placed(_model_of(path, subjects), read_answer_file(path))
+        return _placed(_model_of(path, runs), read_answer_file(path))
     if request.model_column is None:
-        model = _model_of(path, subjects)
+        model = _model_of(path, runs)
         return _placed(model, read_recorded_answers(path, request.where))
-    found: dict[Place, Answer] = {}
+    by_place: dict[Place, Answer] = {}
     for model in _values(path, request.model_column, request.where):
         where = {**request.where, request.model_column: model}
-        found |= _placed(model, read_recorded_answers(path, where))
-    return found
+        by_place |= _placed(model, read_recorded_answers(path, where))
+    return by_place
 
 
-def _model_of(path: Path, subjects: Sequence[Target]) -> str:
+def _model_of(path: Path, runs: Sequence[_Run]) -> str:
     """Return the model that a file of answers is about: its run's, or that of the only run."""
-    home = _home(str(path))
-    if home:
-        return read_manifest(RunDir(home).manifest).model
-    models = {subject.manifest.model for subject in subjects}
+    run = _run_of(str(path))
+    if run:
+        return read_manifest(RunDir(run).manifest).model
+    models = {run.model for run in runs}
     if len(models) > 1:
         raise UsageError(
             f"{path}: whose images is it about: {shortened(sorted(models))}? "
@@ -234,23 +254,22 @@ def _placed(model: str, answers: Sequence[Answer]) -> dict[Place, Answer]:
     return {Place(model, a.item_id, a.tile, a.qid): a for a in answers}
 
 
-def _models(
-    subjects: Sequence[Target], answers: Mapping[str, Mapping[Place, Answer]]
-) -> dict[str, Drawn]:
+def _models(runs: Sequence[_Run], answers: Iterable[AnswersByPlace]) -> dict[str, ModelImages]:
     """Return the models in the order of the runs, then those that only files speak of."""
-    models: dict[str, Drawn] = {}
-    for subject in subjects:
-        drawn = Drawn(subject.num_images, tuple(subject.items))
-        if models.setdefault(subject.manifest.model, drawn).num_tiles != drawn.num_tiles:
+    models: dict[str, ModelImages] = {}
+    for run in runs:
+        images = ModelImages(run.manifest.num_images, tuple(run.manifest.items))
+        before = models.setdefault(run.model, images)
+        if before.num_images != images.num_images:
             raise UsageError(
-                f"runs of model {subject.manifest.model} have {drawn.num_tiles} and "
-                f"{models[subject.manifest.model].num_tiles} images an item; name one --run"
+                f"runs of model {run.model} have {images.num_images} and "
+                f"{before.num_images} images an item; name one --run"
             )
-    last: dict[str, int] = {}
-    for given in answers.values():
-        for place in given:
-            last[place.model] = max(last.get(place.model, 0), place.tile)
-    for model, tile in sorted(last.items()):
-        num_tiles = 4 if tile == 2 else tile + 1  # a grid holds 1, 2 or 4
-        models.setdefault(model, Drawn(num_tiles, None))
+    last_tile: dict[str, int] = {}
+    for by_place in answers:
+        for place in by_place:
+            last_tile[place.model] = max(last_tile.get(place.model, 0), place.tile)
+    for model, tile in sorted(last_tile.items()):
+        num_images = 4 if tile == 2 else tile + 1  # a grid holds 1, 2 or 4
+        models.setdefault(model, ModelImages(num_images, None))
     return models

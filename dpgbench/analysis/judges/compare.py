@@ -1,20 +1,28 @@
 """Judges against each other and against people, from answers that are there; nothing is asked.
 
-What each part is stands in `judge_pairs` and `human_correlation`; here they are put together,
-with what the choice of the judge does to the score.
+What each part is stands in `agreement` and `human`; here they are put together, with what the
+choice of the judge does to the score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from dpgbench.analysis.judges.agreement import AnswerTable, compare_all, compare_pair, differences
-from dpgbench.analysis.judges.answers import JudgedSet, Place
-from dpgbench.analysis.judges.human import correlate_with_people
+from dpgbench.analysis.judges.agreement import (
+    AlignedAnswers,
+    DisputedQuestion,
+    PairAgreement,
+    compare_all,
+    compare_pair,
+    disputed_questions,
+)
+from dpgbench.analysis.judges.answers import AnswersByPlace, JudgedSet
+from dpgbench.analysis.judges.human import HumanCorrelation, Image, correlate_with_people
 from dpgbench.domain.aggregate import overall_part
 from dpgbench.domain.answer_text import NO, YES, read_yes_no
 from dpgbench.domain.rules import ScoringRule, find_rule
@@ -26,23 +34,97 @@ from dpgbench.domain.score import (
     score_item,
     verdict,
 )
-from dpgbench.domain.statistics.bootstrap import Matrix, intervals
+from dpgbench.domain.statistics.agreement import GroupAgreement
+from dpgbench.domain.statistics.bootstrap import Matrix, intervals, ratios
 from dpgbench.domain.statistics.correlation import Estimate
-from dpgbench.domain.statistics.paired import paired_differences
+from dpgbench.domain.statistics.paired import PairedDifference, paired_differences
 from dpgbench.errors import UsageError
 from dpgbench.store.csv_rows import csv_text
 from dpgbench.store.human_scores import HumanScores
 
-SCHEMA = 1
-Matrices = tuple[Matrix, Matrix]
-Image = tuple[str, str]
-"""Model and item."""
+
+@dataclass(frozen=True)
+class JudgeSummary:
+    """One judge's answers, and the score by it alone.
+
+    Attributes:
+        answers: how many, to questions of the benchmark.
+        yes_rate: share of these that count as yes, 0..1.
+        invalid: answers that are neither yes nor no.
+        with_p_yes: answers that have a probability.
+        not_in_benchmark: further answers, about no question of the benchmark.
+        overall: 0 to 100.
+        grids_scored: items of models that have a score.
+        grids_expected: items of models that were to be scored.
+    """
+
+    name: str
+    answers: int
+    yes_rate: float
+    invalid: int
+    with_p_yes: int
+    not_in_benchmark: int
+    overall: Estimate
+    grids_scored: int
+    grids_expected: int
+
+
+@dataclass(frozen=True)
+class ScoreEffect:
+    """What the choice of one of two judges does to the score, on what both can score.
+
+    Attributes:
+        grids: items of models that both can score.
+        first: overall by the first judge, 0 to 100; None over nothing.
+        second: overall by the second.
+        difference: first less second, paired by item.
+    """
+
+    grids: int
+    first: float | None
+    second: float | None
+    difference: PairedDifference | None
+
+
+@dataclass(frozen=True)
+class PairComparison:
+    """Two judges: how far they agree, and what the choice does to the score."""
+
+    agreement: PairAgreement
+    score: ScoreEffect
+
+
+@dataclass(frozen=True)
+class JudgeComparison:
+    """Several judges against each other, and against people where these rated the images.
+
+    Attributes:
+        benchmark: its name.
+        rule: the name of the scoring rule.
+        models: whose images; the empty name where nothing says it.
+        runs: the folders that judges were looked up in.
+        judges: in the order named.
+        pairs: of each two judges.
+        all_judges: how far all agree; None for fewer than three, or where nothing is common.
+        human: None without human scores.
+        disputed: questions on which two judges differ.
+    """
+
+    benchmark: str
+    rule: str
+    models: tuple[str, ...]
+    runs: tuple[Path, ...]
+    judges: tuple[JudgeSummary, ...]
+    pairs: tuple[PairComparison, ...]
+    all_judges: GroupAgreement | None
+    human: HumanCorrelation | None
+    disputed: tuple[DisputedQuestion, ...]
 
 
 def compare_judges(
     judged: JudgedSet, rule_name: str, human: HumanScores | None = None
-) -> dict[str, Any]:
-    """Return what `dpgbench judges compare --json` prints.
+) -> JudgeComparison:
+    """Return how judges compare.
 
     Args:
         judged: the answers of two judges or more; of one where there are human scores.
@@ -58,38 +140,38 @@ def compare_judges(
     if len(names) < 2 and human is None:
         raise UsageError("one judge alone has nothing to agree with; name two, or give --human")
     scores = _score_all(judged, rule)
-    table = AnswerTable.of(judged, rule)
-    pairs = [
-        {
-            **compare_pair(table, first, second),
-            "score": _effect(scores[first], scores[second], rule),
-        }
+    aligned = AlignedAnswers.of(judged, rule)
+    pairs = tuple(
+        PairComparison(
+            compare_pair(aligned, first, second), _effect(scores[first], scores[second], rule)
+        )
         for first, second in combinations(names, 2)
-    ]
-    return {
-        "schema": SCHEMA,
-        "benchmark": judged.benchmark.name,
-        "rule": rule.name,
-        "models": list(judged.models),
-        "runs": [str(path) for path in judged.runs],
-        "judges": [_judge(judged, name, scores[name], rule) for name in names],
-        "pairs": pairs,
-        "fleiss": compare_all(table) if len(names) > 2 else None,
-        "human": None if human is None else correlate_with_people(judged, scores, rule, human),
-        "differences": differences(table),
-    }
+    )
+    return JudgeComparison(
+        benchmark=judged.benchmark.name,
+        rule=rule.name,
+        models=tuple(judged.models),
+        runs=tuple(judged.runs),
+        judges=tuple(_summary(judged, name, scores[name], rule) for name in names),
+        pairs=pairs,
+        all_judges=compare_all(aligned) if len(names) > 2 else None,
+        human=None if human is None else correlate_with_people(judged, scores, rule, human),
+        disputed=tuple(disputed_questions(aligned)),
+    )
 
 
-def differences_csv(found: Mapping[str, Any]) -> str:
-    """Return the differences of a comparison as a table with a column for each judge."""
-    judges = [judge["name"] for judge in found["judges"]]
+def disputed_csv(comparison: JudgeComparison) -> str:
+    """Return the questions that judges differ on as a table with a column for each judge."""
+    judges = [judge.name for judge in comparison.judges]
     about = ("model", "item_id", "tile", "qid", "l1", "l2", "question")
     header = [*about, *judges, *(f"p_yes {judge}" for judge in judges)]
     rows: list[list[object]] = []
-    for entry in found["differences"]:
-        said = [entry["answers"].get(judge, "") for judge in judges]
-        p_yes = [entry["p_yes"].get(judge) for judge in judges]
-        rows.append([*(entry[name] for name in about), *said, *p_yes])
+    for question in comparison.disputed:
+        answers = [question.answers.get(judge) for judge in judges]
+        texts = ["" if answer is None else answer.answer for answer in answers]
+        p_yes = [None if answer is None else answer.p_yes for answer in answers]
+        row = question.row
+        rows.append([*question.place, *row.category, row.question, *texts, *p_yes])
     return csv_text(header, rows)
 
 
@@ -99,48 +181,45 @@ def _score_all(judged: JudgedSet, rule: ScoringRule) -> dict[str, dict[Image, It
     rows.sort(key=lambda row: row.row)
     refuse_bad_dependencies(rows, rule, str(judged.benchmark.path))
     scores: dict[str, dict[Image, ItemScore]] = {name: {} for name in judged.answers}
-    for model, drawn in judged.models.items():
-        given = {name: _of_model(found, model) for name, found in judged.answers.items()}
-        answered = {answer.item_id for answers in given.values() for answer in answers}
+    for model, images in judged.models.items():
+        answers = {name: _of_model(of_judge, model) for name, of_judge in judged.answers.items()}
+        answered = {answer.item_id for of_judge in answers.values() for answer in of_judge}
         items = [item for item in judged.benchmark.items if item in answered]
-        for name, answers in given.items():
-            table = collect(answers)
-            for item_id in items if drawn.items is None else drawn.items:
+        for name, of_judge in answers.items():
+            table = collect(of_judge)
+            for item_id in items if images.items is None else images.items:
                 scores[name][model, item_id] = score_item(
                     item_id,
                     judged.benchmark.items[item_id],
                     table,
                     rule=rule,
-                    num_tiles=drawn.num_tiles,
+                    num_tiles=images.num_images,
                     first_row=rows[0].row,
                 )
     return scores
 
 
-def _of_model(found: Mapping[Place, Answer], model: str) -> list[Answer]:
-    return [answer for place, answer in found.items() if place.model == model]
+def _of_model(answers: AnswersByPlace, model: str) -> list[Answer]:
+    return [answer for place, answer in answers.items() if place.model == model]
 
 
-def _judge(
+def _summary(
     judged: JudgedSet, name: str, scores: Mapping[Image, ItemScore], rule: ScoringRule
-) -> dict[str, Any]:
-    """Return what one judge said, and the overall score by it alone."""
-    given = judged.answers[name].values()
+) -> JudgeSummary:
+    answers = judged.answers[name].values()
     zeros = rule.unscored_item == "zero"
     counted = [i for i, s in scores.items() if s.failure is None or (zeros and s.answered)]
-    overall = _overalls(*_parts([scores], counted, rule))[0]
-    return {
-        "name": name,
-        "answers": len(given),
-        "yes_rate": sum(verdict(answer.answer, rule) for answer in given) / len(given),
-        "invalid": sum(answer.invalid or not _is_plain(answer, rule) for answer in given),
-        "with_p_yes": sum(answer.p_yes is not None for answer in given),
-        "not_in_benchmark": judged.strangers[name],
-        "overall": overall.value,
-        "interval": overall.interval,
-        "grids_scored": sum(score.failure is None for score in scores.values()),
-        "grids_expected": len(scores),
-    }
+    return JudgeSummary(
+        name=name,
+        answers=len(answers),
+        yes_rate=sum(verdict(answer.answer, rule) for answer in answers) / len(answers),
+        invalid=sum(answer.invalid or not _is_plain(answer, rule) for answer in answers),
+        with_p_yes=sum(answer.p_yes is not None for answer in answers),
+        not_in_benchmark=judged.not_in_benchmark[name],
+        overall=_overalls(*_parts([scores], counted, rule))[0],
+        grids_scored=sum(score.failure is None for score in scores.values()),
+        grids_expected=len(scores),
+    )
 
 
 def _is_plain(answer: Answer, rule: ScoringRule) -> bool:
@@ -152,25 +231,18 @@ def _is_plain(answer: Answer, rule: ScoringRule) -> bool:
 
 def _effect(
     first: Mapping[Image, ItemScore], second: Mapping[Image, ItemScore], rule: ScoringRule
-) -> dict[str, Any]:
+) -> ScoreEffect:
     """Return both overalls on the items that both can score, and first less second."""
     shared = [i for i in first if first[i].failure is None and second[i].failure is None]
     sums, counts = _parts([first, second], shared, rule)
     one, other = _overalls(sums, counts)
-    found = paired_differences(sums, counts, [(0, 1)])[0]
-    return {
-        "grids": len(shared),
-        "first": one.value,
-        "second": other.value,
-        "difference": found.difference if found else None,
-        "interval": found.interval if found else None,
-        "p_value": found.p_value if found else None,
-    }
+    difference = paired_differences(sums, counts, [(0, 1)])[0]
+    return ScoreEffect(len(shared), one.value, other.value, difference)
 
 
 def _parts(
     sides: Sequence[Mapping[Image, ItemScore]], images: Sequence[Image], rule: ScoringRule
-) -> Matrices:
+) -> tuple[Matrix, Matrix]:
     """Return what is averaged, times 100, and over how many: [N, S] by item and side.
 
     The images of several models of one item are one row, because one prompt is one cluster.
@@ -185,6 +257,5 @@ def _parts(
 
 def _overalls(sums: Matrix, counts: Matrix) -> list[Estimate]:
     """Return the mean of each side, with its interval."""
-    totals = zip(sums.sum(axis=0), counts.sum(axis=0), strict=True)
-    means = [float(total / count) if count else None for total, count in totals]
+    means = [None if np.isnan(mean) else float(mean) for mean in ratios(sums, counts)]
     return [Estimate(*pair) for pair in zip(means, intervals(sums, counts), strict=True)]

@@ -450,6 +450,30 @@ def load_recorded_benchmark(record: BenchmarkRecord) -> Benchmark:
     return load_benchmark(find_recorded_benchmark(record))
 
 
+def load_same_benchmark(path: Path, manifest: Manifest, benchmark: str | None = None) -> Benchmark:
+    """Return the benchmark of a run, which must have the prompts that it had then.
+
+    Args:
+        path: of the manifest.
+        manifest: what it holds.
+        benchmark: name or file; None is the run's own.
+
+    Raises:
+        DataError: the manifest does not tell, or the benchmark cannot be read.
+        ResumeMismatchError: it has other prompts than the run.
+    """
+    for name in ("name", "path", "prompts_sha256"):
+        if not manifest.benchmark.get(name):
+            raise DataError(f"{path} is damaged: benchmark.{name} is missing; restore it")
+    loaded = load_benchmark(benchmark or find_recorded_benchmark(manifest.benchmark))
+    check_same(
+        path.parent,
+        {"benchmark": {"prompts_sha256": manifest.benchmark["prompts_sha256"]}},
+        {"benchmark": {"prompts_sha256": loaded.prompts_sha256}},
+    )
+    return loaded
+
+
 def find_recorded_benchmark(record: BenchmarkRecord) -> str:
     """Return the name or file by which `load_benchmark` finds the benchmark of a run.
 
