@@ -29,8 +29,8 @@ def answers(report: Path, run: str, item: str) -> dict[tuple[int, int], str]:
     lines = (
         (report.parent.parent / "runs" / run / "answers" / "fake.jsonl").read_text().splitlines()
     )
-    told = [json.loads(line) for line in lines]
-    return {(a["tile"], a["qid"]): a["answer"] for a in told if a["item_id"] == item}
+    lines_read = [json.loads(line) for line in lines]
+    return {(a["tile"], a["qid"]): a["answer"] for a in lines_read if a["item_id"] == item}
 
 
 def test_a_link_opens_an_item_and_a_tile_changes_the_graph(page: Page, report: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_link_opens_an_item_and_a_tile_changes_the_graph(page: Page, report: P
     assert page.value("document.querySelector('#item-title').textContent").startswith("COCOval3")
     top = page.value("document.querySelector('[data-item]').getBoundingClientRect().top")
     assert -5 <= top <= 600
-    given = answers(report, "middle", "COCOval3")
+    texts = answers(report, "middle", "COCOval3")
     for tile in (2, 3):
         page.run(
             "Array.from(document.querySelectorAll('.graph-part .chip'))"
@@ -46,13 +46,13 @@ def test_a_link_opens_an_item_and_a_tile_changes_the_graph(page: Page, report: P
         )
         shown = page.value(GRAPH)
         for qid in (1, 3, 5):  # the roots: nothing zeroes them
-            word = {"yes": "✓ yes", "no": "✗ no"}[given[tile - 1, qid]]
+            word = {"yes": "✓ yes", "no": "✗ no"}[texts[tile - 1, qid]]
             assert shown[qid - 1] == word
         assert f"tile={tile}" in page.value("location.hash")
         pressed = "document.querySelector('.tiles [aria-pressed=true] .under').textContent"
         assert page.value(pressed).startswith(f"tile {tile}")
     page.run("document.querySelector('.graph-part .chip').click()")
-    holds = sum(given[tile, 1] == "yes" for tile in range(4))
+    holds = sum(texts[tile, 1] == "yes" for tile in range(4))
     assert page.value(GRAPH)[0].startswith(("✓", "✗"))
     assert (f"{holds} yes" in page.value(GRAPH)[0]) or holds in (0, 4)
 
@@ -60,9 +60,9 @@ def test_a_link_opens_an_item_and_a_tile_changes_the_graph(page: Page, report: P
 def test_an_item_tells_its_figures_words_and_answers(page: Page, report: Path) -> None:
     go(page, report, "#item=stanford_2&model=part")
     text = page.value("document.querySelector('[data-item]').textContent")
-    given = answers(report, "part", "stanford_2")
+    texts = answers(report, "part", "stanford_2")
     assert "? invalid “cannot say”" in text
-    assert text.count("“cannot say”") == sum(a == "cannot say" for a in given.values())
+    assert text.count("“cannot say”") == sum(a == "cannot say" for a in texts.values())
     assert page.value("document.querySelectorAll('.account tbody tr').length") == 5
     marks = page.value(
         "Array.from(document.querySelectorAll('.detail mark'), (m) => m.textContent)"
@@ -85,8 +85,8 @@ def test_an_item_that_is_not_there_is_told(page: Page, report: Path) -> None:
 def test_filters_leave_what_they_say(page: Page) -> None:
     def choose(name: str, value: str) -> str:
         page.run(SET.format(name=name, value=value))
-        told: str = page.value(FOUND)
-        return told
+        count: str = page.value(FOUND)
+        return count
 
     assert page.value(FOUND) == "30 items"
     assert choose("source", "COCOval") == "15 items"
@@ -120,18 +120,18 @@ def test_filters_leave_what_they_say(page: Page) -> None:
 def test_two_models_are_compared_as_the_command_does(page: Page, report: Path) -> None:
     go(page, report, "#first=middle&second=best&rule=corrected-v1&judge=fake")
     runs = report.parent.parent / "runs"
-    told = compare_runs(RunDir(runs / "middle"), RunDir(runs / "best"), "corrected-v1")
-    found = next(v for v in told if v.first.judge == "fake").comparison
-    assert found.overall is not None
+    compared = compare_runs(RunDir(runs / "middle"), RunDir(runs / "best"), "corrected-v1")
+    comparison = next(v for v in compared if v.first.judge == "fake").comparison
+    assert comparison.overall is not None
     row = page.value(
         "Array.from(document.querySelectorAll('.differences tbody tr'))"
         ".find((r) => r.textContent.startsWith('overall')).textContent"
     )
-    assert f"−{-found.overall.difference:.2f}" in row
-    said = page.value("document.querySelector('#compare .finding').textContent")
-    assert said.startswith("best is ahead of middle by ")
+    assert f"−{-comparison.overall.difference:.2f}" in row
+    sentence = page.value("document.querySelector('#compare .finding').textContent")
+    assert sentence.startswith("best is ahead of middle by ")
     hint = page.value("document.querySelector('#compare').textContent")
-    wins, ties, losses = found.outcomes
+    wins, ties, losses = comparison.outcomes
     assert (
         f"middle is better on {wins}, the two are equal on {ties}, best is better on {losses}"
         in hint
@@ -195,13 +195,13 @@ def test_downloads_come_out_of_the_page(browser: Browser, page: Page, tmp_path: 
             f".find((link) => link.textContent === '{name}').click();"
             "await new Promise((done) => setTimeout(done, 300))"
         )
-    found = {path.name: path for path in tmp_path.iterdir()}
-    assert set(names) <= found.keys()
-    items = found["items.csv"].read_text().splitlines()
+    files = {path.name: path for path in tmp_path.iterdir()}
+    assert set(names) <= files.keys()
+    items = files["items.csv"].read_text().splitlines()
     assert items[0].startswith("item_id,source,run,model,judge,rule,score")
     assert len(items) > 200
-    assert json.loads(found["leaderboard.json"].read_text())["rows"]
-    assert found["leaderboard.csv"].read_text().startswith("kind,rank")
+    assert json.loads(files["leaderboard.json"].read_text())["rows"]
+    assert files["leaderboard.csv"].read_text().startswith("kind,rank")
 
 
 def test_hostile_text_is_text(browser: Browser, tmp_path: Path) -> None:

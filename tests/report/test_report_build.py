@@ -14,7 +14,7 @@ from dpgbench.errors import DataError
 from dpgbench.report import build_report, stale_files
 from dpgbench.report.page.gallery import spread
 from dpgbench.report.page.graph_layout import NODE_HEIGHT, NODE_WIDTH, layout
-from dpgbench.report.plots.axis import WHOLE, axis_around, mark
+from dpgbench.report.plots.axis import WHOLE, axis_around, place_score
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_runs import RunMaker
 
@@ -108,7 +108,7 @@ def test_an_axis_holds_all_and_has_round_ends(scores: list, ends: tuple[int, int
     assert (axis.low, axis.high) == ends
     assert 2 <= len(axis.ticks) <= 7
     for score, interval in scores:
-        place = mark(axis, score, interval)
+        place = place_score(axis, score, interval)
         if score is None or interval is None:
             assert place == (None, None, None, None)
             continue
@@ -119,8 +119,8 @@ def test_an_axis_holds_all_and_has_round_ends(scores: list, ends: tuple[int, int
 
 
 def test_a_mark_without_a_score_draws_nothing() -> None:
-    assert mark(WHOLE, None, None) == (None, None, None, None)
-    assert mark(WHOLE, 25.0, None, 50.0) == (25.0, None, None, 50.0)
+    assert place_score(WHOLE, None, None) == (None, None, None, None)
+    assert place_score(WHOLE, 25.0, None, 50.0) == (25.0, None, None, 50.0)
 
 
 def test_a_graph_is_drawn_without_overlap_from_left_to_right(shared: RunMaker) -> None:

@@ -23,9 +23,9 @@ def corrected(results: list[RunComparison]) -> RunComparison:
 
 
 def test_differences_are_those_of_the_score_files(pair: list[RunDir]) -> None:
-    found = compare_runs(*pair)
-    assert [versus.first.rule for versus in found] == ["ella-reference", "corrected-v1"]
-    for versus in found:
+    compared = compare_runs(*pair)
+    assert [versus.first.rule for versus in compared] == ["ella-reference", "corrected-v1"]
+    for versus in compared:
         files = [json.loads(run.scores("fake", versus.first.rule).read_text()) for run in pair]
         comparison = versus.comparison
         assert comparison.comparable
@@ -63,18 +63,18 @@ def test_the_order_of_the_runs_turns_the_sign(pair: list[RunDir]) -> None:
     ],
 )
 def test_what_decides_leaves_nothing_to_compute(dpg: RunMaker, other: dict, what: str) -> None:
-    found = corrected(compare_runs(dpg.make("one"), dpg.make("two", **other)))
-    assert found.comparison.overall is None
-    assert found.comparison.outcomes == (0, 0, 0)
-    assert (found.comparison.items, found.comparison.scores) == (0, None)
-    assert any(reason.decides and what in reason.label for reason in found.comparison.reasons)
-    assert "not comparable, so no difference is computed:" in list(comparison_sentences(found))
-    assert len(comparison_table(found)) == 1
+    compared = corrected(compare_runs(dpg.make("one"), dpg.make("two", **other)))
+    assert compared.comparison.overall is None
+    assert compared.comparison.outcomes == (0, 0, 0)
+    assert (compared.comparison.items, compared.comparison.scores) == (0, None)
+    assert any(reason.decides and what in reason.label for reason in compared.comparison.reasons)
+    assert "not comparable, so no difference is computed:" in list(comparison_sentences(compared))
+    assert len(comparison_table(compared)) == 1
 
 
 def settings(**changed: object) -> dict:
-    known = {"seed_rule": "per-tile", "base_seed": 0, "width_px": 8, "height_px": 8}
-    return {"identity": {"generation": {**known, **changed}}}
+    usual = {"seed_rule": "per-tile", "base_seed": 0, "width_px": 8, "height_px": 8}
+    return {"identity": {"generation": {**usual, **changed}}}
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def settings(**changed: object) -> dict:
 def test_what_is_not_alike_is_told_beside_the_figures(
     dpg: RunMaker, other: dict, what: str
 ) -> None:
-    found = corrected(compare_runs(dpg.make("one"), dpg.make("two", **other)))
-    assert what in [reason.label for reason in found.comparison.reasons]
-    assert not found.comparison.comparable
-    assert found.comparison.overall is not None
-    assert found.comparison.items == {"items": 3, "items with a score": 29}.get(what, 30)
-    assert "not strictly comparable:" in list(comparison_sentences(found))
+    compared = corrected(compare_runs(dpg.make("one"), dpg.make("two", **other)))
+    assert what in [reason.label for reason in compared.comparison.reasons]
+    assert not compared.comparison.comparable
+    assert compared.comparison.overall is not None
+    assert compared.comparison.items == {"items": 3, "items with a score": 29}.get(what, 30)
+    assert "not strictly comparable:" in list(comparison_sentences(compared))
 
 
 def test_runs_without_a_rule_or_judge_in_common_are_an_error(dpg: RunMaker) -> None:
@@ -129,14 +129,14 @@ def cli() -> Callable[..., object]:
 
 
 def test_the_command_prints_a_table_or_json(pair: list[RunDir], cli: Callable) -> None:
-    told = cli(pair[0].path, pair[1].path, "--rule", "corrected-v1")
-    assert told.exit_code == 0, told.output
-    assert "judge fake, rule corrected-v1" in told.output
-    assert "so few items" in told.output
-    assert "note: bad: untrained: scores mean nothing" in told.output
-    assert "overall" in told.output
-    told = cli(pair[0].path, pair[1].path, "--json")
-    results = json.loads(told.output)["results"]
+    outcome = cli(pair[0].path, pair[1].path, "--rule", "corrected-v1")
+    assert outcome.exit_code == 0, outcome.output
+    assert "judge fake, rule corrected-v1" in outcome.output
+    assert "so few items" in outcome.output
+    assert "note: bad: untrained: scores mean nothing" in outcome.output
+    assert "overall" in outcome.output
+    outcome = cli(pair[0].path, pair[1].path, "--json")
+    results = json.loads(outcome.output)["results"]
     assert [result["rule"] for result in results] == ["ella-reference", "corrected-v1"]
     assert results[1]["comparable"] is True
     assert results[1]["l1"]["entity"]["p_holm"] <= 1
@@ -146,7 +146,7 @@ def test_the_command_prints_a_table_or_json(pair: list[RunDir], cli: Callable) -
 def test_the_command_fails_where_nothing_can_be_compared(dpg: RunMaker, cli: Callable) -> None:
     weights = {"weights": {"judge": {"sha256": "c" * 64}}}
     one, two = dpg.make("one"), dpg.make("two", judge_record=weights)
-    told = cli(one.path, two.path, "--json")
-    assert isinstance(told.exception, DataError)
-    assert "judge's weights and decoding" in str(told.exception)
-    assert json.loads(told.output)["results"][0]["comparable"] is False
+    outcome = cli(one.path, two.path, "--json")
+    assert isinstance(outcome.exception, DataError)
+    assert "judge's weights and decoding" in str(outcome.exception)
+    assert json.loads(outcome.output)["results"][0]["comparable"] is False

@@ -82,11 +82,13 @@ def test_lengths_are_binned_so_that_no_bin_is_thin(words: list, ranges: list) ->
 
 def test_what_cutting_did_is_told_by_item(dpg: RunMaker, tmp_path: Path) -> None:
     cut = [f"COCOval{n}" for n in range(1, 30, 2)]
-    told = {"limit": 77, "truncated": 15, "prompts": 30, "items": cut}
+    truncation = {"limit": 77, "truncated": 15, "prompts": 30, "items": cut}
     runs = [
-        dpg.make("clip", generation={"truncation": told}),
+        dpg.make("clip", generation={"truncation": truncation}),
         dpg.make("t5", seed=2, generation={"truncation": {"limit": None, "truncated": 0}}),
-        dpg.make("old", seed=3, generation={"truncation": {**told, "truncated": 4, "items": None}}),
+        dpg.make(
+            "old", seed=3, generation={"truncation": {**truncation, "truncated": 4, "items": None}}
+        ),
     ]
     board = make_board(runs)
     view, results = board.prompt_lengths[-1], board.records[0].results
@@ -116,7 +118,7 @@ def test_check_tells_what_is_stale(dpg: RunMaker, tmp_path: Path) -> None:
     assert len(made.output.splitlines()) == 4 + 12
     assert CliRunner().invoke(app, [*words, "--check"]).exit_code == 0
     (tmp_path / "out" / "leaderboard.md").write_text("old")
-    told = CliRunner().invoke(app, [*words, "--check"])
-    assert isinstance(told.exception, DataError)
-    assert "leaderboard.md" in str(told.exception)
+    outcome = CliRunner().invoke(app, [*words, "--check"])
+    assert isinstance(outcome.exception, DataError)
+    assert "leaderboard.md" in str(outcome.exception)
     assert (tmp_path / "out" / "leaderboard.md").read_text() == "old"

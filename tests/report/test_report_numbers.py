@@ -17,7 +17,7 @@ from dpgbench.domain.aggregate import recorded_part
 from dpgbench.domain.rules import find_rule
 from dpgbench.domain.statistics.bootstrap import bootstrap_weights
 from dpgbench.domain.statistics.paired import LEVEL, PairedDifference, holm
-from dpgbench.report.page.verdicts import Mark, Outcome, outcomes
+from dpgbench.report.page.gallery import PictureVerdict, TileVerdict, picture_verdicts
 from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.scores import ItemFigure
@@ -29,14 +29,14 @@ CATEGORIES = ("entity - whole", "attribute - color", "relation - spatial")
 
 def questions(item: str, number: int) -> list[dict[str, str]]:
     """Rows of an item; its last question alone is of the last category where it has 7."""
-    found = []
+    rows = []
     for qid in range(1, number + 1):
         category = CATEGORIES[2] if qid == 7 else CATEGORIES[qid % 2]
         broad, _, fine = category.partition(" - ")
         cells = {"tuple": f"{category} (x)", "category_broad": broad, "category_detailed": fine}
         words = {"text": " ".join(["word"] * (10 if number == 2 else 90))}
-        found.append(row(item, qid, "0" if qid < 3 else "1", **cells, **words))
-    return found
+        rows.append(row(item, qid, "0" if qid < 3 else "1", **cells, **words))
+    return rows
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_pages_of_items_show_the_scores_of_the_table(shared: RunMaker, pair: lis
     for run in items.runs:
         table = item_scores(pair[run.index], "corrected-v1")
         for place, item in enumerate(items.items):
-            (outcome,) = outcomes(items, run, place)
+            (outcome,) = picture_verdicts(items, run, place)
             assert outcome.score == pytest.approx(table[item], abs=1e-3)
             assert len(outcome.tile_scores) == 4
             assert all(0 <= share <= 100 for share in outcome.tile_scores)
@@ -191,7 +191,7 @@ def test_pages_of_items_show_the_scores_of_the_table(shared: RunMaker, pair: lis
                 states = [mark.state for mark in outcome.marks[qid]]
                 assert outcome.holds(qid) == states.count("yes")
     assert max(s for r in items.runs for p in range(30)
-               for s in next(iter(outcomes(items, r, p))).tile_scores) == 100  # fmt: skip
+               for s in next(iter(picture_verdicts(items, r, p))).tile_scores) == 100  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,9 @@ def test_pages_of_items_show_the_scores_of_the_table(shared: RunMaker, pair: lis
     ],
 )
 def test_how_a_question_fared_in_one_word(states: list, summary: str) -> None:
-    outcome = Outcome("j", "r", {1: tuple(Mark(state, "") for state in states)}, None, (), "")
+    outcome = PictureVerdict(
+        "j", "r", {1: tuple(TileVerdict(state, "") for state in states)}, None, (), ""
+    )
     assert outcome.summary(1) == summary
     assert outcome.summary(2) == "none"
     assert outcome.holds(1) == states.count("yes")

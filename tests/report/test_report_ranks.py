@@ -43,9 +43,9 @@ def ranked(
     made = []
     for row, scores in zip(rows, tables, strict=True):
         numbers = questions or [4] * len(scores)
-        known = [(s, n if questions else 1) for s, n in zip(scores, numbers, strict=True)
+        parts = [(s, n if questions else 1) for s, n in zip(scores, numbers, strict=True)
                  if s is not None]  # fmt: skip
-        mean = sum(s * n for s, n in known) / sum(n for _, n in known)
+        mean = sum(s * n for s, n in parts) / sum(n for _, n in parts)
         items = {str(n): ItemFigure(s, numbers[n]) for n, s in enumerate(scores)}
         made.append(replace(row, items=items, overall=mean, interval=(0.0, 100.0), answers=None))
     if overall is not None:

@@ -11,16 +11,16 @@ from dpgbench.domain.statistics.paired import holm, p_value, paired_differences,
 
 def test_intervals_hold_the_truth() -> None:
     """300 runs here: three standard errors are 3.8%; 1,000 in docs/statistics.md."""
-    found = intervals.coverage(400, 300)
-    assert 0.912 <= found["overall"] <= 0.988
-    assert 0.912 <= found["category"] <= 0.988
+    shares = intervals.coverage(400, 300)
+    assert 0.912 <= shares["overall"] <= 0.988
+    assert 0.912 <= shares["category"] <= 0.988
 
 
 def test_the_paired_test_keeps_its_level_and_finds_two_points() -> None:
     assert intervals.paired(400, 300, 0.0)["paired"] <= 0.09
-    found = intervals.paired(1065, 100, 2.0)
-    assert found["paired"] > 0.85
-    assert found["unpaired"] < found["paired"] / 2
+    shares = intervals.paired(1065, 100, 2.0)
+    assert shares["paired"] > 0.85
+    assert shares["unpaired"] < shares["paired"] / 2
 
 
 def test_holm_is_that_of_the_textbook() -> None:
@@ -42,11 +42,11 @@ def test_p_inverts_the_interval_and_is_never_nothing() -> None:
 
 def test_a_constant_lead_is_found_and_no_difference_is_none() -> None:
     scores = np.linspace(0, 100, 50)[:, None] * np.ones(3) + np.array([2, 0, 0])
-    found = paired_differences(scores, np.ones_like(scores), [(0, 1), (1, 2)])
-    assert found[0] is not None
-    assert found[0].interval == pytest.approx((2, 2))
-    assert found[1] is not None
-    assert (found[1].difference, found[1].p_value) == (0, 1)
+    differences = paired_differences(scores, np.ones_like(scores), [(0, 1), (1, 2)])
+    assert differences[0] is not None
+    assert differences[0].interval == pytest.approx((2, 2))
+    assert differences[1] is not None
+    assert (differences[1].difference, differences[1].p_value) == (0, 1)
     assert paired_differences(scores, np.zeros_like(scores), [(0, 1)]) == [None]
 
 

@@ -60,8 +60,8 @@ def size(dpg: RunMaker, number: int = 30) -> dict:
     }
 
 
-def corrected(found: list[RunComparison]) -> RunComparison:
-    return next(versus for versus in found if versus.first.rule == "corrected-v1")
+def corrected(compared: list[RunComparison]) -> RunComparison:
+    return next(versus for versus in compared if versus.first.rule == "corrected-v1")
 
 
 def measured(text: str) -> list[dict[str, str]]:
@@ -116,11 +116,11 @@ def test_an_older_file_over_a_part_is_known_by_its_counts(dpg: RunMaker) -> None
 def narrow(run: RunDir, dpg: RunMaker) -> None:
     """Put a result over ten items beside that over all, as `score --items` does."""
     small = dpg.make(f"{run.name}-small", items=TEN, skill=1.0)
-    told = subset(TEN, 30, "10 items")
-    edit(small, subset=told)
+    about = subset(TEN, 30, "10 items")
+    edit(small, subset=about)
     place = run.scores("fake", "corrected-v1")
     for end in (".json", ".items.csv"):
-        name = f"corrected-v1@{told['items_sha256'][:8]}{end}"
+        name = f"corrected-v1@{about['items_sha256'][:8]}{end}"
         source = small.scores("fake", "corrected-v1").with_suffix(end)
         place.with_name(name).write_bytes(source.read_bytes())
 
@@ -132,8 +132,8 @@ def test_a_narrow_result_never_stands_for_the_wide_one(dpg: RunMaker, tmp_path: 
     rows = [row for row in make_board([one, two]).rows if row.rule == "corrected-v1"]
     assert [row.narrow for row in rows] == [False, False, True]
     assert corrected(compare_runs(one, two)).comparison.overall == plain.overall
-    told = [v for v in compare_runs(one, two) if v.first.rule == "corrected-v1"]
-    assert len(told) == 1
+    compared = [v for v in compare_runs(one, two) if v.first.rule == "corrected-v1"]
+    assert len(compared) == 1
     page = Page(build_report([one, two], tmp_path / "out")[0])
     names = [row["name"] for row in json.loads(page.texts["script"][0])["rows"]]
     assert "one, 10 of 30 items" in names
@@ -160,11 +160,13 @@ def test_one_item_has_a_score_and_no_interval_anywhere(dpg: RunMaker, tmp_path: 
     runs = [dpg.make(name, items=TEN[:1], seed=n) for n, name in enumerate(("one", "two"))]
     for run in runs:
         for rule in dpg.rules:
-            told = json.loads(run.scores("fake", rule).read_text())
+            record = json.loads(run.scores("fake", rule).read_text())
             for level in ("l1", "l2", "sources"):
-                for entry in told[level].values():
+                for entry in record[level].values():
                     entry["interval"] = [entry["score"], entry["score"]]
-            edit(run, rule, interval=[75.0, 75.0], **{k: told[k] for k in ("l1", "l2", "sources")})
+            edit(
+                run, rule, interval=[75.0, 75.0], **{k: record[k] for k in ("l1", "l2", "sources")}
+            )
     paths = build_report(runs, tmp_path / "out", figures=tmp_path / "plots", published=False)
     for path in paths:
         if path.suffix not in (".png", ".html"):
@@ -182,28 +184,28 @@ def test_one_item_has_a_score_and_no_interval_anywhere(dpg: RunMaker, tmp_path: 
 @pytest.mark.parametrize("number", [LEAST_ITEMS - 1, LEAST_ITEMS])
 def test_a_difference_on_fewer_than_eight_items_is_not_tested(dpg: RunMaker, number: int) -> None:
     one, two = (dpg.make(n, items=TEN[:number], skill=s) for n, s in (("one", 1.0), ("two", 0.0)))
-    found = corrected(compare_runs(one, two))
-    overall = found.comparison.overall
+    compared = corrected(compare_runs(one, two))
+    overall = compared.comparison.overall
     assert overall is not None
     assert overall.difference == 100
     enough = number >= LEAST_ITEMS
     assert (overall.interval is not None, overall.p_value is not None) == (enough, enough)
     assert overall.significant is enough
-    assert {category.difference.significant for category in found.comparison.l1} == {enough}
-    assert {category.items for category in found.comparison.l1} == {number}
-    assert comparison_table(found)[1][-2:] == ["yes" if enough else "too few", str(number)]
-    assert ("fewer than 8" in " ".join(comparison_sentences(found))) is not enough
-    assert (comparison_json(*found)["p_value"] is None) is not enough
+    assert {category.difference.significant for category in compared.comparison.l1} == {enough}
+    assert {category.items for category in compared.comparison.l1} == {number}
+    assert comparison_table(compared)[1][-2:] == ["yes" if enough else "too few", str(number)]
+    assert ("fewer than 8" in " ".join(comparison_sentences(compared))) is not enough
+    assert (comparison_json(*compared)["p_value"] is None) is not enough
 
 
 def test_pairs_count_the_items_that_both_columns_have() -> None:
     sums, counts = np.arange(20.0).reshape(10, 2), np.ones((10, 2))
     counts[:3, 1] = sums[:3, 1] = 0
-    found = paired_differences(sums, counts, [(0, 1), (0, 0)])
-    assert found[0] is not None
-    assert found[0].interval is None
-    assert found[1] is not None
-    assert found[1].interval == (0, 0)
+    differences = paired_differences(sums, counts, [(0, 1), (0, 0)])
+    assert differences[0] is not None
+    assert differences[0].interval is None
+    assert differences[1] is not None
+    assert differences[1].interval == (0, 0)
 
 
 def test_a_category_of_few_items_loses_its_interval(tmp_path: Path) -> None:
@@ -264,9 +266,9 @@ def test_the_words_for_lost_items_are_those_of_scoring(name: str) -> None:
     rule = find_rule(name)
     answered = {("a", 0): {1: "yes", 2: "yes"}}
     for answers, absent in ((answered, False), ({}, True), ({("a", 0): {1: "yes"}}, True)):
-        found = score_item("a", rows, answers, rule=rule, num_tiles=1, first_row=1)
-        if found.failure is not None:
-            assert _lost(found.failure) is not absent, found.failure
+        item = score_item("a", rows, answers, rule=rule, num_tiles=1, first_row=1)
+        if item.failure is not None:
+            assert _lost(item.failure) is not absent, item.failure
         else:
             assert not absent or rule.skip_first_row
     only = score_item("a", rows[:1], answered, rule=rule, num_tiles=1, first_row=rows[0].row)
@@ -274,12 +276,12 @@ def test_the_words_for_lost_items_are_those_of_scoring(name: str) -> None:
 
 
 def _two_questions(fields: list[str]) -> list[list[object]]:
-    told = []
+    lines = []
     for qid, dependency in ((1, "9"), (2, "0")):
-        known = {"row": qid + 1, "item_id": "a", "qid": qid, "dependency": dependency}
-        known |= {"tuple": "entity - whole (x)", "position": -1}
-        told.append([known.get(field, "") for field in fields])
-    return told
+        cells = {"row": qid + 1, "item_id": "a", "qid": qid, "dependency": dependency}
+        cells |= {"tuple": "entity - whole (x)", "position": -1}
+        lines.append([cells.get(field, "") for field in fields])
+    return lines
 
 
 def test_runs_are_compared_on_items_that_both_have_under_a_rule_that_counts_zero(
@@ -288,8 +290,8 @@ def test_runs_are_compared_on_items_that_both_have_under_a_rule_that_counts_zero
     dpg = maker(tmp_path, rules=("dsg",))
     one = dpg.make("one", unanswered=TEN, skill=0.7)
     two = dpg.make("two", unanswered=TEN[:2], seed=1, skill=0.7)
-    found = compare_runs(one, two)[0].comparison
-    assert found.items == 20
+    comparison = compare_runs(one, two)[0].comparison
+    assert comparison.items == 20
     items = [
         {
             row["item_id"]: row["score"]
@@ -299,21 +301,21 @@ def test_runs_are_compared_on_items_that_both_have_under_a_rule_that_counts_zero
     ]
     common = [item for item in items[0] if items[0][item] and items[1][item]]
     gaps = [float(items[0][item]) - float(items[1][item]) for item in common]
-    assert found.overall is not None
-    assert found.overall.difference == pytest.approx(sum(gaps) / 20)
-    assert sum(found.outcomes) == 20
+    assert comparison.overall is not None
+    assert comparison.overall.difference == pytest.approx(sum(gaps) / 20)
+    assert sum(comparison.outcomes) == 20
 
 
 def test_the_score_file_tells_which_items_are_absent(tmp_path: Path) -> None:
     dpg = maker(tmp_path, rules=("dsg",))
     run = dpg.make("run", unanswered=TEN)
     path = run.scores("fake", "dsg")
-    told = {**json.loads(path.read_text()), "unanswered_items": TEN[:3]}
-    path.write_text(json.dumps(told))
+    record = {**json.loads(path.read_text()), "unanswered_items": TEN[:3]}
+    path.write_text(json.dumps(record))
     items = make_board([run]).records[0].results[0].items
     assert [item for item, figure in items.items() if figure.absent] == TEN[:3]
-    told.pop("unanswered_items")
-    path.write_text(json.dumps(told))
+    record.pop("unanswered_items")
+    path.write_text(json.dumps(record))
     items = make_board([run]).records[0].results[0].items
     assert [item for item, figure in items.items() if figure.absent] == TEN
 
@@ -324,9 +326,9 @@ def test_a_score_that_counts_absent_items_as_zero_has_no_rank(tmp_path: Path) ->
     run = dpg.make("run", unanswered=TEN)
     scores = [r["score"] for r in csv.DictReader(run.item_scores("fake", "dsg").open())]
     path = run.scores("fake", "dsg")
-    told = json.loads(path.read_text())
-    told["overall"] = sum(float(score) for score in scores if score) / len(scores)
-    path.write_text(json.dumps(told))
+    record = json.loads(path.read_text())
+    record["overall"] = sum(float(score) for score in scores if score) / len(scores)
+    path.write_text(json.dumps(record))
     row = make_board([run]).rows[0]
     assert row.rank is None
     assert row.unranked.startswith("not ranked: 10 items without answers counted as zero")
@@ -401,8 +403,8 @@ def test_notes_and_warnings_of_any_kind_stand_beside_the_score(
     dpg: RunMaker, tmp_path: Path
 ) -> None:
     run = dpg.make("run", notes=["settings taken from the repository"])
-    known = {"invalid_answers": 3, "odd_thing": 1, "read": "12 answers were read loosely (Yes)"}
-    edit(run, notes=["4 tiles of 64x64 px, 2x2, assumed"], warnings=known)
+    warnings = {"invalid_answers": 3, "odd_thing": 1, "read": "12 answers were read loosely (Yes)"}
+    edit(run, notes=["4 tiles of 64x64 px, 2x2, assumed"], warnings=warnings)
     page, *beside = build_report([run], tmp_path / "out", published=False)
     for text in (Page(page).text, *(path.read_text() for path in beside)):
         assert "settings taken from the repository" in text
@@ -433,13 +435,13 @@ def test_other_releases_under_the_judge_are_told(dpg: RunMaker, tmp_path: Path) 
     weights = {"weights": {"judge": {"sha256": "a" * 64}}}
     releases = [{"pillow": "12.0.0", "torch": "2.9"}, {"pillow": "13.0.0", "torch": "2.9"}]
     one, two = (
-        dpg.make(f"run{n}", seed=n, judge_record={**weights, "releases": told})
-        for n, told in enumerate(releases)
+        dpg.make(f"run{n}", seed=n, judge_record={**weights, "releases": recorded})
+        for n, recorded in enumerate(releases)
     )
     words = "pillow 12.0.0, torch 2.9 / pillow 13.0.0, torch 2.9"
-    found = corrected(compare_runs(one, two))
-    assert f"  releases that the judge ran with: {words}" in list(comparison_sentences(found))
-    assert found.comparison.overall is not None
+    compared = corrected(compare_runs(one, two))
+    assert f"  releases that the judge ran with: {words}" in list(comparison_sentences(compared))
+    assert compared.comparison.overall is not None
     page = Page(build_report([one, two], tmp_path / "out")[0])
     assert "Not alike in these runs: releases that the judge ran with" in page.text
 
@@ -478,8 +480,11 @@ def test_categories_need_the_answers_that_were_scored(dpg: RunMaker) -> None:
     one, two = dpg.make("one"), dpg.make("two", seed=4)
     text = one.answers("fake").read_text()
     one.answers("fake").write_text(text.replace('"yes"', '"no"', 40))
-    told = list(comparison_sentences(corrected(compare_runs(one, two))))
-    assert "no categories: the answers or questions at hand are not those that were scored" in told
+    sentences = list(comparison_sentences(corrected(compare_runs(one, two))))
+    assert (
+        "no categories: the answers or questions at hand are not those that were scored"
+        in sentences
+    )
 
 
 def test_tables_of_other_items_are_compared_on_the_common_ones(dpg: RunMaker) -> None:

@@ -222,7 +222,7 @@ def _run(
         "tiles": manifest.num_images,
         "absent": [place for place, item in enumerate(items.items) if item not in mine],
         "replayed": manifest.kind == "answers",
-        "pictures": pictures.of(run.record, items.items),
+        "pictures": pictures.of(run.record, items.items).as_json(),
         "judges": {
             judge.judge: _judge(judge, figures, manifest.num_images) for judge in run.judges
         },

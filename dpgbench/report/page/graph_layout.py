@@ -33,7 +33,7 @@ class Edge(NamedTuple):
     path: str
 
 
-class Layout(NamedTuple):
+class GraphLayout(NamedTuple):
     """A drawn graph: `width` and `height` hold everything."""
 
     nodes: tuple[Node, ...]
@@ -42,7 +42,7 @@ class Layout(NamedTuple):
     height: int
 
 
-def layout(questions: Sequence[Question]) -> Layout:
+def layout(questions: Sequence[Question]) -> GraphLayout:
     """Return the drawing of a clean graph; parents must stand before their children."""
     places = {
         qid: Node(
@@ -59,7 +59,7 @@ def layout(questions: Sequence[Question]) -> Layout:
     )
     width = max((node.x for node in places.values()), default=0) + NODE_WIDTH + _MARGIN
     height = max((node.y for node in places.values()), default=0) + NODE_HEIGHT + _MARGIN
-    return Layout(tuple(places.values()), edges, width, height)
+    return GraphLayout(tuple(places.values()), edges, width, height)
 
 
 def cells(questions: Sequence[Question]) -> dict[int, tuple[int, float]]:

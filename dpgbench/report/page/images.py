@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from dpgbench.errors import DataError
@@ -18,6 +18,7 @@ from dpgbench.store.run.scores import RunRecord
 
 Embed = Literal["none", "thumbs"]
 THUMB_PX = 384
+END = ".png"
 _QUALITY = 60
 
 
@@ -30,6 +31,33 @@ class Picture:
     height: int
 
 
+class PictureAddresses(NamedTuple):
+    """The addresses of a run's grids, by place of the item; few words for many.
+
+    Attributes:
+        size: of the first grid, in pixels.
+        base: with an item's id and `END` the address of each item but those in the next two.
+        other: addresses of another form.
+        none: places of items without a picture.
+    """
+
+    size: tuple[int, int]
+    base: str
+    other: Mapping[int, str]
+    none: tuple[int, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the page's scripts read it."""
+        other = {str(place): address for place, address in self.other.items()}
+        return {
+            "size": self.size,
+            "base": self.base,
+            "end": END,
+            "other": other,
+            "none": self.none,
+        }
+
+
 @dataclass(frozen=True)
 class Pictures:
     """The pictures of runs as a page in `folder` shows them."""
@@ -37,35 +65,33 @@ class Pictures:
     folder: Path
     embed: Embed = "none"
 
-    def of(self, record: RunRecord, items: Sequence[str]) -> dict[str, Any]:
-        """Return the addresses of a run's grids, by place of the item; few words for many.
-
-        ``base`` + id + ``end`` is the address of each item but those in ``other`` and ``none``.
-        """
-        found = picture_files(record, items)
-        first = next(iter(found.values()), None)
+    def of(self, record: RunRecord, items: Sequence[str]) -> PictureAddresses:
+        """Return the addresses of a run's grids, by place of the item."""
+        files = picture_files(record, items)
+        first = next(iter(files.values()), None)
         size = (read_size(first) if first else None) or (1, 1)
-        told: dict[str, Any] = {"size": size, "base": "", "end": ".png", "other": {}}
-        told["none"] = [place for place, item in enumerate(items) if item not in found]
+        none = tuple(place for place, item in enumerate(items) if item not in files)
+        there = [(place, item, files[item]) for place, item in enumerate(items) if item in files]
         if self.embed == "thumbs":
-            told["other"] = {str(n): thumb(found[i]) for n, i in enumerate(items) if i in found}
-            return told
-        if first is not None:
-            told["base"] = self._address(first.parent) + "/"
-        for place, item in enumerate(items):
-            if item in found and first and found[item] != first.with_name(f"{item}.png"):
-                told["other"][str(place)] = self._address(found[item])
-        return told
+            return PictureAddresses(size, "", {n: thumb(path) for n, _, path in there}, none)
+        if first is None:
+            return PictureAddresses(size, "", {}, none)
+        other = {
+            place: self._address(path)
+            for place, item, path in there
+            if path != first.with_name(f"{item}{END}")
+        }
+        return PictureAddresses(size, self._address(first.parent) + "/", other, none)
 
     def some(self, record: RunRecord, items: Sequence[str]) -> dict[str, Picture]:
         """Return the pictures of a few items, with their sizes."""
-        told: dict[str, Picture] = {}
+        pictures: dict[str, Picture] = {}
         for item, path in picture_files(record, items).items():
             size = read_size(path)
             if size is not None:
                 inside = self.embed == "thumbs"
-                told[item] = Picture(thumb(path) if inside else self._address(path), *size)
-        return told
+                pictures[item] = Picture(thumb(path) if inside else self._address(path), *size)
+        return pictures
 
     def _address(self, path: Path) -> str:
         """Return a path as a page in the folder names it, safe in an address."""

@@ -12,7 +12,7 @@ from dpgbench.analysis.ranking import Group
 from dpgbench.domain.statistics.paired import Outcomes, PairedDifference
 from dpgbench.domain.subset import Subset
 from dpgbench.errors import counted
-from dpgbench.report.plots.axis import WHOLE, Axis, Mark, axis_around, colour, mark
+from dpgbench.report.plots.axis import WHOLE, Axis, ScorePlace, axis_around, colour, place_score
 from dpgbench.report.tables.frame import category_names
 from dpgbench.report.text import Lead, label, lead, row_warnings
 from dpgbench.store.run import manifest_summary as settings
@@ -28,7 +28,7 @@ class Bar(NamedTuple):
     label: str
     colour: int
     figure: Figure
-    mark: Mark
+    mark: ScorePlace
 
 
 class Panel(NamedTuple):
@@ -39,13 +39,13 @@ class Panel(NamedTuple):
     bars: tuple[Bar, ...]
 
 
-class Line(NamedTuple):
+class RowView(NamedTuple):
     """A row of the leaderboard with its place in the chart."""
 
     row: LeaderboardRow
     label: str
     colour: int
-    mark: Mark
+    mark: ScorePlace
     l1: tuple[Figure, ...]
     warnings: tuple[str, ...]
 
@@ -67,7 +67,7 @@ class GroupView:
     key: GroupKey
     axis: Axis
     categories: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[RowView, ...]
     l1: tuple[Panel, ...]
     l2: tuple[Panel, ...]
     sources: tuple[Panel, ...]
@@ -142,12 +142,12 @@ def group_view(group: Group, index: int) -> GroupView:
     )
 
 
-def _line(row: LeaderboardRow, group: Group, axis: Axis, categories: Sequence[str]) -> Line:
-    return Line(
+def _line(row: LeaderboardRow, group: Group, axis: Axis, categories: Sequence[str]) -> RowView:
+    return RowView(
         row,
         label(row, group),
         colour(row.index),
-        mark(axis, row.overall, row.interval),
+        place_score(axis, row.overall, row.interval),
         tuple(row.l1.get(name, _NO_FIGURE) for name in categories),
         tuple(row_warnings(row)),
     )
@@ -165,7 +165,7 @@ def _panels(
 
 
 def _bar(row: LeaderboardRow, group: Group, figure: Figure) -> Bar:
-    place = mark(WHOLE, figure.score, figure.interval, figure.raw)
+    place = place_score(WHOLE, figure.score, figure.interval, figure.raw)
     return Bar(label(row, group), colour(row.index), figure, place)
 
 

@@ -34,7 +34,7 @@ class Axis(NamedTuple):
 WHOLE = Axis(0.0, 100.0, (0.0, 25.0, 50.0, 75.0, 100.0))
 
 
-class Mark(NamedTuple):
+class ScorePlace(NamedTuple):
     """A score on an axis with the ends of its interval, all 0..100; None where there is none."""
 
     value: float | None
@@ -43,12 +43,14 @@ class Mark(NamedTuple):
     raw: float | None = None
 
 
-def mark(axis: Axis, score: float | None, interval: Interval, raw: float | None = None) -> Mark:
+def place_score(
+    axis: Axis, score: float | None, interval: Interval, raw: float | None = None
+) -> ScorePlace:
     """Return where a score and its interval stand on `axis`."""
     if score is None:
-        return Mark(None)
+        return ScorePlace(None)
     ends = (None, None) if interval is None else tuple(map(axis.place, interval))
-    return Mark(axis.place(score), ends[0], ends[1], None if raw is None else axis.place(raw))
+    return ScorePlace(axis.place(score), ends[0], ends[1], None if raw is None else axis.place(raw))
 
 
 def axis_around(scores: Iterable[tuple[float | None, Interval]]) -> Axis:

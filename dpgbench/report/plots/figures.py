@@ -56,9 +56,9 @@ def _names_of(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
         key: re.sub(r"[^\w.-]+", "-", f"{key.benchmark}-{key.judge}-{key.rule}")[:80]
         for key in keys
     }
-    known = list(plain.values())
+    names = list(plain.values())
     return {
-        key: name if known.count(name) == 1 else f"{name}-{identity_hash(key._asdict())[:8]}"
+        key: name if names.count(name) == 1 else f"{name}-{identity_hash(key._asdict())[:8]}"
         for key, name in plain.items()
     }
 
@@ -78,8 +78,8 @@ def overall_drawing(group: Group) -> Drawing:
             shapes += _whisker(low, high, y)
         x = left + width * axis.place(row.overall) / 100
         shapes.append(Dot(x, y, 4.5, f"c{colour(row.index)}"))
-        told = f"{with_interval(row.overall, row.interval)} n={row.items_scored}"
-        shapes.append(Text(left + width + 12, y + 4, told, size=11))
+        text = f"{with_interval(row.overall, row.interval)} n={row.items_scored}"
+        shapes.append(Text(left + width + 12, y + 4, text, size=11))
     height = 12 + _ROW * len(group.rows) + 34
     return Drawing(left + width + right, height, _title("Overall", group), tuple(shapes))
 
@@ -144,8 +144,8 @@ def _bar(
         middle = y + (height - 3) / 2
         shapes.append(Line(((low, middle), (high, middle)), "ink"))
         shapes += [Line(((x, middle - 3), (x, middle + 3)), "ink") for x in (low, high)]
-    told = f"{with_interval(figure.score, figure.interval)} {number_text(figure)}".rstrip()
-    return [*shapes, Text(left + width + 12, y + height - 3, told, size=10)]
+    text = f"{with_interval(figure.score, figure.interval)} {number_text(figure)}".rstrip()
+    return [*shapes, Text(left + width + 12, y + height - 3, text, size=10)]
 
 
 def length_drawing(
@@ -174,8 +174,8 @@ def length_drawing(
     for place, ((low, high), number) in enumerate(zip(chart.words, chart.items, strict=True)):
         x = left + step * (place + 0.5)
         shapes.append(Text(x, height - bottom + 18, f"{low}–{high}", "soft", 10.5, "middle"))
-        told = _numbers(chart, place) or str(number)
-        shapes.append(Text(x, height - bottom + 32, f"n={told}", "soft", 9.5, "middle"))
+        text = _numbers(chart, place) or str(number)
+        shapes.append(Text(x, height - bottom + 32, f"n={text}", "soft", 9.5, "middle"))
     shapes.append(
         Text(
             left + inner_w / 2,
@@ -221,10 +221,10 @@ def _names(chart: Chart, group: Group, x: float, top: float) -> list[Shape]:
 
 def _numbers(chart: Chart, place: int) -> str:
     """Return over how many items the points of a bin are: one number, or one for each curve."""
-    found = [point.items for curve in chart.curves if (point := curve.points[place]) is not None]
-    if len(set(found)) < 2 or len(found) <= 3:
-        return "/".join(map(str, dict.fromkeys(found) if len(set(found)) < 2 else found))
-    return f"{min(found)}–{max(found)}"
+    numbers = [point.items for curve in chart.curves if (point := curve.points[place]) is not None]
+    if len(set(numbers)) < 2 or len(numbers) <= 3:
+        return "/".join(map(str, dict.fromkeys(numbers) if len(set(numbers)) < 2 else numbers))
+    return f"{min(numbers)}–{max(numbers)}"
 
 
 def _described(chart: Chart, group: Group) -> list[str]:
