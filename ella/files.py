@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,21 @@ from torch import Tensor, nn, uint8
 from ella.errors import one_line
 
 NUM_HASH_CHARACTERS = 32
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write at, which takes the place of `path` when the block ends without error.
+
+    It is on disk before the name is: a kill leaves the old or the whole new file. The folder is
+    one that is there.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        part = Path(folder) / path.name
+        yield part
+        _flush(part)
+        part.replace(path)
+    _flush(path.parent)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -37,7 +53,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
 def write_safetensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Put `tensors` at `path`, on disk before the name is: a kill leaves the old or the new file.
+    """Put `tensors` at `path`, as `replacing` does.
 
     Args:
         path: A safetensors file in a folder that is there.
@@ -48,15 +64,11 @@ def write_safetensors(
         OSError: If it cannot be written.
     """
     ready = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        part = Path(folder) / path.name
+    with replacing(path) as part:
         try:
             save_file(ready, part, metadata=dict(metadata))
         except SafetensorError as error:
             raise OSError(f"cannot write {path}: {one_line(error)}") from error
-        _flush(part)
-        part.replace(path)
-    _flush(path.parent)
 
 
 def _flush(path: Path) -> None:

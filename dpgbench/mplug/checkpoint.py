@@ -5,7 +5,6 @@ A checkpoint is read as tensors and nothing else: a pickle's code never runs.
 
 import hashlib
 import json
-import os
 import pickle
 import re
 import zipfile
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from dpgbench.mplug.config import BERT_FILE, CONFIG_FILE, CONFIGURATION_FILE, MplugConfig
 from dpgbench.mplug.errors import CheckpointError
+from dpgbench.mplug.files import replacing
 from dpgbench.mplug.model import Mplug
 from dpgbench.mplug.names import FALLBACKS, is_needed, published_name
 from dpgbench.mplug.processing import VOCAB_FILE
@@ -187,22 +187,10 @@ def _converted(path: Path, config: MplugConfig, cache_dir: Path, origin_hash: st
     if not target.exists():
         checked = _checked(network, read_tensors(path), path)
         tensors = {published_name(name, config): tensor for name, tensor in checked.items()}
-        _save_atomically(tensors, target, {"source_sha256": origin_hash})
-    return target
-
-
-def _save_atomically(tensors: dict[str, Tensor], target: Path, about: dict[str, str]) -> None:
-    """Writes a safetensors file that is there wholly or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata=about)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with replacing(target) as part:
+            save_file(contiguous, part, metadata={"source_sha256": origin_hash})
+    return target
 
 
 def _sha256(path: Path) -> str:

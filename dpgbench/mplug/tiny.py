@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dpgbench.mplug.checkpoint import WEIGHTS_FILE, build_network
 from dpgbench.mplug.config import BERT_FILE, CONFIG_FILE, CONFIGURATION_FILE, MplugConfig
+from dpgbench.mplug.files import replacing
 from dpgbench.mplug.model import Mplug
 from dpgbench.mplug.names import FALLBACKS, published_name
 from dpgbench.mplug.processing import VOCAB_FILE, MplugProcessor
@@ -96,9 +97,8 @@ def write_tiny_checkpoint(folder: str | Path, seed: int = 0) -> None:
     _write(folder / CONFIGURATION_FILE, _json(_CONFIGURATION))
     config = MplugConfig.from_folder(folder)
     processor = MplugProcessor.from_folder(folder, config)
-    unfinished = folder / f"{WEIGHTS_FILE}.part"  # a judge may be running on the old file
-    torch.save(_weights(config, processor, seed), unfinished)
-    unfinished.replace(folder / WEIGHTS_FILE)
+    with replacing(folder / WEIGHTS_FILE) as part:  # a judge may be running on the old file
+        torch.save(_weights(config, processor, seed), part)
 
 
 def _vocabulary() -> list[str]:

@@ -51,22 +51,34 @@ def write_atomic(path: Path, content: bytes | str, *, scratch: Path | None = Non
     Raises:
         StorageError: it could not be written; the old file is untouched.
     """
-    data = utf8(content) if isinstance(content, str) else content
+    with replacing(path, scratch=scratch) as part:
+        part.write_bytes(utf8(content) if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, scratch: Path | None = None) -> Iterator[Path]:
+    """Give a path to write at, which takes the place of `path` when the block ends without error.
+
+    It is on disk before the name is. `scratch` is that of `write_atomic`.
+
+    Raises:
+        StorageError: it could not be written; the old file is untouched.
+    """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = scratch or path.parent
         sweep_parts(folder)
         handle, name = tempfile.mkstemp(dir=folder, prefix=_part_of_this_process())
-        temporary = Path(name)
+        os.close(handle)
+        part = Path(name)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
+            yield part
+            with part.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            part.chmod(0o644)
+            part.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
 
 

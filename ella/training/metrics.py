@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ella.files import replacing
+
 Number = float | int | None
 
 
@@ -15,9 +17,8 @@ class MetricsLog:
         self.path = path
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if _step(line) <= last_step]
-        part = path.with_name(f".{path.name}.part")
-        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def append(self, **values: Number) -> None:
         """Add a line, at once on its way to the disk."""

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
+from dpgbench.store.files import replacing
+
 Network = TypeVar("Network", bound=nn.Module)
 
 WARMUP = 200
@@ -127,9 +129,8 @@ class Trainer(Generic[Network]):
             "seconds": self.seconds,
             "history": self.history,
         }
-        unfinished = self.path.with_suffix(".part")
-        torch.save(state, unfinished)
-        unfinished.replace(self.path)
+        with replacing(self.path) as part, part.open("wb") as file:
+            torch.save(state, file)
 
     def _resume(self) -> None:
         state = torch.load(self.path, weights_only=True)

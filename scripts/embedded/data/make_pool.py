@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from dpgbench.shapes import caption, render, sample_scenes, short_caption
 from dpgbench.shapes.scene import CELLS
+from dpgbench.store.files import replacing
 from scripts.embedded.data.pool import NUM_FIELDS, labels
 
 SHARD = 5000
@@ -38,9 +39,8 @@ def write_shard(folder: Path, number: int) -> None:
     fields = np.array([labels(scene) for scene in scenes], dtype=np.int8)
     assert fields.shape == (SHARD, len(CELLS) * 2 * 4 + 2) == (SHARD, NUM_FIELDS)
     pictures = np.stack([np.asarray(render(scene)) for scene in scenes])
-    unfinished = target.with_suffix(".part.npz")
-    np.savez(unfinished, pictures=pictures, labels=fields, texts=np.array(json.dumps(texts)))
-    unfinished.replace(target)
+    with replacing(target) as part, part.open("wb") as file:
+        np.savez(file, pictures=pictures, labels=fields, texts=np.array(json.dumps(texts)))
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def read_pool(folder: Path, num_shards: int | None = None, *, pictures: bool = T
     Raises:
         FileNotFoundError: there is none; `make_pool.py` makes them.
     """
-    paths = sorted(path for path in folder.glob("*.npz") if ".part" not in path.name)[:num_shards]
+    paths = sorted(folder.glob("*.npz"))[:num_shards]
     if not paths:
         raise FileNotFoundError(f"{folder}: no shards; run scripts/embedded/make_pool.py first")
     shards = [np.load(path) for path in paths]

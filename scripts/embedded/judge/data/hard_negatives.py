@@ -13,6 +13,7 @@ from tqdm import tqdm
 from dpgbench.shapes import Scene, hard_negative, questions, render, sample_scenes
 from dpgbench.shapes.facts import Fact
 from dpgbench.shapes.stable_random import StableRandom
+from dpgbench.store.files import replacing
 from scripts.embedded.data.pool import labels
 from scripts.embedded.judge.data.questions import QUESTIONS_A_PICTURE, Asked, Asker
 from scripts.embedded.judge.data.statements import Balance, facts_about, kind_of
@@ -36,10 +37,9 @@ def hard_negatives(asker: Asker, number: int, folder: Path) -> Hard:
     path = folder / f"hard-{asker.seed}-{number}.npz"
     if not path.exists():
         made = _made(asker, number)
-        unfinished = path.with_suffix(".part.npz")
         arrays = {"picture": made.picture, "fields": made.fields, **made.asked._asdict()}
-        np.savez(unfinished, **arrays)
-        unfinished.replace(path)
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez(file, **arrays)
     with np.load(path) as arrays:
         asked = Asked(*(arrays[name] for name in Asked._fields))
         return Hard(arrays["picture"], arrays["fields"], asked)

@@ -19,6 +19,7 @@ from dpgbench.shapes.facts import Fact, InStyle, holds
 from dpgbench.shapes.questions import question_text
 from dpgbench.shapes.scene_edits import edits, group_edits, moves
 from dpgbench.shapes.stable_random import StableRandom
+from dpgbench.store.files import replacing
 from scripts.embedded.data.pool import NUM_FIELDS, read_pool
 from scripts.embedded.judge.data.labels import scene_of
 from scripts.embedded.judge.data.statements import Balance, facts_about
@@ -59,14 +60,13 @@ class Asker:
 
     def shard(self, pool: Path, number: int, folder: Path) -> Asked:
         """Questions to the pictures of one shard of a pool; made if they are not in `folder`."""
-        shard = sorted(path for path in pool.glob("*.npz") if ".part" not in path.name)[number]
+        shard = sorted(pool.glob("*.npz"))[number]
         path = folder / f"questions-{self.seed}-{shard.stem}.npz"
         if not path.exists():
             with np.load(shard) as arrays:
                 scenes = [scene_of(fields) for fields in arrays["labels"].tolist()]
-            unfinished = path.with_suffix(".part.npz")
-            np.savez(unfinished, **self.ask(scenes, shard.stem)._asdict())
-            unfinished.replace(path)
+            with replacing(path) as part, part.open("wb") as file:
+                np.savez(file, **self.ask(scenes, shard.stem)._asdict())
         with np.load(path) as arrays:
             return Asked(*(arrays[name] for name in Asked._fields))
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from dpgbench.store.files import replacing
+
 MOST_NOISE: Final = 0.5
 """Standard deviation of the noise, where that of the latents is 1; no noise in a third of them."""
 PLAIN_NOISE: Final = 0.25
@@ -32,9 +34,8 @@ def redrawn(
         rng = torch.Generator().manual_seed(seed)
         noise = MOST_NOISE * (1.5 * torch.rand(len(pictures), generator=rng) - 0.5).clamp(min=0)
         drawn = _redraw(vae_folder, torch.from_numpy(pictures), noise, rng)
-        unfinished = path.with_suffix(".part.npz")
-        np.savez(unfinished, picture=drawn.numpy(), is_plain=(noise <= PLAIN_NOISE).numpy())
-        unfinished.replace(path)
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez(file, picture=drawn.numpy(), is_plain=(noise <= PLAIN_NOISE).numpy())
     with np.load(path) as arrays:
         return torch.from_numpy(arrays["picture"]), torch.from_numpy(arrays["is_plain"])
 
