@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
 from dataclasses import replace
@@ -18,6 +19,24 @@ from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, says, sends
 from tests.backends.openai_kit import KEY, QUICK, collected, judge_of, leave_alone, tiles
 
 HASTY = replace(QUICK, tries=2, timeout_seconds=0.3, reply_seconds=0.6, largest_reply=100_000)
+OWN_CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgg2fS7GEBufWdN/A3
+2yz1IVlAroVQEhvGeR0n8uMatpShRANCAASTZl3kWHpdyYOFcUUGZnIiS6dxxLHi
+1mVBwISZRVMJj5yrtmEtGSkuSc88MXld0U6yL3P5uYLk9EeQtdJrYH6V
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBnDCCAUGgAwIBAgIUUUgyiFj0TQA+7dG+uXdvcqx0TIQwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNzAzMTcyMFoYDzIxMjYxMTAz
+MDMxNzIwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASTZl3kWHpdyYOFcUUGZnIiS6dxxLHi1mVBwISZRVMJj5yrtmEtGSku
+Sc88MXld0U6yL3P5uYLk9EeQtdJrYH6Vo28wbTAdBgNVHQ4EFgQU34p+sk17k8U4
+HCGTNhLkaooMq1UwHwYDVR0jBBgwFoAU34p+sk17k8U4HCGTNhLkaooMq1UwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSQAwRgIhALoQ+KGUrZN1CiHg+iDwLXkt11pUH3OtUZGvl48qMpFFAiEA
+jXF+mt9HdFoHqMUrfRTA6Qh79ePOShhRSwPpmsDwZRU=
+-----END CERTIFICATE-----
+"""
 FINE = json.dumps({"choices": [{"message": {"content": "yes"}}]}).encode()
 
 
@@ -33,12 +52,15 @@ def server():
 
 
 @contextlib.contextmanager
-def listening(behave):
+def listening(behave, context=None):
     """A server that takes every connection and lets `behave` do with it what it likes."""
     requests = []
 
     def serve(connection):
-        with contextlib.suppress(OSError), connection:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            if context is not None:
+                connection = context.wrap_socket(connection, server_side=True)
+            stack.enter_context(connection)
             while head := read_request(connection):
                 requests.append(head)
                 behave(connection)
@@ -187,6 +209,36 @@ def test_certificates_that_are_not_there_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(SetupError, match="SSL_CERT_FILE"):
         ask("https://127.0.0.1:9/v1")
+
+
+@contextlib.contextmanager
+def encrypted(folder):
+    """A server for https://localhost that shows a certificate that nobody has signed."""
+    (folder / "own.pem").write_text(OWN_CERTIFICATE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.pem")
+
+    def answer(connection):
+        connection.sendall(head(Content_Length=len(FINE)) + FINE)
+
+    with listening(answer, context) as (url, requests):
+        yield url.replace("http://127.0.0.1", "https://localhost"), requests
+
+
+def test_a_certificate_that_is_not_trusted_ends_it_at_once(tmp_path):
+    with encrypted(tmp_path) as (url, requests):
+        with pytest.raises(
+            SetupError, match=r"certificate of localhost.*self.signed.*SSL_CERT_FIL"
+        ):
+            ask(url, replace(HASTY, tries=9, first_seconds=5, longest_seconds=5))
+        assert requests == []
+
+
+def test_a_certificate_that_the_environment_trusts_is_enough(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.pem"))
+    with encrypted(tmp_path) as (url, requests):
+        answers, _ = ask(url)
+        assert len(answers) == len(requests) == 1
 
 
 ANYTHING = st.recursive(

@@ -134,8 +134,8 @@ class Client:
                         raise PassingError(f"no answer: more than {len(content) - 1} bytes")
         except (httpx2.HTTPError, TimeoutError) as error:
             cause: BaseException = error
-            while cause.__cause__:
-                cause = cause.__cause__
+            while deeper := cause.__cause__ or cause.__context__:
+                cause = deeper
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise SetupError(
                     f"the certificate of {urlsplit(url).netloc} is not trusted: "
