@@ -90,9 +90,12 @@ def read_answer_table(path: Path) -> AnswerTable:
     Raises:
         DataError: as `read_answer_file`.
     """
+    lines = _lines_of(path)
     table: AnswerTable = {}
-    for line in _read_lines(path):
+    for line in lines:
         table.setdefault((line["item_id"], line["tile"]), {})[line["qid"]] = line["answer"] or ""
+    if sum(map(len, table.values())) < len(lines):
+        _refuse_contradiction(path, lines)
     return table
 
 
