@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedWeights:
     """A part of `dpgbench.embedded`, which ships with the toolkit."""
 
     part: str
@@ -69,7 +69,7 @@ class ModelScope:
         return f"ModelScope {self.model}"
 
 
-Source = Embedded | HuggingFace | ModelScope
+WeightsSource = EmbeddedWeights | HuggingFace | ModelScope
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Role:
     """
 
     name: str
-    source: Source
+    source: WeightsSource
     what: str
-    other_source: Source | None = None
+    other_source: WeightsSource | None = None
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[WeightsSource, ...]:
         """All sources, the one that is taken unasked first."""
         return (self.source, self.other_source) if self.other_source else (self.source,)
 

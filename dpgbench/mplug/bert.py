@@ -51,7 +51,7 @@ class TextLayer(nn.Module):
         return self.feed_forward(self.attention(x_NLD, visible))
 
 
-class TextEncoder(nn.Module):
+class BertTextEncoder(nn.Module):
     """The question alone, before it meets the image."""
 
     def __init__(self, config: MplugConfig) -> None:

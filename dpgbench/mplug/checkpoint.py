@@ -108,7 +108,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     The state dict may be nested under `model` and `module`; `model.` is cut from the names.
     """
     try:
-        found = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        tensors = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path}: not there; the judge needs its weights, download the folder again"
@@ -116,17 +116,17 @@ def read_tensors(path: Path) -> dict[str, Any]:
     except _UNREADABLE as error:
         raise CheckpointError(f"{path}: {_why_unreadable(path, error)}") from None
     for wrapper in ("model", "module"):
-        found = found[wrapper] if isinstance(found.get(wrapper), Mapping) else found
-    return {str(name).replace("model.", ""): value for name, value in found.items()}
+        tensors = tensors[wrapper] if isinstance(tensors.get(wrapper), Mapping) else tensors
+    return {str(name).replace("model.", ""): value for name, value in tensors.items()}
 
 
 def _read_pickle(path: Path) -> Mapping[str, Any]:
     """A `torch.save` file's content. The old format, no zip file, cannot be mapped."""
     is_zip = zipfile.is_zipfile(path)
-    found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    if not isinstance(found, Mapping):
-        raise TypeError(f"a {type(found).__name__} instead of named tensors")
-    return found
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    if not isinstance(content, Mapping):
+        raise TypeError(f"a {type(content).__name__} instead of named tensors")
+    return content
 
 
 def _why_unreadable(path: Path, error: BaseException) -> str:
@@ -154,11 +154,13 @@ def _checked(network: Mplug, tensors: Mapping[str, Any], origin: str | Path) -> 
         if not isinstance(tensor, Tensor):
             missing.append(published)
         elif tensor.shape != parameter.shape:
-            expected, found = list(parameter.shape), list(tensor.shape)
-            misshapen.append(f"{published}: expected {expected}, found {found}")
+            expected, actual = list(parameter.shape), list(tensor.shape)
+            misshapen.append(f"{published}: expected {expected}, found {actual}")
         chosen[name] = tensor
-    known = {published_name(name, config) for name in chosen}
-    unexpected = [name for name in tensors if name not in known and is_needed(name, config)]
+    expected_names = {published_name(name, config) for name in chosen}
+    unexpected = [
+        name for name in tensors if name not in expected_names and is_needed(name, config)
+    ]
     _refuse(origin, {"missing": missing, "unexpected": unexpected, "of another shape": misshapen})
     return chosen
 

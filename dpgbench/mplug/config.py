@@ -207,8 +207,8 @@ class _Fields:
         return str(value)
 
     def refuse(self, name: str, expected: str) -> None:
-        found = repr(self.values[name]) if name in self.values else "nothing"
-        raise CheckpointError(f"{self.path}: field `{name}`: expected {expected}, found {found}")
+        value = repr(self.values[name]) if name in self.values else "nothing"
+        raise CheckpointError(f"{self.path}: field `{name}`: expected {expected}, found {value}")
 
 
 def _check_kind(path: Path) -> None:
@@ -224,9 +224,9 @@ def _trunk(task: _Fields) -> _Trunk:
     name = task.text("clip_name", "ViT-L-14")
     if name not in _TRUNKS:
         task.refuse("clip_name", f"one of {', '.join(_TRUNKS)}")
-    known = _TRUNKS[name]
-    layers = task.count("clip_vision_layers", known.num_layers)
-    return known._replace(num_layers=layers, width=task.count("clip_vision_width", known.width))
+    trunk = _TRUNKS[name]
+    layers = task.count("clip_vision_layers", trunk.num_layers)
+    return trunk._replace(num_layers=layers, width=task.count("clip_vision_width", trunk.width))
 
 
 def _check_task(task: _Fields, config: MplugConfig) -> None:

@@ -34,7 +34,7 @@ class Source(NamedTuple):
 
 
 class DecoderLayer(nn.Module):
-    """The answer reads what it has said, then image and question; feed-forward."""
+    """Attention to the answer so far, then to image and question; feed-forward."""
 
     def __init__(self, config: MplugConfig) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Decoder(nn.Module):
 
 
 class Decoding:
-    """A run of the decoder over a batch of searches: remembers what the beams have said."""
+    """The decoder on a batch of searches: keeps the keys and values of the beams so far."""
 
     def __init__(self, decoder: Decoder, source: Source) -> None:
         self._decoder = decoder

@@ -92,6 +92,6 @@ class FusionEncoder(nn.Module):
                 image_SPD, text_STD = layer.join(image.x_IPD, text_STD, visible)
                 image = image._replace(x_IPD=image_SPD)
                 continue
-            known = image_keys[i : i + 1] or cross_keys_values([layer], image.x_IPD)
-            text_STD = layer(text_STD, visible, known[0], image.seats)
+            keys_values = image_keys[i : i + 1] or cross_keys_values([layer], image.x_IPD)
+            text_STD = layer(text_STD, visible, keys_values[0], image.seats)
         return text_STD, image

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from dpgbench.mplug.attention import KeyValue, cross_keys_values
-from dpgbench.mplug.bert import TextEncoder
+from dpgbench.mplug.bert import BertTextEncoder
 from dpgbench.mplug.config import MplugConfig
 from dpgbench.mplug.decoder import Decoder, Decoding, Source
 from dpgbench.mplug.fusion import FusionEncoder, ImageStates
@@ -62,7 +62,7 @@ class Mplug(nn.Module):
         super().__init__()
         self.config = config
         self.image_encoder = ImageEncoder(config)
-        self.text_encoder = TextEncoder(config)
+        self.text_encoder = BertTextEncoder(config)
         self.fusion = FusionEncoder(config)
         self.decoder = Decoder(config)
 

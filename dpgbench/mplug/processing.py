@@ -109,8 +109,8 @@ def _check_vocabulary(
     needed = {"[PAD]": config.pad_id, "[CLS]": search.start_id, "[SEP]": search.end_id}
     for word, number in needed.items():
         if vocabulary.get(word) != number:
-            found = f"line {vocabulary[word] + 1}" if word in vocabulary else "no line"
-            raise CheckpointError(f"{path}: expected {word} in line {number + 1}, found {found}")
+            actual = f"line {vocabulary[word] + 1}" if word in vocabulary else "no line"
+            raise CheckpointError(f"{path}: expected {word} in line {number + 1}, found {actual}")
     if num_lines > config.vocab_size:
         raise CheckpointError(
             f"{path}: {num_lines} lines, but the network's vocab_size is {config.vocab_size}"

@@ -1,8 +1,8 @@
 """The mPLUG network of this installation against recorded answers of the reference network.
 
-A small network is built from weights that follow from their names alone, so a judge that
-disagrees with people is told from a torch or transformers that computes something else. The
-recorded values ship in `dpgbench/_golden`.
+A small network is built from weights that follow from their names alone, so that a torch or
+transformers that computes something else is seen without the judge's weights. The recorded values
+ship in `dpgbench/_golden`.
 """
 
 from __future__ import annotations
@@ -71,21 +71,21 @@ def check_golden(device: str = "cpu") -> GoldenReport:
     start = time.monotonic()
     record = _record()
     pictures = _pictures(record)
-    found: list[_Outcome] = []
+    outcomes: list[_Outcome] = []
     try:
         with tempfile.TemporaryDirectory(prefix="dpgbench-golden-") as home, _one_thread():
             _write_weights(Path(home), record)
             for recorded in record["sets"]:
-                found += _check_set(Path(home), record, recorded, pictures, device)
-    except Exception as error:  # noqa: BLE001 - whatever breaks here is what is to be found out
+                outcomes += _check_set(Path(home), record, recorded, pictures, device)
+    except Exception as error:  # noqa: BLE001 - whatever breaks here is the result
         text = shorten(f"{type(error).__name__}: {error}", 300, placeholder="...")
         return GoldenReport(0, 0, 0, 0, None, time.monotonic() - start, text)
     return GoldenReport(
-        len(found),
-        sum(outcome.other_tokens for outcome in found),
-        sum(outcome.other_text for outcome in found),
-        sum(not outcome.gap <= SCORE_TOLERANCE for outcome in found),  # so that NaN is a fault
-        max((outcome.gap for outcome in found if math.isfinite(outcome.gap)), default=None),
+        len(outcomes),
+        sum(outcome.other_tokens for outcome in outcomes),
+        sum(outcome.other_text for outcome in outcomes),
+        sum(not outcome.gap <= SCORE_TOLERANCE for outcome in outcomes),  # so that NaN is a fault
+        max((outcome.gap for outcome in outcomes if math.isfinite(outcome.gap)), default=None),
         time.monotonic() - start,
     )
 
@@ -152,14 +152,14 @@ def _check_set(
     questions = record["questions"]
     cut = vqa.processor.questions(questions).token_ST.tolist()
     other_tokens = [
-        [number for number in ours if number] != known  # without padding
-        for ours, known in zip(cut, record["question_tokens"], strict=True)
+        [number for number in ours if number] != recorded_tokens  # without padding
+        for ours, recorded_tokens in zip(cut, record["question_tokens"], strict=True)
     ]
     asked = vqa.ask(pictures, [questions] * len(pictures), batch_size=len(pictures))
     return [
         _Outcome(other, answer.text != text, abs(answer.score - score))
-        for answers, known in zip(asked, recorded["answers"], strict=True)
-        for other, answer, (text, score) in zip(other_tokens, answers, known, strict=True)
+        for answers, texts_scores in zip(asked, recorded["answers"], strict=True)
+        for other, answer, (text, score) in zip(other_tokens, answers, texts_scores, strict=True)
     ]
 
 

@@ -73,7 +73,7 @@ _LOUD_TEXT: Final = 8.0
 _QUIET_IMAGE: Final = 0.3
 _ANSWER_BIAS: Final = 8.0
 _END_BIAS: Final = 16.0
-"""Weights and bias for which pictures and questions both matter, and nothing else is said."""
+"""Weights and bias for which images and questions both matter, and no other word is answered."""
 _COLOURS: Final = ("red", "green", "blue", "white")
 _PROBES: Final = (
     "is there a circle?",
@@ -138,7 +138,7 @@ def _tensor(name: str, shape: torch.Size, seed: int) -> Tensor:
 
 
 def _answer_bias(config: MplugConfig, processor: MplugProcessor, leaning: float) -> Tensor:
-    """Logits that let only yes, no and, once it is allowed, the end token be said."""
+    """Logits that allow only yes, no and, where it may come, the end token."""
     if processor.yes_no_ids is None:
         raise AssertionError("the tiny vocabulary holds yes and no")
     yes, no = processor.yes_no_ids

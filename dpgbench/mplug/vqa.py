@@ -23,7 +23,7 @@ _QUESTIONS_A_PASS_JOINT = 4  # where each question has image states of its own: 
 
 
 class VqaAnswer(NamedTuple):
-    """What the judge said to one question.
+    """The judge's answer to one question.
 
     `score` is the answer's length-normalised log-probability. `p_yes`, from 0 to 1, is the
     probability of "yes" against "no" as first token, p(yes) / (p(yes) + p(no)): the same for every
@@ -96,11 +96,11 @@ class MplugVqa:
         asked = [i for i in range(len(images)) if questions[i]]
         for start in range(0, len(asked), batch_size):
             batch = asked[start : start + batch_size]
-            said = self._ask_batch(
+            batch_answers = self._ask_batch(
                 [images[i] for i in batch], [questions[i] for i in batch], decode
             )
-            for i, texts in zip(batch, said, strict=True):
-                answers[i] = texts
+            for i, of_image in zip(batch, batch_answers, strict=True):
+                answers[i] = of_image
         return answers
 
     def prepare(self, image: Image.Image) -> Tensor:
@@ -154,8 +154,8 @@ class MplugVqa:
         """`ask` for images that are encoded together and forgotten together."""
         image_index = [k for k, texts in enumerate(questions) for _ in texts]
         texts = [text for texts in questions for text in texts]
-        said = iter(self.answer(self.encode_images(images), texts, image_index, decode=decode))
-        return [[next(said) for _ in texts] for texts in questions]
+        answers = iter(self.answer(self.encode_images(images), texts, image_index, decode=decode))
+        return [[next(answers) for _ in texts] for texts in questions]
 
     def _answer_part(
         self,

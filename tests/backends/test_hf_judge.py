@@ -16,9 +16,9 @@ from PIL import Image
 
 from dpgbench.backends.device import single_thread
 from dpgbench.backends.judges.answer_reading import first_word_answer
-from dpgbench.backends.judges.hf.answers import CHAT, WITHOUT_CHAT, Speech, word_ids
+from dpgbench.backends.judges.hf.answers import CHAT, WITHOUT_CHAT, AnswerTokens, word_ids
+from dpgbench.backends.judges.hf.generation import SharedPrefix
 from dpgbench.backends.judges.hf.judge import HfJudge
-from dpgbench.backends.judges.hf.prefix import ImagePrefix
 from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.store.run.directory import RunDir
 from tests.backends.tiny_vlms import WRITERS
@@ -31,7 +31,7 @@ QUESTIONS = (
     "Yes or no?",
     "Is there a picture of a tree with dogs in it?",
 )
-WAYS = {
+METHODS = {
     "llava": "keys",
     "idefics3": "keys",
     "qwen2_vl": "keys",
@@ -96,16 +96,16 @@ def test_scores_a_folder_of_pictures(run: Run, tmp_path: Path, vlm: Folder, fami
     words += ("--judge", f"hf:{family}", "--device", "cpu")
     ended = run(*words)
     lines = RunDir(tmp_path / "r").answers(f"hf:{family}").read_text()
-    given = [json.loads(line) for line in lines.splitlines()]
-    empty = 2 * len(QUESTIONS) - len(given)  # what says nothing is no answer
+    answers = [json.loads(line) for line in lines.splitlines()]
+    empty = 2 * len(QUESTIONS) - len(answers)  # what says nothing is no answer
     assert ("empty answer" in ended.err) == (empty > 0)
-    for answer in given:
+    for answer in answers:
         assert 0 <= answer["p_yes"] <= 1
         assert ("invalid" in answer) == (answer["answer"] not in ("yes", "no"))
-    invalid = sum("invalid" in answer for answer in given)
+    invalid = sum("invalid" in answer for answer in answers)
     warned = json.loads(ended.out)["results"][0]["warnings"].get("invalid_answers", 0)
-    assert warned == invalid < len(given)
-    assert ended.code == (6 if empty or invalid > len(given) / 5 else 0), ended.err
+    assert warned == invalid < len(answers)
+    assert ended.code == (6 if empty or invalid > len(answers) / 5 else 0), ended.err
     record = json.loads((tmp_path / "r/manifest.json").read_text())["judges"][f"hf:{family}"]
     assert record["model"] == f"folder {family}"
     assert len(record["weights"]["model.safetensors"]) == 64
@@ -125,11 +125,13 @@ def test_llava_answers_as_transformers_does(vlm: Folder) -> None:
         inputs = processor(images=picture(3), text=text, return_tensors="pt")
         with torch.no_grad():
             p = model(**inputs).logits[0, -1].softmax(-1)
-            said = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+            generated = model.generate(**inputs, max_new_tokens=8, do_sample=False)
         yes = p[word_ids(processor.tokenizer, "yes")].sum()
         no = p[word_ids(processor.tokenizer, "no")].sum()
         assert answer.p_yes == pytest.approx(float(yes / (yes + no)), abs=1e-5)
-        words = processor.decode(said[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+        words = processor.decode(
+            generated[0, inputs.input_ids.shape[1] :], skip_special_tokens=True
+        )
         assert answer.text == (first_word_answer(words) or answer.text)
         assert answer.invalid == (first_word_answer(words) is None)
 
@@ -140,25 +142,27 @@ def test_blip_answers_as_transformers_does(vlm: Folder) -> None:
     assert [len(answers) for answers in ours] == [5, 0, 2]
     model = transformers.BlipForQuestionAnswering.from_pretrained(folder).eval()
     processor = transformers.AutoProcessor.from_pretrained(folder)
-    speech = Speech(processor.tokenizer, [3], 0)
+    answer_tokens = AnswerTokens(processor.tokenizer, [3], 0)
     for seed, answers in ((3, ours[0]), (5, ours[2])):
         for answer, question in zip(answers, QUESTIONS, strict=False):
             inputs = processor(images=picture(seed), text=question, return_tensors="pt")
-            said = model.generate(
+            generated = model.generate(
                 **inputs, max_new_tokens=8, output_logits=True, return_dict_in_generate=True
             )
-            words = processor.decode(said.sequences[0], skip_special_tokens=True)
+            words = processor.decode(generated.sequences[0], skip_special_tokens=True)
             assert answer.text == (first_word_answer(words) or answer.text)
-            assert [answer.p_yes] == pytest.approx(speech.p_yes(said.logits[0]), abs=1e-5)
+            assert [answer.p_yes] == pytest.approx(
+                answer_tokens.p_yes(generated.logits[0]), abs=1e-5
+            )
 
 
-@pytest.mark.parametrize(("family", "way"), WAYS.items())
+@pytest.mark.parametrize(("family", "method"), METHODS.items())
 def test_an_image_is_read_once_and_answers_are_those_of_reading_it_anew(
-    vlm: Folder, family: str, way: str
+    vlm: Folder, family: str, method: str
 ) -> None:
     judge = judge_of(vlm(family))
     answerer: Any = judge.answerer
-    assert answerer.way == way
+    assert answerer.method == method
     inner = answerer.model.base_model
     trunk = next(
         getattr(inner, n) for n in ("vision_tower", "visual", "vision_model") if hasattr(inner, n)
@@ -166,11 +170,11 @@ def test_an_image_is_read_once_and_answers_are_those_of_reading_it_anew(
     reads = []
     trunk.register_forward_hook(lambda module, args, out: reads.append(module))
     for seed in range(3):
-        answerer.way = way
+        answerer.method = method
         shared = judge.ask([tile(seed)])[0]
         assert len(reads) == seed + 1
         seen = len(reads)
-        answerer.way = "plain"
+        answerer.method = "plain"
         assert_same(shared, judge.ask([tile(seed)])[0])
         del reads[seen:]
 
@@ -187,32 +191,32 @@ def test_an_answer_depends_on_nothing_else_in_the_batch(vlm: Folder, family: str
     assert [a.p_yes for a in together[0]] != [a.p_yes for a in together[1]]  # the image counts
 
 
-def test_a_way_that_says_something_else_is_not_taken(
+def test_a_method_that_answers_otherwise_is_not_taken(
     vlm: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = judge_of(vlm("llava")).ask([tile(1)])[0]
-    step = ImagePrefix._step
+    step = SharedPrefix._step
 
     def misplaced(self: Any, ids: Any, seen: Any, positions: Any, cache: Any) -> Any:
         return step(self, ids, seen, positions + 1, cache)
 
-    monkeypatch.setattr(ImagePrefix, "_step", misplaced)
+    monkeypatch.setattr(SharedPrefix, "_step", misplaced)
     judge = judge_of(vlm("llava"))
-    assert judge.answerer.way == "features"  # type: ignore[union-attr]
+    assert judge.answerer.method == "features"  # type: ignore[union-attr]
     assert_same(judge.ask([tile(1)])[0], right)
 
 
 def test_a_batch_that_does_not_fit_is_halved(vlm: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     judge = judge_of(vlm("llava"))
     right = judge.ask([tile(1)])[0]
-    speak, room = ImagePrefix.speak, 2
+    generate, room = SharedPrefix.generate, 2
 
     def cramped(self: Any, rows: Any) -> Any:
         if len(rows) > room:
             raise torch.OutOfMemoryError("out of memory")
-        return speak(self, rows)
+        return generate(self, rows)
 
-    monkeypatch.setattr(ImagePrefix, "speak", cramped)
+    monkeypatch.setattr(SharedPrefix, "generate", cramped)
     assert_same(judge.ask([tile(1)])[0], right)
     assert judge.answerer.at_once == 2  # type: ignore[union-attr]
     room = 0

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dpgbench.backends.device import is_out_of_memory
-from dpgbench.backends.generators.pictures import draw_checked
+from dpgbench.backends.generators.image_checks import draw_checked
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import DataError

@@ -58,7 +58,7 @@ def draws_from_text(cls: Any) -> bool:
     return optional or "image" not in parameters
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> Mapping[str, Any]:
     """Return a JSON object; empty where there is none."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def needs_negative_prompt(parameters: Parameters) -> bool:
 
 @functools.cache
 def native_size(folder: Path, cls: Any) -> tuple[int, int] | None:
-    """Return (width, height) in pixels that the pipeline draws unless told otherwise.
+    """Return (width, height) in pixels that the pipeline draws unless a size is asked for.
 
     The pipeline itself is asked: it is built from the folder's configurations, without weights.
     None where it names no size.
@@ -233,9 +233,9 @@ def _reader(pipeline: Any, tokenizer: Any, options: Mapping[str, Any]) -> Reader
     own: int = tokenizer.model_max_length
     if type(tokenizer).__name__.startswith("CLIP"):
         return Reader(tokenizer, own)
-    said = options.get("max_sequence_length") or getattr(pipeline, "max_sequence_length", None)
-    if isinstance(said, int):
-        return _with_preamble(pipeline, tokenizer, said)
+    length = options.get("max_sequence_length") or getattr(pipeline, "max_sequence_length", None)
+    if isinstance(length, int):
+        return _with_preamble(pipeline, tokenizer, length)
     return Reader(tokenizer, own) if own < _NO_LIMIT else None
 
 

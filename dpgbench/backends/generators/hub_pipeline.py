@@ -8,7 +8,7 @@ What a class takes for what (guidance, tokens, size) is `hub_classes`'s.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ from dpgbench.backends.generators.hub_classes import (
     stored_dtype,
 )
 from dpgbench.backends.generators.hub_settings import PublishedSettings, published_settings
-from dpgbench.backends.generators.pictures import draw_checked
+from dpgbench.backends.generators.image_checks import draw_checked
+from dpgbench.backends.generators.named_generator import ModelDefaults, NamedGenerator
 from dpgbench.backends.protocols import Truncation
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.domain.spec import GenerationSpec
@@ -43,7 +44,7 @@ _ASSUMED_PX = 1024  # of pipelines that name no size
 _GUIDANCE = "guidance_argument"
 
 
-class HubPipeline:
+class HubPipeline(NamedGenerator):
     """A pipeline that `DiffusionPipeline.from_pretrained` understands."""
 
     def __init__(
@@ -69,7 +70,7 @@ class HubPipeline:
         self.parameters = inspect.signature(self.pipeline.__call__).parameters
 
     @staticmethod
-    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> dict[str, Any]:
+    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> ModelDefaults:
         """Return how the pipeline is run: size, steps, guidance, scheduler, precision.
 
         Raises:
@@ -78,37 +79,32 @@ class HubPipeline:
         """
         folder = weights["base"].path
         own = _own_settings(entry.name, folder)
-        known = _published(entry.name)
+        published = _published(entry.name)
         parameters = inspect.signature(pipeline_class(entry.name, folder).__call__).parameters
-        arguments = {**own["options"], **known.arguments}
+        arguments = {**own.options, **published.arguments}
         options = {
             name: value
             for name, value in arguments.items()
             if name in parameters or name == _GUIDANCE
         }
-        dtype = known.dtype or own["accelerator_dtype"]
-        return {**own, **known.settings, "options": options, "accelerator_dtype": dtype}
+        dtype = published.dtype or own.accelerator_dtype
+        return ModelDefaults({**own.settings, **published.settings}, options, dtype)
 
     @staticmethod
     def notes(
-        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str], device: str
+        entry: ModelEntry, weights: Mapping[str, Weights], chosen: frozenset[str], device: str
     ) -> list[str]:
-        """Return what was taken from the repository or its class rather than from the table.
-
-        Args:
-            entry: the model.
-            weights: its files.
-            given: settings that the user gave.
-            device: where it runs.
-        """
+        """Return what was taken from the repository or its class rather than from the table."""
         folder = weights["base"].path
-        known = _published(entry.name)
-        parts = _assumed(entry.name, folder, known, given)
-        if device != "cpu" and "dtype" not in given and not known.dtype:
+        published = _published(entry.name)
+        parts = _assumed(entry.name, folder, {*published.settings, *chosen})
+        if device != "cpu" and "dtype" not in chosen and not published.dtype:
             parts.append(_precision(stored_dtype(folder), device))
         notes = []
         if parts:
-            table = "" if known.sources else "; the table of published settings does not know it"
+            table = (
+                "" if published.sources else "; the table of published settings does not know it"
+            )
             notes.append(f"settings of {entry.name}: {'; '.join(parts)}{table}")
         checker = read_config(folder / "model_index.json").get("safety_checker")
         if isinstance(checker, list) and checker[0]:
@@ -161,8 +157,8 @@ class HubPipeline:
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts are cut by the encoder of the pipeline that reads furthest."""
-        known = _published(self.spec.model)
-        reader = furthest_reader(self.pipeline, self.spec.options, known.token_limit)
+        token_limit = _published(self.spec.model).token_limit
+        reader = furthest_reader(self.pipeline, self.spec.options, token_limit)
         return Truncation(None) if reader is None else reader.cut(prompts)
 
 
@@ -170,7 +166,7 @@ def _published(name: str) -> PublishedSettings:
     return published_settings(argument_of(name)) or PublishedSettings()
 
 
-def _own_settings(name: str, folder: Path) -> dict[str, Any]:
+def _own_settings(name: str, folder: Path) -> ModelDefaults:
     """Return what the repository and its class say, whatever the table does."""
     cls = pipeline_class(name, folder)
     parameters = inspect.signature(cls.__call__).parameters
@@ -180,7 +176,7 @@ def _own_settings(name: str, folder: Path) -> dict[str, Any]:
     options = {"max_sequence_length": _default(parameters, "max_sequence_length")}
     if guidance not in (None, "guidance_scale"):
         options[_GUIDANCE] = guidance
-    return {
+    settings = {
         "width_px": size[0],
         "height_px": size[1],
         "steps": _default(parameters, "num_inference_steps"),
@@ -188,9 +184,9 @@ def _own_settings(name: str, folder: Path) -> dict[str, Any]:
         "negative_prompt": " " if needs_negative_prompt(parameters) else "",
         "scheduler": scheduler.get("_class_name"),
         "scheduler_config": {k: v for k, v in scheduler.items() if not k.startswith("_")},
-        "options": {key: value for key, value in options.items() if value is not None},
-        "accelerator_dtype": stored_dtype(folder),
     }
+    own_options = {key: value for key, value in options.items() if value is not None}
+    return ModelDefaults(settings, own_options, stored_dtype(folder))
 
 
 def _default(parameters: Mapping[str, inspect.Parameter], name: str) -> Any:
@@ -198,14 +194,14 @@ def _default(parameters: Mapping[str, inspect.Parameter], name: str) -> Any:
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
-def _assumed(name: str, folder: Path, known: PublishedSettings, given: frozenset[str]) -> list[str]:
-    """Return, by where they come from, the settings that neither the table nor the user gave."""
+def _assumed(name: str, folder: Path, settled: Collection[str]) -> list[str]:
+    """Return the settings that are not `settled` by table or user, by where they come from."""
     cls = pipeline_class(name, folder)
-    own = _own_settings(name, folder)
-    by_class = _told(own, ("steps", "guidance_scale"), known, given)
-    by_repository = _told(own, ("scheduler",), known, given)
+    own = _own_settings(name, folder).settings
+    by_class = _in_words(own, {"steps", "guidance_scale"} - {*settled})
+    by_repository = _in_words(own, {"scheduler"} - {*settled})
     parts = [f"{', '.join(by_class)} by the defaults of {cls.__name__}"] if by_class else []
-    if not {"width_px", "height_px"} & {*known.settings, *given}:
+    if not {"width_px", "height_px"} & {*settled}:
         size = f"size {own['width_px']}x{own['height_px']} px"
         if native_size(folder, cls):
             by_repository.append(size)
@@ -220,17 +216,12 @@ def _precision(stored: str | None, device: str) -> str:
     return f"precision {default_dtype(device)} assumed: the weights are not of 16 bit"
 
 
-def _told(
-    own: Mapping[str, Any],
-    names: Sequence[str],
-    known: PublishedSettings,
-    given: frozenset[str],
-) -> list[str]:
+def _in_words(own: Mapping[str, Any], names: Collection[str]) -> list[str]:
     words = {"steps": "steps", "guidance_scale": "guidance", "scheduler": "scheduler"}
     return [
-        f"{words[name]} {own[name]}"
-        for name in names
-        if own[name] is not None and name not in known.settings and name not in given
+        f"{word} {own[name]}"
+        for name, word in words.items()
+        if name in names and own[name] is not None
     ]
 
 

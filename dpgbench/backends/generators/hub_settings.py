@@ -50,8 +50,8 @@ def _entry(
         "guidance_scale": guidance,
         "negative_prompt": negative_prompt,
     }
-    given = {name: value for name, value in settings.items() if value is not None}
-    return PublishedSettings(given, arguments, dtype, token_limit, sources)
+    published = {name: value for name, value in settings.items() if value is not None}
+    return PublishedSettings(published, arguments, dtype, token_limit, sources)
 
 
 _DOCS = "diffusers documentation (58eb52c)"

@@ -15,7 +15,8 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.entries import ModelEntry
-from dpgbench.backends.generators.pictures import refused_casts
+from dpgbench.backends.generators.image_checks import refused_casts
+from dpgbench.backends.generators.named_generator import ModelDefaults, NamedGenerator
 from dpgbench.backends.import_class import import_target
 from dpgbench.backends.protocols import Truncation
 from dpgbench.backends.weights.locate import Weights
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _SIDE_PX = 512
 
 
-class OwnClass:
+class OwnClass(NamedGenerator):
     """Wraps the user's class as a generator."""
 
     def __init__(
@@ -41,14 +42,11 @@ class OwnClass:
         self.model: Any = _built(entry.name, cls, device)
 
     @staticmethod
-    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> dict[str, Any]:
+    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> ModelDefaults:
         """Return what the class says of its images and settings."""
         cls = _import(entry.name)
-        return {
-            "width_px": _pixels(entry.name, cls, "width_px"),
-            "height_px": _pixels(entry.name, cls, "height_px"),
-            "options": _settings(entry.name, cls),
-        }
+        sides = {side: _pixels(entry.name, cls, side) for side in ("width_px", "height_px")}
+        return ModelDefaults(sides, _settings(entry.name, cls))
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return the class's images, one a seed."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, cast
 
 from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.generators.diffusers_common import full_scheduler_config
+from dpgbench.backends.generators.named_generator import NamedGenerator
 from dpgbench.backends.generators.table import find_model
 from dpgbench.backends.import_class import import_target
 from dpgbench.backends.protocols import Generator
@@ -55,7 +56,7 @@ class GenerationPlan:
     """What will draw; `generator` is the class, built by `load`; `notes` say what was assumed."""
 
     entry: ModelEntry
-    generator: Any
+    generator: type[NamedGenerator]
     spec: GenerationSpec
     weights: Mapping[str, Weights]
     device: str
@@ -78,8 +79,7 @@ class GenerationPlan:
         Raises:
             SetupError: weights are not what they must be.
         """
-        generator: Generator = self.generator(self.entry, self.spec, self.weights, self.device)
-        return generator
+        return self.generator(self.entry, self.spec, self.weights, self.device)
 
 
 def make_plan(request: GeneratorRequest) -> GenerationPlan:
@@ -94,34 +94,31 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
     entry = find_model(request.model)
     device = find_device(request.device)
     located = locate_weights(entry, request.weights)
-    generator = import_target(entry.target, "model")
-    found = dict(generator.defaults(entry, located)) if hasattr(generator, "defaults") else {}
-    accelerator_dtype = found.pop("accelerator_dtype", None)
-    if accelerator_dtype and device != "cpu":
-        found["dtype"] = accelerator_dtype
-    given = {name: value for name, value in request.settings.items() if value is not None}
-    merged = {"dtype": default_dtype(device), **entry.defaults, **found, **given}
-    options = {**entry.options, **found.get("options", {}), **given.get("options", {})}
-    _check_names("setting", merged, [item.name for item in fields(GenerationSpec)])
-    _check_names("option", options, [*entry.options, *found.get("options", {})])
-    if merged.get("scheduler"):
-        merged["scheduler_config"] = full_scheduler_config(
-            merged["scheduler"], merged.get("scheduler_config", {})
+    generator: type[NamedGenerator] = import_target(entry.target, "model")
+    defaults = generator.defaults(entry, located)
+    chosen = {name: value for name, value in request.settings.items() if value is not None}
+    chosen_options = chosen.pop("options", {})
+    settings = {"dtype": default_dtype(device), **entry.defaults, **defaults.settings}
+    if defaults.accelerator_dtype and device != "cpu":
+        settings["dtype"] = defaults.accelerator_dtype
+    settings |= chosen
+    own_options = {**entry.options, **defaults.options}
+    _check_names("setting", settings, [item.name for item in fields(GenerationSpec)])
+    _check_names("option", chosen_options, own_options)
+    if settings.get("scheduler"):
+        settings["scheduler_config"] = full_scheduler_config(
+            settings["scheduler"], settings.get("scheduler_config", {})
         )
-    spec = GenerationSpec(model=entry.name, **{**merged, "options": options})
-    if hasattr(generator, "check"):
-        generator.check(spec, located)
-    notes = (
-        generator.notes(entry, located, frozenset({*given, *given.get("options", {})}), device)
-        if hasattr(generator, "notes")
-        else ()
-    )
+    options = {**own_options, **chosen_options}
+    spec = GenerationSpec(model=entry.name, options=options, **settings)
+    generator.check(spec, located)
+    notes = generator.notes(entry, located, frozenset({*chosen, *chosen_options}), device)
     return GenerationPlan(entry, generator, spec, located, device, notes)
 
 
-def _check_names(what: str, given: Mapping[str, Any], known: list[str]) -> None:
-    for name in given:
-        if name not in known:
+def _check_names(what: str, names: Iterable[str], possible: Collection[str]) -> None:
+    for name in names:
+        if name not in possible:
             raise UsageError(
-                f"unknown {what} '{name}'; known: {', '.join(sorted(known)) or '(none)'}"
+                f"unknown {what} '{name}'; known: {', '.join(sorted(possible)) or '(none)'}"
             )

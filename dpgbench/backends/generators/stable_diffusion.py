@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.device import single_thread
-from dpgbench.backends.entries import Embedded, ModelEntry
+from dpgbench.backends.entries import EmbeddedWeights, ModelEntry
 from dpgbench.backends.generators.diffusers_common import (
     build_scheduler,
     check_size,
@@ -17,7 +17,8 @@ from dpgbench.backends.generators.diffusers_common import (
     loading_model,
 )
 from dpgbench.backends.generators.hub_classes import read_config
-from dpgbench.backends.generators.pictures import draw_checked
+from dpgbench.backends.generators.image_checks import draw_checked
+from dpgbench.backends.generators.named_generator import ModelDefaults, NamedGenerator
 from dpgbench.backends.generators.single_file import (
     CONFIGURED_BY,
     check_single_file,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _LATENT_PX = 8  # the VAE's reduction
 
 
-class StableDiffusion:
+class StableDiffusion(NamedGenerator):
     """The pipeline with its own CLIP: prompts are cut at 77 tokens."""
 
     def __init__(
@@ -64,7 +65,7 @@ class StableDiffusion:
 
     @staticmethod
     def notes(
-        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str], device: str
+        entry: ModelEntry, weights: Mapping[str, Weights], chosen: frozenset[str], device: str
     ) -> list[str]:
         """Return what was assumed: whose configuration a base in one file is read with."""
         base = weights["base"].path
@@ -74,8 +75,9 @@ class StableDiffusion:
             source = configuration_of(base)
             beside = source == base.resolve().parent
             name = "the folder that it lies in" if beside else CONFIGURED_BY
-            said = f"{base.name} is a single file: configuration and tokenizer are those of {name}"
-            notes.append(said)
+            notes.append(
+                f"{base.name} is a single file: configuration and tokenizer are those of {name}"
+            )
         return notes
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
@@ -141,7 +143,7 @@ def _foreign_prediction(model: str, scheduler: Mapping[str, Any], base: Path) ->
 
 
 def _check_parts(entry: ModelEntry, pipeline: Any) -> None:
-    """Raise unless the U-Net is told by this text encoder alone, and draws from noise alone.
+    """Raise unless the U-Net takes this text encoder's tokens alone, and draws from noise alone.
 
     Raises:
         SetupError: it is not a Stable Diffusion 1.x.
@@ -149,10 +151,11 @@ def _check_parts(entry: ModelEntry, pipeline: Any) -> None:
     unet, clip, vae = pipeline.unet.config, pipeline.text_encoder.config, pipeline.vae.config
     more = unet.get("addition_embed_type") or unet.get("encoder_hid_dim_type")
     if more or unet.cross_attention_dim != clip.hidden_size:
-        told = f"'{more}'" if more else f"tokens of width {unet.cross_attention_dim}"
+        taken = f"'{more}'" if more else f"tokens of width {unet.cross_attention_dim}"
         raise SetupError(
-            f"model {entry.name}: the base is no Stable Diffusion 1.x: its U-Net takes {told}, its "
-            f"text encoder gives tokens of width {clip.hidden_size}; draw it as --model hf:FOLDER"
+            f"model {entry.name}: the base is no Stable Diffusion 1.x: its U-Net takes {taken}, "
+            f"its text encoder gives tokens of width {clip.hidden_size}; draw it as "
+            "--model hf:FOLDER"
         )
     if unet.in_channels != vae.latent_channels:
         raise SetupError(
@@ -163,30 +166,30 @@ def _check_parts(entry: ModelEntry, pipeline: Any) -> None:
 
 
 class EllaStableDiffusion(StableDiffusion):
-    """The same pipeline, told by a language model through the connector at every step."""
+    """The same pipeline, conditioned on a language model through the connector at every step."""
 
     @staticmethod
-    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> dict[str, Any]:
+    def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> ModelDefaults:
         """Return the length of texts that the connector's file says it was trained with."""
         trained = _trained_text(weights)
         if trained is None:
-            return {}
+            return ModelDefaults()
         options: dict[str, Any] = {"text_length": trained.length}
         if trained.tokens not in (None, TRAINED_LENGTH):
             options["text_tokens"] = trained.tokens
-        return {"options": options}
+        return ModelDefaults(options=options)
 
     @staticmethod
     def notes(
-        entry: ModelEntry, weights: Mapping[str, Weights], given: frozenset[str], device: str
+        entry: ModelEntry, weights: Mapping[str, Weights], chosen: frozenset[str], device: str
     ) -> list[str]:
         """Return what was assumed: also of the texts, where the connector's file does not say."""
-        notes = StableDiffusion.notes(entry, weights, given, device)
+        notes = StableDiffusion.notes(entry, weights, chosen, device)
         source = next(role.source for role in entry.roles if role.name == "connector")
-        ships = isinstance(source, Embedded) and weights["connector"].path == embedded_path(
+        ships = isinstance(source, EmbeddedWeights) and weights["connector"].path == embedded_path(
             source.part
         )
-        if not ships and "text_length" not in given and _trained_text(weights) is None:
+        if not ships and "text_length" not in chosen and _trained_text(weights) is None:
             notes.append(
                 f"text_length {entry.options['text_length']} is assumed: the connector's file does "
                 "not say how long its texts were in training (--option text_length=fixed or "
@@ -248,7 +251,7 @@ def _trained_text(weights: Mapping[str, Weights]) -> TrainedText | None:
 
     try:
         return read_trained_text(weights["connector"].path)
-    except ConnectorFileError:  # loading it tells what is wrong
+    except ConnectorFileError:  # loading it says what is wrong
         return None
 
 

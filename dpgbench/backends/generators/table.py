@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dpgbench.backends.entries import Embedded, HuggingFace, ModelEntry, Role
+from dpgbench.backends.entries import EmbeddedWeights, HuggingFace, ModelEntry, Role
 from dpgbench.backends.import_class import is_own_class
 from dpgbench.errors import UsageError, unknown_name
 
@@ -72,7 +72,7 @@ _TEXT_ENCODER = Role(
     ),
     "a folder with a T5 encoder and its tokenizer",
 )
-_TINY_BASE = Role("base", Embedded("sd15"), _BASE.what)
+_TINY_BASE = Role("base", EmbeddedWeights("sd15"), _BASE.what)
 
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
@@ -99,8 +99,8 @@ MODELS: dict[str, ModelEntry] = {
             _TINY,
             (
                 _TINY_BASE,
-                Role("connector", Embedded("ella/connector.safetensors"), _CONNECTOR.what),
-                Role("text_encoder", Embedded("ella/text_encoder"), _TEXT_ENCODER.what),
+                Role("connector", EmbeddedWeights("ella/connector.safetensors"), _CONNECTOR.what),
+                Role("text_encoder", EmbeddedWeights("ella/text_encoder"), _TEXT_ENCODER.what),
             ),
             benchmark="shapes",
             world="shapes",

@@ -120,10 +120,10 @@ def first_word_answer(text: str) -> YesNo | None:
     Not where the other one follows at once ("yes and no", "Yes. No."). For models that were told
     to say one word and may add some: "Yes, there is a dog".
     """
-    said = without_thoughts(text)
-    match = _FIRST_WORD.fullmatch(said)
+    answer = without_thoughts(text)
+    match = _FIRST_WORD.fullmatch(answer)
     if match is None:
-        return plain_answer(said) if said != text or _BOXES.search(said) else None
+        return plain_answer(answer) if answer != text or _BOXES.search(answer) else None
     other = _OTHER_TOO.match(match[2])
     if other and other[1].lower() != match[1].lower():
         return None

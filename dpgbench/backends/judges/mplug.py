@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.entries import Embedded, HuggingFace, ModelScope, Source
+from dpgbench.backends.entries import EmbeddedWeights, HuggingFace, ModelScope, WeightsSource
 from dpgbench.backends.judges.table import DEFAULT_JUDGE, JUDGES, find_judge
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, SelfTest, TileQuestions
-from dpgbench.backends.weights.locate import Located, fetch_command, locate
+from dpgbench.backends.weights.locate import WeightsLocation, fetch_command, locate
 from dpgbench.errors import SetupError, reason_of
 from dpgbench.store.hashes import hash_files
 from dpgbench.store.images import to_rgb
@@ -86,7 +86,7 @@ class MplugJudge(Judge):
         return self.vqa.prepare(to_rgb(image))
 
 
-def _find(request: JudgeRequest) -> Located:
+def _find(request: JudgeRequest) -> WeightsLocation:
     """Return where the weights are.
 
     Raises:
@@ -116,10 +116,10 @@ def _find(request: JudgeRequest) -> Located:
     )
 
 
-def _source_name(source: Source | None, revision: str | None) -> str:
+def _source_name(source: WeightsSource | None, revision: str | None) -> str:
     """Return what a manifest calls the place that weights are from."""
     match source:
-        case Embedded():
+        case EmbeddedWeights():
             return "embedded"
         case HuggingFace():
             return f"{source.repository} (Hugging Face)"

@@ -8,7 +8,7 @@ from typing import Any
 
 from dpgbench.backends.device import DTYPES, check_dtype, find_device
 from dpgbench.backends.entries import (
-    Embedded,
+    EmbeddedWeights,
     HuggingFace,
     JudgeEntry,
     ModelScope,
@@ -62,7 +62,7 @@ JUDGES: dict[str, JudgeEntry] = {
             "tiny-mplug",
             "embedded: mplug in miniature, trained on the small world: sees 64 px shapes",
             _MPLUG,
-            roles=(Role("judge", Embedded("mplug"), "a folder in ModelScope's layout"),),
+            roles=(Role("judge", EmbeddedWeights("mplug"), "a folder in ModelScope's layout"),),
             world="shapes",
             options=_MPLUG_OPTIONS,
         ),

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dpgbench.backends.entries import Embedded, HuggingFace, ModelEntry, ModelScope, Role, Source
+from dpgbench.backends.entries import (
+    EmbeddedWeights,
+    HuggingFace,
+    ModelEntry,
+    ModelScope,
+    Role,
+    WeightsSource,
+)
 from dpgbench.backends.weights import modelscope
 from dpgbench.backends.weights.hub_errors import hub_trouble
 from dpgbench.embedded import embedded_path
@@ -42,11 +49,11 @@ class Weights:
         return {"path": str(self.path), "sha256": self.sha256, "files": dict(self.files)}
 
 
-class Located(NamedTuple):
+class WeightsLocation(NamedTuple):
     """Where a role's weights are, and what they come from; None where the user gave the path."""
 
     path: Path
-    source: Source | None
+    source: WeightsSource | None
 
 
 def locate_weights(entry: ModelEntry, paths: Mapping[str, str]) -> dict[str, Weights]:
@@ -79,7 +86,7 @@ def locate(
     revision: str | None = None,
     subject: str,
     otherwise: str,
-) -> Located:
+) -> WeightsLocation:
     """Return where the weights of a role are; they are fetched where need be.
 
     Args:
@@ -94,34 +101,34 @@ def locate(
         SetupError: the path does not exist, or the weights cannot be fetched.
     """
     if path is not None:
-        return Located(_existing(role, path), None)
+        return WeightsLocation(_existing(role, path), None)
     source = chosen_source(role, choice)
     match source:
-        case Embedded():
-            return Located(embedded_path(source.part), source)
+        case EmbeddedWeights():
+            return WeightsLocation(embedded_path(source.part), source)
         case HuggingFace():
             folder = _named_folder(source) if source.or_folder else None
             if folder is not None:
-                return Located(folder, None)
+                return WeightsLocation(folder, None)
             fetched = fetch_from_hub(source, revision, subject=subject, otherwise=otherwise)
-            return Located(fetched, source)
+            return WeightsLocation(fetched, source)
         case ModelScope():
-            return Located(_fetch_from_modelscope(source, revision), source)
+            return WeightsLocation(_fetch_from_modelscope(source, revision), source)
 
 
-def chosen_source(role: Role, choice: str | None) -> Source:
+def chosen_source(role: Role, choice: str | None) -> WeightsSource:
     """Return the source of a role that ``--weights-source`` chooses; None is the first."""
     chosen = [source for source in role.sources if choice in (None, source.choice)]
     return chosen[0]
 
 
-def here(source: Source, revision: str | None = None) -> Path | None:
+def here(source: WeightsSource, revision: str | None = None) -> Path | None:
     """Return where the files of a source are on this machine; None where some are missing.
 
     Nothing is fetched.
     """
     match source:
-        case Embedded():
+        case EmbeddedWeights():
             return embedded_path(source.part)
         case HuggingFace():
             return _in_hub_cache(source, revision)
@@ -130,10 +137,10 @@ def here(source: Source, revision: str | None = None) -> Path | None:
             return folder if _has_all(folder, source) else None
 
 
-def fetch_command(source: Source, revision: str | None = None) -> str:
+def fetch_command(source: WeightsSource, revision: str | None = None) -> str:
     """Return the command that fetches the files of a source; "" where they ship."""
     match source:
-        case Embedded():
+        case EmbeddedWeights():
             return ""
         case HuggingFace():
             part = ""

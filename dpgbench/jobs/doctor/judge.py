@@ -32,7 +32,7 @@ MOST_INVALID: Final = 0.1
 CANNOT_RUN: Final = "cannot run"
 _BROKEN: Final = "broken installation"
 
-Answers = Mapping[str, Mapping[int, JudgeAnswer]]
+AnswersByPicture = Mapping[str, Mapping[int, JudgeAnswer]]
 """Answers by picture and question number."""
 Pairs = Sequence[tuple[Probe, JudgeAnswer]]
 
@@ -226,7 +226,7 @@ def ask_about_pictures(judge: Judge, size_px: int, deadline: float) -> PictureAn
     return _count(answers, failures)
 
 
-def _ask(judge: Judge, size_px: int, deadline: float, failures: dict[str, str]) -> Answers:
+def _ask(judge: Judge, size_px: int, deadline: float, failures: dict[str, str]) -> AnswersByPicture:
     """Return the answers; pictures that failed go into `failures`."""
     from tqdm import tqdm
 
@@ -249,7 +249,7 @@ def _ask(judge: Judge, size_px: int, deadline: float, failures: dict[str, str]) 
     return answers
 
 
-def _count(answers: Answers, failures: Mapping[str, str]) -> PictureAnswers:
+def _count(answers: AnswersByPicture, failures: Mapping[str, str]) -> PictureAnswers:
     """Return accuracy and share of yes; the interval is over pictures."""
     by_picture = [_pairs(exam, answers[exam.name]) for exam in exams() if exam.name in answers]
     right = np.array([[sum(_is_right(*pair) for pair in pairs)] for pairs in by_picture])

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dpgbench.backends.entries import Embedded, JudgeEntry, ModelEntry, Role, Source
+from dpgbench.backends.entries import EmbeddedWeights, JudgeEntry, ModelEntry, Role, WeightsSource
 from dpgbench.backends.generators.table import MODELS
 from dpgbench.backends.judges.table import JUDGES
 from dpgbench.backends.weights.locate import fetch_command, here
@@ -18,7 +18,7 @@ from dpgbench.store.run.manifest import environment
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceInfo:
     """Something that networks run on; `what` is its name or size in words."""
 
     name: str
@@ -50,7 +50,7 @@ class MachineReport:
     """What ``dpgbench doctor`` tells of a machine."""
 
     machine: Mapping[str, Any]
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceInfo, ...]
     weights: tuple[NeededFiles, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -68,16 +68,16 @@ def examine_machine() -> MachineReport:
     return MachineReport(environment(), tuple(_devices()), tuple(files))
 
 
-def _devices() -> Iterator[Device]:
+def _devices() -> Iterator[DeviceInfo]:
     import torch
 
-    yield Device("cpu", f"{torch.get_num_threads()} threads", _memory_gib())
+    yield DeviceInfo("cpu", f"{torch.get_num_threads()} threads", _memory_gib())
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = round(properties.total_memory / 2**30, 1)
-        yield Device(f"cuda:{index}", properties.name, memory)
+        yield DeviceInfo(f"cuda:{index}", properties.name, memory)
     if torch.backends.mps.is_available():
-        yield Device("mps", "Apple GPU", None)
+        yield DeviceInfo("mps", "Apple GPU", None)
 
 
 def _questions() -> NeededFiles:
@@ -91,7 +91,7 @@ def _questions() -> NeededFiles:
 
 def _weights() -> Iterator[NeededFiles]:
     """Yield what is fetched for each role of models and judges: what several use, once."""
-    users: dict[tuple[Source, str], list[str]] = {}
+    users: dict[tuple[WeightsSource, str], list[str]] = {}
     for entry in sorted(MODELS.values(), key=lambda entry: len(entry.roles)):
         _add_users(users, entry)
     for judge in JUDGES.values():
@@ -100,14 +100,16 @@ def _weights() -> Iterator[NeededFiles]:
         yield _needed(", ".join(names), role, here(source), fetch_command(source))
 
 
-def _add_users(users: dict[tuple[Source, str], list[str]], entry: ModelEntry | JudgeEntry) -> None:
+def _add_users(
+    users: dict[tuple[WeightsSource, str], list[str]], entry: ModelEntry | JudgeEntry
+) -> None:
     for role in entry.roles:
         for source in role.sources:
-            if not isinstance(source, Embedded):
+            if not isinstance(source, EmbeddedWeights):
                 users.setdefault((source, role.name), []).append(_name(entry.name, role, source))
 
 
-def _name(name: str, role: Role, source: Source) -> str:
+def _name(name: str, role: Role, source: WeightsSource) -> str:
     return name if source is role.source else f"{name} --weights-source {source.choice}"
 
 

@@ -25,7 +25,7 @@ _SPACES = ("", " ", "\u0120", "\u2581")  # as written; byte-level BPE; SentenceP
 
 
 @dataclass(frozen=True)
-class Prompt:
+class PromptTemplate:
     """How a question is put; `template` has the question in ``{question}``."""
 
     version: str
@@ -40,11 +40,11 @@ class Prompt:
         return {"version": self.version, "template": self.template}
 
 
-CHAT = Prompt("chat-v1", "{question}\nAnswer with one word only: yes or no.")
-BLIP_VQA = Prompt("blip-vqa-v1", "{question}")
+CHAT = PromptTemplate("chat-v1", "{question}\nAnswer with one word only: yes or no.")
+BLIP_VQA = PromptTemplate("blip-vqa-v1", "{question}")
 WITHOUT_CHAT = {
-    "paligemma": Prompt("paligemma-v1", "<image>answer en {question}"),
-    "blip-2": Prompt("blip-2-v1", "Question: {question} Answer:"),
+    "paligemma": PromptTemplate("paligemma-v1", "<image>answer en {question}"),
+    "blip-2": PromptTemplate("blip-2-v1", "Question: {question} Answer:"),
 }
 """Prompts of models that are no chat models, by model type, as their own pages give them."""
 
@@ -56,8 +56,8 @@ def word_ids(tokenizer: Any, word: str) -> list[int]:
     return sorted(vocabulary[form] for form in forms if form in vocabulary)
 
 
-class Spoken(NamedTuple):
-    """What a model said, a row a question.
+class GeneratedTokens(NamedTuple):
+    """What a model generates, a row a question.
 
     Attributes:
         first_logits: for its first token; (rows, vocabulary).
@@ -73,7 +73,7 @@ class Spoken(NamedTuple):
         return bool(self.first_logits.isnan().any())
 
 
-class Speech:
+class AnswerTokens:
     """A tokenizer's side of an answer: which tokens mean yes, no and the end."""
 
     def __init__(self, tokenizer: Any, end_ids: Sequence[int], pad_id: int) -> None:
@@ -95,7 +95,7 @@ class Speech:
         return [float(value) for value in (yes - no).sigmoid()]
 
     def texts(self, token_ids: Tensor) -> list[str]:
-        """Return what each row of tokens (rows, length) says, without special tokens."""
+        """Return the text of each row of tokens (rows, length), without special tokens."""
         texts: list[str] = self.tokenizer.batch_decode(token_ids, skip_special_tokens=True)
         return [text.strip() for text in texts]
 
@@ -109,16 +109,16 @@ class Speech:
         stands = torch.tensor(whole, device=token_ids.device)
         return torch.isin(token_ids, ends).any(-1) | stands
 
-    def answers(self, spoken: Spoken) -> list[JudgeAnswer]:
+    def answers(self, generated: GeneratedTokens) -> list[JudgeAnswer]:
         """Return an answer for each row: its words, and the probability of its first token.
 
         Raises:
             DataError: the model's numbers overflowed.
         """
-        if spoken.overflowed:
+        if generated.overflowed:
             raise DataError(f"the judge's numbers overflow on this image; {OVERFLOW_REMEDY}")
-        texts = self.texts(spoken.token_ids)
-        p_yes = self.p_yes(spoken.first_logits)
+        texts = self.texts(generated.token_ids)
+        p_yes = self.p_yes(generated.first_logits)
         return [_answer(text, p) for text, p in zip(texts, p_yes, strict=True)]
 
 

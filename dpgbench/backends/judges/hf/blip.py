@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpgbench.backends.judges.hf.answers import BLIP_VQA, Prompt, Speech
-from dpgbench.backends.judges.hf.generation import generated
+from dpgbench.backends.judges.hf.answers import BLIP_VQA, AnswerTokens, PromptTemplate
+from dpgbench.backends.judges.hf.generation import generate_greedily
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Asked(NamedTuple):
 class BlipAnswerer:
     """Asks a `BlipForQuestionAnswering`."""
 
-    prompt: Prompt = BLIP_VQA
+    prompt: PromptTemplate = BLIP_VQA
 
     def __init__(self, model: Any, processor: Any, num_images_at_once: int | None) -> None:
         self.model, self.processor = model, processor
@@ -46,7 +46,7 @@ class BlipAnswerer:
         )
         text = model.config.text_config
         self.tokenizer = processor.tokenizer
-        self.speech = Speech(self.tokenizer, [text.sep_token_id], text.pad_token_id)
+        self.answer_tokens = AnswerTokens(self.tokenizer, [text.sep_token_id], text.pad_token_id)
         self.longest = text.max_position_embeddings
 
     def prepare(self, image: Image) -> Tensor:
@@ -99,15 +99,15 @@ class BlipAnswerer:
             input_ids=torch.tensor([asked.token_ids for asked in batch], device=device),
             encoder_hidden_states=seen[[asked.tile for asked in batch]],
         ).last_hidden_state
-        spoken = generated(
+        generated = generate_greedily(
             self.model.text_decoder,
-            self.speech,
+            self.answer_tokens,
             input_ids=torch.full((len(batch), 1), self.model.decoder_start_token_id, device=device),
             encoder_hidden_states=encoded,
-            eos_token_id=self.speech.end_ids,
-            pad_token_id=self.speech.pad_id,
+            eos_token_id=self.answer_tokens.end_ids,
+            pad_token_id=self.answer_tokens.pad_id,
         )
         return [
             answer._replace(truncated=asked.truncated)
-            for answer, asked in zip(self.speech.answers(spoken), batch, strict=True)
+            for answer, asked in zip(self.answer_tokens.answers(generated), batch, strict=True)
         ]

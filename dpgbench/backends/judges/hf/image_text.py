@@ -1,11 +1,12 @@
-"""Image-text-to-text models, asked in the fastest of three ways that is known to be right.
+"""Image-text-to-text models, asked by the fastest of three methods that is shown to be right.
 
-``keys``: the network reads the image once, and each question goes on from there (`ImagePrefix`).
-``features``: the image trunk runs once; the language model reads image and question (`OnceSeen`).
-``plain``: transformers' own `generate`, everything anew for each question (`Plain`).
+``keys``: the network reads the image once, and each question goes on from there (`SharedPrefix`).
+``features``: the image trunk runs once; the language model reads image and question
+(`SharedFeatures`). ``plain``: transformers' own `generate`, everything anew for each question
+(`PlainGeneration`).
 
-Whether a way says what ``plain`` says is not assumed but tried, when the judge is loaded, with two
-questions about a picture of its own. So a family that nobody has run yet is asked slowly, not
+Whether a method answers as ``plain`` does is not assumed but tried, when the judge is loaded, with
+two questions about an image of its own. So a family that nobody has run yet is asked slowly, not
 wrongly.
 """
 
@@ -16,11 +17,20 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
-from dpgbench.backends.judges.hf.answers import OVERFLOW_REMEDY, Prompt, Speech, Spoken
-from dpgbench.backends.judges.hf.generation import OnceSeen, Plain, Way
-from dpgbench.backends.judges.hf.inputs import Prompted, Prompter
+from dpgbench.backends.judges.hf.answers import (
+    OVERFLOW_REMEDY,
+    AnswerTokens,
+    GeneratedTokens,
+    PromptTemplate,
+)
+from dpgbench.backends.judges.hf.generation import (
+    Generation,
+    PlainGeneration,
+    SharedFeatures,
+    SharedPrefix,
+)
+from dpgbench.backends.judges.hf.inputs import InputBuilder, ModelInputs
 from dpgbench.backends.judges.hf.load import loading_judge
-from dpgbench.backends.judges.hf.prefix import ImagePrefix
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 from dpgbench.errors import SetupError, reason_of
 
@@ -29,9 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WayName = Literal["keys", "features", "plain"]
+MethodName = Literal["keys", "features", "plain"]
 
-_WAYS: tuple[WayName, ...] = ("keys", "features", "plain")
+_METHODS: tuple[MethodName, ...] = ("keys", "features", "plain")
 _QUESTIONS_AT_ONCE = 32
 _TRIED = ("Is there a cat?", "Are the two large dogs on the left of the red house brown?")
 _COMPARED = 10  # of the likeliest first tokens
@@ -45,20 +55,20 @@ class ImageTextAnswerer:
 
     def __init__(self, judge: str, model: Any, processor: Any) -> None:
         self.model = model
-        self.prompter = Prompter(judge, processor, model)
-        self.speech = _speech(model, processor.tokenizer)
+        self.inputs = InputBuilder(judge, processor, model)
+        self.answer_tokens = _answer_tokens(model, processor.tokenizer)
         self.at_once = 1 if model.config.is_encoder_decoder else _QUESTIONS_AT_ONCE
         with loading_judge(judge):
-            self.way = self._find_way(judge)
+            self.method = self._find_method(judge)
 
     @property
-    def prompt(self) -> Prompt:
+    def prompt(self) -> PromptTemplate:
         """How questions are put."""
-        return self.prompter.prompt
+        return self.inputs.prompt
 
     def prepare(self, image: Image) -> Any:
         """Return an image as the network reads it; called in worker threads."""
-        return self.prompter.images.prepare(image)
+        return self.inputs.images.prepare(image)
 
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile, in the order of its questions."""
@@ -68,22 +78,22 @@ class ImageTextAnswerer:
         import torch
 
         with torch.inference_mode():
-            prompted = self.prompter.rows(tile.image, tile.questions, tile.prepared)
-            said = list(self._speak(prompted, self.way))
-            return [answer for spoken in said for answer in self.speech.answers(spoken)]
+            model_inputs = self.inputs.rows(tile.image, tile.questions, tile.prepared)
+            batches = list(self._generate(model_inputs, self.method))
+            return [answer for batch in batches for answer in self.answer_tokens.answers(batch)]
 
-    def _speak(self, prompted: Prompted, name: WayName) -> Iterator[Spoken]:
-        """Yield what the model says, batch by batch; a batch that does not fit is halved."""
+    def _generate(self, model_inputs: ModelInputs, name: MethodName) -> Iterator[GeneratedTokens]:
+        """Yield answers' tokens, batch by batch; a batch too large for the memory is halved."""
         import torch
 
-        if not prompted.one_image:  # the question is part of what the image trunk is given
-            for row, image in zip(prompted.rows, prompted.images, strict=True):
-                yield Plain(self.model, self.speech, image).speak([row])
+        if not model_inputs.one_image:  # the question is part of what the image trunk is given
+            for row, image in zip(model_inputs.rows, model_inputs.images, strict=True):
+                yield PlainGeneration(self.model, self.answer_tokens, image).generate([row])
             return
-        way, rows = self._way(prompted, name), prompted.rows
+        generation, rows = self._generation(model_inputs, name), model_inputs.rows
         while rows:
             try:
-                spoken = way.speak(rows[: self.at_once])
+                generated = generation.generate(rows[: self.at_once])
             except torch.OutOfMemoryError:
                 if self.at_once == 1:
                     raise
@@ -92,63 +102,64 @@ class ImageTextAnswerer:
                 torch.cuda.empty_cache()
                 continue
             rows = rows[self.at_once :]
-            yield spoken
+            yield generated
 
-    def _way(self, prompted: Prompted, name: WayName) -> Way:
-        image = prompted.images[0]
+    def _generation(self, model_inputs: ModelInputs, name: MethodName) -> Generation:
+        image = model_inputs.images[0]
         if name == "keys":
-            ids = self.prompter.image_ids
-            return ImagePrefix(self.model, self.speech, image, prompted.rows, ids)
-        return (OnceSeen if name == "features" else Plain)(self.model, self.speech, image)
+            ids = self.inputs.image_ids
+            return SharedPrefix(self.model, self.answer_tokens, image, model_inputs.rows, ids)
+        method = SharedFeatures if name == "features" else PlainGeneration
+        return method(self.model, self.answer_tokens, image)
 
-    def _find_way(self, judge: str) -> WayName:
-        """Return the first way that says about a picture what `Plain` says, asked singly."""
+    def _find_method(self, judge: str) -> MethodName:
+        """Return the first method that answers as ``plain`` does, asked singly, about an image."""
         import torch
 
         with torch.inference_mode():
-            prompted = self.prompter.rows(_picture(), _TRIED)
-            _require_image(judge, prompted, self.prompter.image_ids)
+            model_inputs = self.inputs.rows(_picture(), _TRIED)
+            _require_image(judge, model_inputs, self.inputs.image_ids)
             wanted = [
-                spoken
-                for row, image in zip(prompted.rows, cycle(prompted.images), strict=False)
-                for spoken in self._speak(Prompted([row], [image]), "plain")
+                generated
+                for row, image in zip(model_inputs.rows, cycle(model_inputs.images), strict=False)
+                for generated in self._generate(ModelInputs([row], [image]), "plain")
             ]
-            if any(spoken.overflowed for spoken in wanted):
+            if any(generated.overflowed for generated in wanted):
                 raise SetupError(f"judge {judge}: its numbers overflow; {OVERFLOW_REMEDY}")
-            for name in _WAYS:
+            for name in _METHODS:
                 try:
-                    said = list(self._speak(prompted, name))
-                except Exception as error:  # noqa: BLE001 - a model nobody has run: whatever it is, not this way
+                    batches = list(self._generate(model_inputs, name))
+                except Exception as error:  # noqa: BLE001 - whatever an untried family raises
                     log.debug("judge %s: not by %s: %s", judge, name, reason_of(error))
                     continue
-                if self._alike(said, wanted):
+                if self._alike(batches, wanted):
                     log.debug("judge %s: asked by %s", judge, name)
                     return name
-                log.debug("judge %s: by %s it says something else", judge, name)
+                log.debug("judge %s: other answers by %s", judge, name)
         log.info("judge %s: its answers depend on the batch; it is asked singly", judge)
         self.at_once = 1
         return "plain"
 
-    def _alike(self, said: Sequence[Spoken], wanted: Sequence[Spoken]) -> bool:
+    def _alike(self, batches: Sequence[GeneratedTokens], wanted: Sequence[GeneratedTokens]) -> bool:
         """Return whether the likeliest first tokens are about as likely, and the words the same.
 
         Words are compared in float32 only: in less, a close call may fall either way.
         """
         import torch
 
-        ours = torch.cat([spoken.first_logits for spoken in said]).float().log_softmax(-1)
-        theirs = torch.cat([spoken.first_logits for spoken in wanted]).float().log_softmax(-1)
+        ours = torch.cat([generated.first_logits for generated in batches]).float().log_softmax(-1)
+        theirs = torch.cat([generated.first_logits for generated in wanted]).float().log_softmax(-1)
         likely = theirs.topk(_COMPARED).indices
         furthest = float((ours - theirs).gather(-1, likely).abs().max())
         dtype = str(self.model.dtype).removeprefix("torch.")
         words, wanted_words = (
-            [text for spoken in by for text in self.speech.texts(spoken.token_ids)]
-            for by in (said, wanted)
+            [text for generated in by for text in self.answer_tokens.texts(generated.token_ids)]
+            for by in (batches, wanted)
         )
         return furthest < _TOLERANCE[dtype] and (dtype != "float32" or words == wanted_words)
 
 
-def _speech(model: Any, tokenizer: Any) -> Speech:
+def _answer_tokens(model: Any, tokenizer: Any) -> AnswerTokens:
     """Return the tokenizer's side, and leave the model no settings but where an answer ends.
 
     A repository's own sampling and penalties are for conversation; they would change answers.
@@ -164,7 +175,7 @@ def _speech(model: Any, tokenizer: Any) -> Speech:
         eos_token_id=ends or None,
         pad_token_id=pad_id,
     )
-    return Speech(tokenizer, ends, pad_id)
+    return AnswerTokens(tokenizer, ends, pad_id)
 
 
 def _numbers(value: Any) -> list[int]:
@@ -172,7 +183,7 @@ def _numbers(value: Any) -> list[int]:
 
 
 def _picture() -> Image:
-    """Return a picture on which ways are tried: every part of it looks different."""
+    """Return an image on which methods are tried: every part of it looks different."""
     from PIL import Image
 
     across = Image.linear_gradient("L")
@@ -180,14 +191,14 @@ def _picture() -> Image:
     return Image.merge("RGB", bands).resize((320, 240))
 
 
-def _require_image(judge: str, prompted: Prompted, image_ids: set[int]) -> None:
+def _require_image(judge: str, model_inputs: ModelInputs, image_ids: set[int]) -> None:
     """Raise where a prompt would reach the model without the image.
 
     Raises:
         SetupError: no token of the prompt stands for the image.
     """
-    row = prompted.rows[0]["input_ids"][0].tolist()
-    if not prompted.images[0] or (image_ids and not image_ids & set(row)):
+    row = model_inputs.rows[0]["input_ids"][0].tolist()
+    if not model_inputs.images[0] or (image_ids and not image_ids & set(row)):
         raise SetupError(
             f"judge {judge}: its chat template leaves the image out; take the repository's "
             "template for images (chat_template.jinja)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpgbench.backends.judges.hf.answers import CHAT, WITHOUT_CHAT, Prompt
+from dpgbench.backends.judges.hf.answers import CHAT, WITHOUT_CHAT, PromptTemplate
 from dpgbench.errors import SetupError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Row = Mapping[str, "Tensor"]
 """One question's tensors with an entry per token, by name; each of shape (1, length)."""
 
 
-class Prompted(NamedTuple):
+class ModelInputs(NamedTuple):
     """One image's questions as the model takes them.
 
     Attributes:
@@ -37,7 +37,7 @@ class Prompted(NamedTuple):
         return len(self.images) == 1
 
 
-class Prompter:
+class InputBuilder:
     """Puts questions the way that the model was taught: in a chat, or in a form of its own."""
 
     def __init__(self, judge: str, processor: Any, model: Any) -> None:
@@ -49,7 +49,7 @@ class Prompter:
         self.prompt = _prompt(judge, model.config.model_type, chats=bool(self.template))
         self.images = processor.image_processor = OncePerImage(processor.image_processor)
 
-    def rows(self, image: Image, questions: Sequence[str], prepared: Any = None) -> Prompted:
+    def rows(self, image: Image, questions: Sequence[str], prepared: Any = None) -> ModelInputs:
         """Return the tensors that stand for each question about `image`."""
         self.images.remember(image, prepared)
         rows, images = [], []
@@ -59,7 +59,7 @@ class Prompter:
             images.append(inputs)
         if _all_equal(images):
             images = images[:1]
-        return Prompted(rows, [self._moved(tensors) for tensors in images])
+        return ModelInputs(rows, [self._moved(tensors) for tensors in images])
 
     def _inputs(self, image: Image, text: str) -> dict[str, Tensor]:
         if self.template:
@@ -154,22 +154,22 @@ def repeated(image: Mapping[str, Tensor], times: int) -> dict[str, Tensor]:
 
 def _image_ids(processor: Any, config: Any) -> set[int]:
     """Return the tokens that stand where the image goes."""
-    found = (
+    values = (
         getattr(processor, "image_token_id", None),
         getattr(config, "image_token_id", None),
         getattr(config, "image_token_index", None),
     )
-    return {number for number in found if isinstance(number, int)}
+    return {number for number in values if isinstance(number, int)}
 
 
 def _template(processor: Any) -> str | None:
     """Return the chat template; that for images before that for text alone."""
-    found = processor.chat_template or processor.tokenizer.chat_template
-    template: str | None = found.get("default") if isinstance(found, Mapping) else found
+    templates = processor.chat_template or processor.tokenizer.chat_template
+    template: str | None = templates.get("default") if isinstance(templates, Mapping) else templates
     return template
 
 
-def _prompt(judge: str, kind: str, *, chats: bool) -> Prompt:
+def _prompt(judge: str, kind: str, *, chats: bool) -> PromptTemplate:
     if chats:
         return CHAT
     if kind not in WITHOUT_CHAT:

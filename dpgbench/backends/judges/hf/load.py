@@ -48,8 +48,8 @@ def find_family(files: ModelFiles) -> Family:
         raise SetupError(_unknown(files.judge, kind, needs_code="auto_map" in config))
     if kind == "blip" and named[0] == _BLIP_VQA:
         return "blip-vqa"
-    known = transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-    if kind == "blip" or transformers.CONFIG_MAPPING[kind] not in known:
+    supported = transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    if kind == "blip" or transformers.CONFIG_MAPPING[kind] not in supported:
         raise UsageError(
             f"judge {files.judge}: {named[0]} does not answer questions about images; name an "
             "image-text-to-text model (Qwen-VL, InternVL, LLaVA, SmolVLM, PaliGemma, ...) or a "
@@ -122,10 +122,14 @@ def load_processor(files: ModelFiles, model: Any) -> Any:
     from transformers.utils import is_torchvision_available
 
     config = model.config
-    known = PROCESSOR_MAPPING.get(type(config), None)
+    processor_class = PROCESSOR_MAPPING.get(type(config), None)
     with loading_judge(files.judge):
-        if known and "video_processor" in known.get_attributes() and not is_torchvision_available():
-            processor = _without_videos(files, known)
+        if (
+            processor_class
+            and "video_processor" in processor_class.get_attributes()
+            and not is_torchvision_available()
+        ):
+            processor = _without_videos(files, processor_class)
         else:
             processor = transformers.AutoProcessor.from_pretrained(files.folder, **_LOCAL)
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
@@ -136,23 +140,25 @@ def load_processor(files: ModelFiles, model: Any) -> Any:
     return processor
 
 
-def _without_videos(files: ModelFiles, known: Any) -> Any:
+def _without_videos(files: ModelFiles, processor_class: Any) -> Any:
     """Return a processor with `_NoVideos` for a video processor."""
     import transformers
 
     def unchecked(self: Any, name: str, value: Any) -> None:
         """Let None pass."""
 
-    own: Any = type(known.__name__, (known,), {"check_argument_for_proper_class": unchecked})
+    own: Any = type(
+        processor_class.__name__, (processor_class,), {"check_argument_for_proper_class": unchecked}
+    )
     parts = {
         "image_processor": transformers.AutoImageProcessor,
         "tokenizer": transformers.AutoTokenizer,
     }
     arguments = [
         parts[name].from_pretrained(files.folder, **_LOCAL) if name in parts else None
-        for name in known.get_attributes()
+        for name in processor_class.get_attributes()
     ]
-    settings, _ = known.get_processor_dict(files.folder, local_files_only=True)
+    settings, _ = processor_class.get_processor_dict(files.folder, local_files_only=True)
     processor = own.from_args_and_dict(arguments, settings)
     processor.video_processor = _NoVideos()
     return processor
