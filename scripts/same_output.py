@@ -6,7 +6,8 @@ BEFORE and CHECKOUT (default: this one) are checkouts. BEFORE's code makes runs:
 runs of 3 models x 100 items and, where --data holds `dsg1k/`, runs of the recorded answers about
 DSG-1k. Then each version scores its copy under every rule, compares and reports; the demo is also
 drawn and judged anew by each. Every file and every printed line is compared byte for byte, but for
-times of day, seconds and command lines. Differences are printed, and end with exit code 1.
+times of day, seconds and command lines; of a page its elements
+and its data, where fields may come in addition. Differences are printed, and end with exit code 1.
 """
 
 from __future__ import annotations
@@ -132,19 +133,23 @@ def use(version: Version, data: Path, demo_items: int) -> str:
         if (found := [*(version.folder / kind).glob("*/manifest.json")])
     }
     shown = [version.command("demo", "--out", "drawn-anew", "--limit", str(demo_items))]
-    judge = {"demo": "tiny-mplug", "synthetic": "mplug", "dsg": "replay"}
+    judge = {"demo": "tiny-mplug", "synthetic": "mplug"}
+    dsg = data / "dsg1k"
     for kind, names in runs.items():
-        rules = _rules(DSG_RULES if kind == "dsg" else RULES)
-        shown += [version.command("score", n, "--judge", judge[kind], *rules) for n in names]
+        for name in names:
+            again = ["score", name, "--judge", judge[kind], *_rules(RULES)] if kind in judge else [
+                *_score_dsg(dsg, Path(name).name), "--out", f"{name}-anew", "--name", name
+            ]  # fmt: skip
+            shown.append(version.command(*again))
         shown.append(version.command("report", *names, "--out", f"report-{kind}"))
         shown.append(version.command("compare", *names[:2]))
         shown.append(version.command("compare", *names[:2], "--json"))
     if "dsg" in runs:
-        dsg = data / "dsg1k"
         shown.append(
             version.command(
                 "judges", "compare", f"{dsg}/mplug_dsg.csv", "--bench", f"{dsg}/dsg-1k-anns.csv",
-                "--model-column", "t2i_model", "--rule", "dsg", "--num-images", "1", "--json",
+                "--model-column", "t2i_model", "--rule", "dsg", "--json",
+                "--human", f"{dsg}/tifa160-likert-anns.csv",
             )
         )  # fmt: skip
     return "".join(shown)
@@ -157,8 +162,34 @@ def compare_trees(before: Path, after: Path) -> Iterator[str]:
         yield f"only {'before' if name in names[0] else 'after'}: {name}"
     for name in sorted(names[0] & names[1]):
         one, other = (comparable(tree / name) for tree in (before, after))
+        if name.suffix == ".html":
+            other = _without_additions(one, other)
         if one != other:
-            yield f"differs: {name}"
+            yield f"differs: {name}{_where(one, other)}"
+
+
+def _without_additions(one: Any, other: Any) -> Any:
+    """Return `other` without the fields that `one` has not: a page may hold more figures."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {k: _without_additions(one[k], other[k]) for k in other if k in one}
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        parts = (_without_additions(a, b) for a, b in zip(one, other, strict=True))
+        return type(one)(parts)
+    return other
+
+
+def _where(one: Any, other: Any, at: str = "") -> str:
+    """Return the first place in which two values differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+        return _where(one.get(keys[0]), other.get(keys[0]), f"{at}.{keys[0]}")
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        place = next(i for i, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1])
+        return _where(one[place], other[place], f"{at}[{place}]")
+    if isinstance(one, str) and isinstance(other, str) and "\n" in one:
+        lines = one.splitlines(), other.splitlines()
+        return _where(*lines, at) if len(lines[0]) == len(lines[1]) else f"{at}: other lines"
+    return f"{at}: {str(one)[:90]!r} -> {str(other)[:90]!r}"
 
 
 def comparable(path: Path) -> Any:
@@ -168,9 +199,20 @@ def comparable(path: Path) -> Any:
         return _without_times(json.loads(content))
     if path.suffix == ".jsonl":
         return [_without_times(json.loads(line)) for line in content.splitlines()]
-    if path.suffix in (".html", ".md", ".csv", ".tex"):
+    if path.suffix == ".html":
+        return _page(content.decode("utf-8"))
+    if path.suffix in (".md", ".csv", ".tex"):
         return _lines(content.decode("utf-8"))
     return content
+
+
+def _page(text: str) -> Any:
+    """Return a page's data and its elements, without its scripts and their hashes."""
+    data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    elements = re.sub(
+        r"<(script|style)\b.*?</\1>|<meta http-equiv[^>]*>", "", text, flags=re.DOTALL
+    )
+    return _without_times(json.loads(data[1])) if data else None, _lines(elements)
 
 
 def _without_times(value: Any) -> Any:
