@@ -13,6 +13,7 @@ and its data, where fields may come in addition. Differences are printed, and en
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import re
@@ -150,6 +151,7 @@ def use(version: Version, data: Path, demo_items: int) -> str:
                 "judges", "compare", f"{dsg}/mplug_dsg.csv", "--bench", f"{dsg}/dsg-1k-anns.csv",
                 "--model-column", "t2i_model", "--rule", "dsg", "--json",
                 "--human", f"{dsg}/tifa160-likert-anns.csv",
+                "--human-columns", "item=item_id,model=t2i_model,score=answer",
             )
         )  # fmt: skip
     return "".join(shown)
@@ -169,11 +171,11 @@ def compare_trees(before: Path, after: Path) -> Iterator[str]:
 
 
 def _without_additions(one: Any, other: Any) -> Any:
-    """Return `other` without the fields that `one` has not: a page may hold more figures."""
+    """Return `other` without what follows the fields of `one`: a page may hold more figures."""
     if isinstance(one, dict) and isinstance(other, dict):
         return {k: _without_additions(one[k], other[k]) for k in other if k in one}
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        parts = (_without_additions(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) <= len(other):
+        parts = (_without_additions(a, b) for a, b in zip(one, other, strict=False))
         return type(one)(parts)
     return other
 
@@ -213,6 +215,12 @@ def _page(text: str) -> Any:
         r"<(script|style)\b.*?</\1>|<meta http-equiv[^>]*>", "", text, flags=re.DOTALL
     )
     return _without_times(json.loads(data[1])) if data else None, _lines(elements)
+
+
+def _decoded(encoded: re.Match[str]) -> str:
+    """Return the text of a table that the page offers; a picture's bytes stay as they are."""
+    content = base64.b64decode(encoded[0])
+    return encoded[0] if content.startswith(b"\x89PNG") else content.decode("utf-8", "replace")
 
 
 def _without_times(value: Any) -> Any:
