@@ -14,6 +14,7 @@ from dpgbench.analysis.leaderboard import OVERALL
 from dpgbench.errors import DataError
 from dpgbench.report import build_report
 from dpgbench.report.tables.csv_table import leaderboard_csv
+from dpgbench.report.tables.frame import SHOWN_ONLY, figures, leaderboard_frame
 from dpgbench.report.tables.latex import leaderboard_latex
 from dpgbench.report.tables.markdown import escaped, leaderboard_markdown
 from dpgbench.store.published import read_published
@@ -41,6 +42,30 @@ def test_csv_holds_every_figure_unrounded(pair: list[RunDir], table: list[dict[s
                 for name, entry in file[level].items():
                     cells = [row[f"{prefix}_{name}{end}"] for end in ("", "_lo", "_hi")]
                     assert [float(cell) for cell in cells] == [entry["score"], *entry["interval"]]
+
+
+def test_the_frame_holds_the_csv_and_what_tables_for_people_need(pair: list[RunDir]) -> None:
+    board = make_board(pair)
+    frame = leaderboard_frame(board)
+    header = next(csv.reader(io.StringIO(leaderboard_csv(board))))
+    assert list(frame.columns) == [*header, *SHOWN_ONLY]
+    assert len(frame) == len(board.rows) + len(board.published)
+    measured = frame[frame["kind"] == "measured"]
+    assert list(measured["overall"]) == [row.overall for row in board.rows]
+    assert list(measured["best"]) == [row.best for row in board.rows]
+    for row, figure in zip(board.rows, figures(measured, "l1_entity"), strict=True):
+        entity = row.l1["entity"]
+        assert (figure.score, figure.interval) == (entity.score, entity.interval)
+        assert (figure.number, figure.items) == (entity.number, entity.items)
+
+
+def test_a_category_called_as_a_column_stops_nothing(dpg: RunMaker, tmp_path: Path) -> None:
+    run = dpg.make("run")
+    path = run.scores("fake", "corrected-v1")
+    file = json.loads(path.read_text())
+    file["l1"]["entity_lo"] = file["l1"]["entity"]
+    path.write_text(json.dumps(file))
+    assert all(path.stat().st_size for path in build_report([run], tmp_path / "out"))
 
 
 def test_csv_has_published_rows_without_rank_judge_or_rule(table: list[dict[str, str]]) -> None:
