@@ -8,14 +8,15 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dpgbench.domain.aggregate import SCHEMA, score_answers
 from dpgbench.domain.benchmark import COLUMNS, Benchmark
+from dpgbench.domain.result import Origin
 from dpgbench.domain.rules import find_rule
+from dpgbench.domain.score import score_benchmark
 from dpgbench.store.benchmarks import load_csv
-from dpgbench.store.files import write_atomic, write_json
+from dpgbench.store.files import write_atomic
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest
-from dpgbench.store.run.results import items_csv
+from dpgbench.store.run.scores import write_result
 
 NUM_ITEMS, NUM_TILES, NUM_QUESTIONS = 1065, 4, 13
 JUDGE = "mplug"
@@ -125,12 +126,11 @@ def _make_run(
     write_atomic(run.answers(JUDGE), "\n".join(lines) + "\n")
     _manifest(model, benchmark).write(run.manifest)
     for rule in RULES:
-        result = score_answers(
-            list(benchmark.items.values()), answers, find_rule(rule), num_tiles=NUM_TILES
+        origin = Origin(judge=JUDGE, model=model)
+        result = score_benchmark(
+            benchmark, answers, find_rule(rule), num_tiles=NUM_TILES, origin=origin
         )
-        about = {"schema": SCHEMA, "rule": rule, "judge": JUDGE, "benchmark": benchmark.name}
-        write_json(run.scores(JUDGE, rule), {**about, "num_tiles": NUM_TILES, **result.body})
-        write_atomic(run.item_scores(JUDGE, rule), items_csv(result))
+        write_result(run, result)
     return run
 
 

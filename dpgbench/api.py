@@ -15,11 +15,11 @@ from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.judges import table as judges
 from dpgbench.backends.judges.own_class import as_judge
-from dpgbench.domain.aggregate import Result
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
-from dpgbench.domain.rules import DEFAULT_RULES
-from dpgbench.domain.score import Answer, Answers, collect
+from dpgbench.domain.result import Origin, Result
+from dpgbench.domain.rules import DEFAULT_RULES, find_rule
+from dpgbench.domain.score import Answer, Answers, collect, score_benchmark, stray_answers
 from dpgbench.domain.score import read_answers as as_read
 from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_name
 from dpgbench.jobs import generate as generating
@@ -162,14 +162,30 @@ def score_answers(
             rule sees them.
 
     Returns:
-        Its `body["warnings"]` count answers that are about nothing in the benchmark
-        (`stray_answers`) and items that were not chosen (`items_not_chosen`).
+        Its `warnings` count answers that are about nothing in the benchmark (`stray_answers`) and
+        items that were not chosen (`items_not_chosen`).
 
     Raises:
         DataError: an answer is not text, such as `True`, two answers to one question contradict
             each other, or the rule refuses the benchmark.
         UsageError: there is no such rule or item, or not a tile.
     """
+    return _scored(
+        benchmark, answers, rule, num_tiles, items, read_answers=read_answers, reasons={}
+    )
+
+
+def _scored(
+    benchmark: Benchmark,
+    answers: Answers | Iterable[Answer],
+    rule: str,
+    num_tiles: int | None,
+    items: Sequence[str] | None,
+    *,
+    read_answers: bool,
+    reasons: Mapping[str, str],
+) -> Result:
+    """Return what `score_answers` returns, with the `reasons` why items have no answers."""
     benchmark.require_graphs()
     checked = _checked_answers(answers)
     read, num_read = as_read(checked) if read_answers else (checked, None)
@@ -179,13 +195,17 @@ def score_answers(
     if num_tiles < 1:
         raise UsageError(f"num_tiles {num_tiles}: at least 1 is needed")
     chosen = list(benchmark.items) if items is None else _chosen(benchmark, items)
-    result = scoring.score_recorded(
-        benchmark, collect(read), rule, num_tiles=num_tiles, items=chosen
+    strays = stray_answers(checked, benchmark, num_tiles)
+    result = score_benchmark(
+        benchmark,
+        collect(read),
+        find_rule(rule),
+        num_tiles=num_tiles,
+        items=chosen,
+        origin=Origin(num_read=num_read, num_strays=len(strays), reasons=reasons),
     )
-    if len(chosen) < len(benchmark.items):
-        result.body["warnings"]["items_not_chosen"] = len(benchmark.items) - len(chosen)
-    scoring.note_strays([result], checked, benchmark, num_tiles)
-    scoring.note_reading([result], num_read)
+    scoring.warn_strays(strays, benchmark)
+    scoring.warn_reading([result])
     return result
 
 
@@ -307,17 +327,15 @@ def score_images(
             Answer(reply.item_id, reply.tile, qid, answer.text, answer.p_yes, answer.invalid)
             for qid, answer in reply.answers.items()
         ]
-    result = score_answers(
+    return _scored(
         benchmark,
         answers,
         rule,
-        num_tiles=num_tiles,
-        items=list(images),
+        num_tiles,
+        list(images),
         read_answers=read_answers,
+        reasons=reasons,
     )
-    failed = result.body["failures"]
-    failed.update({item: why for item, why in reasons.items() if item in failed})
-    return result
 
 
 def _num_tiles(benchmark: Benchmark, images: Mapping[str, Sequence[Any]]) -> int:

@@ -32,7 +32,7 @@ def test_two_answers_to_one_question_are_refused(benchmark: Benchmark, second: A
 def test_the_same_answer_twice_is_one(benchmark: Benchmark) -> None:
     result = dpgbench.score_answers(benchmark, [*YES, YES[0], *YES])
     assert result.overall == 50.0
-    assert result.body["answers"]["all"] == 3
+    assert result.answers.all == 3
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,20 @@ def test_strays_are_counted_and_said(
     with caplog.at_level(logging.WARNING):
         result = dpgbench.score_answers(benchmark, [*YES, stray])
     assert result.overall == 50.0
-    assert result.body["warnings"] == {"stray_answers": 1}
+    assert result.warnings == {"stray_answers": 1}
     assert f"counts nowhere (first: item {stray.item_id} tile {stray.tile}" in caplog.text
 
 
 def test_a_tile_beyond_those_asked_for_is_a_stray(benchmark: Benchmark) -> None:
     extra = [*YES, Answer("a1", 1, 1, "no"), Answer("a1", 2, 1, "no")]
     result = dpgbench.score_answers(benchmark, extra, num_tiles=1)
-    assert (result.overall, result.body["warnings"]) == (50.0, {"stray_answers": 2})
+    assert (result.overall, result.warnings) == (50.0, {"stray_answers": 2})
 
 
 def test_a_part_of_the_items_says_so(benchmark: Benchmark) -> None:
     result = dpgbench.score_answers(benchmark, YES, items=["a1"])
-    assert (result.overall, result.body["warnings"]) == (100.0, {"items_not_chosen": 1})
-    assert not dpgbench.score_answers(benchmark, YES, items=["b1", "a1"]).body["warnings"]
+    assert (result.overall, result.warnings) == (100.0, {"items_not_chosen": 1})
+    assert not dpgbench.score_answers(benchmark, YES, items=["b1", "a1"]).warnings
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_the_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     done = dpgbench.generate("tiny-ella-sd15", benchmark, items=items, num_images=1, steps=2)
     assert done.drawn == 2
     scored = dpgbench.score(done.run.path, judge="tiny-mplug", rules=["corrected-v1"])
-    assert scored.results[0]["items_scored"] == 2
+    assert scored.results[0].items_scored == 2
     paths = dpgbench.build_report([done.run.path], tmp_path / "report")
     assert {path.suffix for path in paths} >= {".html", ".csv", ".md"}
 

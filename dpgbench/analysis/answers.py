@@ -23,13 +23,14 @@ from dpgbench.analysis.verdict_letters import (
 from dpgbench.domain.answer_text import NO, YES, is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.graph import PromptGraph
+from dpgbench.domain.result import Result
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.score import Answers
 from dpgbench.domain.statistics.bootstrap import ratios
 from dpgbench.errors import DpgBenchError
 from dpgbench.store.run.answers import read_answer_table
 from dpgbench.store.run.manifest import load_recorded_benchmark
-from dpgbench.store.run.scores import RunRecord, ScoreFile
+from dpgbench.store.run.scores import RunRecord
 
 _SAME = 1e-6
 
@@ -161,10 +162,9 @@ def _judge(
             other_texts[place] = {
                 at: texts[at] or "" for at, letter in enumerate(letters[-1]) if letter == OTHER
             }
-    first_row = min(rows[0].row for rows in benchmark.items.values())
     verdicts = {
         name: rule_verdicts(
-            RULES[name], answers, num_images, first_row, items, letters, benchmark.items, graphs
+            RULES[name], answers, num_images, items, letters, benchmark.plans(RULES[name]), graphs
         )
         for name in dict.fromkeys(r.rule for r in record.results if r.judge == judge)
         if name in RULES
@@ -203,7 +203,7 @@ class ScoredAnswers:
         return {name: int(n) for name, n in zip(categories.names, numbers, strict=True)}
 
 
-def scored_answers(sets: Sequence[ItemSet], index: int, result: ScoreFile) -> ScoredAnswers | None:
+def scored_answers(sets: Sequence[ItemSet], index: int, result: Result) -> ScoredAnswers | None:
     """Return the answers that a result was scored from.
 
     Args:
@@ -218,13 +218,15 @@ def scored_answers(sets: Sequence[ItemSet], index: int, result: ScoreFile) -> Sc
                 continue
             for judge in run.judges:
                 if judge.judge == result.judge and result.rule in judge.verdicts:
-                    places = {item: n for n, item in enumerate(items.items) if item in result.items}
+                    places = {
+                        item: n for n, item in enumerate(items.items) if item in result.item_figures
+                    }
                     answers = ScoredAnswers(judge.verdicts[result.rule], places)
                     return answers if _give(answers, result) else None
     return None
 
 
-def _give(answers: ScoredAnswers, result: ScoreFile) -> bool:
+def _give(answers: ScoredAnswers, result: Result) -> bool:
     """Return whether the answers give the categories of the result."""
     places = [*answers.places.values()]
     for categories, figures in zip(answers.verdicts.levels, (result.l1, result.l2), strict=True):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dpgbench.analysis.answers import item_sets
 from dpgbench.analysis.comparability import Reason, reasons
 from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, overall_table, read_rows
+from dpgbench.domain.result import ItemFigure
 from dpgbench.domain.rules import RULES, ScoringRule
 from dpgbench.domain.statistics.bootstrap import Matrix, ratio_draws, ratios
 from dpgbench.domain.statistics.paired import (
@@ -27,7 +28,6 @@ from dpgbench.domain.statistics.paired import (
 )
 from dpgbench.errors import DataError, UsageError
 from dpgbench.store.run.directory import RunDir
-from dpgbench.store.run.scores import ItemFigure
 
 FEW_ITEMS = 40
 """On fewer items than these, intervals are too narrow and p-values too small: docs/statistics.md"""

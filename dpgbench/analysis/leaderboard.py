@@ -10,20 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-import numpy as np
-
 from dpgbench.analysis.answers import ItemSet, ScoredAnswers, scored_answers
-from dpgbench.domain.aggregate import Interval, recorded_part
+from dpgbench.domain.aggregate import recorded_parts
+from dpgbench.domain.benchmark import Subset
+from dpgbench.domain.result import CategoryScore, ItemFigure, Result, Score
 from dpgbench.domain.rules import RULES, ScoringRule
 from dpgbench.domain.spec import identity_hash
-from dpgbench.domain.statistics.bootstrap import Matrix
-from dpgbench.domain.subset import Subset
+from dpgbench.domain.statistics.bootstrap import Interval, RatioTable
 from dpgbench.errors import UsageError, counted
 from dpgbench.store.run import manifest_summary
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.images import verified
 from dpgbench.store.run.manifest_summary import TruncatedPrompts
-from dpgbench.store.run.scores import Figure, ItemFigure, RunRecord, ScoreFile, read_record
+from dpgbench.store.run.scores import RunRecord, read_record
 
 OVERALL = ""  # in `LeaderboardRow.best`, where the other names are L1 categories
 _SAME = 1e-6
@@ -73,9 +72,9 @@ class LeaderboardRow:
     key: GroupKey
     overall: float | None
     interval: Interval
-    l1: Mapping[str, Figure]
-    l2: Mapping[str, Figure]
-    sources: Mapping[str, Figure]
+    l1: Mapping[str, CategoryScore]
+    l2: Mapping[str, CategoryScore]
+    sources: Mapping[str, Score]
     items_scored: int
     items_expected: int
     failures: Mapping[str, str]
@@ -173,18 +172,9 @@ def read_rows(
 
 def overall_table(
     rows: Sequence[LeaderboardRow], rule: ScoringRule, items: Sequence[str]
-) -> tuple[Matrix, Matrix]:
+) -> RatioTable:
     """Return what each item adds to the overall of each row: sums and counts, both [N, R]."""
-    parts = np.array(
-        [[_part(row.items.get(item), rule) for row in rows] for item in items], dtype=np.float64
-    ).reshape(len(items), len(rows), 2)
-    return parts[:, :, 0], parts[:, :, 1]
-
-
-def _part(item: ItemFigure | None, rule: ScoringRule) -> tuple[float, int]:
-    if item is None:
-        return 0.0, 0
-    return recorded_part(item.score, item.questions, rule, absent=item.absent)
+    return recorded_parts([row.items for row in rows], items, rule)
 
 
 def coverage_text(scored: int, expected: int) -> str:
@@ -195,7 +185,7 @@ def coverage_text(scored: int, expected: int) -> str:
 
 
 def _row(
-    index: int, record: RunRecord, result: ScoreFile, answers: ScoredAnswers | None
+    index: int, record: RunRecord, result: Result, answers: ScoredAnswers | None
 ) -> LeaderboardRow:
     manifest = record.manifest
     return LeaderboardRow(
@@ -221,7 +211,7 @@ def _row(
         truncated_questions=manifest_summary.truncated_questions(manifest, result.judge),
         truncation=manifest_summary.truncation(manifest),
         identity_hash=manifest.identity_hash,
-        items=result.items,
+        items=result.item_figures,
         missing=_missing(result),
         answers=answers,
         subset=result.subset,
@@ -232,8 +222,8 @@ def _row(
 
 
 def _with_items(
-    figures: Mapping[str, Figure], num_items: Mapping[str, int]
-) -> Mapping[str, Figure]:
+    figures: Mapping[str, CategoryScore], num_items: Mapping[str, int]
+) -> Mapping[str, CategoryScore]:
     """Return the figures of categories with their items; those over too few lose their intervals.
 
     Score files count a category's questions; an interval draws items.
@@ -245,12 +235,12 @@ def _with_items(
     }
 
 
-def _key(record: RunRecord, result: ScoreFile) -> GroupKey:
+def _key(record: RunRecord, result: Result) -> GroupKey:
     manifest = record.manifest
-    expected: object = sorted(result.items)
+    expected: object = sorted(result.item_figures)
     if not expected:
         whole = len(manifest.items) == result.items_expected
-        digest = result.subset.sha256 if result.subset else ""
+        digest = result.subset.items_sha256 if result.subset else ""
         # Which items a part without a table holds is not known: it is like no other result.
         other = digest or f"{result.items_expected} of {manifest.identity_hash} {record.run.name}"
         expected = sorted(manifest.items) if whole else other
@@ -264,7 +254,7 @@ def _key(record: RunRecord, result: ScoreFile) -> GroupKey:
     )
 
 
-def _missing(result: ScoreFile) -> int:
+def _missing(result: Result) -> int:
     unscored = result.items_expected - result.items_scored
     return max(
         result.warnings.get("items_without_all_answers", 0),
@@ -272,14 +262,14 @@ def _missing(result: ScoreFile) -> int:
     )
 
 
-def _absent_as_zero(result: ScoreFile) -> str:
+def _absent_as_zero(result: Result) -> str:
     """Return why a result of an earlier version has no rank: absent items made it lower."""
     rule = RULES.get(result.rule)
     if rule is None or rule.unscored_item != "zero" or result.overall is None:
         return ""
-    absent = sum(item.absent for item in result.items.values())
-    total = sum(item.score or 0.0 for item in result.items.values())
-    if not absent or abs(total / len(result.items) - result.overall) > _SAME or not total:
+    absent = sum(item.absent for item in result.item_figures.values())
+    total = sum(item.score or 0.0 for item in result.item_figures.values())
+    if not absent or abs(total / len(result.item_figures) - result.overall) > _SAME or not total:
         return ""
     return (
         f"not ranked: {counted(absent, 'item')} without answers counted as zero in this score, "

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from dpgbench.analysis.answers import ItemSet
 from dpgbench.analysis.leaderboard import LeaderboardRow, overall_table
 from dpgbench.analysis.ranking import Group
-from dpgbench.domain.aggregate import Interval
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.statistics.bootstrap import (
     LEAST_ITEMS,
+    Interval,
     Matrix,
     intervals,
     ratio_draws,

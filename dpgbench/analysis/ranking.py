@@ -14,11 +14,10 @@ import numpy as np
 from dpgbench.analysis.comparability import cautions
 from dpgbench.analysis.comparison import Comparison
 from dpgbench.analysis.leaderboard import OVERALL, GroupKey, LeaderboardRow, overall_table
-from dpgbench.domain.aggregate import Interval
+from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.statistics import paired
-from dpgbench.domain.statistics.bootstrap import ratios
-from dpgbench.domain.subset import Subset
+from dpgbench.domain.statistics.bootstrap import Interval, ratios
 from dpgbench.errors import counted
 
 _SAME = 1e-6

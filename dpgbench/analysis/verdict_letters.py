@@ -5,29 +5,18 @@ Verdicts come from `domain.score`; nothing is averaged here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from dpgbench.domain.aggregate import CategoryTable, category_table
 from dpgbench.domain.answer_text import read_yes_no
 from dpgbench.domain.graph import PromptGraph
-from dpgbench.domain.rows import Category, QuestionRow
+from dpgbench.domain.plan import ItemPlan
+from dpgbench.domain.result import ItemScore, Verdict
 from dpgbench.domain.rules import ScoringRule
-from dpgbench.domain.score import Answers, ItemScore, Verdict, score_item
-from dpgbench.domain.statistics.bootstrap import Matrix
+from dpgbench.domain.score import Answers, Reading, score_item
 
 HOLDS, FAILS, ZEROED, OTHER, NONE, UNSEEN = "ynz?.-"
-_WIDE = 1 << 16  # more than there are categories
-
-
-@dataclass(frozen=True)
-class CategorySums:
-    """Per item and category, what a rule averages: `sums` over `counts`, both [N, C]."""
-
-    names: tuple[str, ...]
-    sums: Matrix
-    counts: Matrix
 
 
 @dataclass(frozen=True)
@@ -47,11 +36,11 @@ class RuleVerdicts:
     scores: tuple[float | None, ...]
     tile_scores: tuple[tuple[float, ...], ...]
     failures: Mapping[int, str]
-    l1: CategorySums
-    l2: CategorySums
+    l1: CategoryTable
+    l2: CategoryTable
 
     @property
-    def levels(self) -> tuple[CategorySums, CategorySums]:
+    def levels(self) -> tuple[CategoryTable, CategoryTable]:
         """L1 and L2."""
         return self.l1, self.l2
 
@@ -65,37 +54,35 @@ def rule_verdicts(
     rule: ScoringRule,
     answers: Answers,
     num_images: int,
-    first_row: int,
     items: Sequence[str],
     letters: Sequence[str],
-    rows: Mapping[str, tuple[QuestionRow, ...]],
+    plans: Mapping[str, ItemPlan],
     graphs: Mapping[str, PromptGraph],
 ) -> RuleVerdicts:
     """Return `answers` under `rule`.
 
     Args:
         letters: each item's answers before any rule; empty for an item that is left out.
-        rows: of every item of the benchmark.
+        plans: of every item under `rule`.
     """
     under_rule: list[str] = []
     scored: list[ItemScore | None] = []
+    reading = Reading(rule)
     for item, text in zip(items, letters, strict=True):
         score = None
         if text:
-            score = score_item(
-                item, rows[item], answers, rule=rule, num_tiles=num_images, first_row=first_row
-            )
+            score = score_item(plans[item], answers, rule, num_images, reading)
         scored.append(score)
         under_rule.append(
             "" if score is None else _letters(text, score, answers, graphs[item], rule)
         )
     return RuleVerdicts(
         letters=tuple(under_rule),
-        scores=tuple(100 * s.score if s and s.tiles else None for s in scored),
+        scores=tuple(100 * s.score if s and s.score is not None else None for s in scored),
         tile_scores=tuple(tuple(100 * t for t in s.tile_scores) if s else () for s in scored),
         failures={n: s.failure for n, s in enumerate(scored) if s and s.failure is not None},
-        l1=_sums(scored, rule, lambda category: category.l1),
-        l2=_sums(scored, rule, lambda category: category.l2),
+        l1=category_table(scored, rule, 0),
+        l2=category_table(scored, rule, 1),
     )
 
 
@@ -136,31 +123,3 @@ def _gated(letters: str, score: ItemScore, qids: Sequence[int]) -> str:
         else:
             marked.append(letter)
     return "".join(marked)
-
-
-def _sums(
-    scored: Sequence[ItemScore | None], rule: ScoringRule, name: Callable[[Category], str]
-) -> CategorySums:
-    """Return the sums that category averages are made of, as the rule takes them."""
-    columns: dict[str, int] = {}
-    cells: list[int] = []
-    values: list[bool] = []
-    gated = rule.category_stage == "gated"
-    for number, item in enumerate(scored):
-        if item is None or not item.tiles:
-            continue
-        places = [columns.setdefault(name(q.category), len(columns)) for q in item.plan]
-        qids = [question.qid for question in item.plan]
-        for tile in item.tiles[-1:] if rule.category_tiles == "last" else item.tiles:
-            cells += [number * _WIDE + place for place in places]
-            values += [tile[qid].gated if gated else tile[qid].raw for qid in qids]
-    names = sorted(columns)
-    flat = np.array(cells, dtype=np.int64)
-    column = np.array([names.index(name) for name in columns], dtype=np.int64)
-    shape = (len(scored), len(names))
-    index = flat // _WIDE * len(names) + (column[flat % _WIDE] if names else 0)
-    size = shape[0] * shape[1]
-    weights = np.array(values, dtype=np.float64)
-    sums = np.bincount(index, weights=weights, minlength=size).astype(np.float64)
-    counts = np.bincount(index, minlength=size).astype(np.float64)
-    return CategorySums(tuple(names), sums.reshape(shape), counts.reshape(shape))

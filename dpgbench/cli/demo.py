@@ -54,7 +54,7 @@ def demo(
         for note in subject.manifest.notes:
             say(f"note: {note}")
         for result in scored.results:
-            echo(f"{model}  {result['rule']}  {result['overall']:.2f}")
+            echo(f"{model}  {result.rule}  {result.overall:.2f}")
     paths = build_report(runs, out / "report")
     page = next(path for path in paths if path.suffix == ".html")
     echo(f"report: {page.resolve()}")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from dpgbench.analysis.judges.compare import JudgeComparison, JudgeSummary, PairComparison
     from dpgbench.analysis.judges.human import HumanCorrelation, RankCorrelation
     from dpgbench.backends.entries import JudgeEntry
-    from dpgbench.domain.aggregate import Interval
     from dpgbench.domain.statistics.agreement import Agreement, GroupAgreement
+    from dpgbench.domain.statistics.bootstrap import Interval
     from dpgbench.domain.statistics.correlation import Estimate
 
 SCHEMA = 1  # of what `compare --json` prints

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,6 +34,7 @@ from dpgbench.errors import DpgBenchError, UsageError, counted
 
 if TYPE_CHECKING:
     from dpgbench.backends.protocols import JudgeRequest
+    from dpgbench.domain.result import Result
     from dpgbench.jobs.find_target import ItemChoice
     from dpgbench.jobs.score import Scored, ScoreRequest
     from dpgbench.jobs.target import Target
@@ -331,29 +332,31 @@ def _hint(judge: JudgeRequest, subject: Target) -> None:
 
 
 def _print_all(outcomes: Sequence[Scored], *, as_json: bool) -> None:
+    from dpgbench.store.run.scores import result_json
+
     results = [result for outcome in outcomes for result in outcome.results]
     if as_json:
-        print_json({"results": results})
+        print_json({"results": [result_json(result) for result in results]})
     elif outcomes:
         _print(results)
         for outcome in outcomes:
-            whole = f" of {outcome.subset}" if outcome.subset else ""
+            whole = f" of {outcome.subset.with_choice}" if outcome.subset else ""
             echo(f"results{whole}: {outcome.run.path / 'scores'}")
 
 
-def _print(results: Any) -> None:
+def _print(results: Sequence[Result]) -> None:
     rows = []
     for result in results:
-        interval = result["interval"]
+        interval = result.interval
         rows.append(
             [
-                result["model"],
-                result["judge"],
-                result["rule"],
-                _number(result["overall"]),
+                result.model,
+                result.judge,
+                result.rule,
+                _number(result.overall),
                 f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "",
-                f"{result['items_scored']}/{result['items_expected']}",
-                "  ".join(f"{key} {_number(c['score'])}" for key, c in result["l1"].items()),
+                f"{result.items_scored}/{result.items_expected}",
+                "  ".join(f"{name} {_number(c.score)}" for name, c in result.l1.items()),
             ]
         )
     print_table(["model", "judge", "rule", "overall", "95% interval", "items", "L1"], rows)

@@ -1,171 +1,84 @@
-"""Item scores to results: overall, categories, sources, coverage. The only averaging code.
+"""Every average: tiles, items, overall, categories, sources. Nothing is averaged elsewhere.
 
-All scores in a result are times 100 and unrounded.
+An average is a ratio of sums over items, so that one bootstrap serves all of them. Scores in a
+result are times 100 and unrounded.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from dpgbench.domain.benchmark import Benchmark
-from dpgbench.domain.graph import PromptGraph, count_problems, find_problems
-from dpgbench.domain.rows import QuestionRow, item_source
-from dpgbench.domain.rules import ScoringRule
-from dpgbench.domain.score import (
-    Answers,
+from dpgbench.domain.graph import count_problems, find_problems
+from dpgbench.domain.plan import ItemPlan
+from dpgbench.domain.result import (
+    AnswerCensus,
+    CategoryScore,
+    ItemFigure,
     ItemScore,
-    refuse_bad_dependencies,
-    score_item,
-    take_census_of_answers,
+    Origin,
+    Result,
+    Score,
+    Verdicts,
 )
-from dpgbench.domain.statistics import bootstrap as stats
+from dpgbench.domain.rows import item_source
+from dpgbench.domain.rules import ScoringRule
+from dpgbench.domain.statistics.bootstrap import Interval, Matrix, RatioTable, Vector, intervals_of
 
-SCHEMA = 1
-Interval = tuple[float, float] | None
+
+class CategoryTable(NamedTuple):
+    """What a rule averages by item and category: `sums` over `counts`, both [N, C]."""
+
+    names: tuple[str, ...]
+    sums: Matrix
+    counts: Matrix
 
 
-class Mean(NamedTuple):
-    """An average: `score` times 100 (None over nothing), over so many things of so many items."""
+class _Column(NamedTuple):
+    """A ratio of a result: times 100, its interval, over how many things, of how many items."""
 
     score: float | None
+    interval: Interval
     number: int
     items: int
 
 
-@dataclass(frozen=True)
-class Result:
-    """A scored set of items under one rule.
-
-    Attributes:
-        items: every expected item, scored or failed, in the benchmark's order.
-        unanswered: items that could not be scored because images or answers are missing;
-            other failures are the rule's own.
-        body: the fields of the score file that do not depend on where the answers came from.
-        notes: sentences that must stand where the number stands.
-    """
-
-    rule: ScoringRule
-    items: tuple[ItemScore, ...]
-    unanswered: tuple[str, ...]
-    body: dict[str, Any]
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def overall(self) -> float | None:
-        """Mean score times 100, or None where no item has one."""
-        score: float | None = self.body["overall"]
-        return score
-
-    @property
-    def complete(self) -> bool:
-        """Whether every expected item had all of its answers."""
-        return not self.unanswered
-
-
-def score_answers(
-    items: Sequence[Sequence[QuestionRow]],
-    answers: Answers,
-    rule: ScoringRule,
-    *,
-    num_tiles: int,
-    selected: Sequence[str] | None = None,
-    name: str = "the benchmark",
-) -> Result:
-    """Return the result of `answers` under `rule`.
+def scored_item(
+    plan: ItemPlan, raw: Sequence[Verdicts], gated: Sequence[Verdicts], *, answered: bool = True
+) -> ItemScore:
+    """Return an item's score: the mean over tiles of the share of questions that hold.
 
     Args:
-        items: the rows of each item of the benchmark, in file order.
-        answers: by (item_id, tile) and question number.
-        num_tiles: tiles that each item must have answers for, 1, 2 or 4.
-        selected: item ids to score; all where None.
-        name: the benchmark file, for messages.
-
-    Raises:
-        DataError: the rule refuses the file.
+        plan: of the item.
+        raw: for each tile, whether each answer is yes.
+        gated: the same after zeroing.
+        answered: whether every question of the item has an answer.
     """
-    rows = sorted((row for item in items for row in item), key=lambda row: row.row)
-    if rule.rows == "all":
-        by_id = {item[0].item_id: tuple(item) for item in items}
-        Benchmark(name, Path(name), {}, by_id).require_unique_questions()
-    refuse_bad_dependencies(rows, rule, name)
-    wanted = None if selected is None else set(selected)
-    chosen = [item for item in items if wanted is None or item[0].item_id in wanted]
-    scored = tuple(
-        score_item(
-            item[0].item_id,
-            item,
-            answers,
-            rule=rule,
-            num_tiles=num_tiles,
-            first_row=rows[0].row,
-        )
-        for item in chosen
+    shares = tuple(sum(tile) / len(tile) for tile in gated)
+    mean = sum(shares) / len(shares) if shares else None
+    return ItemScore(
+        plan.item_id, plan.questions, tuple(raw), tuple(gated), shares, mean, None, answered
     )
-    unanswered = tuple(item.item_id for item in scored if not item.answered)
-    census = take_census_of_answers(
-        answers, [(item.item_id, tile) for item in scored for tile in range(num_tiles)]
-    )
-    body = _body(scored, rule)
-    body["answers"] = census._asdict()
-    body["warnings"] = _warnings(chosen, scored, rule, unanswered)
-    if census.suspicious:
-        body["warnings"]["answers_neither_yes_nor_no"] = census.neither
-    return Result(rule, scored, unanswered, body)
 
 
-def _body(items: Sequence[ItemScore], rule: ScoringRule) -> dict[str, Any]:
-    failures = {item.item_id: item.failure for item in items if item.failure is not None}
-    scored = [item for item in items if item.failure is None]
-    zeros = rule.unscored_item == "zero" and bool(scored)
-    counted = [item for item in items if item.failure is None or (zeros and item.answered)]
-    averages = _Averages(counted, rule)
-    overall, interval = averages.overall()
-    return {
-        "overall": overall.score,
-        "interval": interval,
-        "items_scored": len(scored),
-        "items_expected": len(items),
-        "coverage": len(scored) / len(items) if items else 0.0,
-        "failed_items": sorted(failures),
-        "failures": dict(sorted(failures.items())),
-        "unanswered_items": sorted(item.item_id for item in items if not item.answered),
-        "l1": averages.categories(0),
-        "l2": averages.categories(1),
-        "sources": averages.sources(),
-    }
+def is_counted(item: ItemScore, rule: ScoringRule) -> bool:
+    """Return whether an item counts: it has a score, or the rule lost it and counts that as zero.
 
-
-def _warnings(
-    chosen: Sequence[Sequence[QuestionRow]],
-    scored: Sequence[ItemScore],
-    rule: ScoringRule,
-    unanswered: Sequence[str],
-) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    if rule.gate == "ancestors":
-        counts = count_problems(find_problems(map(PromptGraph.from_rows, chosen)))
-        counts.pop("forward_parent", None)  # nothing is lost by it here
-    if unanswered:
-        counts["items_without_all_answers"] = len(unanswered)
-    lost = {item.item_id for item in scored if item.failure is not None} - set(unanswered)
-    if lost:
-        counts["items_lost_by_the_rule"] = len(lost)
-    return counts
+    One without all of its answers counts for nothing under any rule.
+    """
+    return item.failure is None or (rule.unscored_item == "zero" and item.answered)
 
 
 def overall_part(item: ItemScore, rule: ScoringRule) -> tuple[float, int]:
     """Return what an item adds to the overall mean of `rule`: a sum, and over how many."""
     if rule.overall == "items":
-        return (item.score if item.tiles else 0.0, 1)
-    verdicts = [verdict.gated for tile in item.tiles for verdict in tile.values()]
-    return (float(sum(verdicts)), len(verdicts))
+        return (item.score or 0.0, 1)
+    return (float(sum(map(sum, item.gated))), sum(map(len, item.gated)))
 
 
 def recorded_part(
@@ -176,6 +89,7 @@ def recorded_part(
     Args:
         score: of the item, in the unit of the mean; None where it has none.
         questions: how many were asked of each tile.
+        rule: that the item was scored under.
         absent: whether it has no score because pictures or answers are not there: such an item
             counts for nothing; another without a score counts as the rule says.
     """
@@ -187,94 +101,248 @@ def recorded_part(
     return score * weight, weight
 
 
-class _Averages:
-    """Every average of a result as a ratio of per-item sums, so that one bootstrap serves all."""
+def recorded_parts(
+    results: Sequence[Mapping[str, ItemFigure]], items: Sequence[str], rule: ScoringRule
+) -> RatioTable:
+    """Return what each of N items adds to the overall of each of R results, times 100.
 
-    def __init__(self, items: Sequence[ItemScore], rule: ScoringRule) -> None:
-        self.items = items
-        self.rule = rule
+    Args:
+        results: tables of items; an item that one does not have adds nothing to it.
+        items: N ids.
+        rule: that all of them are under.
+    """
+    nothing = ItemFigure(None, 0, absent=True)
+    figures = [[result.get(item, nothing) for result in results] for item in items]
+    parts = np.array(
+        [[recorded_part(f.score, f.questions, rule, absent=f.absent) for f in row]
+         for row in figures],
+        dtype=np.float64,
+    ).reshape(len(items), len(results), 2)  # fmt: skip
+    return RatioTable(parts[:, :, 0], parts[:, :, 1])
 
-    def overall(self) -> tuple[Mean, Interval]:
-        """Return the overall mean and its interval."""
-        parts = [overall_part(item, self.rule) for item in self.items]
-        return self._means({"overall": parts})["overall"]
 
-    def sources(self) -> dict[str, dict[str, Any]]:
-        """Return the overall mean of each source."""
-        names = sorted({item_source(item.item_id) for item in self.items})
-        columns = {
-            name: [
-                overall_part(item, self.rule) if item_source(item.item_id) == name else (0.0, 0)
-                for item in self.items
-            ]
-            for name in names
-        }
-        counts = Counter(item_source(item.item_id) for item in self.items)
-        return {
-            name: {"score": mean.score, "interval": interval, "items": counts[name]}
-            for name, (mean, interval) in self._means(columns).items()
-        }
+def pooled_parts(
+    sides: Sequence[Sequence[ItemScore]], clusters: Sequence[int], rule: ScoringRule
+) -> RatioTable:
+    """Return what each of C clusters adds to the overall of each of S sides, times 100.
 
-    def categories(self, level: int) -> dict[str, dict[str, Any]]:
-        """Return the averages of each category; `level` 0 is L1, 1 is L2."""
-        names = sorted({q.category[level] for item in self.items for q in item.plan if item.tiles})
-        stages = ("raw", "gated") if self.rule.category_stage == "gated" else ("raw",)
-        means = {
-            stage: self._means(self._category_columns(names, level, stage == "gated"))
-            for stage in stages
-        }
-        questions = Counter(
-            q.category[level] for item in self.items if item.tiles for q in item.plan
+    Args:
+        sides: S lists of the same M images' scores.
+        clusters: [M] number of each image's cluster, 0 to C - 1; the images of several models of
+            one item are one cluster, because one prompt is.
+        rule: that all of them are under.
+    """
+    parts = np.zeros((2, max(clusters, default=-1) + 1, len(sides)))
+    for side, scores in enumerate(sides):
+        for cluster, score in zip(clusters, scores, strict=True):
+            parts[:, cluster, side] += overall_part(score, rule)
+    return RatioTable(100 * parts[0], parts[1])
+
+
+def category_table(
+    items: Sequence[ItemScore | None], rule: ScoringRule, level: int, *, gated: bool | None = None
+) -> CategoryTable:
+    """Return what categories average, an item a row; one without a score adds nothing.
+
+    Args:
+        items: N items; None is one that is not there.
+        rule: that they are under.
+        level: 0 is L1, 1 is L2.
+        gated: after zeroing or before; None is as the rule has it.
+    """
+    gated = rule.category_stage == "gated" if gated is None else gated
+    columns: dict[str, int] = {}
+    rows: list[int] = []
+    places: list[int] = []
+    held: list[int] = []
+    tiles: list[int] = []
+    for number, item in enumerate(items):
+        if item is None or not item.gated:
+            continue
+        stage = item.gated if gated else item.raw
+        stage = stage[-1:] if rule.category_tiles == "last" else stage
+        rows += [number] * len(item.plan)
+        tiles += [len(stage)] * len(item.plan)
+        places += [columns.setdefault(q.category[level], len(columns)) for q in item.plan]
+        held += map(sum, zip(*stage, strict=True))
+    names = sorted(columns)
+    order = np.array([names.index(name) for name in columns], dtype=np.int64)
+    index = np.array(rows, dtype=np.int64) * len(names)
+    index += order[np.array(places, dtype=np.int64)] if names else 0
+    shape, size = (len(items), len(names)), len(items) * len(names)
+    sums, counts = (
+        np.bincount(index, weights=np.array(numbers, dtype=np.float64), minlength=size)
+        .astype(np.float64)
+        .reshape(shape)
+        for numbers in (held, tiles)
+    )
+    return CategoryTable(tuple(names), sums, counts)
+
+
+def make_result(
+    benchmark: Benchmark,
+    rule: ScoringRule,
+    items: Sequence[ItemScore],
+    census: AnswerCensus,
+    num_tiles: int,
+    origin: Origin,
+) -> Result:
+    """Return the result of scored items, complete.
+
+    Args:
+        benchmark: that they are of.
+        rule: that they were scored under.
+        items: every expected item, in the benchmark's order.
+        census: of the answers to them.
+        num_tiles: images per prompt.
+        origin: where the answers came from.
+    """
+    reasons = {item.item_id: item.failure for item in items if item.failure is not None}
+    failures = {i: origin.reasons.get(i, reasons[i]) for i in sorted(reasons)}
+    scored = [item for item in items if item.failure is None]
+    counted = [item for item in items if is_counted(item, rule)] if scored else []
+    overall, l1, l2, sources = _averages(counted, rule)
+    subset = benchmark.subset(item.item_id for item in items)
+    return Result(
+        rule=rule.name,
+        overall=overall.score,
+        interval=overall.interval,
+        items_scored=len(scored),
+        items_expected=len(items),
+        failures=failures,
+        l1=l1,
+        l2=l2,
+        sources=sources,
+        warnings=_warnings(benchmark, items, rule, census, origin),
+        unanswered=tuple(sorted(item.item_id for item in items if not item.answered)),
+        notes=(*origin.notes, *_reading_notes(origin.num_read)),
+        answers=census,
+        num_read=origin.num_read,
+        num_tiles=num_tiles,
+        subset=subset,
+        judge=origin.judge,
+        model=origin.model,
+        benchmark=benchmark.name,
+        benchmark_sha256=benchmark.graphs_sha256,
+        item_figures={item.item_id: _figure(item, failures) for item in items},
+        items=tuple(items),
+    )
+
+
+def _figure(item: ItemScore, failures: Mapping[str, str]) -> ItemFigure:
+    return ItemFigure(
+        None if item.score is None else 100 * item.score,
+        len(item.plan),
+        item.score is None and not item.answered,
+        tuple(100 * share for share in item.tile_scores),
+        failures.get(item.item_id, ""),
+    )
+
+
+def _reading_notes(num_read: int | None) -> list[str]:
+    if not num_read:
+        return []
+    number = "1 answer was" if num_read == 1 else f"{num_read} answers were"
+    return [f"{number} read as yes or no by --read-answers"]
+
+
+def _warnings(
+    benchmark: Benchmark,
+    items: Sequence[ItemScore],
+    rule: ScoringRule,
+    census: AnswerCensus,
+    origin: Origin,
+) -> dict[str, int]:
+    """Return how often each kind of warning occurred, in the order of the score file."""
+    counts: dict[str, int] = {}
+    if rule.gate == "ancestors":
+        graphs = [benchmark.graphs[item.item_id] for item in items]
+        counts = count_problems(find_problems(graphs))
+        counts.pop("forward_parent", None)  # nothing is lost by it here
+    lost = sum(item.failure is not None and item.answered for item in items)
+    kinds = {
+        "items_without_all_answers": sum(not item.answered for item in items),
+        "items_lost_by_the_rule": lost,
+        "answers_neither_yes_nor_no": census.neither if census.suspicious else 0,
+        "items_not_chosen": len(benchmark.prompts) - len(items),
+        "invalid_answers": origin.num_invalid,
+        "stray_answers": origin.num_strays,
+        "single_colour_tiles": origin.num_single_colour_tiles,
+        "answers_read": origin.num_read or 0,
+    }
+    return counts | {kind: number for kind, number in kinds.items() if number}
+
+
+def _averages(
+    items: Sequence[ItemScore], rule: ScoringRule
+) -> tuple[_Column, dict[str, CategoryScore], dict[str, CategoryScore], dict[str, Score]]:
+    """Return the overall, both levels of categories and the sources: all in one bootstrap."""
+    parts = np.array([overall_part(item, rule) for item in items], dtype=np.float64)
+    parts = parts.reshape(1, len(items), 2)
+    sources = [item_source(item.item_id) for item in items]
+    names = sorted(set(sources))
+    inside = np.array([[source == name for source in sources] for name in names], dtype=np.float64)
+    by_name = parts * inside.reshape(len(names), len(items), 1)
+    levels = [category_table(items, rule, level) for level in (0, 1)]
+    tables = [
+        RatioTable(parts[:, :, 0].T, parts[:, :, 1].T),
+        *(RatioTable(level.sums, level.counts) for level in levels),
+        RatioTable(by_name[:, :, 0].T, by_name[:, :, 1].T),
+    ]
+    (overall,), l1, l2, by_source = (
+        _columns(table, ends) for table, ends in zip(tables, intervals_of(tables), strict=True)
+    )
+    numbers = Counter(sources)
+    return (
+        overall,
+        _categories(items, rule, 0, levels[0].names, l1),
+        _categories(items, rule, 1, levels[1].names, l2),
+        {
+            name: Score(column.score, column.interval, numbers[name])
+            for name, column in zip(names, by_source, strict=True)
+        },
+    )
+
+
+def _columns(table: RatioTable, ends: Sequence[Interval]) -> list[_Column]:
+    return [
+        _column(table.sums[:, place], table.counts[:, place], interval)
+        for place, interval in enumerate(ends)
+    ]
+
+
+def _column(sums: Vector, counts: Vector, interval: Interval) -> _Column:
+    number = int(counts.sum())
+    return _Column(
+        100 * math.fsum(sums) / number if number else None,
+        None if interval is None else (100 * interval[0], 100 * interval[1]),
+        number,
+        int((counts > 0).sum()),
+    )
+
+
+def _categories(
+    items: Sequence[ItemScore],
+    rule: ScoringRule,
+    level: int,
+    names: Iterable[str],
+    columns: Sequence[_Column],
+) -> dict[str, CategoryScore]:
+    questions = Counter(q.category[level] for item in items if item.gated for q in item.plan)
+    raw: Mapping[str, float | None] = {}
+    if rule.category_stage == "gated":
+        table = category_table(items, rule, level, gated=False)
+        before = _columns(RatioTable(table.sums, table.counts), [None] * len(table.names))
+        raw = {name: column.score for name, column in zip(table.names, before, strict=True)}
+    return {
+        name: CategoryScore(
+            column.score,
+            column.interval,
+            column.items,
+            raw.get(name),
+            questions[name],
+            column.number,
+            column.score if raw else None,
         )
-        return {name: self._category_entry(name, means, questions[name]) for name in names}
-
-    def _category_entry(
-        self, name: str, means: dict[str, dict[str, tuple[Mean, Interval]]], questions: int
-    ) -> dict[str, Any]:
-        mean, interval = means[self.rule.category_stage][name]
-        entry = {
-            "score": mean.score,
-            "interval": interval,
-            "questions": questions,
-            "answers": mean.number,
-            "items": mean.items,
-        }
-        if len(means) > 1:
-            entry |= {stage: means[stage][name][0].score for stage in means}
-        return entry
-
-    def _category_columns(
-        self, names: Iterable[str], level: int, gated: bool
-    ) -> dict[str, list[tuple[float, int]]]:
-        columns: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
-        for item in self.items:
-            sums: Counter[str] = Counter()
-            counts: Counter[str] = Counter()
-            tiles = item.tiles[-1:] if self.rule.category_tiles == "last" else item.tiles
-            for tile in tiles:
-                for question in item.plan:
-                    name = question.category[level]
-                    counts[name] += 1
-                    sums[name] += tile[question.qid].gated if gated else tile[question.qid].raw
-            for name, column in columns.items():
-                column.append((float(sums[name]), counts[name]))
-        return columns
-
-    def _means(
-        self, columns: dict[str, list[tuple[float, int]]]
-    ) -> dict[str, tuple[Mean, Interval]]:
-        if not columns:
-            return {}
-        table = np.array(list(columns.values()), dtype=np.float64).reshape(
-            len(columns), len(self.items), 2
-        )
-        ranges = stats.intervals(table[:, :, 0].T, table[:, :, 1].T)
-        result: dict[str, tuple[Mean, Interval]] = {}
-        for (name, parts), ends in zip(columns.items(), ranges, strict=True):
-            total = math.fsum(part for part, _ in parts)
-            number = sum(count for _, count in parts)
-            score = 100 * total / number if number else None
-            interval = None if ends is None else (100 * ends[0], 100 * ends[1])
-            items = sum(count > 0 for _, count in parts)
-            result[name] = (Mean(score, number, items), interval)
-        return result
+        for name, column in zip(names, columns, strict=True)
+    }

@@ -16,7 +16,9 @@ from typing import Any
 
 from dpgbench.domain.check import BenchmarkFinding, check_benchmark
 from dpgbench.domain.graph import Problem, PromptGraph, find_problems
+from dpgbench.domain.plan import ItemPlan, plan_item
 from dpgbench.domain.rows import QuestionRow, item_source
+from dpgbench.domain.rules import ScoringRule
 from dpgbench.domain.spec import canonical_json
 from dpgbench.errors import DataError, SetupError, UsageError, counted, shortened, unknown_name
 
@@ -58,6 +60,11 @@ class Subset:
     def file_part(self) -> str:
         """What the subset's result files have after the rule's name."""
         return f"@{self.items_sha256[:8]}"
+
+    @property
+    def with_choice(self) -> str:
+        """The same as `str` gives, with the choice whatever it says: ``(3 items)`` too."""
+        return f"{self.items:,} of {self.of:,} items ({self.choice})"
 
     def __str__(self) -> str:
         """Return ``10 of 1,065 items (first 10)``; a choice that only counts is not repeated."""
@@ -152,6 +159,21 @@ class Benchmark:
     def graphs(self) -> Mapping[str, PromptGraph]:
         """The clean question graph of each item; empty where only prompts are at hand."""
         return {item_id: PromptGraph.from_rows(rows) for item_id, rows in self.items.items()}
+
+    @cached_property
+    def _plans(self) -> dict[ScoringRule, Mapping[str, ItemPlan]]:
+        return {}
+
+    def plans(self, rule: ScoringRule) -> Mapping[str, ItemPlan]:
+        """Return each item's questions as `rule` walks them; made once a rule."""
+        if rule not in self._plans:
+            first_row = self.rows[0].row if self.rows else 0
+            graphs = self.graphs if rule.gate == "ancestors" else {}
+            self._plans[rule] = {
+                item_id: plan_item(rows, rule, first_row, graphs.get(item_id))
+                for item_id, rows in self.items.items()
+            }
+        return self._plans[rule]
 
     def problems(self) -> list[Problem]:
         """Return everything that is wrong in the graphs, in file order."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
-from dpgbench.domain.rows import Category, QuestionRow, parse_dependency
+from dpgbench.domain.rows import Category, QuestionRow
 
 _MAX_INDENT = 40
 ProblemKind = Literal[
@@ -198,7 +198,7 @@ def _sound_parents(kept: dict[int, QuestionRow], problems: list[Problem]) -> dic
     parents: dict[int, list[int]] = {qid: [] for qid in kept}
     children = [0] * len(kept)  # bit p of entry q: the question at p hangs under the one at q
     for qid, row in kept.items():
-        numbers, words = parse_dependency(row.dependency)
+        numbers, words = row.parents
         problems += [Problem("dependency_word", row.row, row.item_id, repr(word)) for word in words]
         named = dict.fromkeys(numbers)
         place = position[qid]

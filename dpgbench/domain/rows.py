@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from dpgbench.domain.answer_text import is_missing
@@ -28,7 +29,14 @@ class Category(NamedTuple):
         return Category(l1.strip(), f"{l1.strip()} - {detail.strip()}".strip() if dash else plain)
 
 
-@dataclass(frozen=True, slots=True)
+class Parents(NamedTuple):
+    """What a dependency names: question numbers, and its parts that are no number."""
+
+    numbers: tuple[int, ...]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class QuestionRow:
     """One row of a benchmark file, as written.
 
@@ -58,19 +66,25 @@ class QuestionRow:
         """A number that grows by one from each row to the next that holds something."""
         return self.row if self.position < 0 else self.position
 
-    @property
+    @cached_property
     def category(self) -> Category:
         """Category as the ELLA script reads it: from the part of `tuple` before ``(``."""
         l2 = self.tuple.split("(")[0].strip()
         return Category(l2.split("-")[0].strip(), l2)
 
-    @property
+    @cached_property
     def meant_category(self) -> Category:
         """Category as `category`, however it was typed; for rules that do not copy a script."""
         l2 = self.tuple.split("(")[0].strip()
         return Category("", l2).as_meant()
 
-    @property
+    @cached_property
+    def parents(self) -> Parents:
+        """The parents that `dependency` names, as `parse_dependency` reads them."""
+        numbers, words = parse_dependency(self.dependency)
+        return Parents(tuple(numbers), tuple(words))
+
+    @cached_property
     def column_category(self) -> Category:
         """Category from the `category_*` columns, named like `category`."""
         return Category(

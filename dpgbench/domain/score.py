@@ -1,23 +1,25 @@
-"""Answers to item scores: verdicts, zeroing, tile and item means under a rule.
+"""Answers to scores: which answer is yes, what its parents zero, and the result of it all.
 
-Averaging over items and categories lives in `aggregate`; this module never looks past one item.
+Averaging lives in `aggregate`; what a rule walks, in `plan`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
+from dpgbench.domain.aggregate import make_result, scored_item
 from dpgbench.domain.answer_text import NO, YES, is_missing, read_yes_no
-from dpgbench.domain.graph import PromptGraph
-from dpgbench.domain.rows import Category, QuestionRow, parse_dependency
+from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.plan import UNKNOWN, ItemPlan
+from dpgbench.domain.result import AnswerCensus, ItemScore, Origin, Result, Verdicts
+from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ScoringRule
 from dpgbench.errors import DataError, shortened
 
-_MANY_UNREAD = 0.01
-_MANY_UNREAD_OF_FEW = 0.05
+_NO_ANSWERS: Mapping[int, str] = {}
 
 
 class Answer(NamedTuple):
@@ -37,51 +39,6 @@ class Answer(NamedTuple):
 
 Answers = Mapping[tuple[str, int], Mapping[int, str]]
 """Answer text by (item_id, tile) and question number."""
-
-
-class PlannedQuestion(NamedTuple):
-    """A question as a rule sees it, in the order in which the rule walks."""
-
-    qid: int
-    parents: tuple[int, ...]
-    category: Category
-
-
-class Verdict(NamedTuple):
-    """What became of one answer: was it `yes`, and is it still after zeroing."""
-
-    raw: bool
-    gated: bool
-
-
-@dataclass(frozen=True)
-class ItemScore:
-    """An item under a rule: either `tiles` of verdicts, or the reason why it has no score.
-
-    Attributes:
-        tiles: for each tile, the verdict of each question, in the plan's order.
-        failure: None for a scored item.
-        answered: whether every question of the item has an answer on every tile; where not, it is
-            incomplete, and no rule counts it as zero.
-    """
-
-    item_id: str
-    plan: tuple[PlannedQuestion, ...]
-    tiles: tuple[dict[int, Verdict], ...]
-    failure: str | None = None
-    answered: bool = True
-
-    @property
-    def tile_scores(self) -> tuple[float, ...]:
-        """Share of questions that hold after zeroing, 0..1, for each tile."""
-        return tuple(
-            sum(verdict.gated for verdict in tile.values()) / len(tile) for tile in self.tiles
-        )
-
-    @property
-    def score(self) -> float:
-        """Mean of `tile_scores`, 0..1."""
-        return sum(self.tile_scores) / len(self.tile_scores)
 
 
 class ItemFailedError(Exception):
@@ -113,39 +70,11 @@ def read_answers(answers: Iterable[Answer]) -> tuple[list[Answer], int]:
     read: list[Answer] = []
     changed = 0
     for answer in answers:
-        said = read_yes_no(answer.answer)
-        text = answer.answer if said is None else YES if said else NO
+        is_yes = read_yes_no(answer.answer)
+        text = answer.answer if is_yes is None else YES if is_yes else NO
         changed += text != answer.answer
         read.append(answer._replace(answer=text))
     return read, changed
-
-
-class AnswerCensus(NamedTuple):
-    """How many answers there are, and how many are neither exactly ``yes`` nor ``no``.
-
-    Attributes:
-        all: answers that hold something.
-        neither: of these, other texts than ``yes`` and ``no``.
-        readable: of `neither`, those that only case, spaces or marks set apart from yes or no.
-        example: the most common text of `neither`, a readable one first; None where there is none.
-    """
-
-    all: int
-    neither: int
-    readable: int
-    example: str | None
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether these cannot be a VQA model's usual answers.
-
-        mPLUG's real answers to DSG-1k are ``yes`` or ``no`` but for 14 of 11,858 (``no bus``), and
-        none of these could be read as yes or no.
-        """
-        if self.readable:
-            return True
-        share = self.neither / self.all if self.all else 0.0
-        return share >= (_MANY_UNREAD if self.neither > 1 else _MANY_UNREAD_OF_FEW)
 
 
 def take_census_of_answers(
@@ -157,9 +86,8 @@ def take_census_of_answers(
         answers: text by (item_id, tile) and question number.
         keys: the images that count; all where None.
     """
-    texts: Counter[str] = Counter()
-    for key in answers if keys is None else keys:
-        texts.update(answers.get(key, {}).values())
+    tiles = (answers.get(key, _NO_ANSWERS) for key in (answers if keys is None else keys))
+    texts = Counter(chain.from_iterable(tile.values() for tile in tiles))
     texts = Counter({text: n for text, n in texts.items() if not is_missing(text)})
     neither = {text: n for text, n in texts.items() if text not in (YES, NO)}
     readable = {text for text in neither if read_yes_no(text) is not None}
@@ -172,13 +100,69 @@ def take_census_of_answers(
     )
 
 
-def is_answered(rows: Sequence[QuestionRow], answers: Answers, num_tiles: int) -> bool:
-    """Return whether every question of an item has an answer on each of `num_tiles` tiles."""
-    for tile in range(num_tiles):
-        given = answers.get((rows[0].item_id, tile), {})
-        if any(row.qid not in given or is_missing(given[row.qid]) for row in rows):
-            return False
-    return True
+def stray_answers(answers: Iterable[Answer], benchmark: Benchmark, num_tiles: int) -> list[Answer]:
+    """Return the answers that are about nothing in the benchmark and so count nowhere.
+
+    Args:
+        answers: as they were given.
+        benchmark: that they should be about.
+        num_tiles: that an item has; a tile beyond them is none.
+    """
+    asked = {(row.item_id, row.qid) for row in benchmark.rows}
+    return [
+        answer
+        for answer in answers
+        if not 0 <= answer.tile < num_tiles or (answer.item_id, answer.qid) not in asked
+    ]
+
+
+def score_benchmark(
+    benchmark: Benchmark,
+    answers: Answers,
+    rule: ScoringRule,
+    *,
+    num_tiles: int,
+    items: Iterable[str] | None = None,
+    origin: Origin | None = None,
+) -> Result:
+    """Return the result of `answers` under `rule`; nothing is written.
+
+    Args:
+        benchmark: with question graphs.
+        answers: text by (item_id, tile) and question number; tiles count from 0.
+        rule: that scores.
+        num_tiles: tiles that each item must have answers for.
+        items: ids to score; all where None.
+        origin: where the answers came from.
+
+    Raises:
+        SetupError: the benchmark has no questions.
+        DataError: the rule refuses the benchmark.
+    """
+    benchmark.require_graphs()
+    refuse_benchmark(benchmark, rule)
+    chosen = benchmark.items.keys() if items is None else set(items)
+    plans = benchmark.plans(rule)
+    reading = Reading(rule)
+    scored = [
+        score_item(plans[item_id], answers, rule, num_tiles, reading)
+        for item_id in benchmark.items
+        if item_id in chosen
+    ]
+    keys = [(item.item_id, tile) for item in scored for tile in range(num_tiles)]
+    census = take_census_of_answers(answers, keys)
+    return make_result(benchmark, rule, scored, census, num_tiles, origin or Origin())
+
+
+def refuse_benchmark(benchmark: Benchmark, rule: ScoringRule) -> None:
+    """Raise where the rule cannot score the benchmark.
+
+    Raises:
+        DataError: names each row, and what to do.
+    """
+    if rule.rows == "all":
+        benchmark.require_unique_questions()
+    refuse_bad_dependencies(benchmark.rows, rule, str(benchmark.path))
 
 
 def refuse_bad_dependencies(rows: Sequence[QuestionRow], rule: ScoringRule, name: str) -> None:
@@ -193,7 +177,7 @@ def refuse_bad_dependencies(rows: Sequence[QuestionRow], rule: ScoringRule, name
     if rule.bad_dependency != "refuse":
         return
     considered = rows[1:] if rule.skip_first_row else rows
-    bad = [row for row in considered if parse_dependency(row.dependency)[1]]
+    bad = [row for row in considered if row.parents.words]
     if bad:
         places = [f"row {row.row} (item {row.item_id}: {row.dependency!r})" for row in bad]
         raise DataError(
@@ -202,114 +186,92 @@ def refuse_bad_dependencies(rows: Sequence[QuestionRow], rule: ScoringRule, name
         )
 
 
+class Reading(dict[str, bool | None]):
+    """What a rule makes of each text: yes, no, or None where it is no answer. Filled as it goes."""
+
+    def __init__(self, rule: ScoringRule) -> None:
+        self._rule = rule
+
+    def __missing__(self, text: str) -> bool | None:
+        counts = None if is_missing(text) else verdict(text, self._rule)
+        self[text] = counts
+        return counts
+
+
 def score_item(
-    item_id: str,
-    rows: Sequence[QuestionRow],
+    plan: ItemPlan,
     answers: Answers,
-    *,
     rule: ScoringRule,
     num_tiles: int,
-    first_row: int,
+    reading: Reading | None = None,
 ) -> ItemScore:
     """Return one item's verdicts under `rule`, or why it has none.
 
     Args:
-        rows: the item's rows in file order.
+        plan: of the item under `rule`.
         answers: of all items; this item needs tiles 0 to `num_tiles` - 1.
-        first_row: row number of the file's first data row (a rule may skip it).
+        rule: that reads and gates.
+        num_tiles: tiles of an item.
+        reading: of `rule`, kept from item to item.
     """
-    plan: tuple[PlannedQuestion, ...] = ()
-    answered = is_answered(rows, answers, num_tiles)
+    reading = Reading(rule) if reading is None else reading
+    texts = [answers.get((plan.item_id, tile), _NO_ANSWERS) for tile in range(num_tiles)]
+    raw: list[Verdicts] = []
+    gated: list[Verdicts] = []
+    failure = plan.failure
     try:
-        plan = plan_item(rows, rule, first_row)
-        tiles = tuple(
-            _gate(plan, _tile_answers(answers, item_id, tile, plan, rule), rule)
-            for tile in range(num_tiles)
-        )
-    except ItemFailedError as failure:
-        return ItemScore(item_id, plan, (), str(failure), answered)
-    return ItemScore(item_id, plan, tiles, None, answered)
+        for tile, tile_texts in enumerate(texts if failure is None else ()):
+            raw.append(_verdicts(plan, tile_texts, tile, reading))
+            gated.append(_gate(plan, raw[-1], rule))
+    except ItemFailedError as error:
+        failure = str(error)
+    complete = failure is None and len(plan.questions) == len(plan.qids)
+    answered = complete or all(
+        qid in tile and reading[tile[qid]] is not None for tile in texts for qid in plan.qids
+    )
+    if failure is not None:
+        return ItemScore(plan.item_id, plan.questions, failure=failure, answered=answered)
+    return scored_item(plan, raw, gated, answered=answered)
 
 
-def plan_item(
-    rows: Sequence[QuestionRow], rule: ScoringRule, first_row: int
-) -> tuple[PlannedQuestion, ...]:
-    """Return the item's questions as `rule` walks them.
+def _verdicts(plan: ItemPlan, texts: Mapping[int, str], tile: int, reading: Reading) -> Verdicts:
+    """Return whether each question's answer is yes.
 
     Raises:
-        ItemFailedError: the rule leaves the item no question.
+        ItemFailedError: one has no answer.
     """
-    if rule.rows == "consecutive":
-        rows = _last_consecutive(rows)
-    if rule.skip_first_row:
-        rows = [row for row in rows if row.row != first_row]
-        if not rows:
-            raise ItemFailedError("its only row is the file's first, which this rule skips")
-    if rule.gate == "ancestors":
-        graph = PromptGraph.from_rows(rows)
-        return tuple(PlannedQuestion(q.qid, q.parents, q.category) for q in graph.questions)
-    return _plan_as_written(rows, rule)
-
-
-def _plan_as_written(rows: Sequence[QuestionRow], rule: ScoringRule) -> tuple[PlannedQuestion, ...]:
-    parsed = {row.qid: parse_dependency(row.dependency) for row in rows}
-    ungated = rule.bad_dependency == "ungated" and any(words for _, words in parsed.values())
-    by_column = rule.categories == "columns"
-    plan: dict[int, PlannedQuestion] = {}
-    for row in rows:  # a repeated number replaces what it had, in its old place
-        parents = () if ungated else tuple(parsed[row.qid][0])
-        category = row.column_category if by_column else row.category
-        plan[row.qid] = PlannedQuestion(row.qid, parents, category)
-    return tuple(plan.values())
-
-
-def _last_consecutive(rows: Sequence[QuestionRow]) -> Sequence[QuestionRow]:
-    start = len(rows) - 1
-    while start and rows[start - 1].place == rows[start].place - 1:
-        start -= 1
-    return rows[start:]
-
-
-def _tile_answers(
-    answers: Answers,
-    item_id: str,
-    tile: int,
-    plan: Sequence[PlannedQuestion],
-    rule: ScoringRule,
-) -> dict[int, bool]:
-    given = {q: t for q, t in answers.get((item_id, tile), {}).items() if not is_missing(t)}
-    if not given:
+    try:
+        values = [reading[texts[question.qid]] for question in plan.questions]
+    except KeyError:
+        values = [None]
+    if None not in values:
+        return tuple(map(bool, values))
+    present = {qid for qid, text in texts.items() if reading[text] is not None}
+    if not present:
         raise ItemFailedError(f"no answers for tile {tile}")
-    missing = [question.qid for question in plan if question.qid not in given]
-    if missing:
-        raise ItemFailedError(f"tile {tile} has no answer to question {shortened(missing)}")
-    return {question.qid: verdict(given[question.qid], rule) for question in plan}
+    missing = [question.qid for question in plan.questions if question.qid not in present]
+    raise ItemFailedError(f"tile {tile} has no answer to question {shortened(missing)}")
 
 
-def _gate(
-    plan: Sequence[PlannedQuestion], raw: dict[int, bool], rule: ScoringRule
-) -> dict[int, Verdict]:
-    """Return verdicts with questions zeroed whose parents failed, as the rule has it."""
-    seen_only = rule.gate == "file-order" and rule.unseen_parent == "passed"
-    state: dict[int, bool] = {} if seen_only else dict(raw)
-    gated: dict[int, bool] = {}
-    for question in plan:
-        zeroed = _parent_failed(question, state, rule)
-        holds = raw[question.qid] and not zeroed
-        gated[question.qid] = holds
-        if rule.gate != "direct":
-            state[question.qid] = holds
-    return {qid: Verdict(raw[qid], gated[qid]) for qid in raw}
+def _gate(plan: ItemPlan, raw: Verdicts, rule: ScoringRule) -> Verdicts:
+    """Return the verdicts with questions zeroed whose parents failed, as the rule has it.
 
+    A walk in file order meets parents further down as they were answered.
 
-def _parent_failed(question: PlannedQuestion, state: Mapping[int, bool], rule: ScoringRule) -> bool:
-    for parent in question.parents:  # stops at the first failed one, as the reference does
-        if parent not in state:
-            if rule.unknown_parent == "fail":
+    Raises:
+        ItemFailedError: a parent is none that the rule sees, and the rule loses such an item.
+    """
+    gated = list(raw)
+    state = raw if rule.gate == "direct" else gated
+    for place, parents in plan.gates:
+        for number, parent in enumerate(parents):  # stops at the first failed, as the reference
+            if parent == UNKNOWN:
+                question = plan.questions[place]
                 raise ItemFailedError(
-                    f"question {question.qid} names parent {parent}, "
+                    f"question {question.qid} names parent {question.parents[number]}, "
                     "which is not among the questions that this rule sees"
                 )
-        elif not state[parent]:
-            return True
-    return False
+            if not state[parent]:
+                gated[place] = False
+                break
+    return tuple(gated)

@@ -9,39 +9,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dpgbench.domain.aggregate import Result, score_answers
+from dpgbench.domain.result import Result
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ELLA_REFERENCE
-from dpgbench.domain.score import Answers
+from dpgbench.domain.score import Answers, score_benchmark
 from dpgbench.domain.spec import GridSpec
 from dpgbench.jobs.target import Target
 from dpgbench.store.files import write_atomic
-from dpgbench.store.run.results import part_of_run
 
 _REFERENCE_TILE_PX = 512  # only names the crop boxes where answers come without images
 RESULTS = "dpg-bench_results.txt"
 DETAIL = "dpg-bench_results_detail.txt"
 
 
-def write_reference_files(subject: Target, judge: str, answers: Answers) -> tuple[Path, Path]:
-    """Write both files beside the judge's results and return their paths.
+def write_reference_files(
+    subject: Target, judge: str, answers: Answers, part: str
+) -> tuple[Path, Path]:
+    """Write both files beside the judge's results and return their paths; `part` ends their names.
 
     Raises:
         DataError: the reference rule refuses the benchmark.
     """
-    result = score_answers(
-        list(subject.benchmark.items.values()),
+    result = score_benchmark(
+        subject.benchmark,
         answers,
         ELLA_REFERENCE,
         num_tiles=subject.num_images,
-        selected=subject.items,
-        name=str(subject.benchmark.path),
+        items=subject.items,
     )
     folder = subject.run.scores(judge, ELLA_REFERENCE.name).parent
     images = subject.folder or subject.run.images
     results, detail = (
-        (folder / name).with_stem(Path(name).stem + part_of_run(subject))
-        for name in (RESULTS, DETAIL)
+        (folder / name).with_stem(Path(name).stem + part) for name in (RESULTS, DETAIL)
     )
     summary = _results_text(result, images, subject.manifest.model, results)
     write_atomic(results, summary, scratch=subject.run.path)
@@ -56,12 +55,12 @@ def _results_text(result: Result, images: Path, model: str, path: Path) -> str:
             [str(images / f"{item.item_id}.png"), *map(str, item.tile_scores), str(item.score)]
         )
         for item in result.items
-        if item.tiles
+        if item.score is not None
     ]
     lines += [f"Model: {model}", "L1 category scores:"]
-    lines += [f"\t{name}: {entry['score']}" for name, entry in result.body["l1"].items()]
+    lines += [f"\t{name}: {category.score}" for name, category in result.l1.items()]
     lines += ["L2 category scores:"]
-    lines += [f"\t{name}: {entry['score']}" for name, entry in result.body["l2"].items()]
+    lines += [f"\t{name}: {category.score}" for name, category in result.l2.items()]
     overall = "nan" if result.overall is None else result.overall
     lines += [f"Image path: {images}", f"Save results to: {path}", f"DPG-Bench score: {overall}"]
     return "\n".join(lines) + "\n"
@@ -74,11 +73,11 @@ def _detail_text(subject: Target, result: Result, answers: Answers, images: Path
     for item in result.items:
         texts = _questions(subject.benchmark.items[item.item_id])
         for tile, box in enumerate(grid.boxes()):
-            given = answers.get((item.item_id, tile), {})
+            texts_of_tile = answers.get((item.item_id, tile), {})
             lines += [
-                f"{images / (item.item_id + '.png')}, {box}, {texts[q.qid]}, {given[q.qid]}"
+                f"{images / (item.item_id + '.png')}, {box}, {texts[q.qid]}, {texts_of_tile[q.qid]}"
                 for q in item.plan
-                if q.qid in given
+                if q.qid in texts_of_tile
             ]
     return "".join(f"{line}\n" for line in lines)
 

@@ -6,19 +6,25 @@ import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.judges.answer_checks import checked_description
 from dpgbench.backends.judges.table import REPLAY, check_request, find_judge, load_judge
 from dpgbench.backends.protocols import Judge, JudgeRequest
-from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.answer_text import is_missing
-from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.benchmark import Benchmark, Subset
 from dpgbench.domain.check import LEFT_OUT, categories_as_typed, names
 from dpgbench.domain.graph import Problem, find_problems
-from dpgbench.domain.rules import DEFAULT_RULES, ScoringRule, find_rule
-from dpgbench.domain.score import Answer, Answers, collect, read_answers
+from dpgbench.domain.result import Origin, Result
+from dpgbench.domain.rules import DEFAULT_RULES, RULES, ScoringRule, find_rule
+from dpgbench.domain.score import (
+    Answer,
+    collect,
+    read_answers,
+    score_benchmark,
+    stray_answers,
+)
 from dpgbench.domain.spec import differences
 from dpgbench.errors import (
     DataError,
@@ -43,7 +49,7 @@ from dpgbench.store.run.manifest import (
     judge_releases,
     now,
 )
-from dpgbench.store.run.results import Subset, find_subset, write_result
+from dpgbench.store.run.scores import write_result
 
 log = logging.getLogger(__name__)
 _MOST_INVALID = 0.2  # share of a judge's answers; with more of them a command never ends with 0
@@ -81,7 +87,7 @@ class Scored:
     """
 
     run: RunDir
-    results: Sequence[dict[str, Any]]
+    results: Sequence[Result]
     refused: Sequence[DpgBenchError]
     incomplete: Mapping[str, str] = field(default_factory=dict)
     subset: Subset | None = None
@@ -110,59 +116,64 @@ def score(subject: Target, request: ScoreRequest) -> Scored:
             if request.ask_invalid_again:
                 drop_invalid_answers(subject.run.answers(judge_name), scratch=subject.run.path)
             reasons |= _ask_open(subject, request.judge, images)
-        given = read_answer_file(subject.run.answers(judge_name))
-        read, num_read = read_answers(given) if request.read_answers else (given, None)
-        answers = collect(read)
+        raw = read_answer_file(subject.run.answers(judge_name))
+        answers, num_read = read_answers(raw) if request.read_answers else (raw, None)
+        texts = collect(answers)
+        strays = stray_answers(raw, subject.benchmark, subject.num_images)
+        chosen = set(subject.items)
+        ours = [answer for answer in raw if answer.item_id in chosen]
+        origin = Origin(
+            judge=judge_name,
+            model=subject.manifest.model,
+            num_read=num_read,
+            num_invalid=sum(answer.invalid for answer in ours),
+            num_strays=len(strays),
+            num_single_colour_tiles=_num_single_colour_tiles(subject),
+            reasons=reasons,
+            notes=tuple(subject.manifest.notes),
+        )
         results: list[Result] = []
         refused: list[DpgBenchError] = []
         for rule in rules:
             try:
-                results.append(_result(subject, answers, rule.name, reasons))
+                results.append(
+                    score_benchmark(
+                        subject.benchmark,
+                        texts,
+                        rule,
+                        num_tiles=subject.num_images,
+                        items=subject.items,
+                        origin=origin,
+                    )
+                )
             except DataError as error:
                 refused.append(error)
         if not results:
             raise refused[0]
-        _warn_dirt(subject, [result.rule for result in results])
-        invalid = _note_invalid(subject, results, given, judge_name)
-        note_strays(results, given, subject.benchmark, subject.num_images)
-        _note_single_colour(subject, results)
-        note_reading(results, num_read)
-        bodies = [write_result(subject, judge_name, result) for result in results]
+        _warn_dirt(subject, [find_rule(result.rule) for result in results])
+        invalid = _check_invalid(ours, judge_name)
+        warn_strays(strays, subject.benchmark)
+        warn_reading(results)
+        part = _part_of_run(subject)
+        for result in results:
+            write_result(subject.run, result, part)
         if request.reference_files:
-            write_reference_files(subject, judge_name, answers)
+            write_reference_files(subject, judge_name, texts, part)
         _complete(subject, request)
-    subset = find_subset(subject.benchmark, subject.items)
     if invalid:
         refused.append(invalid)
-    return Scored(subject.run, bodies, refused, _incomplete(results), subset)
+    subset = subject.benchmark.subset(subject.items)
+    return Scored(subject.run, results, refused, _incomplete(results), subset)
 
 
-def score_recorded(
-    benchmark: Benchmark,
-    answers: Answers,
-    rule: str,
-    *,
-    num_tiles: int,
-    items: Sequence[str] | None = None,
-) -> Result:
-    """Return the result of answers in memory under a rule; nothing is written.
+def _part_of_run(subject: Target) -> str:
+    """Return what names a result over fewer items than the run set out to do, else "".
 
-    Args:
-        benchmark: with question graphs.
-        answers: text by (item_id, tile) and question number; tiles count from 0.
-        rule: name, as `dpgbench score --rule` takes it.
-        num_tiles: tiles that each item must have answers for.
-        items: ids to score; all where None.
+    So it never replaces the result over all of them.
     """
-    benchmark.require_graphs()
-    return score_answers(
-        list(benchmark.items.values()),
-        answers,
-        find_rule(rule),
-        num_tiles=num_tiles,
-        selected=items,
-        name=str(benchmark.path),
-    )
+    subset = subject.benchmark.subset(subject.items)
+    narrower = set(subject.items) < set(subject.manifest.items)
+    return subset.file_part if subset and narrower else ""
 
 
 def _ask_open(
@@ -222,20 +233,8 @@ def _refuse_other_questions(subject: Target, judge: str) -> None:
         log.warning("%s does not tell which questions %s was asked", subject.run.manifest, judge)
 
 
-def note_strays(
-    results: Sequence[Result], given: Sequence[Answer], benchmark: Benchmark, num_tiles: int
-) -> None:
-    """Say of answers that are about nothing in the benchmark that they count nowhere.
-
-    Args:
-        num_tiles: that an item has; a tile beyond them is none.
-    """
-    known = {(row.item_id, row.qid) for rows in benchmark.items.values() for row in rows}
-    strays = [
-        answer
-        for answer in given
-        if not 0 <= answer.tile < num_tiles or (answer.item_id, answer.qid) not in known
-    ]
+def warn_strays(strays: Sequence[Answer], benchmark: Benchmark) -> None:
+    """Say of answers that are about nothing in the benchmark that they count nowhere."""
     if not strays:
         return
     first = strays[0]
@@ -249,8 +248,6 @@ def note_strays(
         first.tile,
         first.qid,
     )
-    for result in results:
-        result.body["warnings"]["stray_answers"] = len(strays)
 
 
 def _keep_single_colour(subject: Target, alike: Mapping[str, list[int]]) -> None:
@@ -275,13 +272,10 @@ def _keep_single_colour(subject: Target, alike: Mapping[str, list[int]]) -> None
     )
 
 
-def _note_single_colour(subject: Target, results: Sequence[Result]) -> None:
-    """Put the number of tiles of one single colour into each result."""
+def _num_single_colour_tiles(subject: Target) -> int:
+    """Return how many tiles of the chosen items have pixels that are all alike."""
     items = subject.manifest.single_colour
-    count = sum(len(tiles) for item_id, tiles in items.items() if item_id in subject.items)
-    for result in results:
-        if count:
-            result.body["warnings"]["single_colour_tiles"] = count
+    return sum(len(tiles) for item_id, tiles in items.items() if item_id in subject.items)
 
 
 def _keep_account(subject: Target, record: JudgeRecord, judge: Judge) -> None:
@@ -292,65 +286,48 @@ def _keep_account(subject: Target, record: JudgeRecord, judge: Judge) -> None:
         subject.manifest.write(subject.run.manifest)
 
 
-def _note_invalid(
-    subject: Target, results: Sequence[Result], given: Sequence[Answer], judge: str
-) -> IncompleteError | None:
-    """Put the number of invalid answers into each result and say it; return the error of too many.
+def _check_invalid(answers: Sequence[Answer], judge: str) -> IncompleteError | None:
+    """Say how many answers of a judge are neither yes nor no; return the error of too many.
 
     An invalid answer is a no that nobody gave, so that from a share of them on a score is none.
     """
-    chosen = set(subject.items)
-    answers = [answer for answer in given if answer.item_id in chosen]
     invalid = [answer for answer in answers if answer.invalid]
     empty = [answer for answer in answers if is_missing(answer.answer) and not answer.invalid]
-    for result in results:
-        if invalid:
-            result.body["warnings"]["invalid_answers"] = len(invalid)
     if judge == REPLAY or not (invalid or empty):
         return None
     count = len(invalid) + len(empty)
-    said = (
+    message = (
         f"{count} of {counted(len(answers), 'answer')} of judge {judge} "
         f"{'is' if count == 1 else 'are'} neither yes nor no "
         f"(first: {(invalid or empty)[0].answer[:100]!r}); --ask-invalid-again asks "
         f"{'it' if count == 1 else 'them'} anew"
     )
     if count > _MOST_INVALID * len(answers):
-        return IncompleteError(f"{said}. With so many of them a score means nothing")
-    log.warning("%s", said)
+        return IncompleteError(f"{message}. With so many of them a score means nothing")
+    log.warning("%s", message)
     return None
 
 
-def note_reading(results: Sequence[Result], num_read: int | None) -> None:
-    """Say in each result, and once on stderr, how loosely answers were read.
-
-    Args:
-        num_read: answers that were changed by reading; None where they were taken as they are.
-    """
-    for result in results:
-        if num_read is not None:
-            result.body["answers"]["read"] = num_read
-            if num_read:
-                result.body["warnings"]["answers_read"] = num_read
-                result.notes.append(
-                    f"{counted(num_read, 'answer')} {'was' if num_read == 1 else 'were'} read as "
-                    "yes or no by --read-answers"
-                )
-    suspicious = [r for r in results if "answers_neither_yes_nor_no" in r.body["warnings"]]
-    if suspicious:
-        found = suspicious[0].body["answers"]
-        exact = [r.rule.name for r in suspicious if r.rule.answers == "exact"]
-        read = [r.rule.name for r in suspicious if r.rule.answers == "read"]
-        log.warning(
-            "%d of %s %s neither 'yes' nor 'no' (such as %r)%s%s%s",
-            found["neither"],
-            counted(found["all"], "answer"),
-            "is" if found["neither"] == 1 else "are",
-            found["example"],
-            f"; no under {', '.join(exact)}" if exact else "",
-            f"; read where that can be done under {', '.join(read)}" if read else "",
-            "" if num_read is not None else "; --read-answers reads them once for all rules",
-        )
+def warn_reading(results: Sequence[Result]) -> None:
+    """Say once how loosely each rule read answers that are neither `yes` nor `no`."""
+    suspicious = [r for r in results if "answers_neither_yes_nor_no" in r.warnings]
+    census = suspicious[0].answers if suspicious else None
+    if census is None:
+        return
+    exact = [r.rule for r in suspicious if RULES[r.rule].answers == "exact"]
+    read = [r.rule for r in suspicious if RULES[r.rule].answers == "read"]
+    log.warning(
+        "%d of %s %s neither 'yes' nor 'no' (such as %r)%s%s%s",
+        census.neither,
+        counted(census.all, "answer"),
+        "is" if census.neither == 1 else "are",
+        census.example,
+        f"; no under {', '.join(exact)}" if exact else "",
+        f"; read where that can be done under {', '.join(read)}" if read else "",
+        ""
+        if suspicious[0].num_read is not None
+        else "; --read-answers reads them once for all rules",
+    )
 
 
 def _judge_record(subject: Target, name: str, judge: Judge) -> JudgeRecord:
@@ -419,19 +396,6 @@ def _warn_dirt(subject: Target, rules: Sequence[ScoringRule]) -> None:
             )
 
 
-def _result(subject: Target, answers: Answers, rule: str, reasons: Mapping[str, str]) -> Result:
-    result = score_recorded(
-        subject.benchmark, answers, rule, num_tiles=subject.num_images, items=subject.items
-    )
-    known = {item: reasons[item] for item in result.body["failures"] if item in reasons}
-    result.body["failures"].update(known)
-    if len(subject.items) < len(subject.benchmark.prompts):
-        result.body["warnings"]["items_not_chosen"] = len(subject.benchmark.prompts) - len(
-            subject.items
-        )
-    return result
-
-
 def _complete(subject: Target, request: ScoreRequest) -> None:
     manifest: Manifest = subject.manifest
     if request.command:
@@ -442,8 +406,10 @@ def _complete(subject: Target, request: ScoreRequest) -> None:
 
 
 def _incomplete(results: Sequence[Result]) -> dict[str, str]:
-    missing: dict[str, str] = {}
-    for result in results:
-        failures = result.body["failures"]
-        missing |= {item: failures.get(item, "not all answers") for item in result.unanswered}
-    return missing
+    """Return the items that lack images or answers, in the benchmark's order, with the reason."""
+    return {
+        item.item_id: result.failures.get(item.item_id, "not all answers")
+        for result in results
+        for item in result.items
+        if not item.answered
+    }

@@ -9,13 +9,12 @@ from typing import NamedTuple
 from dpgbench.analysis.comparison import Comparison
 from dpgbench.analysis.leaderboard import LeaderboardRow
 from dpgbench.analysis.ranking import Group
-from dpgbench.domain.aggregate import Interval
+from dpgbench.domain.result import Score
 from dpgbench.domain.rules import RULES
-from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
+from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS, Interval
 from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.errors import counted
 from dpgbench.store.run.manifest_summary import MEANINGLESS
-from dpgbench.store.run.scores import Figure
 
 NOTHING = "—"
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -131,7 +130,7 @@ def apart_text(difference: PairedDifference) -> str:
     return "no" if interval[0] <= 0 <= interval[1] else "not after Holm"
 
 
-def number_text(figure: Figure) -> str:
+def number_text(figure: Score) -> str:
     """Return over how many things a figure is, as ``n=312``; nothing where it is over nothing."""
     if not figure.number:
         return ""

@@ -137,10 +137,10 @@ def test_python_reads_as_the_command(bench: Path, as_mapping: bool) -> None:
     assert dpgbench.score_answers(loaded, answers, "corrected-v1").overall == 50.0
     exact = dpgbench.score_answers(loaded, answers, "dsg")
     assert exact.overall == 0.0
-    assert exact.body["warnings"]["answers_neither_yes_nor_no"] == 4
+    assert exact.warnings["answers_neither_yes_nor_no"] == 4
     read = dpgbench.score_answers(loaded, answers, "dsg", read_answers=True)
     assert read.overall == 50.0
-    assert read.body["answers"]["read"] == 4
+    assert read.num_read == 4
 
 
 def test_python_leaves_missing_answers_out(bench: Path) -> None:

@@ -448,4 +448,4 @@ def test_python_takes_the_same_options(folders: Folders) -> None:
         layout="1x4",
         out=folders.path / "q",
     )
-    assert scored.results[0]["overall"] == other.results[0]["overall"]
+    assert scored.results[0].overall == other.results[0].overall

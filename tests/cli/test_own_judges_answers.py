@@ -135,7 +135,7 @@ def test_images_in_memory_are_asked_as_strictly(ask, tmp_path):
     with pytest.raises(DataError, match="must return JudgeAnswer"):
         dpgbench.score_images(benchmark, {"it0": [PICTURE]}, wrong_judges.Bool(None))
     result = dpgbench.score_images(benchmark, {"it0": [PICTURE]}, wrong_judges.Starving(None))
-    assert "out of memory" in result.body["failures"]["it0"]
+    assert "out of memory" in result.failures["it0"]
     assert isinstance(wrong_judges.Plain.answer, JudgeAnswer)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dpgbench.domain.aggregate import Result, score_answers
+from dpgbench.domain.result import Result
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ScoringRule
+from tests.domain.question_rows import score_items
 from tests.helpers import GOLDEN
 
 CASES: list[dict[str, Any]] = json.loads((GOLDEN / "scoring_cases.json").read_text())
@@ -31,4 +32,4 @@ def read_case(case: dict[str, Any]) -> tuple[list[list[QuestionRow]], dict[Any, 
 
 def result_of(case: dict[str, Any], rule: ScoringRule, num_tiles: int) -> Result:
     items, answers = read_case(case)
-    return score_answers(items, answers, rule, num_tiles=num_tiles)
+    return score_items(items, answers, rule, num_tiles=num_tiles)

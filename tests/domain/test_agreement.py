@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpgbench.domain.aggregate import overall_part
+from dpgbench.domain.aggregate import overall_part, scored_item
+from dpgbench.domain.plan import plan_item
+from dpgbench.domain.result import ItemScore
 from dpgbench.domain.rules import find_rule
-from dpgbench.domain.score import ItemScore, Verdict
 from dpgbench.domain.statistics.agreement import Agreement, Booleans, agreements, fleiss
+from tests.domain.question_rows import rows
 
 
 def table(both: int, first: int, second: int, neither: int) -> tuple[Booleans, Booleans]:
@@ -83,8 +85,9 @@ def test_fleiss() -> None:
 
 
 def test_what_an_item_adds_to_the_overall() -> None:
-    tiles = tuple({1: Verdict(True, True), 2: Verdict(True, holds)} for holds in (True, False))
-    item = ItemScore("a", (), tiles)
+    plan = plan_item(rows("a", ["0", "0"]), find_rule("corrected-v1"), 0)
+    item = scored_item(plan, [(True, True)] * 2, [(True, True), (True, False)])
     assert overall_part(item, find_rule("corrected-v1")) == (0.75, 1)
     assert overall_part(item, find_rule("ulmeval")) == (3.0, 4)
-    assert overall_part(ItemScore("b", (), (), "no answers"), find_rule("dsg")) == (0.0, 1)
+    lost = ItemScore("b", (), failure="no answers")
+    assert overall_part(lost, find_rule("dsg")) == (0.0, 1)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.domain.aggregate import Result, score_answers
+from dpgbench.domain.result import Result, Score
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import RULES, find_rule
 from dpgbench.domain.score import Answer, collect
@@ -23,7 +23,7 @@ from dpgbench.domain.statistics.correlation import pearson, rank_draws
 from dpgbench.domain.statistics.paired import difference_of, outcomes
 from dpgbench.errors import UsageError
 from dpgbench.store.benchmarks import load_benchmark
-from tests.domain.question_rows import rows
+from tests.domain.question_rows import rows, score_items
 
 
 def test_seeds_of_items() -> None:
@@ -126,7 +126,7 @@ def uneven_result(rule: str) -> Result:
     answers = {
         (item, 0): {n: names[c] for n, c in enumerate(word, 1)} for item, word in UNEVEN.items()
     }
-    return score_answers(uneven(), answers, find_rule(rule), num_tiles=1)
+    return score_items(uneven(), answers, find_rule(rule), num_tiles=1)
 
 
 def by_hand(sums: list[float], counts: list[float]) -> tuple[float, float]:
@@ -138,31 +138,31 @@ def by_hand(sums: list[float], counts: list[float]) -> tuple[float, float]:
 
 
 def test_intervals_of_a_category_weigh_items_by_their_questions() -> None:
-    body = uneven_result("corrected-v1").body
-    for level, name in (("l1", "entity"), ("l2", "entity - whole")):
-        entry = body[level][name]
-        assert entry["score"] == pytest.approx(100 * 6 / 15)
-        assert entry["interval"] == pytest.approx(by_hand([1, 3, 2] * 3, [1, 5, 9] * 3))
-        assert entry["questions"] == entry["answers"] == 45
-        assert entry["items"] == 9
-    assert body["interval"] == pytest.approx(by_hand([1, 3 / 5, 2 / 9] * 3, [1] * 9))
-    whole = uneven_result("ulmeval").body
-    assert whole["overall"] == pytest.approx(40.0)
-    assert whole["interval"] == pytest.approx(by_hand([1, 3, 2] * 3, [1, 5, 9] * 3))
+    result = uneven_result("corrected-v1")
+    for category in (result.l1["entity"], result.l2["entity - whole"]):
+        assert category.score == pytest.approx(100 * 6 / 15)
+        assert category.interval == pytest.approx(by_hand([1, 3, 2] * 3, [1, 5, 9] * 3))
+        assert category.questions == category.answers == 45
+        assert category.items == 9
+    assert result.interval == pytest.approx(by_hand([1, 3 / 5, 2 / 9] * 3, [1] * 9))
+    whole = uneven_result("ulmeval")
+    assert whole.overall == pytest.approx(40.0)
+    assert whole.interval == pytest.approx(by_hand([1, 3, 2] * 3, [1, 5, 9] * 3))
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))
 def test_every_score_lies_in_its_interval(rule: str) -> None:
-    body = uneven_result(rule).body
-    entries = [{"score": body["overall"], "interval": body["interval"]}]
-    entries += [e for key in ("l1", "l2", "sources") for e in body[key].values()]
-    assert len(entries) >= 5
-    for entry in entries:
-        few = entry.get("items", 9) < stats.LEAST_ITEMS
-        assert few == (entry["interval"] is None)
-        if not few:
-            low, high = entry["interval"]
-            assert 0 <= low <= entry["score"] <= high <= 100
+    result = uneven_result(rule)
+    scores = [Score(result.overall, result.interval, 9)]
+    scores += [s for level in (result.l1, result.l2, result.sources) for s in level.values()]
+    assert len(scores) >= 5
+    for score in scores:
+        assert score.items is not None
+        few = score.items < stats.LEAST_ITEMS
+        assert few == (score.interval is None)
+        if score.interval is not None:
+            low, high = score.interval
+            assert 0 <= low <= score.score <= high <= 100
 
 
 @pytest.mark.parametrize("number", [1, 7, 8, 9])
@@ -181,21 +181,19 @@ def test_sources_have_the_scores_and_intervals_of_their_items() -> None:
         (item[0].item_id, 0): {1: "yes" if n % 9 < yes[item[0].item_id[0]] else "no"}
         for n, item in enumerate(items)
     }
-    body = score_answers(items, answers, find_rule("corrected-v1"), num_tiles=1).body
+    result = score_items(items, answers, find_rule("corrected-v1"), num_tiles=1)
     for source, number in yes.items():
-        entry = body["sources"][source]
+        entry = result.sources[source]
         hits = [1.0 if n % 9 < number and n // 9 == "ab".index(source) else 0.0 for n in range(18)]
         there = [1.0 if n // 9 == "ab".index(source) else 0.0 for n in range(18)]
-        assert entry["score"] == pytest.approx(100 * number / 9)
-        assert entry["interval"] == pytest.approx(by_hand(hits, there))
-        assert entry["items"] == 9
+        assert entry.score == pytest.approx(100 * number / 9)
+        assert entry.interval == pytest.approx(by_hand(hits, there))
+        assert entry.items == 9
 
 
 def test_a_word_in_a_dependency_leaves_the_other_parents_under_ulmeval() -> None:
     item = rows("a1", ["0", "1, red"])
-    found = score_answers(
-        [item], {("a1", 0): {1: "no", 2: "yes"}}, find_rule("ulmeval"), num_tiles=1
-    )
+    found = score_items([item], {("a1", 0): {1: "no", 2: "yes"}}, find_rule("ulmeval"), num_tiles=1)
     assert found.items[0].score == 0.0
 
 

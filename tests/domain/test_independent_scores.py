@@ -134,20 +134,17 @@ def test_overall_and_categories(real: tuple[Path, Rows, Said], rule: str) -> Non
     found = dpgbench.score_answers(dpgbench.load_benchmark(str(path)), answers, rule)
     expected = independent(rows, said, rule)
     assert found.overall == pytest.approx(expected["overall"], abs=1e-9)
-    ours = {f"{n} {k}": c["score"] for n in (1, 2) for k, c in found.body[f"l{n}"].items()}
+    ours = {f"{n} {k}": c.score for n in (1, 2) for k, c in getattr(found, f"l{n}").items()}
     assert ours == pytest.approx(expected["categories"], abs=1e-9)
-    assert found.body["failed_items"] == sorted(expected["lost"])
-    assert found.body["warnings"]["answers_neither_yes_nor_no"] > 0
+    assert found.failures.keys() == set(expected["lost"])
+    assert found.warnings["answers_neither_yes_nor_no"] > 0
 
 
 def test_the_reference_loses_one_real_item_and_says_why(real: tuple[Path, Rows, Said]) -> None:
     path, _, said = real
     answers = [Answer(item, tile, qid, "yes") for item, tile, qid in said]
     found = dpgbench.score_answers(dpgbench.load_benchmark(str(path)), answers, "ella-reference")
-    assert found.body["failed_items"] == ["partiprompts87"]
-    assert (
-        "names parent 1, which is not among the questions"
-        in found.body["failures"]["partiprompts87"]
-    )
-    assert found.body["warnings"]["items_lost_by_the_rule"] == 1
+    assert found.failures.keys() == {"partiprompts87"}
+    assert "names parent 1, which is not among the questions" in found.failures["partiprompts87"]
+    assert found.warnings["items_lost_by_the_rule"] == 1
     assert found.complete

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.domain.aggregate import Result, score_answers
 from dpgbench.domain.graph import PromptGraph
+from dpgbench.domain.result import Result
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import CORRECTED_V1, DSG, ELLA_REFERENCE, RULES, ULMEVAL, ScoringRule
 from dpgbench.errors import DataError, UsageError
-from tests.domain.question_rows import rows
+from tests.domain.question_rows import rows, score_items
 
 Tiles = Sequence[str]
 
@@ -26,7 +26,7 @@ def score(rule: ScoringRule, items: list[list[QuestionRow]], *answers: Tiles) ->
         for item, tiles in zip(items, answers, strict=True)
         for tile, word in enumerate(tiles)
     }
-    return score_answers(items, table, rule, num_tiles=max(len(tiles) for tiles in answers))
+    return score_items(items, table, rule, num_tiles=max(len(tiles) for tiles in answers))
 
 
 SPARE = rows("spare1", ["0"])  # takes the first row, which the reference skips
@@ -59,20 +59,20 @@ def test_parent_after_its_child() -> None:
 def test_reference_takes_categories_from_the_last_tile_before_zeroing() -> None:
     item = rows("a1", ["0", "1"], first=3)
     result = score(ELLA_REFERENCE, with_spare(item), ["y", "y"], ["yy", "ny"])
-    assert result.body["l1"]["entity"]["score"] == 50.0
-    corrected = score(CORRECTED_V1, with_spare(item), ["y", "y"], ["yy", "ny"]).body["l1"]["entity"]
-    assert corrected["raw"] == pytest.approx(100 * 5 / 6)
-    assert corrected["gated"] == corrected["score"] == pytest.approx(100 * 4 / 6)
+    assert result.l1["entity"].score == 50.0
+    corrected = score(CORRECTED_V1, with_spare(item), ["y", "y"], ["yy", "ny"]).l1["entity"]
+    assert corrected.raw == pytest.approx(100 * 5 / 6)
+    assert corrected.gated == corrected.score == pytest.approx(100 * 4 / 6)
 
 
 def test_reference_drops_the_item_whose_parent_it_skipped() -> None:
     item = rows("a1", ["0", "1"])
     other = rows("b1", ["0"], first=4)
     result = score(ELLA_REFERENCE, [item, other], ["yy"], ["y"])
-    assert result.body["failed_items"] == ["a1"]
+    assert result.failures.keys() == {"a1"}
     assert result.overall == 100.0
     assert result.complete  # nothing is missing: the rule itself loses the item
-    assert result.body["warnings"] == {"items_lost_by_the_rule": 1}
+    assert result.warnings == {"items_lost_by_the_rule": 1}
 
 
 def test_reference_takes_the_last_run_of_an_item_that_comes_back() -> None:
@@ -80,7 +80,7 @@ def test_reference_takes_the_last_run_of_an_item_that_comes_back() -> None:
     again = rows("a1", ["0"], first=6)
     between = rows("b1", ["0"], first=5)
     table = {("spare1", 0): {1: "yes"}, ("a1", 0): {1: "no", 2: "yes"}, ("b1", 0): {1: "yes"}}
-    result = score_answers([SPARE, first + again, between], table, ELLA_REFERENCE, num_tiles=1)
+    result = score_items([SPARE, first + again, between], table, ELLA_REFERENCE, num_tiles=1)
     assert result.items[1].score == 0.0
 
 
@@ -89,7 +89,7 @@ def test_unknown_parent_fails_the_item_only_if_it_is_reached() -> None:
     spared = score(ELLA_REFERENCE, with_spare(item), ["y"], ["ny"])
     assert spared.items[1].score == 0.0
     failed = score(ELLA_REFERENCE, with_spare(item), ["y"], ["yy"])
-    assert failed.body["failed_items"] == ["a1", "spare1"]
+    assert failed.failures.keys() == {"a1", "spare1"}
     assert score(CORRECTED_V1, with_spare(item), ["y"], ["yy"]).overall == 100.0
 
 
@@ -100,7 +100,7 @@ def test_a_word_in_a_dependency() -> None:
     assert score(DSG, with_spare(item), ["y"], ["ny"]).items[1].score == 0.5  # not zeroed at all
     corrected = score(CORRECTED_V1, with_spare(item), ["y"], ["ny"])
     assert corrected.items[1].score == 0.0
-    assert corrected.body["warnings"] == {"dependency_word": 1}
+    assert corrected.warnings == {"dependency_word": 1}
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
@@ -123,14 +123,14 @@ def test_item_means_against_question_means() -> None:
 def test_missing_items() -> None:
     items = [rows("a1", ["0"]), rows("b1", ["0"], first=3)]
     table = {("a1", 0): {1: "yes"}}
-    corrected = score_answers(items, table, CORRECTED_V1, num_tiles=1)
+    corrected = score_items(items, table, CORRECTED_V1, num_tiles=1)
     assert corrected.overall == 100.0
     assert corrected.unanswered == ("b1",)
-    assert corrected.body["failures"] == {"b1": "no answers for tile 0"}
+    assert corrected.failures == {"b1": "no answers for tile 0"}
     # DSG's zero is for items that the rule loses, not for images that are not there
-    assert score_answers(items, table, DSG, num_tiles=1).overall == 100.0
-    assert corrected.body["unanswered_items"] == ["b1"]
-    assert score_answers(items, {}, CORRECTED_V1, num_tiles=1).overall is None
+    assert score_items(items, table, DSG, num_tiles=1).overall == 100.0
+    assert corrected.unanswered == ("b1",)
+    assert score_items(items, {}, CORRECTED_V1, num_tiles=1).overall is None
 
 
 def test_unknown_rule_offers_near_names() -> None:
@@ -172,8 +172,8 @@ def test_corrected_rule_does_not_depend_on_file_order(order: list[int], word: st
         for position, i in enumerate(order)
     ]
     answers = {("a1", 0): {q: "yes" if a == "y" else "no" for q, a in by_qid.items()}}
-    one = score_answers([plain], answers, CORRECTED_V1, num_tiles=1)
-    two = score_answers([shuffled], answers, CORRECTED_V1, num_tiles=1)
+    one = score_items([plain], answers, CORRECTED_V1, num_tiles=1)
+    two = score_items([shuffled], answers, CORRECTED_V1, num_tiles=1)
     assert one.overall == two.overall
     assert {q.qid for q in PromptGraph.from_rows(shuffled).questions} == set(range(1, 6))
 
@@ -187,9 +187,9 @@ def test_a_word_in_the_row_that_the_reference_skips_does_not_refuse_the_file() -
 
 def test_a_category_is_over_the_items_that_have_it() -> None:
     items = [rows("a1", ["0", "0"]), rows("b1", ["0"], first=4, l2="attribute - color")]
-    body = score(CORRECTED_V1, items, ["yy"], ["n"]).body
-    assert (body["l1"]["entity"]["items"], body["l1"]["attribute"]["items"]) == (1, 1)
-    assert body["l2"]["entity - whole"]["questions"] == 2
+    result = score(CORRECTED_V1, items, ["yy"], ["n"])
+    assert (result.l1["entity"].items, result.l1["attribute"].items) == (1, 1)
+    assert result.l2["entity - whole"].questions == 2
 
 
 def test_an_answer_is_valid_unless_its_judge_says_otherwise() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dpgbench.domain.plan import plan_item
 from dpgbench.domain.rows import parse_dependency, parse_whole_number
 from dpgbench.domain.rules import DSG, ELLA_REFERENCE
 from dpgbench.domain.score import refuse_bad_dependencies, score_item
@@ -44,5 +45,5 @@ def test_an_empty_part_beside_others_is_no_number(text: str) -> None:
     with pytest.raises(DataError, match="dependency is not an integer"):
         refuse_bad_dependencies(item, ELLA_REFERENCE, "b.csv")
     answers = {("it", 0): {1: "no", 2: "yes"}}
-    scored = score_item("it", item, answers, rule=DSG, num_tiles=1, first_row=2)
+    scored = score_item(plan_item(item, DSG, 2), answers, DSG, 1)
     assert scored.score == 0.5  # DSG zeroes nothing in an item with such a dependency

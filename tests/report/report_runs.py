@@ -11,15 +11,16 @@ from typing import Any
 
 from PIL import Image
 
-from dpgbench.domain.aggregate import SCHEMA, Result, score_answers
 from dpgbench.domain.benchmark import COLUMNS, Benchmark
+from dpgbench.domain.result import Origin
 from dpgbench.domain.rules import find_rule
+from dpgbench.domain.score import score_benchmark
 from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.files import JsonLines, write_atomic, write_json
 from dpgbench.store.images import png_bytes
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest
-from dpgbench.store.run.results import items_csv
+from dpgbench.store.run.scores import items_csv, result_json
 
 HOSTILE = (
     "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{ 7*7 }}{% raw %}"
@@ -153,15 +154,18 @@ class RunMaker:
         answers: Mapping[tuple[str, int], Mapping[int, str]],
         chosen: Sequence[str],
     ) -> None:
-        result: Result = score_answers(
-            list(self.benchmark.items.values()),
+        result = score_benchmark(
+            self.benchmark,
             answers,
             find_rule(rule),
             num_tiles=self.num_tiles,
-            selected=chosen,
+            items=chosen,
+            origin=Origin(judge=judge),
         )
-        about = {"schema": SCHEMA, "rule": rule, "judge": judge, "benchmark": self.benchmark.name}
-        write_json(run.scores(judge, rule), {**about, "num_tiles": self.num_tiles, **result.body})
+        newer = ("benchmark_sha256", "model", "subset", "notes")  # than the first score files
+        fields = {name: v for name, v in result_json(result).items() if name not in newer}
+        fields["warnings"].pop("items_not_chosen", None)
+        write_json(run.scores(judge, rule), fields)
         write_atomic(run.item_scores(judge, rule), items_csv(result))
 
 

@@ -98,7 +98,7 @@ def test_what_cutting_did_is_told_by_item(dpg: RunMaker, tmp_path: Path) -> None
     assert views["old"].results == ()
     rows = {result.row.run: result for result in views["clip"].results}
     assert [rows[name].reads_all for name in ("clip", "t5")] == [False, True]
-    scores = {i: f.score or 0 for i, f in results[0].items.items()}
+    scores = {i: f.score or 0 for i, f in results[0].item_figures.items()}
     assert results[0].rule == "corrected-v1"
     assert rows["clip"].cut == pytest.approx(sum(scores[item] for item in cut) / 15)
     low, high = rows["clip"].gap.interval or (0, 0)

@@ -14,13 +14,13 @@ from dpgbench.analysis.board import make_board
 from dpgbench.analysis.comparison import Comparison, compare_rows
 from dpgbench.analysis.ranking import Group, rank_groups, rank_ranges
 from dpgbench.domain.aggregate import recorded_part
+from dpgbench.domain.result import ItemFigure
 from dpgbench.domain.rules import find_rule
 from dpgbench.domain.statistics.bootstrap import bootstrap_weights
 from dpgbench.domain.statistics.paired import LEVEL, PairedDifference, holm
 from dpgbench.report.page.gallery import PictureVerdict, TileVerdict, picture_verdicts
 from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.run.directory import RunDir
-from dpgbench.store.run.scores import ItemFigure
 from tests.helpers import row, write_csv
 from tests.report.report_runs import RunMaker
 

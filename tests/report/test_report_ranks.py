@@ -10,9 +10,9 @@ from dpgbench.analysis.board import make_board
 from dpgbench.analysis.comparison import Comparison, compare_rows
 from dpgbench.analysis.leaderboard import LeaderboardRow
 from dpgbench.analysis.ranking import Group, rank_groups, rank_ranges
+from dpgbench.domain.result import ItemFigure
 from dpgbench.domain.statistics.paired import PairedDifference, ranks
 from dpgbench.report.text import lead
-from dpgbench.store.run.scores import ItemFigure
 from tests.report.report_runs import RunMaker, maker
 
 

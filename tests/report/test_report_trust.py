@@ -19,6 +19,7 @@ from dpgbench.cli import compare as compare_command
 from dpgbench.cli import report as report_command
 from dpgbench.cli.compare import comparison_sentences, comparison_table
 from dpgbench.domain.aggregate import recorded_part
+from dpgbench.domain.plan import plan_item
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import RULES, find_rule
 from dpgbench.domain.score import score_item
@@ -266,12 +267,12 @@ def test_the_words_for_lost_items_are_those_of_scoring(name: str) -> None:
     rule = find_rule(name)
     answered = {("a", 0): {1: "yes", 2: "yes"}}
     for answers, absent in ((answered, False), ({}, True), ({("a", 0): {1: "yes"}}, True)):
-        item = score_item("a", rows, answers, rule=rule, num_tiles=1, first_row=1)
+        item = score_item(plan_item(rows, rule, 1), answers, rule, 1)
         if item.failure is not None:
             assert _lost(item.failure) is not absent, item.failure
         else:
             assert not absent or rule.skip_first_row
-    only = score_item("a", rows[:1], answered, rule=rule, num_tiles=1, first_row=rows[0].row)
+    only = score_item(plan_item(rows[:1], rule, rows[0].row), answered, rule, 1)
     assert only.failure is None or _lost(only.failure)
 
 
@@ -312,11 +313,11 @@ def test_the_score_file_tells_which_items_are_absent(tmp_path: Path) -> None:
     path = run.scores("fake", "dsg")
     record = {**json.loads(path.read_text()), "unanswered_items": TEN[:3]}
     path.write_text(json.dumps(record))
-    items = make_board([run]).records[0].results[0].items
+    items = make_board([run]).records[0].results[0].item_figures
     assert [item for item, figure in items.items() if figure.absent] == TEN[:3]
     record.pop("unanswered_items")
     path.write_text(json.dumps(record))
-    items = make_board([run]).records[0].results[0].items
+    items = make_board([run]).records[0].results[0].item_figures
     assert [item for item, figure in items.items() if figure.absent] == TEN
 
 
@@ -502,7 +503,7 @@ def test_item_pages_count_answers_as_the_scores_do(dpg: RunMaker, word: str) -> 
     verdicts = items.runs[0].judges[0].verdicts
     for result in board.records[0].results:
         letters = dict(zip(items.items, verdicts[result.rule].letters, strict=True))
-        for item, figure in result.items.items():
+        for item, figure in result.item_figures.items():
             tiles = [letters[item][at : at + 5] for at in range(0, 20, 5)]
             shares = [tile.count("y") / (5 - tile.count("-")) for tile in tiles if tile != "-" * 5]
             if figure.score is not None:

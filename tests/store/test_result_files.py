@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.domain.aggregate import score_answers
+from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.rules import find_rule
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.recorded_answers import parse_where, read_recorded_answers
-from dpgbench.store.run.results import Subset, find_subset, items_csv
-from tests.domain.question_rows import rows
+from dpgbench.store.run.scores import items_csv
+from tests.domain.question_rows import rows, score_items
 from tests.helpers import row, write_csv
 
 
@@ -25,14 +25,14 @@ def test_a_table_of_items() -> None:
         ("x_2", 0): {1: "no"},
         ("x_2", 1): {1: "no"},
     }
-    result = score_answers(items, answers, find_rule("corrected-v1"), num_tiles=2)
+    result = score_items(items, answers, find_rule("corrected-v1"), num_tiles=2)
     assert items_csv(result).splitlines() == [
         "item_id,source,score,tile_0,tile_1,questions,failure",
         "COCOval1,COCOval,75.0,100.0,50.0,2,",
         "x_2,x,0.0,0.0,0.0,1,",
         "7,web,,,,1,no answers for tile 0",
     ]
-    nothing = score_answers(items[2:], {}, find_rule("corrected-v1"), num_tiles=2)
+    nothing = score_items(items[2:], {}, find_rule("corrected-v1"), num_tiles=2)
     assert items_csv(nothing).splitlines() == [
         "item_id,source,score,questions,failure",
         "7,web,,1,no answers for tile 0",
@@ -44,19 +44,19 @@ def test_what_a_part_of_a_benchmark_is_called(tmp_path: Path) -> None:
     benchmark = load_benchmark(write_csv(tmp_path / "b.csv", [row(name, 1) for name in names]))
 
     def told(*items: str) -> tuple[int, int, str]:
-        subset = find_subset(benchmark, items)
+        subset = benchmark.subset(items)
         assert subset is not None
         return subset.items, subset.of, subset.choice
 
-    assert find_subset(benchmark, names) is None
-    assert find_subset(benchmark, [*names, "a1"]) is None
+    assert benchmark.subset(names) is None
+    assert benchmark.subset([*names, "a1"]) is None
     assert told("a1") == (1, 5, "first 1")
     assert told("a2", "a1") == (2, 5, "first 2")
     assert told("b1") == (1, 5, "source b")
     assert told("b1", "c2", "c1") == (3, 5, "sources b, c")
     assert told("a2", "b1") == (2, 5, "2 items")
     assert told("a2") == (1, 5, "1 item")
-    one, other = find_subset(benchmark, ["a2", "b1"]), find_subset(benchmark, ["b1", "a2", "a2"])
+    one, other = benchmark.subset(["a2", "b1"]), benchmark.subset(["b1", "a2", "a2"])
     assert one == other
     assert one is not None
     assert one.file_part == f"@{one.items_sha256[:8]}"

@@ -23,19 +23,20 @@ from dpgbench.analysis.judges.agreement import (
 )
 from dpgbench.analysis.judges.answers import AnswersByPlace, JudgedSet
 from dpgbench.analysis.judges.human import HumanCorrelation, Image, correlate_with_people
-from dpgbench.domain.aggregate import overall_part
+from dpgbench.domain.aggregate import is_counted, pooled_parts
 from dpgbench.domain.answer_text import NO, YES, read_yes_no
+from dpgbench.domain.result import ItemScore
 from dpgbench.domain.rules import ScoringRule, find_rule
 from dpgbench.domain.score import (
     Answer,
-    ItemScore,
+    Reading,
     collect,
     refuse_bad_dependencies,
     score_item,
     verdict,
 )
 from dpgbench.domain.statistics.agreement import GroupAgreement
-from dpgbench.domain.statistics.bootstrap import Matrix, intervals, ratios
+from dpgbench.domain.statistics.bootstrap import RatioTable, intervals, ratios
 from dpgbench.domain.statistics.correlation import Estimate
 from dpgbench.domain.statistics.paired import PairedDifference, paired_differences
 from dpgbench.errors import UsageError
@@ -177,9 +178,8 @@ def disputed_csv(comparison: JudgeComparison) -> str:
 
 def _score_all(judged: JudgedSet, rule: ScoringRule) -> dict[str, dict[Image, ItemScore]]:
     """Return the score of each item of each model by each judge, or why it has none."""
-    rows = [row for rows in judged.benchmark.items.values() for row in rows]
-    rows.sort(key=lambda row: row.row)
-    refuse_bad_dependencies(rows, rule, str(judged.benchmark.path))
+    refuse_bad_dependencies(judged.benchmark.rows, rule, str(judged.benchmark.path))
+    plans, reading = judged.benchmark.plans(rule), Reading(rule)
     scores: dict[str, dict[Image, ItemScore]] = {name: {} for name in judged.answers}
     for model, images in judged.models.items():
         answers = {name: _of_model(of_judge, model) for name, of_judge in judged.answers.items()}
@@ -189,12 +189,7 @@ def _score_all(judged: JudgedSet, rule: ScoringRule) -> dict[str, dict[Image, It
             table = collect(of_judge)
             for item_id in items if images.items is None else images.items:
                 scores[name][model, item_id] = score_item(
-                    item_id,
-                    judged.benchmark.items[item_id],
-                    table,
-                    rule=rule,
-                    num_tiles=images.num_images,
-                    first_row=rows[0].row,
+                    plans[item_id], table, rule, images.num_images, reading
                 )
     return scores
 
@@ -207,8 +202,7 @@ def _summary(
     judged: JudgedSet, name: str, scores: Mapping[Image, ItemScore], rule: ScoringRule
 ) -> JudgeSummary:
     answers = judged.answers[name].values()
-    zeros = rule.unscored_item == "zero"
-    counted = [i for i, s in scores.items() if s.failure is None or (zeros and s.answered)]
+    counted = [image for image, score in scores.items() if is_counted(score, rule)]
     return JudgeSummary(
         name=name,
         answers=len(answers),
@@ -216,7 +210,7 @@ def _summary(
         invalid=sum(answer.invalid or not _is_plain(answer, rule) for answer in answers),
         with_p_yes=sum(answer.p_yes is not None for answer in answers),
         not_in_benchmark=judged.not_in_benchmark[name],
-        overall=_overalls(*_parts([scores], counted, rule))[0],
+        overall=_overalls(_parts([scores], counted, rule))[0],
         grids_scored=sum(score.failure is None for score in scores.values()),
         grids_expected=len(scores),
     )
@@ -234,28 +228,22 @@ def _effect(
 ) -> ScoreEffect:
     """Return both overalls on the items that both can score, and first less second."""
     shared = [i for i in first if first[i].failure is None and second[i].failure is None]
-    sums, counts = _parts([first, second], shared, rule)
-    one, other = _overalls(sums, counts)
-    difference = paired_differences(sums, counts, [(0, 1)])[0]
+    parts = _parts([first, second], shared, rule)
+    one, other = _overalls(parts)
+    difference = paired_differences(*parts, [(0, 1)])[0]
     return ScoreEffect(len(shared), one.value, other.value, difference)
 
 
 def _parts(
     sides: Sequence[Mapping[Image, ItemScore]], images: Sequence[Image], rule: ScoringRule
-) -> tuple[Matrix, Matrix]:
-    """Return what is averaged, times 100, and over how many: [N, S] by item and side.
-
-    The images of several models of one item are one row, because one prompt is one cluster.
-    """
+) -> RatioTable:
+    """Return what is averaged, by item and side: the images of an item are one cluster."""
     numbers = {item: number for number, item in enumerate(dict.fromkeys(i for _, i in images))}
-    parts = np.zeros((2, len(numbers), len(sides)))
-    for side, scores in enumerate(sides):
-        for image in images:
-            parts[:, numbers[image[1]], side] += overall_part(scores[image], rule)
-    return 100 * parts[0], parts[1]
+    scores = [[side[image] for image in images] for side in sides]
+    return pooled_parts(scores, [numbers[item] for _, item in images], rule)
 
 
-def _overalls(sums: Matrix, counts: Matrix) -> list[Estimate]:
+def _overalls(parts: RatioTable) -> list[Estimate]:
     """Return the mean of each side, with its interval."""
-    means = [None if np.isnan(mean) else float(mean) for mean in ratios(sums, counts)]
-    return [Estimate(*pair) for pair in zip(means, intervals(sums, counts), strict=True)]
+    means = [None if np.isnan(mean) else float(mean) for mean in ratios(*parts)]
+    return [Estimate(*pair) for pair in zip(means, intervals(*parts), strict=True)]

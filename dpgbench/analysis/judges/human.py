@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dpgbench.analysis.judges.answers import UNNAMED, JudgedSet
+from dpgbench.domain.result import ItemScore
 from dpgbench.domain.rules import ScoringRule
-from dpgbench.domain.score import ItemScore
-from dpgbench.domain.statistics.bootstrap import ratios
+from dpgbench.domain.statistics.bootstrap import Vector, ratios
 from dpgbench.domain.statistics.correlation import (
     Estimate,
     RankDraws,
-    Vector,
     estimate,
     rank_draws,
 )
@@ -163,7 +162,7 @@ def _values(
     values = {}
     for image in images:
         score = scores.get(image)
-        if score is not None and score.tiles:
+        if score is not None and score.score is not None:
             values[image] = score.score
         elif rule.unscored_item == "zero":
             values[image] = 0.0

@@ -13,11 +13,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dpgbench.domain.statistics.bootstrap import Matrix, Vector
 from dpgbench.domain.statistics.correlation import (
     Estimate,
     Indices,
-    Matrix,
-    Vector,
     estimate,
     resamplings,
 )

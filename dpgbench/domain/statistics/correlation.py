@@ -14,12 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dpgbench.domain.statistics import bootstrap as stats
+from dpgbench.domain.statistics.bootstrap import (
+    Interval,
+    Matrix,
+    Vector,
+    bootstrap_weights,
+    percentile_interval,
+)
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Interval = tuple[float, float] | None
 
 _CHUNK = 256
 _TIE_DECIMALS = 9  # equal fractions summed in another order differ in the last bits only
@@ -43,7 +46,7 @@ def resamplings(num_clusters: int) -> Iterator[Matrix]:
     """Yield chunks [R, num_clusters] of how often each counts: once first, then as drawn."""
     yield np.ones((1, num_clusters))
     if num_clusters > 1:  # one cluster says nothing of how clusters differ
-        yield from stats.bootstrap_weights(num_clusters)
+        yield from bootstrap_weights(num_clusters)
 
 
 def estimate(draws: Vector) -> Estimate:
@@ -52,11 +55,7 @@ def estimate(draws: Vector) -> Estimate:
     if np.isnan(value):
         return Estimate(None, None)
     valid = draws[1:][~np.isnan(draws[1:])]
-    if not len(valid):
-        return Estimate(value, None)
-    tail = (1 - stats.CONFIDENCE) / 2
-    low, high = np.quantile(valid, [tail, 1 - tail])
-    return Estimate(value, (float(low), float(high)))
+    return Estimate(value, percentile_interval(valid) if len(valid) else None)
 
 
 def rank_draws(first: Vector, second: Vector, clusters: Indices) -> RankDraws:

@@ -14,7 +14,10 @@ import numpy as np
 from dpgbench.domain.statistics.bootstrap import (
     CONFIDENCE,
     LEAST_ITEMS,
+    NUM_DRAWS,
+    SEED,
     Matrix,
+    percentile_interval,
     ratio_draws,
     ratios,
 )
@@ -63,7 +66,12 @@ class Outcomes(NamedTuple):
 
 
 def paired_differences(
-    sums: Matrix, counts: Matrix, pairs: Sequence[tuple[int, int]], **options: int
+    sums: Matrix,
+    counts: Matrix,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    num_draws: int = NUM_DRAWS,
+    seed: int = SEED,
 ) -> list[PairedDifference | None]:
     """Return the difference of the ratios sum/count of each of `pairs` of columns.
 
@@ -71,7 +79,8 @@ def paired_differences(
         sums: [N, S] per item, the sum of what is averaged.
         counts: [N, S] per item, how many things that sum is over.
         pairs: (first, second) columns.
-        options: `num_draws` and `seed` of `bootstrap.bootstrap_weights`.
+        num_draws: of `bootstrap.bootstrap_weights`.
+        seed: of `bootstrap.bootstrap_weights`.
 
     Returns:
         None where one of the two has nothing to average. Without interval and p-value where fewer
@@ -79,7 +88,7 @@ def paired_differences(
     """
     if not len(sums) or not pairs:
         return [None] * len(pairs)
-    draws = ratio_draws(sums, counts, **options)
+    draws = ratio_draws(sums, counts, num_draws=num_draws, seed=seed)
     means = ratios(sums, counts)
     return [
         difference_of(
@@ -104,9 +113,8 @@ def difference_of(
         return None
     if num_items < LEAST_ITEMS:
         return PairedDifference(round(float(observed), _SAME), None, None)
-    tail = LEVEL / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    ends = (round(float(low), _SAME), round(float(high), _SAME))
+    low, high = percentile_interval(drawn)
+    ends = (round(low, _SAME), round(high, _SAME))
     return PairedDifference(round(float(observed), _SAME), ends, p_value(drawn))
 
 

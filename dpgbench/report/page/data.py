@@ -271,8 +271,8 @@ def _scores(run: RunAnswers, items: ItemSet) -> dict[tuple[str, str], _Scores]:
     }
     asked = {judge.judge for judge in run.judges}
     for result in sorted(run.record.results, key=lambda result: result.items_expected):
-        if result.judge not in asked and result.items:  # the widest result of a rule stays
-            figures = [result.items.get(item) for item in items.items]
+        if result.judge not in asked and result.item_figures:  # the widest result of a rule stays
+            figures = [result.item_figures.get(item) for item in items.items]
             scores[result.judge, result.rule] = [
                 figure.score if figure else None for figure in figures
             ]

@@ -9,17 +9,18 @@ from typing import NamedTuple
 
 from dpgbench.analysis.leaderboard import GroupKey, LeaderboardRow
 from dpgbench.analysis.ranking import Group
+from dpgbench.domain.benchmark import Subset
+from dpgbench.domain.result import Score
 from dpgbench.domain.statistics.paired import Outcomes, PairedDifference
-from dpgbench.domain.subset import Subset
 from dpgbench.errors import counted
 from dpgbench.report.plots.axis import WHOLE, Axis, ScorePlace, axis_around, colour, place_score
 from dpgbench.report.tables.frame import category_names
 from dpgbench.report.text import Lead, label, lead, row_warnings
 from dpgbench.store.run import manifest_summary as settings
-from dpgbench.store.run.scores import Figure, RunRecord
+from dpgbench.store.run.scores import RunRecord
 
 _MOST_PAIRS_OF = 6
-_NO_FIGURE = Figure(None)
+_NO_FIGURE = Score(None)
 
 
 class Bar(NamedTuple):
@@ -27,7 +28,7 @@ class Bar(NamedTuple):
 
     label: str
     colour: int
-    figure: Figure
+    figure: Score
     mark: ScorePlace
 
 
@@ -46,7 +47,7 @@ class RowView(NamedTuple):
     label: str
     colour: int
     mark: ScorePlace
-    l1: tuple[Figure, ...]
+    l1: tuple[Score, ...]
     warnings: tuple[str, ...]
 
 
@@ -154,7 +155,7 @@ def _line(row: LeaderboardRow, group: Group, axis: Axis, categories: Sequence[st
 
 
 def _panels(
-    group: Group, level: Callable[[LeaderboardRow], Mapping[str, Figure]]
+    group: Group, level: Callable[[LeaderboardRow], Mapping[str, Score]]
 ) -> tuple[Panel, ...]:
     names = category_names(level(row) for row in group.rows)
     panels = []
@@ -164,7 +165,7 @@ def _panels(
     return tuple(panels)
 
 
-def _bar(row: LeaderboardRow, group: Group, figure: Figure) -> Bar:
+def _bar(row: LeaderboardRow, group: Group, figure: Score) -> Bar:
     place = place_score(WHOLE, figure.score, figure.interval, figure.raw)
     return Bar(label(row, group), colour(row.index), figure, place)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from dpgbench.domain.aggregate import Interval
+from dpgbench.domain.statistics.bootstrap import Interval
 
 NUM_COLOURS = 8
 _STEPS = (1, 2, 5, 10, 20, 25, 50)

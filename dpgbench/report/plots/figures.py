@@ -9,6 +9,7 @@ from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import GroupKey
 from dpgbench.analysis.prompt_length import Chart
 from dpgbench.analysis.ranking import Group
+from dpgbench.domain.result import Score
 from dpgbench.domain.spec import identity_hash
 from dpgbench.report.plots.axis import WHOLE, Axis, axis_around, colour
 from dpgbench.report.plots.drawing import (
@@ -23,7 +24,6 @@ from dpgbench.report.plots.drawing import (
 )
 from dpgbench.report.tables.frame import category_names
 from dpgbench.report.text import label, number_text, shown, with_interval
-from dpgbench.store.run.scores import Figure
 
 _LABEL = 190
 _ROW = 26
@@ -124,7 +124,7 @@ def category_drawing(group: Group) -> Drawing:
         shapes.append(Text(left - 10, y + 14, shown(name, _NAME_LIMIT), size=12.5, anchor="end"))
         y += 24
         for place, row in enumerate(group.rows):
-            figure = row.l1.get(name, Figure(None))
+            figure = row.l1.get(name, Score(None))
             shapes += _bar(figure, left, width, y, bar, f"c{colour(row.index)}")
             model = _name(group, place)
             shapes.append(Text(left - 10, y + bar - 3, model, "soft", 10, "end"))
@@ -134,7 +134,7 @@ def category_drawing(group: Group) -> Drawing:
 
 
 def _bar(
-    figure: Figure, left: float, width: float, y: float, height: float, paint: str
+    figure: Score, left: float, width: float, y: float, height: float, paint: str
 ) -> list[Shape]:
     if figure.score is None:
         return []

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import LeaderboardRow
+from dpgbench.domain.result import CategoryScore, Score
 from dpgbench.report.text import label, row_warnings
 from dpgbench.store.published import BENCHMARK, PublishedScore
-from dpgbench.store.run.scores import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,12 +105,12 @@ def group_frame(frame: pd.DataFrame, place: int) -> pd.DataFrame:
     return frame[frame["group"] == place]
 
 
-def figures(frame: pd.DataFrame, name: str) -> list[Figure]:
+def figures(frame: pd.DataFrame, name: str) -> list[Score]:
     """Return the figures of a column with what stands beside it: interval, numbers."""
     sides = (f"{name}{end}" for end in ("", "_lo", "_hi", "_n", "_items"))
     columns = [list(frame[side]) if side in frame else [None] * len(frame) for side in sides]
     return [
-        Figure(score, None if low is None else (low, high), number or 0, items=items)
+        CategoryScore(score, None if low is None else (low, high), items, questions=number or 0)
         for score, low, high, number, items in zip(*columns, strict=True)
     ]
 
@@ -126,7 +126,7 @@ def quoted(frame: pd.DataFrame, name: str) -> list[str | None]:
     return list(frame[column]) if column in frame else [None] * len(frame)
 
 
-def category_names(levels: Iterable[Mapping[str, Figure]]) -> list[str]:
+def category_names(levels: Iterable[Mapping[str, Score]]) -> list[str]:
     """Return the names that occur in any of `levels`, sorted."""
     return sorted({name for level in levels for name in level})
 
@@ -158,7 +158,7 @@ def _measured(row: LeaderboardRow) -> _Cells:
         "notes": "; ".join(row.notes),
         "warnings": "; ".join(row_warnings(row)),
         **row.key._asdict(),
-        **_figure("overall", Figure(row.overall, row.interval)),
+        **_figure("overall", Score(row.overall, row.interval)),
         **_figures("l1", row.l1),
         **_figures("l2", row.l2),
         **_figures("source", row.sources),
@@ -166,7 +166,7 @@ def _measured(row: LeaderboardRow) -> _Cells:
     }
 
 
-def _figures(level: str, figures: Mapping[str, Figure]) -> _Cells:
+def _figures(level: str, figures: Mapping[str, Score]) -> _Cells:
     cells: _Cells = {}
     for name, figure in figures.items():
         cells |= _figure(f"{level}_{name}", figure)
@@ -175,7 +175,7 @@ def _figures(level: str, figures: Mapping[str, Figure]) -> _Cells:
     return cells
 
 
-def _figure(name: str, figure: Figure) -> _Cells:
+def _figure(name: str, figure: Score) -> _Cells:
     low, high = figure.interval or (None, None)
     return {name: figure.score, f"{name}_lo": low, f"{name}_hi": high}
 

@@ -9,9 +9,10 @@ from typing import Any
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.comparison import CategoryDifference, Comparison
 from dpgbench.analysis.leaderboard import LeaderboardRow
+from dpgbench.domain.benchmark import Subset
+from dpgbench.domain.result import Score
 from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.report.text import remarks, row_warnings, too_few
-from dpgbench.store.run.scores import Figure
 
 SCHEMA = 1
 
@@ -62,13 +63,24 @@ def _row(row: LeaderboardRow) -> dict[str, Any]:
         "date": row.date,
         "notes": row.notes,
         "warnings": row_warnings(row),
-        "subset": None if row.subset is None else row.subset._asdict(),
+        "subset": _subset(row.subset),
         "unranked": row.unranked,
         "identity_hash": row.identity_hash,
     }
 
 
-def _figures(figures: Mapping[str, Figure]) -> dict[str, Any]:
+def _subset(subset: Subset | None) -> dict[str, Any] | None:
+    if subset is None:
+        return None
+    return {
+        "items": subset.items,
+        "of": subset.of,
+        "choice": subset.choice,
+        "sha256": subset.items_sha256,
+    }
+
+
+def _figures(figures: Mapping[str, Score]) -> dict[str, Any]:
     return {
         name: {
             "score": figure.score,

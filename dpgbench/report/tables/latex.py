@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.ranking import Group
+from dpgbench.domain.result import Score
 from dpgbench.report import text as wording
 from dpgbench.report.tables.frame import (
     category_names,
@@ -17,7 +18,6 @@ from dpgbench.report.tables.frame import (
     leaderboard_frame,
 )
 from dpgbench.report.text import label, row_warnings
-from dpgbench.store.run.scores import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ def _coverage(scored: int, covered: int) -> str:
     return escaped(f"{coverage_text(scored, covered)} ({scored} of {covered})")
 
 
-def _figure(figure: Figure, best: bool) -> str:
+def _figure(figure: Score, best: bool) -> str:
     score = wording.score_text(figure.score).replace(wording.NOTHING, "--")
     shown = rf"\textbf{{{score}}}" if best else score
     number = wording.number_text(figure) if figure.score is not None else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.ranking import Group
+from dpgbench.domain.result import Score
 from dpgbench.report import text as wording
 from dpgbench.report.tables.frame import (
     category_names,
@@ -22,7 +23,6 @@ from dpgbench.report.tables.frame import (
     quoted,
 )
 from dpgbench.store.published import CATEGORIES
-from dpgbench.store.run.scores import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,15 +100,15 @@ def _coverage(scored: int, expected: int, covered: int, subset: str | None) -> s
     return f"{flag}{coverage_text(scored, covered)} ({scored} of {covered})"
 
 
-def _figure(figure: Figure, best: bool) -> str:
+def _figure(figure: Score, best: bool) -> str:
     score = wording.score_text(figure.score)
     ends = wording.interval_text(figure.interval)
     return f"{f'**{score}**' if best else score} {ends}".rstrip()
 
 
-def _category(figure: Figure, best: bool) -> str:
+def _category(figure: Score, best: bool) -> str:
     """Return a category's score and over how many questions and items it is."""
-    score = _figure(Figure(figure.score), best)
+    score = _figure(Score(figure.score), best)
     number = wording.number_text(figure)
     return score if figure.score is None or not number else f"{score} ({number})"
 

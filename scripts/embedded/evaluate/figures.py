@@ -19,7 +19,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dpgbench.domain.aggregate import recorded_part
+from dpgbench.domain.aggregate import recorded_parts
+from dpgbench.domain.result import Result
 from dpgbench.domain.rules import find_rule
 from dpgbench.domain.statistics.bootstrap import Matrix, intervals, ratio_draws
 from dpgbench.domain.statistics.paired import PairedDifference, difference_of, paired_differences
@@ -27,7 +28,7 @@ from dpgbench.errors import DataError, DpgBenchError
 from dpgbench.store.files import json_text, write_atomic
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import read_manifest
-from dpgbench.store.run.scores import ScoreFile, read_score_file
+from dpgbench.store.run.scores import read_result
 
 SCHEMA: Final = 1
 ROLES: Final = ("ella", "clip", "ella_control", "clip_control")
@@ -94,14 +95,15 @@ def figures(runs: Mapping[str, RunDir], judge: str, rule: str) -> dict[str, Any]
         DataError: a run lacks that score, is not complete, or has other items; or the manifest of
             the `clip` run does not tell which prompts were cut.
     """
-    scores = {role: read_score_file(run.scores(judge, rule)) for role, run in runs.items()}
+    scores = {role: read_result(run.scores(judge, rule)) for role, run in runs.items()}
     limit, cut = _cut_prompts(runs["clip"])
     items = _shared_items(scores)
     table = _table(scores, items, cut, rule)
     for role, score in scores.items():
         mean = table.means[table.column(role, "all")]
         if not np.isclose(mean, score.overall or 0.0, rtol=0, atol=SAME):
-            raise DataError(f"{score.path}: its table of items is of another day; score again")
+            path = runs[role].scores(judge, rule)
+            raise DataError(f"{path}: its table of items is of another day; score again")
     return {
         "schema": SCHEMA,
         "benchmark": scores["ella"].benchmark,
@@ -153,33 +155,28 @@ def _cut_prompts(run: RunDir) -> tuple[int, frozenset[str]]:
     return limit, frozenset(record["items"] or ())
 
 
-def _shared_items(scores: Mapping[str, ScoreFile]) -> list[str]:
+def _shared_items(scores: Mapping[str, Result]) -> list[str]:
     """The items, which must be the same in all runs."""
     first = scores["ella"]
-    for score in scores.values():
-        if score.items.keys() != first.items.keys() or set(score.failures) != set(first.failures):
-            raise DataError(f"{score.path} has other items than {first.path}; finish both")
-    return list(first.items)
+    for role, score in scores.items():
+        same = score.item_figures.keys() == first.item_figures.keys()
+        if not same or set(score.failures) != set(first.failures):
+            raise DataError(f"the {role} run has other items than the ella run; finish both")
+    return list(first.item_figures)
 
 
 def _table(
-    scores: Mapping[str, ScoreFile], items: Sequence[str], cut: frozenset[str], rule: str
+    scores: Mapping[str, Result], items: Sequence[str], cut: frozenset[str], rule: str
 ) -> Table:
     is_cut = np.array([item_id in cut for item_id in items])
     held = np.stack([np.ones(len(items), dtype=bool), is_cut, ~is_cut], axis=1)
-    chosen = find_rule(rule)
-    figures = [[scores[role].items[item_id] for role in ROLES] for item_id in items]
-    parts = np.array(
-        [
-            [recorded_part(f.score, f.questions, chosen, absent=f.absent) for f in row]
-            for row in figures
-        ],
-        dtype=np.float64,
-    ).reshape(len(items), len(ROLES), 2)
-    spread = parts[:, :, None] * held[:, None, :, None]  # [items, runs, parts, (sum, count)]
-    flat = spread.reshape(len(items), -1, 2)
-    flat = flat[flat[..., 1].any(axis=1)]  # without items that the rule leaves out
-    return Table(flat[..., 0], flat[..., 1])
+    of_runs = [scores[role].item_figures for role in ROLES]
+    sums, counts = (
+        (part[:, :, None] * held[:, None, :]).reshape(len(items), -1)  # [items, runs * parts]
+        for part in recorded_parts(of_runs, items, find_rule(rule))
+    )
+    counted = counts.any(axis=1)  # without items that the rule leaves out
+    return Table(sums[counted], counts[counted])
 
 
 def _parts(table: Table) -> dict[str, Any]:
