@@ -133,8 +133,8 @@ def table(files: dict[str, EnteredFile]) -> str:
         lines.append(f"{path} | {entered.entered_by} | {numbers} | {again}")
     folders = Counter(path.partition("/")[0] if "/" in path else "." for path in files)
     parts = ", ".join(f"{folder} {number}" for folder, number in sorted(folders.items()))
-    again = sum(bool(entered.again_from) for entered in files.values())
-    return "\n".join([*lines, f"{len(files)} files ({parts}); {again} entered again"])
+    num_again = sum(bool(entered.again_from) for entered in files.values())
+    return "\n".join([*lines, f"{len(files)} files ({parts}); {num_again} entered again"])
 
 
 def main() -> None:
