@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 import dpgbench
 from dpgbench import Answer
+from tests.helpers import Run
 
 ROOT = Path(__file__).parents[1]
 
@@ -130,3 +132,19 @@ def test_python_in_the_docs_runs(
     assert blocks
     for block in blocks:
         exec(compile(block, page, "exec"), {})
+
+
+def test_python_in_the_page_about_reports_runs(run: Run, tmp_path: Path) -> None:
+    item, rows = next(iter(dpgbench.load_benchmark("shapes").items.items()))
+    for name, answer in (("one", "yes"), ("two", "no")):
+        lines = [f"{item},{row.qid},{answer}" for row in rows]
+        answers = tmp_path / f"{name}.csv"
+        answers.write_text("\n".join(["item_id,qid,answer", *lines]) + "\n")
+        words = ("--bench", "shapes", "--items", item, "--out", f"runs/{name}")
+        assert run("score", "--answers", answers, *words).code == 0
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "report.md").read_text(), re.S)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/report.md", "exec"), names)
+    assert {row.model for row in names["board"].rows} == {"one", "two"}
+    assert names["stale_files"](names["runs"], Path("report")) == []
+    assert names["comparison"].items == 1
