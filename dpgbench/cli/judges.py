@@ -104,9 +104,9 @@ def compare(
     """
     from dpgbench.analysis.judges.answers import JudgesRequest, read_judged
     from dpgbench.analysis.judges.compare import compare_judges, disputed_csv
+    from dpgbench.store.csv_rows import parse_where
     from dpgbench.store.files import write_atomic
     from dpgbench.store.human_scores import parse_columns, read_human_scores
-    from dpgbench.store.recorded_answers import parse_where
 
     people = None
     if human:

@@ -249,7 +249,8 @@ def _recorded(
     """
     from dpgbench.jobs.find_target import target_of_answers
     from dpgbench.store.benchmarks import load_benchmark
-    from dpgbench.store.recorded_answers import parse_where, read_recorded_answers
+    from dpgbench.store.csv_rows import parse_where
+    from dpgbench.store.recorded_answers import read_recorded_answers
 
     if not bench or recorded.answers is None:
         raise UsageError("--answers needs --bench, the benchmark that the answers are about")

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dpgbench.errors import DataError, counted, shortened
+from dpgbench.errors import DataError, UsageError, counted, shortened
 
 csv.field_size_limit(10_000_000)
 TAB = "\t"
@@ -151,6 +151,25 @@ def read_text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def parse_where(values: Sequence[str]) -> dict[str, str]:
+    """Return column values from ``column=value`` words.
+
+    Raises:
+        UsageError: a word has another form, or a column shall have two values.
+    """
+    where: dict[str, str] = {}
+    for value in values:
+        column, equals, wanted = value.partition("=")
+        if not equals:
+            raise UsageError(f"--where {value}: write column=value")
+        if where.setdefault(column, wanted) != wanted:
+            raise UsageError(
+                f"--where {value}: {column} shall be {where[column]} already; a row has one value "
+                "of a column, so score one after the other"
+            )
+    return where
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -230,7 +230,7 @@ def _cut_torn_tail(path: Path) -> None:
         file.truncate(position + tail.rfind(b"\n") + 1)
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> list[dict[str, object]]:
     """Return the objects of a file of JSON lines; a torn last line is ignored, no file is empty.
 
     Raises:
@@ -251,7 +251,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return [_object_of_line(path, number, line) for number, line in enumerate(lines, 1)]
 
 
-def _object_of_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _object_of_line(path: Path, number: int, line: bytes) -> dict[str, object]:
     try:
         record = parse_json(line)
     except ValueError:

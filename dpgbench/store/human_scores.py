@@ -59,7 +59,7 @@ def read_human_scores(
     if not ratings:
         chosen = ", ".join(f"{column}={value}" for column, value in (where or {}).items())
         raise UsageError(f"{path} has no row with {chosen}; check --human-where")
-    means = {image: math.fsum(given) / len(given) for image, given in ratings.items()}
+    means = {image: math.fsum(scores) / len(scores) for image, scores in ratings.items()}
     return HumanScores(path, means, sum(map(len, ratings.values())))
 
 
@@ -97,9 +97,9 @@ def _ratings(
 
 def _column(path: Path, name: str, columns: Mapping[str, str], header: Sequence[str]) -> str | None:
     wanted = (columns[name],) if name in columns else _DEFAULTS[name]
-    found = [column for column in wanted if column in header]
-    if found:
-        return found[0]
+    present = [column for column in wanted if column in header]
+    if present:
+        return present[0]
     if name == "model" and name not in columns:
         return None
     raise DataError(

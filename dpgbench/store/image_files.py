@@ -45,8 +45,8 @@ def find_images(folder: Path, item_ids: Iterable[str]) -> dict[str, Path]:
         DataError: an item has two.
     """
     present = ImageListing(folder)
-    found = {item_id: present.find(item_id) for item_id in item_ids}
-    return {item_id: path for item_id, path in found.items() if path is not None}
+    paths = {item_id: present.find(item_id) for item_id in item_ids}
+    return {item_id: path for item_id, path in paths.items() if path is not None}
 
 
 class ImageListing:
@@ -75,12 +75,12 @@ class ImageListing:
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
+    paths: dict[str, list[Path]] = {}
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in SUFFIXES and path.is_file():
-                found.setdefault(path.name[: -len(path.suffix)], []).append(path)
-    return found
+                paths.setdefault(path.name[: -len(path.suffix)], []).append(path)
+    return paths
 
 
 def count_images(folder: Path) -> int:
@@ -203,12 +203,12 @@ def find_patterned(
     for item_id in items:
         index = places[item_id]
         tiles = range(num_images if pattern.has_tiles else 1)
-        found = [pattern.find(listing, item_id, index, tile) for tile in tiles]
-        files = tuple(path for path in found if path is not None)
-        if len(files) == len(found):
+        tile_files = [pattern.find(listing, item_id, index, tile) for tile in tiles]
+        files = tuple(path for path in tile_files if path is not None)
+        if len(files) == len(tile_files):
             images[item_id] = files if pattern.has_tiles else files[0]
         else:
-            missing = pattern.path(item_id, index, found.index(None))
+            missing = pattern.path(item_id, index, tile_files.index(None))
             reasons[item_id] = f"image {missing} is missing"
     return Patterned(images, reasons)
 
@@ -303,9 +303,9 @@ def suggest_pattern(folder: Path, order: Sequence[str]) -> str | None:
     for text in _known_patterns():
         pattern = ImagePattern(text)
         first = [pattern.path(item_id, index, 0) for index, item_id in enumerate(order)]
-        found = [name for name in first if name in present]
-        if found and (best is None or len(found) > best[0]):
-            best = (len(found), text + present[found[0]])
+        fitting = [name for name in first if name in present]
+        if fitting and (best is None or len(fitting) > best[0]):
+            best = (len(fitting), text + present[fitting[0]])
     return best and best[1]
 
 

@@ -140,8 +140,8 @@ _TOO_LARGE = f"pictures of more than {MAX_PIXELS:,} pixels are not opened"
 def _name(source: ImageSource) -> str:
     if isinstance(source, os.PathLike):
         return Path(source).name
-    given = getattr(source, "name", None)
-    return Path(given).name if isinstance(given, str) else "in memory"
+    name = getattr(source, "name", None)
+    return Path(name).name if isinstance(name, str) else "in memory"
 
 
 def _kind(source: ImageSource) -> str:
@@ -157,10 +157,10 @@ def _kind(source: ImageSource) -> str:
     if not head:
         return "the file is empty"
     if head[4:8] == b"ftyp":
-        found: str | None = "AVIF" if head[8:12].startswith(b"avi") else "HEIC or a video"
+        kind: str | None = "AVIF" if head[8:12].startswith(b"avi") else "HEIC or a video"
     else:
-        found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-    return f"it is not {KINDS}" + (f" but {found}" if found else "")
+        kind = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    return f"it is not {KINDS}" + (f" but {kind}" if kind else "")
 
 
 def _orientation(image: Image) -> int:
@@ -429,8 +429,8 @@ def fitting_layouts(size: tuple[int, int]) -> list[Layout]:
 def _wide(grid: GridSpec) -> str:
     width, height = grid.size
     fits = [str(layout) for layout in fitting_layouts(grid.size)]
-    told = f"{' or '.join(fits)} would give tiles near square; " if fits else ""
+    hint = f"{' or '.join(fits)} would give tiles near square; " if fits else ""
     return (
         f"images of {width}x{height} px would be {grid}, and tiles that long tell of another "
-        f"layout: {told}say --layout ROWSxCOLUMNS (--layout {grid.layout} if it is right)"
+        f"layout: {hint}say --layout ROWSxCOLUMNS (--layout {grid.layout} if it is right)"
     )

@@ -186,11 +186,11 @@ def _from_upstream(upstream: Upstream, progress: Progress) -> _Bundle:
         bundle.trouble.append(str(error))
     for url in upstream.questions_urls if refused else ():
         try:
-            found = _read_source(url, upstream, progress)
+            mirrored = _read_source(url, upstream, progress)
         except (DataError, SetupError) as error:
             bundle.trouble.append(str(error))
             continue
-        bundle.files |= found.files
+        bundle.files |= mirrored.files
         bundle.questions_from = url
         return bundle
     if refused is not None:
@@ -210,34 +210,34 @@ def _read_source(source: str, upstream: Upstream, progress: Progress) -> _Bundle
         SetupError: it cannot be reached.
         DataError: it holds no file of the benchmark, or another one than upstream's.
     """
-    known = _expected(upstream)
+    wanted = _expected(upstream)
     if source.startswith(("http://", "https://")):
         content = fetch(source, progress=progress, limit=_MAX_ARCHIVE_BYTES)
-        return _verified(_unpack(source, io.BytesIO(content), known), upstream, source)
+        return _verified(_unpack(source, io.BytesIO(content), wanted), upstream, source)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _verified(dict(_wanted(_walk(path), known, source)), upstream, source)
+        return _verified(dict(_wanted(_walk(path), wanted, source)), upstream, source)
     if not path.exists():
         raise DataError(f"{source} does not exist; give a folder, an archive, a CSV or a URL")
     try:
         with path.open("rb") as file:
-            return _verified(_unpack(source, file, known), upstream, source)
+            return _verified(_unpack(source, file, wanted), upstream, source)
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror or error}") from None
 
 
-def _unpack(source: str, file: IO[bytes], known: Collection[str]) -> dict[str, bytes]:
+def _unpack(source: str, file: IO[bytes], wanted: Collection[str]) -> dict[str, bytes]:
     """Return the wanted files of an archive; a file that is none is the question file."""
     head = file.read(262)
     file.seek(0)
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
-                return dict(_wanted(_zip_members(archive), known, source))
+                return dict(_wanted(_zip_members(archive), wanted, source))
         file.seek(0)
         if _looks_like_tar(head):
             with tarfile.open(fileobj=file, mode="r:*") as tar:
-                return dict(_wanted(_tar_members(tar, source), known, source))
+                return dict(_wanted(_tar_members(tar, source), wanted, source))
     except _DAMAGE as error:
         raise DataError(
             f"{source} cannot be unpacked: it is cut off or damaged, or packed in a way that is "
@@ -288,7 +288,7 @@ def _tar_members(archive: tarfile.TarFile, source: str) -> Members:
             yield member.name, partial(archive.extractfile, member)
 
 
-def _wanted(members: Members, known: Collection[str], source: str) -> Iterator[tuple[str, bytes]]:
+def _wanted(members: Members, wanted: Collection[str], source: str) -> Iterator[tuple[str, bytes]]:
     """Yield the benchmark's files, wherever the archive has put its `dpg_bench/` folder.
 
     Names are looked at before anything is read, and no file is read beyond what it may hold.
@@ -300,7 +300,7 @@ def _wanted(members: Members, known: Collection[str], source: str) -> Iterator[t
         inner = "/".join(parts[parts.index("dpg_bench") + 1 :])
         if inner.startswith(f"{PROMPTS_FOLDER}/") and inner.endswith(".txt"):
             check_item_id(PurePosixPath(inner).stem, source)
-        if inner in known and (file := opened()) is not None:
+        if inner in wanted and (file := opened()) is not None:
             with file:
                 yield inner, _read_capped(file, inner, source)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from dpgbench.domain.rows import parse_whole_number
@@ -36,11 +36,11 @@ def read_recorded_answers(path: Path, where: Mapping[str, str]) -> list[Answer]:
         if any(cells[column] != value for column, value in where.items()):
             continue
         answer = _answer(path, number, cells, question_column)
-        known = answers.setdefault((answer.item_id, answer.tile, answer.qid), answer)
-        if known.answer != answer.answer:
+        first = answers.setdefault((answer.item_id, answer.tile, answer.qid), answer)
+        if first.answer != answer.answer:
             raise DataError(
                 f"{path} row {number}: question {answer.qid} of item {answer.item_id}, tile "
-                f"{answer.tile}, is answered twice: {known.answer!r} and {answer.answer!r}; "
+                f"{answer.tile}, is answered twice: {first.answer!r} and {answer.answer!r}; "
                 "choose rows with --where column=value"
             )
     if not answers:
@@ -63,25 +63,6 @@ def _read_lines(path: Path, where: Mapping[str, str]) -> list[Answer]:
     for number, answer in enumerate(answers, 1):
         _check_tile(f"{path} line {number}", answer.tile)
     return answers
-
-
-def parse_where(values: Sequence[str]) -> dict[str, str]:
-    """Return column values from ``column=value`` words.
-
-    Raises:
-        UsageError: a word has another form, or a column shall have two values.
-    """
-    where: dict[str, str] = {}
-    for value in values:
-        column, equals, wanted = value.partition("=")
-        if not equals:
-            raise UsageError(f"--where {value}: write column=value")
-        if where.setdefault(column, wanted) != wanted:
-            raise UsageError(
-                f"--where {value}: {column} shall be {where[column]} already; a row has one value "
-                "of a column, so score one after the other"
-            )
-    return where
 
 
 def _question_column(path: Path, cells: Mapping[str, str]) -> str:

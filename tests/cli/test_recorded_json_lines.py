@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dpgbench.errors import UsageError
-from dpgbench.store.recorded_answers import parse_where
+from dpgbench.store.csv_rows import parse_where
 from tests.helpers import Run, row, write_csv
 
 

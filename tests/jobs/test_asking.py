@@ -40,15 +40,15 @@ def benchmark(tmp_path: Path) -> Benchmark:
 @pytest.fixture
 def images(tmp_path: Path) -> dict[str, Path]:
     """Two tiles an item: red 10 times the item's place, green the tile's number."""
-    found = {}
+    paths = {}
     for place, item in enumerate(ITEMS):
         image = Image.new("RGB", (8, 4))
         for tile in (0, 1):
             image.paste((10 * place, tile, 0), (4 * tile, 0, 4 * tile + 4, 4))
             image.putpixel((4 * tile, 0), (255, 255, 255))
-        found[item] = tmp_path / f"{item}.png"
-        image.save(found[item])
-    return found
+        paths[item] = tmp_path / f"{item}.png"
+        image.save(paths[item])
+    return paths
 
 
 class Known:
@@ -77,11 +77,11 @@ class Known:
         ]  # fmt: skip
 
 
-def told(run: RunDir) -> dict[tuple[str, int, int], str]:
+def recorded(run: RunDir) -> dict[tuple[str, int, int], str]:
     answers = read_answer_file(run.answers("j"))
-    found = {(a.item_id, a.tile, a.qid): a.answer for a in answers}
-    assert len(found) == len(answers)
-    return found
+    texts = {(a.item_id, a.tile, a.qid): a.answer for a in answers}
+    assert len(texts) == len(answers)
+    return texts
 
 
 def expected(items: Sequence[str] = ITEMS) -> dict[tuple[str, int, int], str]:
@@ -109,7 +109,7 @@ def test_every_question_of_every_tile_once(
     grids = open_grids(benchmark, ITEMS, images, {}, 2)
     assert [grid.num_questions for grid in grids] == [6, 6, 6]
     asked = ask(run, "j", judge, grids, GRID)
-    assert told(run) == expected()
+    assert recorded(run) == expected()
     assert judge.batches == batches
     assert (asked.answers, asked.failures, asked.truncated_questions) == (18, {}, 0)
 
@@ -118,9 +118,9 @@ def test_only_what_is_open_is_asked(
     tmp_path: Path, benchmark: Benchmark, images: dict[str, Path]
 ) -> None:
     run = RunDir(tmp_path / "r")
-    known = {("a1", 0): {1: "x", 2: "x", 5: "x"}, ("a1", 1): {1: "x", 5: "x"},
+    answered = {("a1", 0): {1: "x", 2: "x", 5: "x"}, ("a1", 1): {1: "x", 5: "x"},
              ("b1", 0): {1: "x", 2: "x", 5: "x"}, ("b1", 1): {1: "x", 2: "x", 5: "x"}}  # fmt: skip
-    grids = open_grids(benchmark, ["a1", "b1", "c1"], images, known, 2)
+    grids = open_grids(benchmark, ["a1", "b1", "c1"], images, answered, 2)
     assert [(grid.item_id, sorted(grid.rows_by_tile)) for grid in grids] == [
         ("a1", [1]),
         ("c1", [0, 1]),
@@ -128,10 +128,10 @@ def test_only_what_is_open_is_asked(
     asked = ask(run, "j", Known(1), grids, GRID)
     assert asked.answers == 7
     wanted = expected(["c1"]) | {("a1", 1, 2): expected()["a1", 1, 2]}
-    assert told(run) == wanted
+    assert recorded(run) == wanted
     less = {item: path for item, path in images.items() if item != "a1"}
-    assert [grid.item_id for grid in open_grids(benchmark, ITEMS, less, known, 2)] == ["c1"]
-    assert open_grids(benchmark, ["a1", "b1"], images, known, 1) == []
+    assert [grid.item_id for grid in open_grids(benchmark, ITEMS, less, answered, 2)] == ["c1"]
+    assert open_grids(benchmark, ["a1", "b1"], images, answered, 1) == []
 
 
 def fails_for(*places: tuple[str, int]) -> Callable[[TileQuestions], None]:
@@ -150,7 +150,7 @@ def test_a_tile_that_fails_costs_no_other(
     grids = open_grids(benchmark, ITEMS, images, {}, 2)
     asked = ask(run, "j", Known(at_once, fails_for(("b1", 1))), grids, GRID)
     lost = {("b1", 1, qid) for qid in (1, 2, 5)}
-    assert told(run) == {key: text for key, text in expected().items() if key not in lost}
+    assert recorded(run) == {key: text for key, text in expected().items() if key not in lost}
     assert asked.failures == {"b1": "ValueError: no luck"}
     assert asked.answers == 15
 
@@ -161,7 +161,7 @@ def test_an_image_that_cannot_be_read_costs_no_other(
     run = RunDir(tmp_path / "r")
     images["b1"].write_bytes(b"x")
     asked = ask(run, "j", Known(2), open_grids(benchmark, ITEMS, images, {}, 2), GRID)
-    assert told(run) == expected(["a1", "c1"])
+    assert recorded(run) == expected(["a1", "c1"])
     assert "image b1.png cannot be read" in asked.failures["b1"]
 
 
@@ -223,7 +223,7 @@ def test_a_judge_that_gives_too_few_answers_gives_none(
     run = RunDir(tmp_path / "r")
     with pytest.raises(DataError, match="returned 1 for 3 questions"):
         ask(run, "j", Short(1), open_grids(benchmark, ["a1"], images, {}, 2), GRID)
-    assert told(run) == {}
+    assert recorded(run) == {}
 
 
 class Streaming:
@@ -249,9 +249,9 @@ def test_replies_of_a_stream(tmp_path: Path, benchmark: Benchmark, images: dict[
     run = RunDir(tmp_path / "r")
     grids = open_grids(benchmark, ITEMS, images, {}, 2)
     asked = ask(run, "j", Streaming(None), grids, GRID)
-    assert len(told(run)) == asked.answers == 18
-    assert told(run)["b1", 1, 1] == "yes"
-    assert told(run)["b1", 1, 5] == "no"
+    assert len(recorded(run)) == asked.answers == 18
+    assert recorded(run)["b1", 1, 1] == "yes"
+    assert recorded(run)["b1", 1, 5] == "no"
     assert asked.failures == {"a1": "said nothing"}
 
 
@@ -263,7 +263,7 @@ def test_a_stream_that_ends_too_soon_says_what_is_left(
     grids.append(OpenGrid("a1", images["a1"], {}))
     with pytest.raises(IncompleteError, match=r"quota \(0 of 18 questions are left\)"):
         ask(RunDir(tmp_path / "r"), "j", Streaming(IncompleteError("quota")), grids, GRID)
-    assert len(told(RunDir(tmp_path / "r"))) == 18
+    assert len(recorded(RunDir(tmp_path / "r"))) == 18
 
 
 def test_a_number_that_stands_twice_in_an_item_is_refused(tmp_path: Path) -> None:
@@ -328,9 +328,11 @@ def watched(*invalid: int) -> str | None:
 
 def test_a_judge_that_says_nothing_valid_is_asked_no_more() -> None:
     assert watched(*[1] * 19) is None
-    told = watched(*[1] * 40)
-    assert told is not None
-    assert told.startswith("20: 20 of 20 answers of judge j are neither yes nor no (first: 'hm 0')")
+    message = watched(*[1] * 40)
+    assert message is not None
+    assert message.startswith(
+        "20: 20 of 20 answers of judge j are neither yes nor no (first: 'hm 0')"
+    )
     assert (watched(0, 0, *[1] * 18) or "").startswith("20: 18 of 20")
     assert watched(0, 0, 0, *[1] * 17) is None
     assert (watched(0, 0, 0, *[1] * 40) or "").startswith("30: 27 of 30")

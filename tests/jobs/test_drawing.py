@@ -43,8 +43,8 @@ def parts(tmp_path: Path) -> Iterator[Path]:
 
 
 def manifest(parts: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((parts / "r/manifest.json").read_text())
-    return found
+    record: dict[str, Any] = json.loads((parts / "r/manifest.json").read_text())
+    return record
 
 
 def records(parts: Path) -> list[dict[str, Any]]:
@@ -54,31 +54,31 @@ def records(parts: Path) -> list[dict[str, Any]]:
 def test_failures_and_tiles_of_one_colour_are_in_the_manifest(run: Run, parts: Path) -> None:
     ended = run(*DRAW)
     assert ended.code == 6
-    found = manifest(parts)
+    record = manifest(parts)
     reason = "ValueError: cannot draw fail two"
-    assert found["generation"]["failed"] == {"a2": reason}
-    assert found["generation"]["single_colour"] == {"tiles": 1, "items": {"b1": [1]}}
-    assert found["items"] == list(ITEMS)
-    assert (found["kind"], found["num_images"], found["model"]) == (
+    assert record["generation"]["failed"] == {"a2": reason}
+    assert record["generation"]["single_colour"] == {"tiles": 1, "items": {"b1": [1]}}
+    assert record["items"] == list(ITEMS)
+    assert (record["kind"], record["num_images"], record["model"]) == (
         "generated", 4, "shy_model:Model",
     )  # fmt: skip
-    about = found["benchmark"]
+    about = record["benchmark"]
     assert (about["name"], about["items"], about["questions"]) == ("b", 4, 8)
-    assert found["completed"] >= found["created"]
-    told = {record["item_id"]: record for record in records(parts)}
-    assert (told["a2"]["error"], told["a2"]["sha256"], told["a2"]["seconds"]) == (
+    assert record["completed"] >= record["created"]
+    lines = {record["item_id"]: record for record in records(parts)}
+    assert (lines["a2"]["error"], lines["a2"]["sha256"], lines["a2"]["seconds"]) == (
         reason,
         None,
         None,
     )
-    assert told["b1"]["single_colour"] == [1]
-    assert "single_colour" not in told["a1"]
+    assert lines["b1"]["single_colour"] == [1]
+    assert "single_colour" not in lines["a1"]
     for item in ("a1", "b1", "b2"):
         data = (parts / f"r/images/{item}.png").read_bytes()
-        assert told[item]["sha256"] == hashlib.sha256(data).hexdigest()
-        assert told[item]["error"] is None
-        assert told[item]["seeds"] == [0, 1, 2, 3]
-        assert 0 <= told[item]["seconds"] < 60
+        assert lines[item]["sha256"] == hashlib.sha256(data).hexdigest()
+        assert lines[item]["error"] is None
+        assert lines[item]["seeds"] == [0, 1, 2, 3]
+        assert 0 <= lines[item]["seconds"] < 60
     assert "1 tile of 1 item is of one single colour (first: tile 1 of b1)" in ended.err
 
 
@@ -167,7 +167,7 @@ def test_where_the_first_ten_fail_the_others_are_not_tried(run: Run, parts: Path
     assert ended.code == 6
     assert "the first 10 items all failed" in ended.error
     assert len(records(parts)) == 10
-    found = manifest(parts)
-    assert found["completed"] is None
-    assert len(found["items"]) == 15
-    assert len(found["generation"]["failed"]) == 10
+    record = manifest(parts)
+    assert record["completed"] is None
+    assert len(record["items"]) == 15
+    assert len(record["generation"]["failed"]) == 10

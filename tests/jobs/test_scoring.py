@@ -51,20 +51,20 @@ def parts(tmp_path: Path) -> Iterator[Path]:
 
 
 def manifest(parts: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((parts / "r/manifest.json").read_text())
-    return found
+    record: dict[str, Any] = json.loads((parts / "r/manifest.json").read_text())
+    return record
 
 
 def results(ended: Ended) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(ended.out)["results"]
-    return found
+    bodies: list[dict[str, Any]] = json.loads(ended.out)["results"]
+    return bodies
 
 
 def test_a_score_file_says_what_it_is_about(run: Run, parts: Path) -> None:
     ended = run(*SCORE, 4, "--rule", "dsg", "--rule", "ulmeval", "--json", "--name", "model x")
     assert ended.code == 0, ended.err
     run_dir = RunDir(parts / "r")
-    for rule, told in zip(("dsg", "ulmeval"), results(ended), strict=True):
+    for rule, result in zip(("dsg", "ulmeval"), results(ended), strict=True):
         file = json.loads(run_dir.scores(NAME, rule).read_text())
         expected = {
             "schema": 1,
@@ -82,7 +82,7 @@ def test_a_score_file_says_what_it_is_about(run: Run, parts: Path) -> None:
         }
         assert {key: file[key] for key in expected} == expected
         assert file["notes"] == manifest(parts)["notes"]
-        assert {key: told[key] for key in expected} == expected
+        assert {key: result[key] for key in expected} == expected
         table = run_dir.item_scores(NAME, rule).read_text().splitlines()
         assert table[1] == "a1,a,100.0,100.0,100.0,100.0,100.0,2,"
     record = manifest(parts)
@@ -148,8 +148,8 @@ def test_tiles_of_one_colour_are_warned_of_once_and_counted(run: Run, parts: Pat
     ended = run(*SCORE, 4, "--json")
     assert "4 tiles of 1 item are of one single colour (first: tile 0 of b1)" in ended.err
     assert results(ended)[1]["warnings"]["single_colour_tiles"] == 5
-    found = manifest(parts)["generation"]["single_colour"]
-    assert found == {"tiles": 5, "items": {"a2": [1], "b1": [0, 1, 2, 3]}}
+    single_colour = manifest(parts)["generation"]["single_colour"]
+    assert single_colour == {"tiles": 5, "items": {"a2": [1], "b1": [0, 1, 2, 3]}}
     ended = run(*SCORE, 4, "--json", "--items", "a1")
     assert "single colour" not in ended.err
     assert "single_colour_tiles" not in results(ended)[1]["warnings"]
@@ -165,9 +165,9 @@ def test_a_fifth_of_invalid_answers_is_too_many(
     judge(tmp_path, f"JudgeAnswer('hm', invalid=True) if qid <= {number} else JudgeAnswer('yes')")
     ended = run(*SCORE, 1, "--json", "--rule", "dsg")
     assert ended.code == code
-    told = results(ended)[0]
-    assert told["warnings"]["invalid_answers"] == number
-    assert told["overall"] == pytest.approx(100 * (20 - number) / 20)
+    result = results(ended)[0]
+    assert result["warnings"]["invalid_answers"] == number
+    assert result["overall"] == pytest.approx(100 * (20 - number) / 20)
     assert ("With so many of them a score means nothing" in ended.err) == (code == 6)
 
 
@@ -180,7 +180,7 @@ def test_what_one_rule_refuses_another_scores(run: Run, parts: Path) -> None:
     words = ("score", "--bench", "b.csv", "--answers", answers, "--out", "x", "--json")
     ended = run(*words, "--rule", "ella-reference", "--rule", "dsg")
     assert ended.code == 3
-    assert [told["rule"] for told in results(ended)] == ["dsg"]
+    assert [result["rule"] for result in results(ended)] == ["dsg"]
     assert "dependency is not an integer at row 4" in ended.error
     alone = run(*words, "--rule", "ella-reference")
     assert alone.code == 3
@@ -204,8 +204,8 @@ def test_what_is_missing_is_told_item_by_item(run: Run, parts: Path) -> None:
     for more, code in (((), 6), (("--partial",), 0)):
         ended = run(*SCORE, 1, "--json", *more)
         assert ended.code == code
-        told = results(ended)[1]
-        assert told["failures"] == {"a2": "image a2.png is missing"}
-        assert told["unanswered_items"] == ["a2"]
-        assert told["warnings"] == {"items_without_all_answers": 1}
-        assert told["overall"] == 100.0
+        result = results(ended)[1]
+        assert result["failures"] == {"a2": "image a2.png is missing"}
+        assert result["unanswered_items"] == ["a2"]
+        assert result["warnings"] == {"items_without_all_answers": 1}
+        assert result["overall"] == 100.0

@@ -51,9 +51,9 @@ def test_a_reader_in_another_thread_never_sees_a_part(tmp_path: Path) -> None:
 
     def read() -> None:
         while not done.is_set():
-            found = read_json(path)
-            assert len(found) == 20_000
-            seen.append(set(found))
+            content = read_json(path)
+            assert len(content) == 20_000
+            seen.append(set(content))
 
     failed: list[BaseException] = []
 

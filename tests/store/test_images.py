@@ -31,8 +31,8 @@ def test_tiles_come_back_in_their_order(tmp_path: Path, num_images: int) -> None
     tiles = [Image.new("RGB", (6, 4), color) for color in COLORS[:num_images]]
     path = tmp_path / "a.png"
     path.write_bytes(png_bytes(join_tiles(tiles, grid)))
-    found = open_tiles(path, grid)
-    assert [tile.tobytes() for tile in found] == [tile.tobytes() for tile in tiles]
+    opened = open_tiles(path, grid)
+    assert [tile.tobytes() for tile in opened] == [tile.tobytes() for tile in tiles]
     assert is_whole(path, grid)
     assert not is_whole(path, GridSpec(num_images, 4, 4))
 
@@ -64,14 +64,14 @@ def test_grid_from_images(tmp_path: Path) -> None:
     for name, size in {"a.png": (8, 8), "b.jpg": (8, 8), "c.png": (9, 9)}.items():
         Image.new("RGB", size).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("x")
-    found = find_images(tmp_path, ["a", "b", "c", "d"])
-    assert {item: path.name for item, path in found.items()} == {
+    paths = find_images(tmp_path, ["a", "b", "c", "d"])
+    assert {item: path.name for item, path in paths.items()} == {
         "a": "a.png", "b": "b.jpg", "c": "c.png",
     }  # fmt: skip
-    assert infer_grid(list(found.values()), 4, None) == GridSpec(4, 4, 4)
-    assert infer_grid([found["a"]], 1, 512) == GridSpec(1, 512, 512)
+    assert infer_grid(list(paths.values()), 4, None) == GridSpec(4, 4, 4)
+    assert infer_grid([paths["a"]], 1, 512) == GridSpec(1, 512, 512)
     with pytest.raises(DataError, match=r"splits into 4 equal tiles \(sizes: 9x9\)"):
-        infer_grid([found["c"]], 4, None)
+        infer_grid([paths["c"]], 4, None)
 
 
 def saved(folder: Path, name: str, size: tuple[int, int]) -> Path:

@@ -211,9 +211,9 @@ def test_notes_stand_once_and_items_in_order() -> None:
 def test_releases_that_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    found = environment()
-    assert found.keys() == {"dpgbench", "python", "platform", "packages"}
-    assert found["packages"]["torch"] == torch.__version__
+    versions = environment()
+    assert versions.keys() == {"dpgbench", "python", "platform", "packages"}
+    assert versions["packages"]["torch"] == torch.__version__
     assert list(judge_releases()) == ["pillow", "torch", "transformers"]
     real = module.metadata.version
 

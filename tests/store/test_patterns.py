@@ -53,8 +53,8 @@ def test_a_pattern_writes_ids_and_numbers(
 
 def test_the_index_is_the_place_in_the_benchmark(tmp_path: Path) -> None:
     touch(tmp_path, "0.png", "1.PNG", "2.png")
-    found = find_patterned(tmp_path, ImagePattern("{index}.png"), ["a", "b"], ORDER, 4)
-    assert {item: path.name for item, path in found.images.items()} == {  # type: ignore[union-attr]
+    patterned = find_patterned(tmp_path, ImagePattern("{index}.png"), ["a", "b"], ORDER, 4)
+    assert {item: path.name for item, path in patterned.images.items()} == {  # type: ignore[union-attr]
         "a": "1.PNG", "b": "0.png",
     }  # fmt: skip
 
@@ -78,9 +78,9 @@ def test_the_number_of_tiles_is_that_of_most(tmp_path: Path) -> None:
     touch(tmp_path, "b_2.png")
     with pytest.raises(DataError, match="3 pictures of b by"):
         count_tiles(tmp_path, pattern, ORDER)
-    found = find_patterned(tmp_path, pattern, ORDER, ORDER, 2)
-    assert list(found.images) == ["b"]
-    assert found.reasons == {
+    patterned = find_patterned(tmp_path, pattern, ORDER, ORDER, 2)
+    assert list(patterned.images) == ["b"]
+    assert patterned.reasons == {
         "a": "image a_1.png is missing", "c": "image c_0.png is missing",
     }  # fmt: skip
     assert count_strays(tmp_path, pattern, 2) == 2

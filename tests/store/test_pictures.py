@@ -43,9 +43,9 @@ def png(width: int, height: int, depth: int, color: int, rows: bytes, *chunks: b
     )
 
 
-def same(found: Image.Image, expected: Image.Image) -> bool:
-    return (found.mode, found.size) == ("RGB", expected.size) and (
-        found.tobytes() == expected.tobytes()
+def same(opened_image: Image.Image, expected: Image.Image) -> bool:
+    return (opened_image.mode, opened_image.size) == ("RGB", expected.size) and (
+        opened_image.tobytes() == expected.tobytes()
     )
 
 
@@ -59,13 +59,13 @@ def test_every_orientation_is_turned_once(tmp_path: Path, kind: str, orientation
     options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0}
     path = tmp_path / "a.png"
     path.write_bytes(saved(lying, kind, exif=exif, **({} if kind == "PNG" else options)))
-    found = open_picture(path)
-    difference = np.abs(np.asarray(found, int) - np.asarray(image, int))
+    opened_image = open_picture(path)
+    difference = np.abs(np.asarray(opened_image, int) - np.asarray(image, int))
     assert difference.max() <= (40 if kind == "JPEG" else 0)
-    assert same(to_rgb(found), found)
+    assert same(to_rgb(opened_image), opened_image)
     assert read_size(path) == image.size
     with Image.open(path) as opened:  # in memory, as a notebook has it
-        assert same(as_image(opened), found)
+        assert same(as_image(opened), opened_image)
 
 
 def test_an_orientation_behind_the_pixels_is_seen() -> None:
@@ -87,8 +87,8 @@ def test_transparency_lies_over_white() -> None:
     blended = Image.composite(scene(), white, hidden.getchannel("A"))
     for kind in ("PNG", "WEBP"):
         data = saved(hidden, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
-        found = np.asarray(open_picture(data), int)
-        assert np.abs(found - np.asarray(blended, int)).max() <= 1
+        opened_image = np.asarray(open_picture(data), int)
+        assert np.abs(opened_image - np.asarray(blended, int)).max() <= 1
     clear = Image.new("RGBA", (3, 3), (10, 20, 30, 0))
     for mode in ("RGBA", "LA", "RGBa", "La"):
         step = {"La": "LA"}.get(mode, "RGBA")
@@ -109,8 +109,8 @@ def test_one_transparent_value_lies_over_white() -> None:
         (Image.new("RGB", (4, 4), (7, 8, 9)), (7, 8, 9)),
         (Image.new("1", (4, 4), 0), 0),
     ):
-        found = open_picture(saved(image, transparency=value))
-        assert found.getpixel((0, 0)) == (255, 255, 255), (image.mode, value)
+        opened_image = open_picture(saved(image, transparency=value))
+        assert opened_image.getpixel((0, 0)) == (255, 255, 255), (image.mode, value)
     value = struct.pack(">H", 0x1234)
     grey = png(1, 1, 16, 0, b"\0" + value, b"tRNS" + value)
     color = png(1, 1, 16, 2, b"\0" + value * 3, b"tRNS" + value * 3)

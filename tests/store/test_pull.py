@@ -190,10 +190,10 @@ def test_unreachable_and_not_found(target: Path, serve: Callable[..., str]) -> N
 
 
 def test_the_index_has_the_1065_prompts_of_upstream() -> None:
-    found = dpg_upstream()
-    assert len(found.prompt_blobs) == 1065
-    assert "3c228f1dc6c4d3cad0a47493816151a419f14db3" in found.url
-    assert all(len(blob) == 40 for blob in found.prompt_blobs.values())
+    published = dpg_upstream()
+    assert len(published.prompt_blobs) == 1065
+    assert "3c228f1dc6c4d3cad0a47493816151a419f14db3" in published.url
+    assert all(len(blob) == 40 for blob in published.prompt_blobs.values())
 
 
 def test_real_prompts(shared: Path, target: Path) -> None:

@@ -317,6 +317,6 @@ def test_a_runs_manifest_says_where_its_questions_came_from(
     monkeypatch.setenv("DPGBENCH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "good.zip").write_bytes(zip_bytes(FILES))
     pull(str(tmp_path / "good.zip"), tmp_path / "cache/benchmarks/dpg", upstream())
-    told = describe_benchmark(load_benchmark("dpg"))
-    assert told["questions_from"] == str(tmp_path / "good.zip")
+    described = describe_benchmark(load_benchmark("dpg"))
+    assert described["questions_from"] == str(tmp_path / "good.zip")
     assert "questions_from" not in describe_benchmark(load_benchmark("shapes"))

@@ -11,7 +11,8 @@ from dpgbench.domain.rules import find_rule
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError, UsageError
 from dpgbench.store.benchmarks import load_benchmark
-from dpgbench.store.recorded_answers import parse_where, read_recorded_answers
+from dpgbench.store.csv_rows import parse_where
+from dpgbench.store.recorded_answers import read_recorded_answers
 from dpgbench.store.run.scores import items_csv
 from tests.domain.question_rows import rows, score_items
 from tests.helpers import row, write_csv
@@ -43,19 +44,19 @@ def test_what_a_part_of_a_benchmark_is_called(tmp_path: Path) -> None:
     names = ["a1", "a2", "b1", "c1", "c2"]
     benchmark = load_benchmark(write_csv(tmp_path / "b.csv", [row(name, 1) for name in names]))
 
-    def told(*items: str) -> tuple[int, int, str]:
+    def choice_of(*items: str) -> tuple[int, int, str]:
         subset = benchmark.subset(items)
         assert subset is not None
         return subset.items, subset.of, subset.choice
 
     assert benchmark.subset(names) is None
     assert benchmark.subset([*names, "a1"]) is None
-    assert told("a1") == (1, 5, "first 1")
-    assert told("a2", "a1") == (2, 5, "first 2")
-    assert told("b1") == (1, 5, "source b")
-    assert told("b1", "c2", "c1") == (3, 5, "sources b, c")
-    assert told("a2", "b1") == (2, 5, "2 items")
-    assert told("a2") == (1, 5, "1 item")
+    assert choice_of("a1") == (1, 5, "first 1")
+    assert choice_of("a2", "a1") == (2, 5, "first 2")
+    assert choice_of("b1") == (1, 5, "source b")
+    assert choice_of("b1", "c2", "c1") == (3, 5, "sources b, c")
+    assert choice_of("a2", "b1") == (2, 5, "2 items")
+    assert choice_of("a2") == (1, 5, "1 item")
     one, other = benchmark.subset(["a2", "b1"]), benchmark.subset(["b1", "a2", "a2"])
     assert one == other
     assert one is not None
@@ -107,8 +108,8 @@ def test_numbers_that_are_none(tmp_path: Path, line: str, says: str) -> None:
 
 
 def test_tiles_up_to_three_and_none_at_all(tmp_path: Path) -> None:
-    found = answers(tmp_path, "item_id,tile,question_id,answer\na,,1,yes\na,3,1,no\n")
-    assert [answer.tile for answer in found] == [0, 3]
+    recorded = answers(tmp_path, "item_id,tile,question_id,answer\na,,1,yes\na,3,1,no\n")
+    assert [answer.tile for answer in recorded] == [0, 3]
     assert answers(tmp_path, "item_id,question_id,answer\na,1,yes\n")[0].tile == 0
 
 

@@ -88,8 +88,8 @@ def test_other_forms_read_the_same(
         folder.mkdir()
         path = folder / ("table.tsv" if name == "tabs" else "table.csv")
         path.write_bytes(content)
-        found = read(path)
-        return str(getattr(found, "prompts", getattr(found, "scores", found)))
+        content = read(path)
+        return str(getattr(content, "prompts", getattr(content, "scores", content)))
 
     plain = of("plain", text.encode())
     assert of("bom", b"\xef\xbb\xbf" + text.encode()) == plain
@@ -151,9 +151,9 @@ def test_nothing_but_our_own_errors_comes_out(tmp_path: Path, data: bytes, suffi
     path.write_bytes(data)
     for _, read in READERS:
         try:
-            found = read(path)
+            content = read(path)
         except DpgBenchError as error:
             assert len(str(error).splitlines()) == 1
             assert str(error).isprintable() or "\u3000" in str(error)
         else:
-            assert found
+            assert content

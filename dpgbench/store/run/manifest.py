@@ -488,7 +488,7 @@ def find_recorded_benchmark(record: BenchmarkRecord) -> str:
     return path
 
 
-def add_accounts(before: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[str, Any]:
+def add_accounts(before: Mapping[str, object], latest: Mapping[str, object]) -> dict[str, object]:
     """Return the account of a judge that was asked in several commands.
 
     Counts are added, lists joined, the first date is the earlier command's; of everything else the
