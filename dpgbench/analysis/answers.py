@@ -94,11 +94,11 @@ def _item_set(name: str, runs: Sequence[tuple[int, RunRecord]]) -> ItemSet:
     wanted = dict.fromkeys(item for _, record in runs for item in record.manifest.items)
     order = [item for item in benchmark.prompts if item in wanted] if benchmark else []
     items = (*order, *(item for item in wanted if item not in set(order)))
-    graphs = {
-        item: PromptGraph.from_rows(benchmark.items[item])
-        for item in order
-        if benchmark and item in benchmark.items
-    }
+    graphs = (
+        {item: benchmark.graphs[item] for item in order if item in benchmark.graphs}
+        if benchmark
+        else {}
+    )
     answers = tuple(
         RunAnswers(index, record, _judges(record, benchmark, items, graphs))
         for index, record in runs
@@ -151,13 +151,14 @@ def _judge(
     answers = read_answer_table(record.run.answers(judge))
     num_images = record.manifest.num_images
     of_run = set(record.manifest.items)
+    letter = _Letters()
     letters: list[str] = []
     other_texts: dict[int, dict[int, str]] = {}
     for place, item in enumerate(items):
         texts: list[str | None] = []
         if item in graphs and item in of_run:
             texts = _texts(answers, item, qids_of(graphs[item]), num_images)
-        letters.append("".join(map(_letter, texts)))
+        letters.append("".join([letter[text] for text in texts]))
         if OTHER in letters[-1]:
             other_texts[place] = {
                 at: texts[at] or "" for at, letter in enumerate(letters[-1]) if letter == OTHER
@@ -178,10 +179,14 @@ def _texts(answers: Answers, item: str, qids: Sequence[int], num_images: int) ->
     return [tile.get(qid) for tile in tiles for qid in qids]
 
 
-def _letter(text: str | None) -> str:
-    if text is None or is_missing(text):
-        return NONE
-    return {YES: HOLDS, NO: FAILS}.get(text, OTHER)
+class _Letters(dict[str | None, str]):
+    """The letter of each text of an answer; filled as they come."""
+
+    def __missing__(self, text: str | None) -> str:
+        missing = text is None or is_missing(text)
+        letter = NONE if missing else {YES: HOLDS, NO: FAILS}.get(text or "", OTHER)
+        self[text] = letter
+        return letter
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dpgbench.domain.aggregate import CategoryTable, category_table
 from dpgbench.domain.answer_text import read_yes_no
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.plan import ItemPlan
-from dpgbench.domain.result import ItemScore, Verdict
+from dpgbench.domain.result import ItemScore
 from dpgbench.domain.rules import ScoringRule
 from dpgbench.domain.score import Answers, Reading, score_item
 
@@ -109,17 +109,17 @@ def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> 
 
 def _gated(letters: str, score: ItemScore, qids: Sequence[int]) -> str:
     """Return `letters` with what the rule zeroed or did not see."""
-    seen = {question.qid for question in score.plan}
-    verdicts: list[Verdict | None] = [tile.get(qid) for tile in score.tiles for qid in qids]
-    if not verdicts:
-        verdicts = [None] * len(letters)
-    marked = []
-    for at, letter in enumerate(letters):
-        verdict = verdicts[at]
-        if qids[at % len(qids)] not in seen:
-            marked.append(UNSEEN)
-        elif verdict is not None and verdict.raw and not verdict.gated:
-            marked.append(ZEROED)
-        else:
-            marked.append(letter)
-    return "".join(marked)
+    planned = {question.qid: place for place, question in enumerate(score.plan)}
+    places = [planned.get(qid) for qid in qids]
+    if None not in places and score.raw == score.gated:
+        return letters
+    marked = [UNSEEN if place is None else "" for place in places] * (len(letters) // len(qids))
+    zeroed = [
+        place is not None and raw[place] and not gated[place]
+        for raw, gated in zip(score.raw, score.gated, strict=True)
+        for place in places
+    ] or [False] * len(letters)
+    return "".join(
+        mark or (ZEROED if zero else letter)
+        for mark, zero, letter in zip(marked, zeroed, letters, strict=True)
+    )
