@@ -6,6 +6,7 @@ does not name are allowed, and kept by whoever writes the record again. A datacl
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -47,9 +48,9 @@ def check_json(value: object, kind: Any, where: str = "") -> None:
 
     Args:
         value: as `json` reads it.
-        kind: `str`, `int` (no bool), `float` (or int), `bool`, `Any`, a `Literal`, `list[T]`,
-            `dict[str, T]`, a `TypedDict`, a dataclass, a union of these, or one of them in
-            `Annotated` with a `Range` or `Among`.
+        kind: `str`, `int` (no bool), `float` (finite, or an int), `bool`, `Any`, a `Literal`,
+            `list[T]`, `dict[str, T]`, a `TypedDict`, a dataclass, a union of these, or one of them
+            in `Annotated` with a `Range` or `Among`.
         where: the value's place in its file.
 
     Raises:
@@ -150,7 +151,7 @@ def _plain_types(kind: Any) -> frozenset[type]:
     if get_origin(kind) in (Union, UnionType):
         parts = list(map(_plain_types, get_args(kind)))
         return frozenset[type]().union(*parts)
-    return json_types(kind) if kind in (str, int, float, bool, NoneType, Any) else frozenset()
+    return json_types(kind) if kind in (str, int, bool, NoneType, Any) else frozenset()
 
 
 @cache
@@ -169,6 +170,8 @@ def _check_of(kind: Any) -> Check:
         return _mapping_check(get_args(kind)[1])
     if is_typeddict(kind) or is_dataclass(kind):
         return _record_check(_fields_of(kind), closed=is_dataclass(kind))
+    if kind is float:
+        return _finite_check
     return _type_check(json_types(kind))
 
 
@@ -178,6 +181,11 @@ def _type_check(types: Collection[type]) -> Check:
             raise ValueError(f"{where or 'it'} is {clipped(value)}")
 
     return check
+
+
+def _finite_check(value: Any, where: str) -> None:
+    if type(value) not in (float, int) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{where or 'it'} is {clipped(value)}")
 
 
 def _number_check(kind: Any, *notes: Any) -> Check:
@@ -190,11 +198,11 @@ def _number_check(kind: Any, *notes: Any) -> Check:
         if value is None:
             return
         if least is not None and value < least:
-            raise ValueError(f"{where} is below {least}")
+            raise ValueError(f"{where or 'it'} is below {least}")
         if most is not None and value > most:
-            raise ValueError(f"{where} is above {most}")
+            raise ValueError(f"{where or 'it'} is above {most}")
         if among is not None and value not in among:
-            raise ValueError(f"{where} is {clipped(value)}")
+            raise ValueError(f"{where or 'it'} is {clipped(value)}")
 
     return check
 
@@ -213,7 +221,7 @@ def _union_check(kinds: tuple[Any, ...]) -> Check:
 def _choice_check(choices: tuple[Any, ...]) -> Check:
     def check(value: Any, where: str) -> None:
         if (type(value), value) not in [(type(choice), choice) for choice in choices]:
-            raise ValueError(f"{where} is {clipped(value)}")
+            raise ValueError(f"{where or 'it'} is {clipped(value)}")
 
     return check
 
@@ -223,9 +231,9 @@ def _list_check(kind: Any) -> Check:
 
     def check(value: Any, where: str) -> None:
         if type(value) is not list:
-            raise ValueError(f"{where} is {clipped(value)}")
+            raise ValueError(f"{where or 'it'} is {clipped(value)}")
         if kind is str and not set(map(type, value)) <= {str}:
-            raise ValueError(f"{where} holds what is not text")
+            raise ValueError(f"{where or 'it'} holds what is not text")
         for number, entry in enumerate(value):
             inner(entry, f"{where}.{number}")
 
@@ -237,7 +245,7 @@ def _mapping_check(kind: Any) -> Check:
 
     def check(value: Any, where: str) -> None:
         if type(value) is not dict:
-            raise ValueError(f"{where} is {clipped(value)}")
+            raise ValueError(f"{where or 'it'} is {clipped(value)}")
         for name, entry in value.items():
             inner(entry, f"{where}.{name}")
 
