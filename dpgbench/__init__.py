@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
     from dpgbench.domain.benchmark import Benchmark
+    from dpgbench.domain.result import Result
     from dpgbench.domain.rules import RULES, ScoringRule
     from dpgbench.domain.score import Answer
     from dpgbench.errors import DpgBenchError
@@ -47,6 +48,7 @@ __all__ = [
     "DpgBenchError",
     "JudgeAnswer",
     "JudgeRequest",
+    "Result",
     "ScoringRule",
     "TileQuestions",
     "build_report",
@@ -63,6 +65,7 @@ _MODULE_OF = {
     "RULES": "dpgbench.domain.rules",
     "ScoringRule": "dpgbench.domain.rules",
     "Answer": "dpgbench.domain.score",
+    "Result": "dpgbench.domain.result",
     "DpgBenchError": "dpgbench.errors",
     "Benchmark": "dpgbench.domain.benchmark",
     "JudgeAnswer": "dpgbench.backends.protocols",

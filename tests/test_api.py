@@ -38,6 +38,10 @@ def test_the_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert done.drawn == 2
     scored = dpgbench.score(done.run.path, judge="tiny-mplug", rules=["corrected-v1"])
     assert scored.results[0].items_scored == 2
+    table = scored.to_frame()
+    assert list(table["rule"]) == ["corrected-v1"]
+    assert list(table["overall"]) == [scored.results[0].overall]
+    assert list(table["items_scored"]) == [2]
     paths = dpgbench.build_report([done.run.path], tmp_path / "report")
     assert {path.suffix for path in paths} >= {".html", ".csv", ".md"}
 

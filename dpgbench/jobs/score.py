@@ -6,7 +6,7 @@ import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.judges.answer_checks import checked_description
@@ -51,6 +51,9 @@ from dpgbench.store.run.manifest import (
 )
 from dpgbench.store.run.scores import write_result
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 log = logging.getLogger(__name__)
 _MOST_INVALID = 0.2  # share of a judge's answers; with more of them a command never ends with 0
 
@@ -91,6 +94,25 @@ class Scored:
     refused: Sequence[DpgBenchError]
     incomplete: Mapping[str, str] = field(default_factory=dict)
     subset: Subset | None = None
+
+    def to_frame(self) -> DataFrame:
+        """Return the results as a pandas table, a row for each, for notebooks.
+
+        Columns: model, judge, rule, overall, low, high (0 to 100), items_scored, items_expected,
+        coverage (0 to 1).
+        """
+        import pandas as pd
+
+        columns = ["model", "judge", "rule", "overall", "low", "high"]
+        columns += ["items_scored", "items_expected", "coverage"]
+        rows = [
+            (
+                *(r.model, r.judge, r.rule, r.overall, *(r.interval or (None, None))),
+                *(r.items_scored, r.items_expected, r.coverage),
+            )
+            for r in self.results
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def score(subject: Target, request: ScoreRequest) -> Scored:

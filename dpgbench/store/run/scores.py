@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 
 from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.result import AnswerCensus, CategoryScore, ItemFigure, Result, Score
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS, Interval
-from dpgbench.errors import DataError, clipped, reason_of
+from dpgbench.errors import DataError, reason_of
 from dpgbench.store.csv_rows import as_written, csv_text, read_table
 from dpgbench.store.files import read_json, write_atomic, write_json
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest, read_manifest
+from dpgbench.store.typed_json import Range, check_json
 
 SCHEMA = 1
 # Why a rule gives an answered item no score, in the words of `domain.score`; any other reason is
@@ -31,6 +32,132 @@ _LOST_BY_THE_RULE = (
     "its only row is the file's first, which this rule skips",
 )
 _TILE = re.compile(r"tile_\d+")
+
+
+Count = Annotated[int, Range(0)]
+
+
+class SubsetJson(TypedDict):
+    """Which part of the benchmark a result is about.
+
+    Attributes:
+        items: how many there are.
+        of: how many the benchmark has.
+        items_sha256: over the sorted ids.
+        choice: how they were chosen, in words.
+    """
+
+    items: int
+    of: int
+    items_sha256: NotRequired[str | None]
+    choice: NotRequired[str | None]
+
+
+class CategoryJson(TypedDict):
+    """The score of one category.
+
+    Attributes:
+        score: 0 to 100; null where there was nothing to average.
+        interval: 95% of bootstrap draws of the items lie in it; null on fewer than 8 items.
+        questions: of the category.
+        answers: that are averaged.
+        items: that it is over.
+        raw: the score before zeroing, where the rule reports both.
+        gated: the score after zeroing, likewise.
+    """
+
+    score: float | None
+    interval: NotRequired[list[float] | None]
+    questions: Count
+    answers: NotRequired[Annotated[int | None, Range(0)]]
+    items: NotRequired[Annotated[int | None, Range(0)]]
+    raw: NotRequired[float | None]
+    gated: NotRequired[float | None]
+
+
+class SourceJson(TypedDict):
+    """The overall of the items of one source.
+
+    Attributes:
+        score: 0 to 100; null where there was nothing to average.
+        interval: 95% of bootstrap draws of the items lie in it; null on fewer than 8 items.
+        items: how many there are.
+    """
+
+    score: float | None
+    interval: NotRequired[list[float] | None]
+    items: Count
+
+
+class AnswersJson(TypedDict, total=False):
+    """What kinds of answers there were.
+
+    Attributes:
+        all: answers that hold something.
+        neither: of these, other texts than ``yes`` and ``no``.
+        readable: of `neither`, those that can be read as yes or no.
+        example: the most common text of `neither`.
+        read: answers that were read before any rule saw them; absent where none were to be.
+    """
+
+    all: int
+    neither: int
+    readable: int
+    example: str | None
+    read: int
+
+
+class ResultJson(TypedDict):
+    """A score file: one judge's answers about one model's images, scored under one rule.
+
+    Attributes:
+        schema: version of this format.
+        rule: name of the scoring rule.
+        judge: whose answers.
+        benchmark: its name.
+        benchmark_sha256: over the rows of its file.
+        model: whose images.
+        num_tiles: images per prompt.
+        subset: which part of the benchmark; null where all of it.
+        overall: mean score, 0 to 100; null where no item has one.
+        interval: 95% of bootstrap draws of the items lie in it; null on fewer than 8 items.
+        items_scored: items that have a score.
+        items_expected: items that were to be scored.
+        coverage: share of the expected items that have a score.
+        failed_items: ids of the others.
+        failures: why these have no score, by id.
+        unanswered_items: ids of those that lack images or answers.
+        l1: by category of the first level.
+        l2: by category of the second level.
+        sources: by source of items.
+        answers: what kinds of answers there were.
+        warnings: how often each kind of warning occurred; files of earlier versions hold
+            sentences too.
+        notes: sentences that must stand where the number stands.
+    """
+
+    schema: int
+    rule: str
+    judge: str
+    benchmark: str
+    benchmark_sha256: NotRequired[str | None]
+    model: NotRequired[str | None]
+    num_tiles: NotRequired[Annotated[int | None, Range(0)]]
+    subset: NotRequired[SubsetJson | None]
+    overall: float | None
+    interval: list[float] | None
+    items_scored: Count
+    items_expected: Count
+    coverage: NotRequired[float]
+    failed_items: NotRequired[list[str]]
+    failures: dict[str, Any]
+    unanswered_items: NotRequired[list[str] | None]
+    l1: dict[str, CategoryJson]
+    l2: dict[str, CategoryJson]
+    sources: dict[str, SourceJson]
+    answers: NotRequired[AnswersJson]
+    warnings: dict[str, Any]
+    notes: NotRequired[list[str] | str | None]
 
 
 @dataclass(frozen=True)
@@ -83,11 +210,8 @@ def write_result(run: RunDir, result: Result, part: str = "") -> None:
     write_atomic(run.item_scores(*place), items_csv(result), scratch=run.path)
 
 
-def result_json(result: Result) -> dict[str, Any]:
+def result_json(result: Result) -> ResultJson:
     """Return a result as its score file holds it."""
-    answers = {} if result.answers is None else result.answers._asdict()
-    if result.num_read is not None:
-        answers["read"] = result.num_read
     return {
         "schema": SCHEMA,
         "rule": result.rule,
@@ -96,9 +220,9 @@ def result_json(result: Result) -> dict[str, Any]:
         "benchmark_sha256": result.benchmark_sha256,
         "model": result.model,
         "num_tiles": result.num_tiles,
-        "subset": None if result.subset is None else asdict(result.subset),
+        "subset": _subset_json(result.subset),
         "overall": result.overall,
-        "interval": result.interval,
+        "interval": _ends(result),
         "items_scored": result.items_scored,
         "items_expected": result.items_expected,
         "coverage": result.coverage,
@@ -108,25 +232,57 @@ def result_json(result: Result) -> dict[str, Any]:
         "l1": {name: _category_json(score) for name, score in result.l1.items()},
         "l2": {name: _category_json(score) for name, score in result.l2.items()},
         "sources": {
-            name: {"score": score.score, "interval": score.interval, "items": score.items}
+            name: {"score": score.score, "interval": _ends(score), "items": score.number}
             for name, score in result.sources.items()
         },
-        "answers": answers,
+        "answers": _answers_json(result),
         "warnings": dict(result.warnings),
         "notes": list(result.notes),
     }
 
 
-def _category_json(score: CategoryScore) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+def _answers_json(result: Result) -> AnswersJson:
+    census = result.answers
+    answers: AnswersJson = {}
+    if census is not None:
+        answers = {
+            "all": census.all,
+            "neither": census.neither,
+            "readable": census.readable,
+            "example": census.example,
+        }
+    if result.num_read is not None:
+        answers["read"] = result.num_read
+    return answers
+
+
+def _subset_json(subset: Subset | None) -> SubsetJson | None:
+    if subset is None:
+        return None
+    return {
+        "items": subset.items,
+        "of": subset.of,
+        "items_sha256": subset.items_sha256,
+        "choice": subset.choice,
+    }
+
+
+def _ends(score: Result | Score) -> list[float] | None:
+    return None if score.interval is None else list(score.interval)
+
+
+def _category_json(score: CategoryScore) -> CategoryJson:
+    category: CategoryJson = {
         "score": score.score,
-        "interval": score.interval,
+        "interval": _ends(score),
         "questions": score.questions,
         "answers": score.answers,
         "items": score.items,
     }
-    stages = {"raw": score.raw, "gated": score.gated}
-    return fields | {name: value for name, value in stages.items() if value is not None}
+    if score.raw is not None and score.gated is not None:
+        category["raw"] = score.raw
+        category["gated"] = score.gated
+    return category
 
 
 def items_csv(result: Result) -> str:
@@ -160,66 +316,62 @@ def read_result(path: Path, benchmark_items: object = None) -> Result:
             f"{path} is not a score file of schema {SCHEMA}; score the run again with this version"
         )
     try:
-        return _result(path, record, benchmark_items)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(
-            f"{path} is damaged ({reason_of(error, with_type=True)}); score the run again"
-        ) from None
+        check_json(record, ResultJson)
+        return _result(path, cast("ResultJson", record), benchmark_items)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{path} is damaged ({reason_of(error)}); score the run again") from None
 
 
-def _result(path: Path, record: Mapping[str, Any], benchmark_items: object) -> Result:
-    tiles, answers = record.get("num_tiles"), record.get("answers")
-    unanswered = record.get("unanswered_items")
-    scored = _count(record["items_scored"])
+def _result(path: Path, record: ResultJson, benchmark_items: object) -> Result:
+    scored, unanswered = record["items_scored"], record.get("unanswered_items")
+    answers = record.get("answers", AnswersJson())
     warnings, sentences = _warnings(record["warnings"])
     return Result(
-        rule=_text(record["rule"]),
-        judge=_text(record["judge"]),
-        model=str(record.get("model") or ""),
-        benchmark=_text(record["benchmark"]),
-        benchmark_sha256=str(record.get("benchmark_sha256") or ""),
-        overall=_number(record["overall"]),
-        interval=_enough(_interval(record["interval"]), scored),
+        rule=record["rule"],
+        judge=record["judge"],
+        model=record.get("model") or "",
+        benchmark=record["benchmark"],
+        benchmark_sha256=record.get("benchmark_sha256") or "",
+        overall=_float(record["overall"]),
+        interval=_interval(record["interval"], scored),
         items_scored=scored,
-        items_expected=_count(record["items_expected"]),
-        failures={_text(key): str(reason) for key, reason in record["failures"].items()},
-        unanswered=tuple(map(str, unanswered)) if isinstance(unanswered, list) else (),
-        l1=_categories(record["l1"], scored),
-        l2=_categories(record["l2"], scored),
-        sources={_text(n): _source(entry, scored) for n, entry in record["sources"].items()},
+        items_expected=record["items_expected"],
+        failures={item_id: str(reason) for item_id, reason in record["failures"].items()},
+        unanswered=tuple(unanswered or ()),
+        l1={name: _category(entry, scored) for name, entry in record["l1"].items()},
+        l2={name: _category(entry, scored) for name, entry in record["l2"].items()},
+        sources={name: _source(entry, scored) for name, entry in record["sources"].items()},
         warnings=warnings,
-        num_tiles=None if tiles is None else _count(tiles),
+        num_tiles=record.get("num_tiles"),
         item_figures=read_item_figures(path.with_suffix(".items.csv"), unanswered),
         notes=(*_sentences(record.get("notes")), *sentences),
         answers=_census(answers),
-        num_read=answers.get("read") if isinstance(answers, dict) else None,
+        num_read=answers.get("read"),
         subset=_subset(record, benchmark_items),
     )
 
 
-def _census(record: object) -> AnswerCensus | None:
-    """Return the census; None where it is not recorded as such."""
-    names = AnswerCensus._fields
-    if not isinstance(record, dict) or any(name not in record for name in names):
+def _census(answers: AnswersJson) -> AnswerCensus | None:
+    """Return the census; None where it is not recorded."""
+    if not answers.keys() >= set(AnswerCensus._fields):
         return None
-    return AnswerCensus(*(record[name] for name in names))
+    return AnswerCensus(answers["all"], answers["neither"], answers["readable"], answers["example"])
 
 
-def _subset(record: Mapping[str, Any], benchmark_items: object) -> Subset | None:
+def _subset(record: ResultJson, benchmark_items: object) -> Subset | None:
     """Return which part of the benchmark a score file is about; None where it is about all.
 
     Files that do not tell (older ones) are measured: by the items that were not chosen, or by
     `benchmark_items`, the manifest's count of the benchmark.
-
-    Raises:
-        TypeError: the field ``subset`` is not what it must be.
     """
     recorded = record.get("subset")
     if recorded is not None:
-        items, of, choice = recorded["items"], recorded["of"], recorded.get("choice") or ""
-        if not isinstance(items, int) or not isinstance(of, int) or not isinstance(choice, str):
-            raise TypeError(f"{clipped(recorded, 80)} does not tell a subset")
-        return Subset(items, of, str(recorded.get("items_sha256") or ""), choice)
+        return Subset(
+            recorded["items"],
+            recorded["of"],
+            recorded.get("items_sha256") or "",
+            recorded.get("choice") or "",
+        )
     expected = record["items_expected"]
     others = record["warnings"].get("items_not_chosen", 0)
     if isinstance(others, int) and others > 0:
@@ -240,19 +392,46 @@ def _warnings(record: Mapping[str, Any]) -> tuple[dict[str, int], list[str]]:
             parts = ", ".join(f"{key} {part}" for key, part in value.items())
             sentences.append(f"{kind}: {parts}")
         else:
-            counts[_text(kind)] = _count(value)
+            check_json(value, Count, f"warnings.{kind}")
+            counts[kind] = value
     return counts, sentences
 
 
-def _sentences(value: object) -> list[str]:
+def _sentences(value: list[str] | str | None) -> list[str]:
     if value is None:
         return []
-    return [_text(part) for part in (value if isinstance(value, list) else [value]) if part]
+    parts = value if isinstance(value, list) else [value]
+    check_json(parts, list[str], "notes")
+    return [part for part in parts if part]
 
 
-def _enough(interval: Interval, number: int | None) -> Interval:
-    """Return an interval, or None where it is over too few items to tell anything."""
-    return None if number is not None and number < LEAST_ITEMS else interval
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _interval(ends: list[float] | None, number: int) -> Interval:
+    """Return an interval; None where it is over too few items to tell anything."""
+    if ends is None:
+        return None
+    low, high = map(float, ends)
+    return None if number < LEAST_ITEMS else (low, high)
+
+
+def _category(entry: CategoryJson, scored: int) -> CategoryScore:
+    return CategoryScore(
+        _float(entry["score"]),
+        _interval(entry.get("interval"), min(entry["questions"], scored)),
+        entry.get("items"),
+        _float(entry.get("raw")),
+        entry["questions"],
+        entry.get("answers"),
+        _float(entry.get("gated")),
+    ).thinned()
+
+
+def _source(entry: SourceJson, scored: int) -> Score:
+    interval = _interval(entry.get("interval"), min(entry["items"], scored))
+    return Score(_float(entry["score"]), interval, entry["items"])
 
 
 def read_item_figures(path: Path, unanswered: object = None) -> dict[str, ItemFigure]:
@@ -296,60 +475,13 @@ def _tile_scores(cells: Mapping[str, str]) -> tuple[float, ...]:
 
 
 def _cell(text: str) -> float | None:
-    return _number(float(text)) if text else None
+    if not text:
+        return None
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number")
+    return value
 
 
 def _lost(reason: str) -> bool:
     return any(words in reason for words in _LOST_BY_THE_RULE)
-
-
-def _categories(entries: Mapping[str, Any], scored: int) -> dict[str, CategoryScore]:
-    return {_text(name): _category(entry, scored) for name, entry in entries.items()}
-
-
-def _category(entry: Mapping[str, Any], scored: int) -> CategoryScore:
-    questions, items, answers = _count(entry["questions"]), entry.get("items"), entry.get("answers")
-    return CategoryScore(
-        _number(entry["score"]),
-        _enough(_interval(entry.get("interval")), min(questions, scored)),
-        None if items is None else _count(items),
-        _number(entry.get("raw")),
-        questions,
-        None if answers is None else _count(answers),
-        _number(entry.get("gated")),
-    ).thinned()
-
-
-def _source(entry: Mapping[str, Any], scored: int) -> Score:
-    items = _count(entry["items"])
-    interval = _enough(_interval(entry.get("interval")), min(items, scored))
-    return Score(_number(entry["score"]), interval, items)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
-
-
-def _number(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is not a number")
-    return float(value)
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise TypeError(f"{value!r} is not a count")
-    return value
-
-
-def _interval(value: Any) -> Interval:
-    if value is None:
-        return None
-    low, high = (_number(end) for end in value)
-    if low is None or high is None:
-        raise TypeError(f"{value!r} is not an interval")
-    return low, high
