@@ -65,7 +65,7 @@ def open_grids(
     items: Sequence[str],
     images: Mapping[str, ImageFiles],
     answers: Answers,
-    num_tiles: int,
+    num_images: int,
 ) -> list[OpenGrid]:
     """Return the items that have an image and a question without an answer."""
     grids = []
@@ -74,7 +74,7 @@ def open_grids(
             continue
         open_rows = {
             tile: rows
-            for tile in range(num_tiles)
+            for tile in range(num_images)
             if (rows := _open_rows(benchmark, answers, item_id, tile))
         }
         if open_rows:

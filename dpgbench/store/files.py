@@ -161,7 +161,7 @@ def parse_json(data: bytes) -> Any:
     text = data.decode("utf-8")
     try:
         value = _DECODER.decode(text)
-        if "\\ud" in text.lower():
+        if "\\u" in text and "\\ud" in text.lower():
             value = _DECODER.decode(utf8(json.dumps(value, ensure_ascii=False)).decode())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

@@ -83,13 +83,16 @@ class JsonField(NamedTuple):
     required: bool
 
     def fits(self, records: Sequence[Mapping[str, Any]]) -> bool:
-        """Return whether the field is sound in all `records`, as far as its JSON type tells."""
+        """Return whether the field is sound in all `records`."""
         values = [record[self.name] for record in records if self.name in record]
         if self.required and len(values) < len(records):
             return False
         types = set(map(type, values))
         if types <= _plain_types(self.kind):
             return True
+        if types <= _ranged_types(self.kind):  # then the least and the most tell of all
+            numbers = [value for value in values if value is not None]
+            values = [min(numbers), max(numbers)] if numbers else []
         check = _check_of(self.kind)
         try:
             for value in values:
@@ -152,6 +155,16 @@ def _plain_types(kind: Any) -> frozenset[type]:
         parts = list(map(_plain_types, get_args(kind)))
         return frozenset[type]().union(*parts)
     return json_types(kind) if kind in (str, int, bool, NoneType, Any) else frozenset()
+
+
+@cache
+def _ranged_types(kind: Any) -> frozenset[type]:
+    """Return the JSON types of a number that needs to be in a range, and no more; else none."""
+    if get_origin(kind) is not Annotated:
+        return frozenset()
+    bare, *notes = get_args(kind)
+    ranged = all(isinstance(note, Range) for note in notes)
+    return json_types(bare) & {int, float, NoneType} if ranged else frozenset()
 
 
 @cache
