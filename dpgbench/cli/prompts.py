@@ -11,7 +11,7 @@ from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import AsJson, Bench, ItemOptions
 
 if TYPE_CHECKING:
-    from dpgbench.domain.counts import CountCheck
+    from dpgbench.domain.count_check import CountCheck
 
 app = typer.Typer(
     help="The benchmarks: list, show, check, pull, stats, counts.", no_args_is_help=True
@@ -87,7 +87,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print an item's prompt and its question graph as a tree."""
-    from dpgbench.domain.check import SEVERITY
+    from dpgbench.domain.benchmark_findings import SEVERITY
     from dpgbench.domain.graph import draw_tree
     from dpgbench.errors import one_line, unknown_name
     from dpgbench.store.benchmarks import DPG, load_benchmark
@@ -140,7 +140,7 @@ def check(
     An error is what scoring or drawing refuses; a warning can move a number or lose an item under
     some rule; a note is worth knowing.
     """
-    from dpgbench.domain.check import count_kinds, count_severities
+    from dpgbench.domain.benchmark_findings import count_kinds, count_severities
     from dpgbench.errors import DataError, counted, one_line
     from dpgbench.store.benchmarks import DPG, load_benchmark
 
@@ -278,7 +278,7 @@ def counts(
     A value that is k/n neither for one image nor for four did not come from one process over the
     whole benchmark: exit with 3.
     """
-    from dpgbench.domain.counts import check_counts, parse_printed, with_l1
+    from dpgbench.domain.count_check import check_counts, parse_printed, with_l1
     from dpgbench.errors import DataError, counted
 
     by_category, origin = _reference_counts(name or bench)
@@ -311,7 +311,7 @@ def counts(
 
 def _reference_counts(name: str | None) -> tuple[dict[str, int], str]:
     """Return questions by L2 category, and where they come from."""
-    from dpgbench.domain.counts import PUBLISHED_L2, reference_counts
+    from dpgbench.domain.count_check import PUBLISHED_L2, reference_counts
     from dpgbench.errors import SetupError
     from dpgbench.store.benchmarks import DPG, load_benchmark
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dpgbench.domain.check import BenchmarkFinding, check_benchmark
+from dpgbench.domain.benchmark_findings import BenchmarkFinding, check_benchmark
 from dpgbench.domain.graph import Problem, PromptGraph, find_problems
 from dpgbench.domain.plan import ItemPlan, plan_item
 from dpgbench.domain.rows import QuestionRow, item_source

@@ -55,8 +55,8 @@ def find_layout(text: str) -> Layout:
     for layout in LAYOUTS:
         if str(layout) == text.strip().lower().replace("\N{MULTIPLICATION SIGN}", "x"):
             return layout
-    known = ", ".join(str(layout) for layout in LAYOUTS)
-    raise UsageError(f"--layout {text}: choose ROWSxCOLUMNS from {known}")
+    names = ", ".join(str(layout) for layout in LAYOUTS)
+    raise UsageError(f"--layout {text}: choose ROWSxCOLUMNS from {names}")
 
 
 _UNSAID = Layout(0, 0)

@@ -14,7 +14,7 @@ from dpgbench.backends.judges.table import REPLAY, check_request, find_judge, lo
 from dpgbench.backends.protocols import Judge, JudgeRequest
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark, Subset
-from dpgbench.domain.check import LEFT_OUT, categories_as_typed, names
+from dpgbench.domain.benchmark_findings import LEFT_OUT, categories_as_typed, names
 from dpgbench.domain.graph import Problem, find_problems
 from dpgbench.domain.result import Origin, Result
 from dpgbench.domain.rules import DEFAULT_RULES, RULES, ScoringRule, find_rule
@@ -206,8 +206,8 @@ def _ask_open(
     answers = collect(read_answer_file(subject.run.answers(request.label)))
     grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_images)
     chosen = request.weights or request.options.get("weights_source")
-    known = request.label in subject.manifest.judges and not chosen
-    if not grids and (known or not images):
+    recorded = request.label in subject.manifest.judges and not chosen
+    if not grids and (recorded or not images):
         return {}  # nothing is left to ask: the judge need not be loaded
     judge = load_judge(request)
     record = _judge_record(subject, request.label, judge)
@@ -281,7 +281,7 @@ def _keep_single_colour(subject: Target, alike: Mapping[str, list[int]]) -> None
     subject.manifest.record_single_colour({**recorded, **new})
     subject.manifest.write(subject.run.manifest)
     first, tiles = next(iter(new.items()))
-    num_new = sum(len(found) for found in new.values())
+    num_new = sum(len(tiles) for tiles in new.values())
     log.warning(
         "%s of %s %s of one single colour (first: tile %d of %s): look at them; all are listed "
         "in %s under generation.single_colour",
@@ -392,13 +392,13 @@ def _warn_dirt(subject: Target, rules: Sequence[ScoringRule]) -> None:
     for problem in find_problems(graphs) if mending else ():
         if problem.kind in LEFT_OUT:
             left_out.setdefault(problem.kind, []).append(problem)
-    for kind, found in left_out.items():
+    for kind, problems in left_out.items():
         log.warning(
             "%s: %s left out under %s, first %s; %s",
             subject.benchmark.path,
-            counted(len(found), LEFT_OUT[kind]),
+            counted(len(problems), LEFT_OUT[kind]),
             mending,
-            found[0],
+            problems[0],
             listing,
         )
     for rule in rules:

@@ -27,21 +27,21 @@ def agree(one: Booleans, other: Booleans) -> Agreement:
 
 
 def test_cohens_kappa() -> None:
-    found = agree(*table(20, 5, 10, 15))  # the example of Wikipedia's article
-    assert found.counts == (20, 5, 10, 15)
-    assert found.agreement.value == pytest.approx(0.7)
-    assert found.kappa.value == pytest.approx(0.4)
-    assert found.kappa.interval
-    assert found.kappa.interval[0] < 0.4 < found.kappa.interval[1]
+    agreement = agree(*table(20, 5, 10, 15))  # the example of Wikipedia's article
+    assert agreement.counts == (20, 5, 10, 15)
+    assert agreement.agreement.value == pytest.approx(0.7)
+    assert agreement.kappa.value == pytest.approx(0.4)
+    assert agreement.kappa.interval
+    assert agreement.kappa.interval[0] < 0.4 < agreement.kappa.interval[1]
     # 45 15 25 15 and 25 35 5 35: the same agreement, another kappa
     assert agree(*table(45, 15, 25, 15)).kappa.value == pytest.approx(0.1304, abs=1e-4)
     assert agree(*table(25, 35, 5, 35)).kappa.value == pytest.approx(0.2593, abs=1e-4)
 
 
 def test_where_chance_alone_agrees_kappa_is_not_defined() -> None:
-    found = agree(*table(10, 0, 0, 0))
-    assert found.agreement == (1.0, (1.0, 1.0))
-    assert found.kappa == (None, None)
+    agreement = agree(*table(10, 0, 0, 0))
+    assert agreement.agreement == (1.0, (1.0, 1.0))
+    assert agreement.kappa == (None, None)
     assert agree(*table(8, 2, 0, 0)).kappa.value == 0.0  # one judge is constant
     assert agree(*table(5, 0, 0, 5)).kappa.value == 1.0
 
@@ -49,11 +49,11 @@ def test_where_chance_alone_agrees_kappa_is_not_defined() -> None:
 def test_groups_and_clusters() -> None:
     one, other = table(4, 1, 1, 4)
     groups = {name: np.arange(10) % 2 == n for n, name in enumerate("ab")}
-    found = agreements(one, other, np.arange(10), groups)
-    assert [sum(entry.counts) for entry in found.values()] == [5, 5]
-    assert found["a"].counts == tuple(np.array(found["a"].counts))
+    by_group = agreements(one, other, np.arange(10), groups)
+    assert [sum(entry.counts) for entry in by_group.values()] == [5, 5]
+    assert by_group["a"].counts == tuple(np.array(by_group["a"].counts))
     alone = agreements(one[groups["a"]], other[groups["a"]], np.arange(5), {"a": np.ones(5, bool)})
-    assert alone["a"].kappa.value == found["a"].kappa.value
+    assert alone["a"].kappa.value == by_group["a"].kappa.value
     # all questions in one item: there is nothing to draw
     single = agreements(one, other, np.zeros(10, dtype=int), {"a": np.ones(10, dtype=bool)})
     assert single["a"].agreement == (0.8, None)
@@ -72,11 +72,11 @@ def test_agreement_does_not_depend_on_who_is_first(pairs: list[tuple[bool, bool]
 
 def test_fleiss() -> None:
     one, other = table(20, 5, 10, 15)
-    found = fleiss(one.astype(int) + other, 2, np.arange(50))
-    assert found.questions == 50
-    assert found.all_agree.value == pytest.approx(0.7)
+    group = fleiss(one.astype(int) + other, 2, np.arange(50))
+    assert group.questions == 50
+    assert group.all_agree.value == pytest.approx(0.7)
     # with two judges it is Scott's pi: (0.7 - 0.505) / (1 - 0.505)
-    assert found.kappa.value == pytest.approx(0.195 / 0.495)
+    assert group.kappa.value == pytest.approx(0.195 / 0.495)
     # three judges, four questions with 3, 2, 1 and 0 yes: P = (1 + 1/3 + 1/3 + 1) / 4, chance 1/2
     three = fleiss(np.array([3, 2, 1, 0]), 3, np.arange(4))
     assert three.kappa.value == pytest.approx((2 / 3 - 1 / 2) / (1 / 2))

@@ -50,13 +50,13 @@ def test_cells_that_hold_nothing() -> None:
 
 
 def test_answers_that_hold_nothing_are_none() -> None:
-    told = [Answer("a", 0, 1, "yes"), Answer("a", 0, 1, ""), Answer("a", 0, 2, "nan")]
-    assert collect(told) == {("a", 0): {1: "yes"}}
+    answers = [Answer("a", 0, 1, "yes"), Answer("a", 0, 1, ""), Answer("a", 0, 2, "nan")]
+    assert collect(answers) == {("a", 0): {1: "yes"}}
 
 
 def test_answers_are_read_and_counted() -> None:
-    told = [Answer("a", 0, n, t) for n, t in enumerate(["yes", "Yes", "NO.", "maybe", "no", ""])]
-    read, changed = read_answers(told)
+    answers = [Answer("a", 0, n, t) for n, t in enumerate(["yes", "Yes", "NO.", "maybe", "no", ""])]
+    read, changed = read_answers(answers)
     assert [answer.answer for answer in read] == ["yes", "yes", "no", "maybe", "no", ""]
     assert changed == 2
     assert [answer.qid for answer in read] == list(range(6))
@@ -73,8 +73,8 @@ def test_a_census_of_answers() -> None:
         ("a", 1): {1: "maybe", 2: "maybe", 3: "", 4: "nan"},
         ("b", 0): {1: "perhaps"},
     }
-    found = take_census_of_answers(answers)
-    assert found == (7, 5, 1, "Yes")
+    counts = take_census_of_answers(answers)
+    assert counts == (7, 5, 1, "Yes")
     assert take_census_of_answers(answers, [("a", 1), ("c", 0)]) == (2, 2, 0, "maybe")
     assert take_census_of_answers(answers, []) == (0, 0, 0, None)
     assert take_census_of_answers({("a", 0): {1: "b", 2: "a", 3: "b"}}).example == "b"
@@ -260,6 +260,6 @@ def test_categories_come_from_where_the_rule_says() -> None:
         for name, rule in RULES.items()
         if not rule.skip_first_row
     }
-    for name, found in names.items():
+    for name, categories in names.items():
         by_column = RULES[name].categories == "columns"
-        assert found == (["entity - whole"] if by_column else ["attribute - color"])
+        assert categories == (["entity - whole"] if by_column else ["attribute - color"])

@@ -120,10 +120,13 @@ def test_pearson() -> None:
     generator = np.random.default_rng(2)
     x = generator.random(400)
     y = 0.3 * x + generator.random(400)
-    found = pearson(x, y, apart(400))
-    assert found.value == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
-    assert found.interval and found.interval[0] < found.value < found.interval[1]
-    assert found.interval[1] - found.interval[0] == pytest.approx(0.19, abs=0.03)
+    correlation = pearson(x, y, apart(400))
+    assert correlation.value == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
+    assert (
+        correlation.interval
+        and correlation.interval[0] < correlation.value < correlation.interval[1]
+    )
+    assert correlation.interval[1] - correlation.interval[0] == pytest.approx(0.19, abs=0.03)
 
 
 def test_draws_are_the_same_each_time() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpgbench.domain.counts import PUBLISHED_L2, check_counts, parse_printed, with_l1
+from dpgbench.domain.count_check import PUBLISHED_L2, check_counts, parse_printed, with_l1
 from dpgbench.errors import UsageError
 from tests.helpers import Run, row, write_csv
 
@@ -61,8 +61,8 @@ def test_a_value_fits_exactly_where_a_fraction_rounds_to_it(hundredths: int) -> 
 
 
 def test_names_match_whatever_their_dash_and_case() -> None:
-    found = parse_printed("OTHER – Count = 50.00%; relation-non-spatial=50", COUNTS)
-    assert [score.category for score in found] == ["other - count", "relation - non-spatial"]
+    scores = parse_printed("OTHER – Count = 50.00%; relation-non-spatial=50", COUNTS)
+    assert [score.category for score in scores] == ["other - count", "relation - non-spatial"]
 
 
 @pytest.mark.parametrize(

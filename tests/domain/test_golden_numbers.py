@@ -76,8 +76,8 @@ def test_draws_and_intervals() -> None:
     assert draws.shape == (5000, 2)
     first = next(stats.bootstrap_weights(5))[:3].tolist()
     assert first == [[0, 3, 0, 0, 2], [1, 2, 0, 2, 0], [1, 3, 1, 0, 0]]
-    found = stats.intervals(SUMS, COUNTS)
-    assert found == [
+    ends_by_column = stats.intervals(SUMS, COUNTS)
+    assert ends_by_column == [
         pytest.approx(ends, rel=1e-9)
         for ends in [
             (0.43636363636363634, 0.7894736842105263),
@@ -85,7 +85,7 @@ def test_draws_and_intervals() -> None:
         ]
     ]
     assert stats.CONFIDENCE == 0.95
-    for ends, column in zip(found, draws.T, strict=True):
+    for ends, column in zip(ends_by_column, draws.T, strict=True):
         assert ends == pytest.approx(np.quantile(column[~np.isnan(column)], [0.025, 0.975]))
 
 
@@ -169,8 +169,8 @@ def test_every_score_lies_in_its_interval(rule: str) -> None:
 def test_no_interval_from_a_few_items(number: int) -> None:
     sums, counts = np.ones((9, 1)), np.zeros((9, 1))
     counts[:number] = 2.0
-    (found,) = stats.intervals(sums * counts / 2, counts)
-    assert (found is None) == (number < 8)
+    (interval,) = stats.intervals(sums * counts / 2, counts)
+    assert (interval is None) == (number < 8)
 
 
 def test_sources_have_the_scores_and_intervals_of_their_items() -> None:
@@ -193,13 +193,15 @@ def test_sources_have_the_scores_and_intervals_of_their_items() -> None:
 
 def test_a_word_in_a_dependency_leaves_the_other_parents_under_ulmeval() -> None:
     item = rows("a1", ["0", "1, red"])
-    found = score_items([item], {("a1", 0): {1: "no", 2: "yes"}}, find_rule("ulmeval"), num_tiles=1)
-    assert found.items[0].score == 0.0
+    result = score_items(
+        [item], {("a1", 0): {1: "no", 2: "yes"}}, find_rule("ulmeval"), num_tiles=1
+    )
+    assert result.items[0].score == 0.0
 
 
 def test_the_last_of_two_answers_counts() -> None:
-    found = collect([Answer("a", 0, 1, "no"), Answer("a", 0, 1, "yes"), Answer("a", 1, 1, "no")])
-    assert found == {("a", 0): {1: "yes"}, ("a", 1): {1: "no"}}
+    texts = collect([Answer("a", 0, 1, "no"), Answer("a", 0, 1, "yes"), Answer("a", 1, 1, "no")])
+    assert texts == {("a", 0): {1: "yes"}, ("a", 1): {1: "no"}}
 
 
 def test_a_constant_column_correlates_with_nothing() -> None:
@@ -225,7 +227,7 @@ def test_a_win_is_a_win_however_small(gap: float) -> None:
 
 def test_a_difference_with_its_interval() -> None:
     drawn = np.linspace(-1, 3, 401)
-    found: Any = difference_of(1.0, drawn)
-    assert found.interval == pytest.approx((-0.9, 2.9))
-    assert found.p_value == pytest.approx(2 * (1 + 101) / 402)
-    assert not found.significant
+    difference: Any = difference_of(1.0, drawn)
+    assert difference.interval == pytest.approx((-0.9, 2.9))
+    assert difference.p_value == pytest.approx(2 * (1 + 101) / 402)
+    assert not difference.significant

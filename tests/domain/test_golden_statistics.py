@@ -35,9 +35,9 @@ SECOND = np.array([2.0, 7, 1, 8, 2, 8, 1, 8, 2, 8, 4, 5])
 CLUSTERS = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6])
 
 
-def flat(found: Any) -> list[float]:
+def flat(estimate: Any) -> list[float]:
     """Return an estimate's value and the ends of its interval."""
-    value, interval = found
+    value, interval = estimate
     return [value, *interval]
 
 
@@ -57,9 +57,9 @@ def test_correlations() -> None:
 def test_agreement_of_judges() -> None:
     one, other = FIRST > 3.5, SECOND > 2.5
     groups = {"all": np.ones(12, dtype=bool), "late": np.arange(12) > 4}
-    found = agreements(one, other, CLUSTERS, groups)
+    by_group = agreements(one, other, CLUSTERS, groups)
     for name, chosen in groups.items():
-        entry = found[name]
+        entry = by_group[name]
         a, b = one[chosen], other[chosen]
         cells = (a & b).sum(), (a & ~b).sum(), (~a & b).sum(), (~a & ~b).sum()
         assert entry.counts == Counts(*map(int, cells))
@@ -70,11 +70,11 @@ def test_agreement_of_judges() -> None:
 
 def test_agreement_of_many_judges() -> None:
     num_yes = np.array([3, 0, 2, 1, 3, 3, 0, 2, 3, 1, 0, 3])
-    found = fleiss(num_yes, 3, CLUSTERS)
-    assert found.questions == 12
-    assert flat(found.all_agree) == near(GOLDEN["all agree"])
-    assert flat(found.kappa) == near(GOLDEN["fleiss"])
-    assert found.all_agree.value == pytest.approx(8 / 12)
+    group = fleiss(num_yes, 3, CLUSTERS)
+    assert group.questions == 12
+    assert flat(group.all_agree) == near(GOLDEN["all agree"])
+    assert flat(group.kappa) == near(GOLDEN["fleiss"])
+    assert group.all_agree.value == pytest.approx(8 / 12)
 
 
 GOLDEN: dict[str, list[float]] = {
@@ -96,9 +96,9 @@ def test_one_item_says_nothing_of_others() -> None:
     value = pearson(FIRST, SECOND, CLUSTERS).value
     assert pearson(FIRST, SECOND, alone) == (pytest.approx(value), None)
     assert draws.spearman.shape == draws.kendall.shape == (1,)
-    found = fleiss(np.array([3, 0, 2]), 3, np.zeros(3, dtype=int))
-    assert found.kappa.value is not None
-    assert (found.kappa.interval, found.all_agree.interval) == (None, None)
+    group = fleiss(np.array([3, 0, 2]), 3, np.zeros(3, dtype=int))
+    assert group.kappa.value is not None
+    assert (group.kappa.interval, group.all_agree.interval) == (None, None)
     judges = agreements(FIRST > 3, SECOND > 2, alone, {"all": np.ones(12, dtype=bool)})["all"]
     assert (judges.kappa.interval, judges.agreement.interval) == (None, None)
 
@@ -151,17 +151,19 @@ def table(number: int) -> tuple[Any, Any]:
 
 def test_differences_of_ratios() -> None:
     sums, counts = table(12)
-    found = paired_differences(sums, counts, [(0, 1), (2, 0)])
+    differences = paired_differences(sums, counts, [(0, 1), (2, 0)])
     weights = np.concatenate(list(stats.bootstrap_weights(12)))
     ratios = (weights @ sums) / (weights @ counts)
     means = sums.sum(axis=0) / counts.sum(axis=0)
-    for (i, j), told in zip([(0, 1), (2, 0)], found, strict=True):
-        assert told is not None
-        assert told.difference == pytest.approx(means[i] - means[j], abs=1e-8)
+    for (i, j), difference in zip([(0, 1), (2, 0)], differences, strict=True):
+        assert difference is not None
+        assert difference.difference == pytest.approx(means[i] - means[j], abs=1e-8)
         drawn = ratios[:, i] - ratios[:, j]
-        assert told.interval == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-8)
+        assert difference.interval == pytest.approx(
+            tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-8
+        )
         side = min((drawn <= 0).sum(), (drawn >= 0).sum())
-        assert told.p_value == pytest.approx(min(1, 2 * (1 + side) / 5001))
+        assert difference.p_value == pytest.approx(min(1, 2 * (1 + side) / 5001))
     assert pytest.approx(0.05) == LEVEL
 
 
@@ -192,10 +194,10 @@ def test_nothing_to_compare() -> None:
 
 @pytest.mark.parametrize("number", [1, LEAST_ITEMS - 1, LEAST_ITEMS, LEAST_ITEMS + 1])
 def test_few_items_say_nothing_of_others(number: int) -> None:
-    found = difference_of(1.0000000004, np.array([1.0, 2.0, np.nan, 3.0]), num_items=number)
-    assert found is not None
-    assert found.difference == 1.0
-    assert (found.interval is None) == (found.p_value is None) == (number < LEAST_ITEMS)
+    difference = difference_of(1.0000000004, np.array([1.0, 2.0, np.nan, 3.0]), num_items=number)
+    assert difference is not None
+    assert difference.difference == 1.0
+    assert (difference.interval is None) == (difference.p_value is None) == (number < LEAST_ITEMS)
     assert LEAST_ITEMS == 8
 
 

@@ -15,11 +15,11 @@ from dpgbench import Answer
 
 TILES = 4
 Rows = list[dict[str, str]]
-Said = dict[tuple[str, int, int], str]
+Texts = dict[tuple[str, int, int], str]
 
 
 def independent(  # noqa: C901, PLR0912 - the rules a second time, in one piece on purpose
-    rows: Rows, said: Said, rule: str
+    rows: Rows, texts: Texts, rule: str
 ) -> dict[str, object]:
     skips = rule in ("ella-reference", "diffusionbench")
     reads = rule == "corrected-v1"
@@ -44,7 +44,7 @@ def independent(  # noqa: C901, PLR0912 - the rules a second time, in one piece 
             parents = without_cycles(parents)
         tiles, failed = [], None
         for tile in range(TILES):
-            raw = {q: float(yes(said[item, tile, q])) for q in order}
+            raw = {q: float(yes(texts[item, tile, q])) for q in order}
             gated, seen = dict(raw), dict(raw)
             for q in order:
                 if rule == "dsg":
@@ -98,18 +98,18 @@ def without_cycles(parents: dict[int, list[int]]) -> dict[int, list[int]]:
 
 
 def ancestors(q: int, parents: dict[int, list[int]]) -> set[int]:
-    found: set[int] = set()
+    ancestors: set[int] = set()
     waiting = list(parents[q])
     while waiting:
         p = waiting.pop()
-        if p not in found:
-            found.add(p)
+        if p not in ancestors:
+            ancestors.add(p)
             waiting += parents[p]
-    return found
+    return ancestors
 
 
 @pytest.fixture(scope="module")
-def real() -> tuple[Path, Rows, Said]:
+def real() -> tuple[Path, Rows, Texts]:
     folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "dpg_bench_100"
     if not folder.is_dir():
         pytest.skip("real data (../shared) is not beside this checkout")
@@ -117,34 +117,34 @@ def real() -> tuple[Path, Rows, Said]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     draw = random.Random(20261126)
-    said = {
+    texts = {
         (r["item_id"], tile, int(r["proposition_id"])): (
             "yes" if draw.random() < 0.84 else draw.choice(["no", "Yes", "maybe"])
         )
         for r in rows
         for tile in range(TILES)
     }
-    return path, rows, said
+    return path, rows, texts
 
 
 @pytest.mark.parametrize("rule", list(dpgbench.RULES))
-def test_overall_and_categories(real: tuple[Path, Rows, Said], rule: str) -> None:
-    path, rows, said = real
-    answers = [Answer(item, tile, qid, text) for (item, tile, qid), text in said.items()]
-    found = dpgbench.score_answers(dpgbench.load_benchmark(str(path)), answers, rule)
-    expected = independent(rows, said, rule)
-    assert found.overall == pytest.approx(expected["overall"], abs=1e-9)
-    ours = {f"{n} {k}": c.score for n in (1, 2) for k, c in getattr(found, f"l{n}").items()}
+def test_overall_and_categories(real: tuple[Path, Rows, Texts], rule: str) -> None:
+    path, rows, texts = real
+    answers = [Answer(item, tile, qid, text) for (item, tile, qid), text in texts.items()]
+    result = dpgbench.score_answers(dpgbench.load_benchmark(str(path)), answers, rule)
+    expected = independent(rows, texts, rule)
+    assert result.overall == pytest.approx(expected["overall"], abs=1e-9)
+    ours = {f"{n} {k}": c.score for n in (1, 2) for k, c in getattr(result, f"l{n}").items()}
     assert ours == pytest.approx(expected["categories"], abs=1e-9)
-    assert found.failures.keys() == set(expected["lost"])
-    assert found.warnings["answers_neither_yes_nor_no"] > 0
+    assert result.failures.keys() == set(expected["lost"])
+    assert result.warnings["answers_neither_yes_nor_no"] > 0
 
 
-def test_the_reference_loses_one_real_item_and_says_why(real: tuple[Path, Rows, Said]) -> None:
-    path, _, said = real
-    answers = [Answer(item, tile, qid, "yes") for item, tile, qid in said]
-    found = dpgbench.score_answers(dpgbench.load_benchmark(str(path)), answers, "ella-reference")
-    assert found.failures.keys() == {"partiprompts87"}
-    assert "names parent 1, which is not among the questions" in found.failures["partiprompts87"]
-    assert found.warnings["items_lost_by_the_rule"] == 1
-    assert found.complete
+def test_the_reference_loses_one_real_item_and_says_why(real: tuple[Path, Rows, Texts]) -> None:
+    path, _, texts = real
+    answers = [Answer(item, tile, qid, "yes") for item, tile, qid in texts]
+    result = dpgbench.score_answers(dpgbench.load_benchmark(str(path)), answers, "ella-reference")
+    assert result.failures.keys() == {"partiprompts87"}
+    assert "names parent 1, which is not among the questions" in result.failures["partiprompts87"]
+    assert result.warnings["items_lost_by_the_rule"] == 1
+    assert result.complete

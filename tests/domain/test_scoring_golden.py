@@ -24,6 +24,6 @@ def test_ella_reference(number: int) -> None:
 def test_dsg_first_tile(number: int) -> None:
     case = CASES[number]
     result = result_of(case, DSG, 1)
-    found = {item.item_id: None if item.failure else item.score for item in result.items}
+    scores = {item.item_id: None if item.failure else item.score for item in result.items}
     for item_id, expected in case["expected"]["dsg_item_scores_first_tile"].items():
-        assert found[item_id] == (None if expected is None else pytest.approx(expected, abs=1e-9))
+        assert scores[item_id] == (None if expected is None else pytest.approx(expected, abs=1e-9))

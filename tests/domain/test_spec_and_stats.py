@@ -95,11 +95,11 @@ def test_nothing_to_average() -> None:
     ],
 )
 def test_layouts(layout: str, size: tuple[int, int], last: tuple[int, ...]) -> None:
-    found = find_layout(layout)
-    grid = GridSpec(found.num_images, 8, 6, found)
+    grid_layout = find_layout(layout)
+    grid = GridSpec(grid_layout.num_images, 8, 6, grid_layout)
     assert grid.size == size
     assert grid.boxes()[-1] == last
-    assert GridSpec.of_image(found.num_images, size, found) == grid
+    assert GridSpec.of_image(grid_layout.num_images, size, grid_layout) == grid
     assert str(grid).endswith(f"of 8x6, {layout}")
     assert GridSpec(4, 8, 6) == GridSpec(4, 8, 6, find_layout("2x2"))
     with pytest.raises(UsageError, match="does not have 4 tiles"):

@@ -86,7 +86,7 @@ class CountCheck:
     @property
     def possible(self) -> bool:
         """Whether one process over the whole benchmark can have made it."""
-        return any(found.yes is not None for found in self.possibilities)
+        return any(one.yes is not None for one in self.possibilities)
 
 
 def reference_counts(rows: Sequence[QuestionRow]) -> dict[str, int]:
@@ -106,7 +106,7 @@ def with_l1(by_l2: Mapping[str, int]) -> dict[str, int]:
     return {**dict(sorted(l1.items())), **by_l2}
 
 
-def parse_printed(text: str, known: Iterable[str]) -> list[PrintedScore]:
+def parse_printed(text: str, categories: Iterable[str]) -> list[PrintedScore]:
     """Return the scores in ``global=86.27, other - count=1083/1223``.
 
     Category names match whatever their case, spaces and kinds of dash.
@@ -115,7 +115,7 @@ def parse_printed(text: str, known: Iterable[str]) -> list[PrintedScore]:
         UsageError: a part has another form, or names no category of the benchmark.
     """
     names: dict[tuple[str, ...], str] = {}
-    for name in known:  # "global" and its only L2, "global -", are one name: the first stays
+    for name in categories:  # "global" and its only L2, "global -", are one name: the first stays
         names.setdefault(_key(name), name)
     scores = []
     for part in filter(str.strip, re.split(r"[,;\n]", text)):
