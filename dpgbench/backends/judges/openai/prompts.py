@@ -38,6 +38,7 @@ _TOP_LOGPROBS = 5
 _TOKENS, _TOKENS_A_QUESTION = 64, 16
 _TOKENS_AGAIN = 1024  # for the model that had not finished
 _LONGEST_QUOTE = 1000
+_IMAGE = "<image>"  # in place of the long data URL until the rest is JSON, which saves time
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Conversation:
     """A conversation about one image, up to the point where the model speaks.
 
     Attributes:
+        image_url: of the image; the first message holds `_IMAGE` in its place.
         questions: every question of the conversation, by number from 1.
         asked: those that the next reply must answer.
         tokens: how long that reply may be.
         structured: whether the reply is to be JSON.
     """
 
+    image_url: str
     messages: tuple[Mapping[str, Any], ...]
     questions: Mapping[int, str]
     asked: tuple[int, ...]
@@ -59,7 +62,7 @@ class Conversation:
 
     def body(self, model: str, used: ServerParameters) -> bytes:
         """Return the request as JSON, with the parameters that the server takes."""
-        request: dict[str, Any] = {"model": model, "messages": self.messages}
+        request: dict[str, Any] = {"messages": self.messages, "model": model}
         if used.temperature:
             request["temperature"] = TEMPERATURE
         if used.limit:
@@ -69,7 +72,7 @@ class Conversation:
         if self.structured and used.response_format:
             schema = used.response_format == "json_schema"
             request["response_format"] = self._schema() if schema else {"type": "json_object"}
-        return json.dumps(request).encode()
+        return json.dumps(request).replace(_IMAGE, self.image_url, 1).encode()
 
     def again(self, reply: str, missing: Sequence[int]) -> Conversation:
         """Return the one repair attempt: the reply, and the plea for what it left out."""
@@ -102,10 +105,10 @@ def first_question(image_url: str, questions: Sequence[str]) -> Conversation:
     numbered = {number: " ".join(text.split()) for number, text in enumerate(questions, 1)}
     asked = tuple(numbered)
     text = _filled(ONE if len(asked) == 1 else MANY, numbered, asked)
-    image = {"type": "image_url", "image_url": {"url": image_url}}
-    content = [image, {"type": "text", "text": text}]
+    image = {"type": "image_url", "image_url": {"url": _IMAGE}}
+    message = {"role": "user", "content": [image, {"type": "text", "text": text}]}
     tokens = _TOKENS + _TOKENS_A_QUESTION * len(asked)
-    return Conversation(({"role": "user", "content": content},), numbered, asked, tokens)
+    return Conversation(image_url, (message,), numbered, asked, tokens)
 
 
 def data_url(image: Image) -> str:

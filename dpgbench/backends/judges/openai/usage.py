@@ -36,10 +36,7 @@ class Usage:
     dates: tuple[str, ...] = ()
 
     def sending(self, *, again: bool) -> None:
-        """Count a request that is about to be sent; a CapReachedError where it may not be.
-
-        `again` tells that it repeats one that failed.
-        """
+        """Count a request that goes out, `again` if it repeats one; CapReachedError: it may not."""
         if self.max_requests is not None and self.counts["requests"] >= self.max_requests:
             raise CapReachedError(
                 f"--max-requests {self.max_requests}: so many requests were sent, and questions "
