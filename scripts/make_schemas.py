@@ -17,6 +17,8 @@ from dpgbench.store.files import json_text, write_atomic
 from dpgbench.store.run.answers import AnswerLine
 from dpgbench.store.run.image_log import ImageLine
 from dpgbench.store.run.manifest import REQUIRED_BY_KIND, SCHEMA, Manifest
+from dpgbench.store.run.scores import SCHEMA as SCORES_SCHEMA
+from dpgbench.store.run.scores import ResultJson
 from dpgbench.store.typed_json import Among, Range, fields_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
@@ -50,12 +52,22 @@ def manifest_schema() -> Schema:
     return schema
 
 
+def scores_schema() -> Schema:
+    """The schema of a score file."""
+    schema = schema_of(ResultJson)
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    properties["schema"] = {**properties["schema"], "const": SCORES_SCHEMA}
+    return schema
+
+
 def schemas() -> dict[str, Schema]:
     """Each schema by its file's name."""
     made = {
         "manifest": manifest_schema(),
         "answer": schema_of(AnswerLine),
         "image": schema_of(ImageLine),
+        "scores": scores_schema(),
     }
     return {f"{name}.schema.json": {"$schema": _DRAFT, **schema} for name, schema in made.items()}
 

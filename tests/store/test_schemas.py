@@ -14,6 +14,7 @@ from dpgbench.errors import DataError
 from dpgbench.store.files import json_text, read_json, read_jsonl
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import read_manifest
+from dpgbench.store.run.scores import read_result
 from scripts.make_schemas import FOLDER, schemas
 from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
 from tests.helpers import Run, answers_csv
@@ -53,10 +54,13 @@ def runs(run: Run, tmp_path: Path) -> list[RunDir]:
 
 
 def test_every_file_of_a_run_is_as_its_schema_says(runs: list[RunDir]) -> None:
-    manifest, image, answer = map(validator, ("manifest", "image", "answer"))
+    manifest, image, answer, scores = map(validator, ("manifest", "image", "answer", "scores"))
     lines: dict[str, int] = {}
     for run in runs:
         manifest.validate(read_json(run.manifest))
+        assert run.score_files()
+        for path in run.score_files():
+            scores.validate(read_json(path))
         for name, path in (("image", run.images_log), *(("answer", p) for p in answers_of(run))):
             for line in read_jsonl(path):
                 (image if name == "image" else answer).validate(line)
@@ -109,3 +113,23 @@ def test_the_fields_at_the_top_are_all_there_are(tmp_path: Path, name: str) -> N
     path.write_text(json.dumps(record))
     with pytest.raises(DataError if name != "identity_hash" else Exception, match="manifest"):
         read_manifest(path)
+
+
+def test_what_scoring_prints_is_as_score_files_are(run: Run, runs: list[RunDir]) -> None:
+    printed = json.loads(run("score", runs[0].path, *SCORE[2:-1], "--json").out)["results"]
+    assert [result["rule"] for result in printed] == ["dsg", "corrected-v1"]
+    for result in printed:
+        validator("scores").validate(result)
+
+
+def test_a_score_file_that_is_refused_is_refused_by_the_schema(runs: list[RunDir]) -> None:
+    check, path = validator("scores"), runs[0].score_files()[0]
+    whole = read_json(path)
+    for name, value in (("overall", "66"), ("items_scored", -1), ("l1", {"a": {}}), ("schema", 2)):
+        assert not check.is_valid({**whole, name: value})
+        path.write_text(json.dumps({**whole, name: value}))
+        with pytest.raises(DataError, match=path.name):
+            read_result(path)
+    path.write_text(json.dumps({**whole, "later": 1}))
+    assert check.is_valid(read_json(path))
+    assert read_result(path).overall == whole["overall"]
