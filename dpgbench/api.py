@@ -404,7 +404,7 @@ def score(
         DpgBenchError: as the command does; where more than a fifth of a judge's answers are neither
             yes nor no, the error stands in `Scored.refused`.
     """
-    subject = find_target(
+    run_or_folder = find_target(
         Path(target),
         bench=bench,
         image_options=ImageOptions.of(
@@ -418,12 +418,11 @@ def score(
         out=None if out is None else Path(out),
     )
     request = judges.judge_request(judge) if isinstance(judge, str) else judge
-    wanted = None if subject.manifest.kind == "answers" else request
     return scoring.score(
-        subject,
+        run_or_folder,
         scoring.ScoreRequest(
             rules=rules,
-            judge=wanted,
+            judge=request,
             partial=partial,
             read_answers=read_answers,
             ask_invalid_again=ask_invalid_again,

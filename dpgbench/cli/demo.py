@@ -49,9 +49,9 @@ def demo(
             command=command_line(),
         )
         runs.append(generate(request).run)
-        subject = target_of_run(runs[-1].path)
-        scored = score(subject, ScoreRequest(judge=judge_request(JUDGE), command=command_line()))
-        for note in subject.manifest.notes:
+        target = target_of_run(runs[-1].path)
+        scored = score(target, ScoreRequest(judge=judge_request(JUDGE), command=command_line()))
+        for note in target.manifest.notes:
             say(f"note: {note}")
         for result in scored.results:
             echo(f"{model}  {result.rule}  {result.overall:.2f}")

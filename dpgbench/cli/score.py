@@ -273,8 +273,8 @@ def _score_each(
     """Score one after the other and print; what fails is said, and the rest goes on.
 
     Args:
-        finders: by path, what finds the subject there or raises.
-        request: its judge is left out where a run has recorded answers.
+        finders: by path, what finds the target there or raises.
+        request: how to score each of them.
         as_json: print one JSON object instead of a table.
 
     Raises:
@@ -298,8 +298,8 @@ def _score_each(
         raise failures[0]
 
 
-def _score_one(subject: Target, request: ScoreRequest) -> Scored:
-    """Score a subject, and say the notes of its run, each once."""
+def _score_one(target: Target, request: ScoreRequest) -> Scored:
+    """Score a target, and say the notes of its run, each once."""
     from dpgbench.jobs.score import score as run
 
     announced: list[str] = []
@@ -309,25 +309,24 @@ def _score_one(subject: Target, request: ScoreRequest) -> Scored:
         announced.append(note)
         say(f"note: {note}")
 
-    subject.announce = announce
-    replayed = subject.manifest.kind == "answers"
-    if request.judge and not replayed:
-        _hint(request.judge, subject)
-    outcome = run(subject, replace(request, judge=None) if replayed else request)
-    for note in subject.manifest.notes:
+    target.announce = announce
+    if request.judge and target.manifest.kind != "answers":
+        _hint(request.judge, target)
+    outcome = run(target, request)
+    for note in target.manifest.notes:
         if note not in announced:
             say(f"note: {note}")
     return outcome
 
 
-def _hint(judge: JudgeRequest, subject: Target) -> None:
+def _hint(judge: JudgeRequest, target: Target) -> None:
     """Name the judge that goes with the benchmark's world where another one is asked."""
     from dpgbench.backends.judges.table import DEFAULT_JUDGE, JUDGES, find_judge
 
-    name = subject.benchmark.name
+    name = target.benchmark.name
     native = [entry.name for entry in JUDGES.values() if entry.world == name]
     if judge.name == DEFAULT_JUDGE and native:
-        say_unless_quiet(f"hint: {subject.run.path} is about {name}: --judge {native[0]} knows it")
+        say_unless_quiet(f"hint: {target.run.path} is about {name}: --judge {native[0]} knows it")
     elif find_judge(judge.name).world not in (None, name):
         say_unless_quiet(f"hint: the judge for {name} is --judge {DEFAULT_JUDGE}")
 

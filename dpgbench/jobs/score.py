@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from dpgbench.backends.entries import foreign_notes
@@ -64,7 +64,7 @@ class ScoreRequest:
 
     Attributes:
         rules: names, in the order in which results are wanted.
-        judge: what to ask; None where answers are replayed.
+        judge: what to ask; a run of recorded answers is scored without one.
         partial: missing images and answers are expected, and not an error.
         reference_files: also write the ELLA script's two text files.
         read_answers: read answers as yes or no, whatever their case, spaces and marks, before any
@@ -125,6 +125,8 @@ def score(subject: Target, request: ScoreRequest) -> Scored:
         ResumeMismatchError: the run holds answers of a judge with other weights.
     """
     rules = [find_rule(name) for name in request.rules]
+    if subject.manifest.kind == "answers":
+        request = replace(request, judge=None)
     subject.benchmark.require_graphs()
     if request.judge:
         check_request(request.judge)
