@@ -118,44 +118,81 @@ def ask(
 
     judge = as_judge(judge)
     judge.has_answers = has_answers
-    failures, validity = Failures(), Validity(judge_name)
-    empty: Counter[tuple[str, int]] = Counter()
-    asked_of = {
-        (item.item_id, tile): {row.qid for row in rows}
-        for item in grids
-        for tile, rows in item.rows_by_tile.items()
-    }
-    written = truncated = 0
+    failures = Failures()
+    alike = {} if single_colour is None else single_colour
     total = sum(item.num_questions for item in grids)
     with (
         JsonLines(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
     ):
-        alike = {} if single_colour is None else single_colour
-        tiles = _tiles(grids, grid, judge.prepare, failures, progress, alike)
+        writer = _ReplyWriter(judge, judge_name, grids, lines, failures)
         try:
-            for reply in judge.replies(tiles):
-                refuse_strays(
-                    judge.class_name, reply, asked_of.get((reply.item_id, reply.tile), set())
-                )
-                if reply.error is not None:
-                    failures.reasons[reply.item_id] = reply.error
-                    log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
-                new_lines = list(_lines(reply))
-                lines.append(*new_lines)
-                if num_empty := len(reply.answers) - len(new_lines):
-                    empty[reply.item_id, reply.tile] += num_empty
-                    failures.reasons[reply.item_id] = _said_nothing(empty, reply)
-                    if empty[reply.item_id, reply.tile] == num_empty:  # once a tile
-                        log.warning("item %s %s", reply.item_id, failures.reasons[reply.item_id])
-                written += len(new_lines)
-                truncated += sum("truncated" in line for line in new_lines)
+            for reply in judge.replies(
+                _tiles(grids, grid, judge.prepare, failures, progress, alike)
+            ):
+                writer.write(reply)
                 progress.update(len(reply.answers))
-                validity.watch(reply.answers.values())
+                writer.validity.watch(reply.answers.values())
         except IncompleteError as error:
-            left = f"{total - written} of {total} questions are left"
+            left = f"{total - writer.written} of {total} questions are left"
             raise type(error)(f"{error} ({left})") from error
-    return Asked(written, failures.reasons, truncated)
+    return Asked(writer.written, failures.reasons, writer.truncated)
+
+
+class _ReplyWriter:
+    """Appends the answers of replies to a file, and notes what is wrong with them.
+
+    Attributes:
+        written: answers in the file by now.
+        truncated: of these, to questions that were longer than the judge reads.
+        validity: of all answers.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        judge_name: str,
+        grids: Sequence[OpenGrid],
+        lines: JsonLines,
+        failures: Failures,
+    ) -> None:
+        self.written = self.truncated = 0
+        self.validity = Validity(judge_name)
+        self._class_name, self._lines, self._failures = judge.class_name, lines, failures
+        self._num_empty: Counter[tuple[str, int]] = Counter()
+        self._open = {
+            (item.item_id, tile): {row.qid for row in rows}
+            for item in grids
+            for tile, rows in item.rows_by_tile.items()
+        }
+
+    def write(self, reply: JudgeReply) -> None:
+        """Append the answers of a reply that are not empty.
+
+        Raises:
+            JudgeContractError: it has answers that nobody asked for.
+            StorageError: they could not be written.
+        """
+        tile = (reply.item_id, reply.tile)
+        refuse_strays(self._class_name, reply, self._open.get(tile, set()))
+        if reply.error is not None:
+            self._failures.reasons[reply.item_id] = reply.error
+            log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
+        lines = list(_lines(reply))
+        self._lines.append(*lines)
+        self.written += len(lines)
+        self.truncated += sum("truncated" in line for line in lines)
+        if num_empty := len(reply.answers) - len(lines):
+            self._note_empty(tile, num_empty)
+
+    def _note_empty(self, tile: tuple[str, int], num_empty: int) -> None:
+        self._num_empty[tile] += num_empty
+        number, item_id = self._num_empty[tile], tile[0]
+        are = "an empty answer; it is" if number == 1 else f"{number} empty answers; they are"
+        reason = f"tile {tile[1]}: the judge gave {are} asked again by the same command"
+        self._failures.reasons[item_id] = reason
+        if number == num_empty:  # once a tile
+            log.warning("item %s %s", item_id, reason)
 
 
 class Validity:
@@ -194,12 +231,6 @@ class Validity:
         if not self._warned and self._answers >= _NUM_WARNED and share >= _SHARE_WARNED:
             self._warned = True
             log.warning("%s", message)
-
-
-def _said_nothing(empty: Mapping[tuple[str, int], int], reply: JudgeReply) -> str:
-    number = empty[reply.item_id, reply.tile]
-    gave = "an empty answer; it is" if number == 1 else f"{number} empty answers; they are"
-    return f"tile {reply.tile}: the judge gave {gave} asked again by the same command"
 
 
 def _tiles(
