@@ -54,7 +54,10 @@ def score_words(server, *more):
 
 
 def lines(folder):
-    return [json.loads(line) for line in RunDir(folder / "r").answers("openai:m").open()]
+    return [
+        json.loads(line)
+        for line in RunDir(folder / "r").answers("openai:m").read_text().splitlines()
+    ]
 
 
 def everything_written(folder):

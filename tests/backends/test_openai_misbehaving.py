@@ -45,7 +45,7 @@ def ask(run, server, tmp_path):
 
 def recorded(folder):
     path = RunDir(folder / "r").answers("openai:m")
-    return [json.loads(line) for line in path.open()] if path.exists() else []
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 READ_AS_YES = {
