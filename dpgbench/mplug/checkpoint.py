@@ -102,7 +102,7 @@ def build_network(
     return network.requires_grad_(False).eval()
 
 
-def read_tensors(path: Path) -> dict[str, Any]:
+def read_tensors(path: Path) -> Mapping[str, Any]:
     """Everything in a checkpoint, by published name; mapped into memory where the format can.
 
     The state dict may be nested under `model` and `module`; `model.` is cut from the names.

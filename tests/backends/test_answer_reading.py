@@ -137,8 +137,8 @@ def test_a_plain_answer_has_one_of_the_words_and_not_the_other(text):
     st.lists(st.sampled_from(["Yes", "no", "and", "or", "dog", ",", ".", "!"]), max_size=6),
     st.lists(st.sampled_from(["yes", "No", "and", "cat", "."]), max_size=4),
 )
-def test_once_a_first_word_is_settled_no_further_word_changes_it(said, more):
-    text = " ".join(said) + " "
+def test_once_a_first_word_is_settled_no_further_word_changes_it(pieces, more):
+    text = " ".join(pieces) + " "
     if first_word_settled(text):
         assert first_word_answer(text + " ".join(more)) == first_word_answer(text) is not None
 

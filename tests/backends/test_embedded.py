@@ -46,9 +46,9 @@ def check_folder(folder: Path) -> None:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256, name
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                found = {file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118
-            assert torch.float16 in found
-            assert not found & {torch.float32, torch.float64, torch.bfloat16}
+                dtypes = {file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118
+            assert torch.float16 in dtypes
+            assert not dtypes & {torch.float32, torch.float64, torch.bfloat16}
         elif path.suffix in (".json", ".yaml") and path.name not in (
             "tokenizer.json",
             "vocab.json",

@@ -195,8 +195,8 @@ def test_through_the_command_line(run: Run, tmp_path: Path) -> None:
             invalid = sum("invalid" in answer for answer in texts[name])
             assert ended.code == (6 if invalid > len(texts[name]) / 5 else 0), ended.err
     together = texts.pop(f"ensemble:{','.join(members)}")
-    for asked, given in enumerate(zip(*texts.values(), strict=True)):
-        votes = [answer["answer"] == "yes" for answer in given if "invalid" not in answer]
+    for asked, by_member in enumerate(zip(*texts.values(), strict=True)):
+        votes = [answer["answer"] == "yes" for answer in by_member if "invalid" not in answer]
         assert (together[asked]["answer"] == "yes") == (sum(votes) > len(votes) / 2)
     manifest = json.loads((tmp_path / "r3/manifest.json").read_text())
     (record,) = manifest["judges"].values()

@@ -183,8 +183,8 @@ def test_the_limit_is_that_of_the_encoder_that_reads_furthest(
     while tokens(prompt + "red ") <= limit:
         prompt += "red "
     longer = prompt + "red " * (limit + 1 - tokens(prompt))
-    found = generator.truncation([prompt, "a red circle", longer])
-    assert (found.limit, found.cut) == (limit, (2,))
+    truncation = generator.truncation([prompt, "a red circle", longer])
+    assert (truncation.limit, truncation.cut) == (limit, (2,))
 
 
 @pytest.mark.parametrize(
@@ -292,9 +292,9 @@ def test_a_precision_that_is_a_guess_is_said(named: Callable[..., GenerationPlan
 
 def test_bfloat16_weights_run_in_bfloat16(folders: Path, tmp_path: Path) -> None:
     transformer = diffusers.FluxTransformer2DModel.from_pretrained(folders / "flux/transformer")
-    for dtype, found in ((torch.bfloat16, "bfloat16"), (torch.float16, "float16")):
-        transformer.to(dtype).save_pretrained(tmp_path / found / "transformer")
-        assert stored_dtype(tmp_path / found) == found
+    for dtype, name in ((torch.bfloat16, "bfloat16"), (torch.float16, "float16")):
+        transformer.to(dtype).save_pretrained(tmp_path / name / "transformer")
+        assert stored_dtype(tmp_path / name) == name
     assert stored_dtype(folders / "flux") is None
     assert stored_dtype(tmp_path) is None
 
@@ -335,15 +335,15 @@ def test_repositories_are_found_by_any_of_their_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "said"),
+    ("name", "settings", "message"),
     [
         ("flux", {"negative_prompt": "blurry"}, "--negative-prompt: the guidance of FluxPipeline"),
     ],
 )
 def test_settings_without_effect_are_refused(
-    planned: Planned, name: str, settings: dict[str, Any], said: str
+    planned: Planned, name: str, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         planned(name, **settings)
 
 

@@ -14,8 +14,8 @@ PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8"
 def test_steps_and_guidance_of_both_pairs() -> None:
     text = " ".join(PAGE.split())
     tiny, real = MODELS["tiny-sd15"].defaults, MODELS["sd15"].defaults
-    said = re.findall(r"(\d+) steps, guidance ([\d.]+\d)", text)
-    assert said == [(str(one["steps"]), f"{one['guidance_scale']:g}") for one in (real, tiny)], (
+    stated = re.findall(r"(\d+) steps, guidance ([\d.]+\d)", text)
+    assert stated == [(str(one["steps"]), f"{one['guidance_scale']:g}") for one in (real, tiny)], (
         "in the page's order"
     )
     for first, second in (("ella-sd15", "sd15"), ("tiny-ella-sd15", "tiny-sd15")):
@@ -35,7 +35,7 @@ def test_the_table_of_published_settings() -> None:
         settings = entry.settings
         assert size == str(settings.get("width_px", ""))
         assert steps == str(settings.get("steps", ""))
-        said = settings.get("guidance_scale")
-        assert guidance == ("" if said is None else f"{said:g}")
+        stated = settings.get("guidance_scale")
+        assert guidance == ("" if stated is None else f"{stated:g}")
         assert dtype == (entry.dtype or "")
         assert all(f"`{name}` {value}" in further for name, value in entry.arguments.items())

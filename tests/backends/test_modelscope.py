@@ -81,8 +81,8 @@ def target(tmp_path):
     return tmp_path / "judges" / "mplug"
 
 
-def get(target, *, said=None, **kwargs):
-    return fetch(SOURCE, target, say=(said if said is not None else []).append, **kwargs)
+def get(target, *, lines=None, **kwargs):
+    return fetch(SOURCE, target, say=(lines if lines is not None else []).append, **kwargs)
 
 
 def refusal(target, kind=SetupError, **kwargs):
@@ -130,9 +130,9 @@ def test_sizes_are_said_in_gib_with_what_is_there(hub, target, monkeypatch):
 def test_a_complete_folder_needs_no_network(hub, target):
     get(target)
     hub.requests.clear()
-    said = []
-    assert get(target, said=said) == target
-    assert (hub.requests, said) == ([], [])
+    lines = []
+    assert get(target, lines=lines) == target
+    assert (hub.requests, lines) == ([], [])
 
 
 def test_a_complete_folder_does_not_even_import_the_client(hub, target):
@@ -202,8 +202,8 @@ def test_a_cut_transfer_goes_on_where_it_stopped(hub, target):
 
     hub.requests.clear()
     hub.bytes_sent = 0
-    said = []
-    get(target, said=said)
+    lines = []
+    get(target, lines=lines)
     assert hub.asked("storage") == [Request("storage", STORED_APART, 300_000)]
     assert hub.bytes_sent == BIG - 300_000
     assert_whole(target, hub.files)

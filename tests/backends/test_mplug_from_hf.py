@@ -97,8 +97,8 @@ def _pictures(run: Run, tmp_path: Path) -> None:
 
 
 def record(folder: str = "r") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(folder) / "manifest.json").read_text())
-    return dict(found["judges"]["mplug"])
+    entry: dict[str, Any] = json.loads((Path(folder) / "manifest.json").read_text())
+    return dict(entry["judges"]["mplug"])
 
 
 def hashes(folder: Path) -> Mapping[str, str]:
@@ -112,11 +112,11 @@ def hashes(folder: Path) -> Mapping[str, str]:
 def test_the_manifest_has_source_commit_and_the_hash_of_each_file(run: Run, hub: FakeHub) -> None:
     ended = run(*SCORE, *CPU, "--weights-source", "hf")
     assert ended.code == 0, ended.err
-    found = record()
-    assert found["model"] == f"{MPLUG_REPOSITORY} (Hugging Face)"
-    assert (found["weights_source"], found["commit"]) == ("Hugging Face", "0123abc")
-    assert found["weights"] == hashes(hub.folders["0123abc"])
-    assert "config_bert" not in found
+    entry = record()
+    assert entry["model"] == f"{MPLUG_REPOSITORY} (Hugging Face)"
+    assert (entry["weights_source"], entry["commit"]) == ("Hugging Face", "0123abc")
+    assert entry["weights"] == hashes(hub.folders["0123abc"])
+    assert "config_bert" not in entry
     assert hub.asked == [(MPLUG_REPOSITORY, None)]
     assert "from Hugging Face, about 3 GB" in ended.err
     assert not (hub.cache / "snapshots/0123abc/README.md").exists()
@@ -159,8 +159,8 @@ def test_files_of_a_folder_are_not_mixed_with_those_of_the_hub(run: Run, hub: Fa
 def test_source_means_the_weights_where_no_item_is_of_it(run: Run, hub: FakeHub) -> None:
     ended = run(*SCORE, *CPU, "--source", "hf")
     assert ended.code == 0, ended.err
-    said = [line for line in ended.err.splitlines() if "--weights-source hf" in line]
-    assert said == ["--source hf: taken as --weights-source hf, for no item is of such a source"]
+    lines = [line for line in ended.err.splitlines() if "--weights-source hf" in line]
+    assert lines == ["--source hf: taken as --weights-source hf, for no item is of such a source"]
     assert record()["weights_source"] == "Hugging Face"
     both = run(*SCORE, *CPU, "--source", "hf", "--source", "it0")
     assert both.code == 0, both.err
@@ -227,9 +227,9 @@ def test_a_copy_without_bert_fields_is_read_with_those_of_the_large_network(
     ended = run(*SCORE, *CPU, "--weights-source", "hf")
     assert ended.code == 0, ended.err
     assert "has no config_bert.json: mPLUG-large's own fields are taken" in ended.err
-    found = record()
-    assert found["config_bert"] == "standard"
-    assert found["weights"].keys() == set(NEEDED)
+    entry = record()
+    assert entry["config_bert"] == "standard"
+    assert entry["weights"].keys() == set(NEEDED)
 
 
 def test_such_a_copy_may_be_given_as_a_folder(
@@ -314,6 +314,6 @@ def test_doctor_examines_the_copy_and_fetches_nothing(
     assert f"hf download {MPLUG_REPOSITORY}'" in ended.error
     assert hub.asked == []
     fetch_from_hub(SOURCE, subject="weights are", otherwise="")
-    found = json.loads(run(*words).out)
-    assert found["describe"]["weights"] == hashes(hub.folders["0123abc"])
+    entry = json.loads(run(*words).out)
+    assert entry["describe"]["weights"] == hashes(hub.folders["0123abc"])
     assert run("doctor", "--judge", "tiny-mplug", *CPU, option, "hf").code == 2

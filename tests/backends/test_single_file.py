@@ -96,7 +96,7 @@ def test_a_single_file_that_lacks_tensors_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         ({"lora_unet_down.alpha": (1,)}, "no U-Net and no VAE and no text encoder"),
         ({"conditioner.embedders.0.x": (1,)}, "Stable Diffusion XL checkpoint"),
@@ -108,7 +108,7 @@ def test_a_single_file_that_lacks_tensors_is_refused(
     ],
 )
 def test_other_kinds_of_checkpoints_are_named(
-    tmp_path: Path, names: dict[str, tuple[int, ...]], said: str
+    tmp_path: Path, names: dict[str, tuple[int, ...]], message: str
 ) -> None:
     tensors = {name: torch.zeros(shape) for name, shape in names.items()}
     if "input_blocks" in next(iter(names)):
@@ -118,7 +118,7 @@ def test_other_kinds_of_checkpoints_are_named(
             "cond_stage_model.x": torch.zeros(1),
         }
     save_file(tensors, tmp_path / "other.safetensors")
-    with pytest.raises(SetupError, match=said):
+    with pytest.raises(SetupError, match=message):
         check_single_file(tmp_path / "other.safetensors")
 
 
@@ -189,11 +189,11 @@ def test_each_trouble_with_the_hub_is_told_from_the_others(
     wrapped = OSError("Can't load the model")  # as diffusers and transformers do
     wrapped.__cause__ = error
     for raised in (error, wrapped):
-        said = hub_trouble(raised, "org/it", "v9")
-        assert "\n" not in said
+        message = hub_trouble(raised, "org/it", "v9")
+        assert "\n" not in message
         if kind != "other" or raised is error:
-            assert reason in said
-        assert step in said
+            assert reason in message
+        assert step in message
     others = {hub_trouble(one, "org/it", "v9") for one, _, _ in KINDS.values()}
     assert len(others) >= len(KINDS) - 2  # "cache", "network" and "refused" are one kind
 

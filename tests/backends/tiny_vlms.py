@@ -91,10 +91,10 @@ def _lean(model: Any, tokenizer: Any, head: Any) -> None:
     generator = torch.Generator().manual_seed(1)
     embeddings = getattr(model, "text_decoder", model).get_input_embeddings().weight
     with torch.no_grad():
-        said = embeddings[ids].sum(0)
+        direction = embeddings[ids].sum(0)
         head.weight *= 0.4
-        head.weight[ends] = 6 * said / said.norm()
-        head.weight[ids] = torch.empty(len(ids), len(said)).normal_(0, 1, generator=generator)
+        head.weight[ends] = 6 * direction / direction.norm()
+        head.weight[ids] = torch.empty(len(ids), len(direction)).normal_(0, 1, generator=generator)
 
 
 def write_llava(folder: Path, seed: int = 0) -> Path:

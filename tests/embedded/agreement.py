@@ -57,11 +57,13 @@ def measure(**settings: Any) -> list[Case]:
             for item in items
             for picture in generator.draw(item.prompt, SEEDS)
         ]
-        for number, ((picture, asked), said) in enumerate(zip(drawn, ask(drawn), strict=True)):
+        for number, ((picture, asked), judge_answers) in enumerate(
+            zip(drawn, ask(drawn), strict=True)
+        ):
             seen = detect(picture).answers(asked)
             cases += [
-                Case(model, question.category[0], number, given.text, own)
-                for question, given, own in zip(asked, said, seen, strict=True)
+                Case(model, question.category[0], number, judge_answer.text, own)
+                for question, judge_answer, own in zip(asked, judge_answers, seen, strict=True)
             ]
     return cases
 
@@ -73,11 +75,13 @@ def figures(cases: Sequence[Case]) -> Figures:
         for place in (Case._fields.index("judge"), Case._fields.index("detector"))
     )
     pictures = np.array([case.picture for case in cases])
-    found = agreements(judge, detector, pictures, {"all": np.ones(len(cases), dtype=bool)})["all"]
+    measured = agreements(judge, detector, pictures, {"all": np.ones(len(cases), dtype=bool)})[
+        "all"
+    ]
     return Figures(
         len(cases),
         float(np.mean(judge == detector)),
-        float(found.kappa.value if found.kappa.value is not None else np.nan),
+        float(measured.kappa.value if measured.kappa.value is not None else np.nan),
         float(judge.mean()),
         float(detector.mean()),
     )
@@ -94,10 +98,11 @@ def table(cases: Sequence[Case]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, among in rows.items():
-        found = figures(among)
-        shares = [f"{100 * share:.1f}%" for share in (found.judge_yes, found.detector_yes)]
+        measured = figures(among)
+        shares = [f"{100 * share:.1f}%" for share in (measured.judge_yes, measured.detector_yes)]
         lines.append(
-            f"| {name} | {found.questions} | {100 * found.agreement:.1f}% | {found.kappa:.2f} | "
+            f"| {name} | {measured.questions} | {100 * measured.agreement:.1f}% | "
+            f"{measured.kappa:.2f} | "
             f"{' | '.join(shares)} |"
         )
     return "\n".join(lines)

@@ -16,23 +16,23 @@ BATCH = 32
 
 
 class Reply(NamedTuple):
-    """What a judge said to a question about a picture, and what is true of it."""
+    """A judge's answer to a question about a picture, and the true one."""
 
     question: Question
     truth: Answer
-    said: str
+    text: str
     p_yes: float | None
 
     @property
     def is_right(self) -> bool:
-        return self.said == self.truth
+        return self.text == self.truth
 
     @property
     def category(self) -> str:
         return self.question.category[0]
 
 
-Sheet = tuple[Scene, Sequence[Question]]
+AskedScene = tuple[Scene, Sequence[Question]]
 """A scene, and what is asked about its picture."""
 
 
@@ -53,27 +53,27 @@ def ask(pictures: Iterable[tuple[Image.Image, Sequence[Question]]]) -> list[list
     return [answers for start in starts for answers in judge.ask(tiles[start : start + BATCH])]
 
 
-def replies(sheets: Sequence[Sheet]) -> list[list[Reply]]:
-    """The judge's answers about rendered scenes, with the true ones; a list a sheet."""
-    answers = ask((render(scene), asked) for scene, asked in sheets)
+def replies(scenes: Sequence[AskedScene]) -> list[list[Reply]]:
+    """The judge's answers about rendered scenes, with the true ones; a list a scene."""
+    answers = ask((render(scene), asked) for scene, asked in scenes)
     return [
         [
-            Reply(question, answer(question, scene), given.text, given.p_yes)
-            for question, given in zip(asked, said, strict=True)
+            Reply(question, answer(question, scene), judged.text, judged.p_yes)
+            for question, judged in zip(asked, of_scene, strict=True)
         ]
-        for (scene, asked), said in zip(sheets, answers, strict=True)
+        for (scene, asked), of_scene in zip(scenes, answers, strict=True)
     ]
 
 
-def share_right(found: Sequence[Reply]) -> float:
+def share_right(answered: Sequence[Reply]) -> float:
     """How many of the answers are right, 0 to 1."""
-    return sum(reply.is_right for reply in found) / len(found)
+    return sum(reply.is_right for reply in answered) / len(answered)
 
 
-def confusion(found: Sequence[Reply]) -> str:
-    """What was said to what is true, by category, for people."""
-    counts = Counter((reply.category, reply.truth, reply.said) for reply in found)
+def confusion(answered: Sequence[Reply]) -> str:
+    """Answers by category and true answer, for people."""
+    counts = Counter((reply.category, reply.truth, reply.text) for reply in answered)
     return "\n".join(
-        f"{category}: {number} {truth} answered {said}"
-        for (category, truth, said), number in sorted(counts.items())
+        f"{category}: {number} {truth} answered {text}"
+        for (category, truth, text), number in sorted(counts.items())
     )

@@ -125,9 +125,9 @@ def detect(picture: Image.Image) -> Sight:
     ground = _ground(pixels)
     under = np.array(GROUND_RGB[ground], np.float32) / BYTE
     seen = np.stack([pixels[window] for window in _windows()])
-    found = {style: _best(_book(style, ground == "black"), seen, under) for style in STYLES}
-    style = min(STYLES, key=lambda name: found[name][1])
-    looks, cost = found[style]
+    fits = {style: _best(_book(style, ground == "black"), seen, under) for style in STYLES}
+    style = min(STYLES, key=lambda name: fits[name][1])
+    looks, cost = fits[style]
     placed = zip(CELLS, looks, strict=True)
     things = [Thing(*cell, *LOOKS[look]) for cell, here in placed for look in here]
     misfit = BYTE * float(np.sqrt(max(cost, 0.0) / seen.size))

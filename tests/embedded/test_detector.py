@@ -33,7 +33,7 @@ def test_answers_follow_from_what_it_sees(blur_px: float, noise: float) -> None:
         assert other is not None
         for shown in (scene, other):
             seen = detect(harmed(render(shown), blur_px, noise, seed=number)).answers(graph)
-            right += [said == answer(q, shown) for said, q in zip(seen, graph, strict=True)]
+            right += [reading == answer(q, shown) for reading, q in zip(seen, graph, strict=True)]
     assert len(right) > 900
     assert np.mean(right) >= 0.99
 

@@ -19,7 +19,7 @@ from dpgbench.shapes import (
     dependents,
     hard_negative,
 )
-from tests.embedded.asking import JUDGE, Reply, Sheet, confusion, replies
+from tests.embedded.asking import JUDGE, AskedScene, Reply, confusion, replies
 from tests.embedded.own_classes import items_by_id
 from tests.helpers import Run
 
@@ -56,9 +56,9 @@ def shapes() -> Benchmark:
     return load_benchmark("shapes")
 
 
-def kept_by(item: Item, said: Sequence[str], rule: str) -> set[int]:
+def kept_by(item: Item, texts: Sequence[str], rule: str) -> set[int]:
     """The questions that still count under a rule when one tile of an item is answered so."""
-    numbered = zip(item.questions, said, strict=True)
+    numbered = zip(item.questions, texts, strict=True)
     answers = [Answer(item.item_id, 0, question.number, text) for question, text in numbered]
     result = score_answers(shapes(), answers, rule, items=[item.item_id])
     return {qid for qid, verdict in result.items[0].tiles[0].items() if verdict.gated}
@@ -105,39 +105,44 @@ def test_a_run_of_right_pictures_scores_at_least_95(run: Run) -> None:
 @pytest.fixture(scope="module")
 def asked() -> list[tuple[Changed, list[Reply]]]:
     """Everything asked about pictures of changed scenes."""
-    changes = []
+    edits = []
     for number, item in enumerate(benchmark_items()[::EVERY]):
         graph = item.questions
         steps = [step * len(graph) // CHANGES_AN_ITEM for step in range(CHANGES_AN_ITEM)]
-        changes += [changed(item, graph[(number + step) % len(graph)]) for step in steps]
-    sheets: list[Sheet] = [(change.scene, change.item.questions) for change in changes]
-    return list(zip(changes, replies(sheets), strict=True))
+        edits += [changed(item, graph[(number + step) % len(graph)]) for step in steps]
+    scenes: list[AskedScene] = [(edit.scene, edit.item.questions) for edit in edits]
+    return list(zip(edits, replies(scenes), strict=True))
 
 
 def test_the_judge_sees_one_change(asked: list[tuple[Changed, list[Reply]]]) -> None:
-    found = [reply for change, said in asked for reply in said if reply.question == change.question]
-    assert len(found) == len(asked) == 150
-    share = sum(reply.said == "no" for reply in found) / len(found)
-    assert share >= LEAST_CHANGED_SEEN, confusion(found)
+    matching = [
+        reply
+        for change, answered in asked
+        for reply in answered
+        if reply.question == change.question
+    ]
+    assert len(matching) == len(asked) == 150
+    share = sum(reply.text == "no" for reply in matching) / len(matching)
+    assert share >= LEAST_CHANGED_SEEN, confusion(matching)
 
 
 def test_the_judge_keeps_what_was_not_changed(asked: list[tuple[Changed, list[Reply]]]) -> None:
-    found = [
+    matching = [
         reply
-        for change, said in asked
-        for reply in said
+        for change, answered in asked
+        for reply in answered
         if reply.question.number not in change.lost
     ]
-    assert len(found) >= 1000
-    assert {reply.truth for reply in found} == {"yes"}
-    share = sum(reply.said == "yes" for reply in found) / len(found)
-    assert share >= LEAST_REST_KEPT, confusion(found)
+    assert len(matching) >= 1000
+    assert {reply.truth for reply in matching} == {"yes"}
+    share = sum(reply.text == "yes" for reply in matching) / len(matching)
+    assert share >= LEAST_REST_KEPT, confusion(matching)
 
 
 def test_what_depends_on_a_change_that_was_seen_is_lost(
     asked: list[tuple[Changed, list[Reply]]],
 ) -> None:
-    for change, said in asked:
-        texts = [reply.said for reply in said]
+    for change, answered in asked:
+        texts = [reply.text for reply in answered]
         if texts[change.question.number - 1] == "no":
             assert not kept_by(change.item, texts, "corrected-v1") & change.lost

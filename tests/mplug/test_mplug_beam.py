@@ -15,7 +15,7 @@ END = 1
 
 
 def table_logits(seed, search, prefix, vocab_size):
-    """Logits that follow from everything said so far."""
+    """Logits that follow from all tokens so far."""
     rng = np.random.default_rng([seed, search, *prefix])
     logits = rng.normal(0, 2, vocab_size)
     logits[END] += rng.choice([-2.0, 0.0, 3.0])
@@ -23,27 +23,27 @@ def table_logits(seed, search, prefix, vocab_size):
 
 
 class TableNetwork:
-    """A stand-in for the decoder: remembers what each row said, as a cache would."""
+    """A stand-in for the decoder: keeps the tokens of each row, as a cache would."""
 
     def __init__(self, seed, num_searches, vocab_size, start):
         self.seed, self.vocab_size = seed, vocab_size
         self.searches = list(range(num_searches))
-        self.said = [[(start,)] for _ in range(num_searches)]
+        self.prefixes = [[(start,)] for _ in range(num_searches)]
         self.calls = 0
 
     def logits(self):
         return torch.stack(
             [
-                torch.stack([table_logits(self.seed, s, p, self.vocab_size) for p in said])
-                for s, said in zip(self.searches, self.said, strict=True)
+                torch.stack([table_logits(self.seed, s, p, self.vocab_size) for p in prefixes])
+                for s, prefixes in zip(self.searches, self.prefixes, strict=True)
             ]
         )
 
     def __call__(self, tokens, rows, searches):
         self.calls += 1
-        flat = [prefix for said in self.said for prefix in said]
+        flat = [prefix for prefixes in self.prefixes for prefix in prefixes]
         self.searches = [self.searches[i] for i in searches.tolist()]
-        self.said = [
+        self.prefixes = [
             [(*flat[row], token) for row, token in zip(row_list, token_list, strict=True)]
             for row_list, token_list in zip(rows.tolist(), tokens.tolist(), strict=True)
         ]
@@ -88,8 +88,8 @@ def test_each_search_of_a_batch_finds_what_a_naive_one_finds(
 ):
     rules = SearchRules(beam_size, max_length, min_length, start_id=0, end_id=END)
     network = TableNetwork(seed, num_searches, vocab_size, rules.start_id)
-    found = beam_search(network.logits()[:, 0], network, rules)
-    for search, hypothesis in enumerate(found):
+    hypotheses = beam_search(network.logits()[:, 0], network, rules)
+    for search, hypothesis in enumerate(hypotheses):
         score, tokens = naive_search(seed, search, vocab_size, rules)
         assert hypothesis.token_ids == tokens
         if score > -1e15:
@@ -97,7 +97,7 @@ def test_each_search_of_a_batch_finds_what_a_naive_one_finds(
 
 
 def run(steps, rules):
-    """A search whose logits do not depend on what was said: one row of logits a step."""
+    """A search whose logits do not depend on the tokens so far: one row of logits a step."""
     rows = iter(steps[1:])
 
     def step(tokens, rows_taken, searches):

@@ -43,5 +43,5 @@ def test_every_size_is_resized_width_first(width, height):
     pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     narrow = pixels if width == 56 else one_pass(pixels.swapaxes(0, 1), 56).swapaxes(0, 1)
     expected = narrow if height == 56 else one_pass(narrow, 56)
-    found = np.asarray(_resized(Image.fromarray(pixels), 56))
-    np.testing.assert_array_equal(found, expected)
+    resized = np.asarray(_resized(Image.fromarray(pixels), 56))
+    np.testing.assert_array_equal(resized, expected)
