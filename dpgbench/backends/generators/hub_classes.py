@@ -178,7 +178,7 @@ def _header(file: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Reader:
-    """A text encoder's sight: how many tokens it reads of what a prompt becomes.
+    """A text encoder and how many tokens it reads of what a prompt becomes.
 
     Attributes:
         tokenizer: the encoder's.

@@ -58,7 +58,7 @@ def check_single_file(path: Path) -> None:
     """Raise where a file is not a Stable Diffusion 1.x checkpoint as safetensors.
 
     Raises:
-        SetupError: says what it is, as far as can be told, and what to do.
+        SetupError: names what it is, as far as its tensors show, and what to do.
     """
     shapes = _shapes(path)
     lacking = [part for part, prefix in _PARTS.items() if not any(map(_begins(prefix), shapes))]
