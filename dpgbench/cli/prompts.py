@@ -245,7 +245,7 @@ def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = Fal
     benchmark = load_benchmark(name or bench or DPG)
     counts = benchmark.counts()
     if as_json:
-        print_json({"benchmark": benchmark.name, **counts.as_json()})
+        print_json({"benchmark": benchmark.name, **counts.to_json()})
         return
     echo(f"{counted(counts.items, 'item')}, {counted(counts.questions, 'question')}")
     words = counts.words

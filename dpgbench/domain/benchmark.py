@@ -102,7 +102,7 @@ class BenchmarkCounts:
     words: WordCounts
     lengths: Mapping[str, int]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the fields as plain data."""
         return asdict(self)
 

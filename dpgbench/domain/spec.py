@@ -200,7 +200,7 @@ class GenerationSpec:
         """The grid that the images make."""
         return GridSpec(self.num_images, self.width_px, self.height_px)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the fields as plain data, ready for a manifest."""
         return asdict(self)
 

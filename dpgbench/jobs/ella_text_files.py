@@ -23,7 +23,7 @@ DETAIL = "dpg-bench_results_detail.txt"
 
 
 def write_reference_files(
-    subject: Target, judge: str, answers: Answers, part: str
+    target: Target, judge: str, answers: Answers, part: str
 ) -> tuple[Path, Path]:
     """Write both files beside the judge's results and return their paths; `part` ends their names.
 
@@ -31,21 +31,21 @@ def write_reference_files(
         DataError: the reference rule refuses the benchmark.
     """
     result = score_benchmark(
-        subject.benchmark,
+        target.benchmark,
         answers,
         ELLA_REFERENCE,
-        num_tiles=subject.num_images,
-        items=subject.items,
+        num_tiles=target.num_images,
+        items=target.items,
     )
-    folder = subject.run.scores(judge, ELLA_REFERENCE.name).parent
-    images = subject.folder or subject.run.images
+    folder = target.run.scores(judge, ELLA_REFERENCE.name).parent
+    images = target.folder or target.run.images
     results, detail = (
         (folder / name).with_stem(Path(name).stem + part) for name in (RESULTS, DETAIL)
     )
-    summary = _results_text(result, images, subject.manifest.model, results)
-    write_atomic(results, summary, scratch=subject.run.path)
-    details = _detail_text(subject, result, answers, images)
-    write_atomic(detail, details, scratch=subject.run.path)
+    summary = _results_text(result, images, target.manifest.model, results)
+    write_atomic(results, summary, scratch=target.run.path)
+    details = _detail_text(target, result, answers, images)
+    write_atomic(detail, details, scratch=target.run.path)
     return results, detail
 
 
@@ -66,12 +66,12 @@ def _results_text(result: Result, images: Path, model: str, path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _detail_text(subject: Target, result: Result, answers: Answers, images: Path) -> str:
+def _detail_text(target: Target, result: Result, answers: Answers, images: Path) -> str:
     px = _REFERENCE_TILE_PX
-    grid = subject.grid or GridSpec(subject.num_images, px, px)
+    grid = target.grid or GridSpec(target.num_images, px, px)
     lines = []
     for item in result.items:
-        texts = _questions(subject.benchmark.items[item.item_id])
+        texts = _questions(target.benchmark.items[item.item_id])
         for tile, box in enumerate(grid.boxes()):
             texts_of_tile = answers.get((item.item_id, tile), {})
             lines += [

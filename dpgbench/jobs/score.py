@@ -20,6 +20,7 @@ from dpgbench.domain.result import Origin, Result
 from dpgbench.domain.rules import DEFAULT_RULES, RULES, ScoringRule, find_rule
 from dpgbench.domain.score import (
     Answer,
+    Answers,
     collect,
     read_answers,
     score_benchmark,
@@ -60,7 +61,7 @@ _MOST_INVALID = 0.2  # share of a judge's answers; with more of them a command n
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """How to score a subject.
+    """How to score a target.
 
     Attributes:
         rules: names, in the order in which results are wanted.
@@ -115,7 +116,7 @@ class Scored:
         return pd.DataFrame(rows, columns=columns)
 
 
-def score(subject: Target, request: ScoreRequest) -> Scored:
+def score(target: Target, request: ScoreRequest) -> Scored:
     """Ask what was not asked yet, score under each rule, and write the results into the run.
 
     Raises:
@@ -125,108 +126,153 @@ def score(subject: Target, request: ScoreRequest) -> Scored:
         ResumeMismatchError: the run holds answers of a judge with other weights.
     """
     rules = [find_rule(name) for name in request.rules]
-    if subject.manifest.kind == "answers":
+    if target.manifest.kind == "answers":
         request = replace(request, judge=None)
-    subject.benchmark.require_graphs()
+    target.benchmark.require_graphs()
     if request.judge:
         check_request(request.judge)
-        subject.benchmark.require_unique_questions(subject.items)
+        target.benchmark.require_unique_questions(target.items)
     judge_name = request.judge.label if request.judge else REPLAY
-    images, reasons = subject.images(partial=request.partial) if request.judge else ({}, {})
-    with subject.run.locked():
-        subject.prepare()
-        _refuse_other_questions(subject, judge_name)
+    images, reasons = target.images(partial=request.partial) if request.judge else ({}, {})
+    with target.run.locked():
+        target.prepare()
+        _refuse_other_questions(target, judge_name)
         if request.judge:
             if request.ask_invalid_again:
-                drop_invalid_answers(subject.run.answers(judge_name), scratch=subject.run.path)
-            reasons |= _ask_open(subject, request.judge, images)
-        raw = read_answer_file(subject.run.answers(judge_name))
-        answers, num_read = read_answers(raw) if request.read_answers else (raw, None)
-        texts = collect(answers)
-        strays = stray_answers(raw, subject.benchmark, subject.num_images)
-        chosen = set(subject.items)
-        ours = [answer for answer in raw if answer.item_id in chosen]
-        origin = Origin(
-            judge=judge_name,
-            model=subject.manifest.model,
-            num_read=num_read,
-            num_invalid=sum(answer.invalid for answer in ours),
-            num_strays=len(strays),
-            num_single_colour_tiles=_num_single_colour_tiles(subject),
-            reasons=reasons,
-            notes=tuple(subject.manifest.notes),
-        )
-        results: list[Result] = []
-        refused: list[DpgBenchError] = []
-        for rule in rules:
-            try:
-                results.append(
-                    score_benchmark(
-                        subject.benchmark,
-                        texts,
-                        rule,
-                        num_tiles=subject.num_images,
-                        items=subject.items,
-                        origin=origin,
-                    )
-                )
-            except DataError as error:
-                refused.append(error)
+                drop_invalid_answers(target.run.answers(judge_name), scratch=target.run.path)
+            reasons |= _ask_open(target, request.judge, images)
+        answers = _read_answers(target, judge_name, read=request.read_answers)
+        results, refused = _score_under(rules, target, answers, reasons)
         if not results:
             raise refused[0]
-        _warn_dirt(subject, [find_rule(result.rule) for result in results])
-        invalid = _check_invalid(ours, judge_name)
-        warn_strays(strays, subject.benchmark)
+        _warn_dirt(target, [find_rule(result.rule) for result in results])
+        invalid = _check_invalid(answers.of_items, judge_name)
+        warn_strays(answers.strays, target.benchmark)
         warn_reading(results)
-        part = _part_of_run(subject)
+        part = _part_of_run(target)
         for result in results:
-            write_result(subject.run, result, part)
+            write_result(target.run, result, part)
         if request.reference_files:
-            write_reference_files(subject, judge_name, texts, part)
-        _complete(subject, request)
+            write_reference_files(target, judge_name, answers.texts, part)
+        _complete(target, request)
     if invalid:
         refused.append(invalid)
-    subset = subject.benchmark.subset(subject.items)
-    return Scored(subject.run, results, refused, _incomplete(results), subset)
+    subset = target.benchmark.subset(target.items)
+    return Scored(target.run, results, refused, _incomplete(results), subset)
 
 
-def _part_of_run(subject: Target) -> str:
+@dataclass(frozen=True)
+class _RunAnswers:
+    """A judge's answers in a run.
+
+    Attributes:
+        judge: whose answers.
+        of_items: to the chosen items, as they were given.
+        strays: that are about nothing in the benchmark.
+        texts: of all of them as rules see them, by (item_id, tile) and question number.
+        num_read: how many were read as yes or no; None where they were taken as they are.
+    """
+
+    judge: str
+    of_items: Sequence[Answer]
+    strays: Sequence[Answer]
+    texts: Answers
+    num_read: int | None
+
+
+def _read_answers(target: Target, judge: str, *, read: bool) -> _RunAnswers:
+    raw = read_answer_file(target.run.answers(judge))
+    answers, num_read = read_answers(raw) if read else (raw, None)
+    chosen = set(target.items)
+    return _RunAnswers(
+        judge,
+        [answer for answer in raw if answer.item_id in chosen],
+        stray_answers(raw, target.benchmark, target.num_images),
+        collect(answers),
+        num_read,
+    )
+
+
+def _score_under(
+    rules: Sequence[ScoringRule],
+    target: Target,
+    answers: _RunAnswers,
+    reasons: Mapping[str, str],
+) -> tuple[list[Result], list[DpgBenchError]]:
+    """Return the result under each rule, and the errors of rules that refuse the benchmark.
+
+    Args:
+        rules: in the order in which results are wanted.
+        target: whose items are scored.
+        answers: to score.
+        reasons: why items could not be judged, by id.
+    """
+    origin = Origin(
+        judge=answers.judge,
+        model=target.manifest.model,
+        num_read=answers.num_read,
+        num_invalid=sum(answer.invalid for answer in answers.of_items),
+        num_strays=len(answers.strays),
+        num_single_colour_tiles=_num_single_colour_tiles(target),
+        reasons=reasons,
+        notes=tuple(target.manifest.notes),
+    )
+    results: list[Result] = []
+    refused: list[DpgBenchError] = []
+    for rule in rules:
+        try:
+            result = score_benchmark(
+                target.benchmark,
+                answers.texts,
+                rule,
+                num_tiles=target.num_images,
+                items=target.items,
+                origin=origin,
+            )
+        except DataError as error:
+            refused.append(error)
+        else:
+            results.append(result)
+    return results, refused
+
+
+def _part_of_run(target: Target) -> str:
     """Return what names a result over fewer items than the run set out to do, else "".
 
     So it never replaces the result over all of them.
     """
-    subset = subject.benchmark.subset(subject.items)
-    narrower = set(subject.items) < set(subject.manifest.items)
+    subset = target.benchmark.subset(target.items)
+    narrower = set(target.items) < set(target.manifest.items)
     return subset.file_part if subset and narrower else ""
 
 
 def _ask_open(
-    subject: Target, request: JudgeRequest, images: Mapping[str, ImageFiles]
+    target: Target, request: JudgeRequest, images: Mapping[str, ImageFiles]
 ) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
-    answers = collect(read_answer_file(subject.run.answers(request.label)))
-    grids = open_grids(subject.benchmark, subject.items, images, answers, subject.num_images)
+    answers = collect(read_answer_file(target.run.answers(request.label)))
+    grids = open_grids(target.benchmark, target.items, images, answers, target.num_images)
     chosen = request.weights or request.options.get("weights_source")
-    recorded = request.label in subject.manifest.judges and not chosen
+    recorded = request.label in target.manifest.judges and not chosen
     if not grids and (recorded or not images):
         return {}  # nothing is left to ask: the judge need not be loaded
     judge = load_judge(request)
-    record = _judge_record(subject, request.label, judge)
-    subject.manifest.judges[request.label] = record
-    notes = foreign_notes("judge", request.label, entry.world, subject.benchmark.name)
-    subject.manifest.note(*notes)
-    subject.manifest.write(subject.run.manifest)
+    record = _judge_record(target, request.label, judge)
+    target.manifest.judges[request.label] = record
+    notes = foreign_notes("judge", request.label, entry.world, target.benchmark.name)
+    target.manifest.note(*notes)
+    target.manifest.write(target.run.manifest)
     if not grids:
         return {}
     alike: dict[str, list[int]] = {}
     try:
         asked = ask(
-            subject.run, request.label, judge, grids, subject.grid, alike, has_answers=bool(answers)
+            target.run, request.label, judge, grids, target.grid, alike, has_answers=bool(answers)
         )
     finally:
-        _keep_single_colour(subject, alike)
-        _keep_account(subject, record, judge)
+        _keep_single_colour(target, alike)
+        _keep_account(target, record, judge)
     record["truncated_questions"] += asked.truncated_questions
     if asked.truncated_questions:
         log.warning(
@@ -236,25 +282,25 @@ def _ask_open(
     return dict(asked.failures)
 
 
-def _refuse_other_questions(subject: Target, judge: str) -> None:
+def _refuse_other_questions(target: Target, judge: str) -> None:
     """Raise where the run has answers of the judge to other questions than the benchmark's.
 
     Raises:
         ResumeMismatchError: questions were rewritten after the judge was asked.
     """
-    path = subject.run.answers(judge)
+    path = target.run.answers(judge)
     if not path.exists() or not path.stat().st_size:
         return
-    asked = subject.manifest.questions_sha256(judge)
-    present = subject.benchmark.questions_sha256
+    asked = target.manifest.questions_sha256(judge)
+    present = target.benchmark.questions_sha256
     if asked not in (None, present):
         raise ResumeMismatchError(
-            f"{subject.run.path} holds answers of judge {judge} to other questions than "
-            f"{subject.benchmark.path} has now (questions_sha256: {asked[:12]} -> {present[:12]}); "
+            f"{target.run.path} holds answers of judge {judge} to other questions than "
+            f"{target.benchmark.path} has now (questions_sha256: {asked[:12]} -> {present[:12]}); "
             "restore the questions, or score into another --out"
         )
-    if asked is None and subject.manifest.judge(judge):
-        log.warning("%s does not tell which questions %s was asked", subject.run.manifest, judge)
+    if asked is None and target.manifest.judge(judge):
+        log.warning("%s does not tell which questions %s was asked", target.run.manifest, judge)
 
 
 def warn_strays(strays: Sequence[Answer], benchmark: Benchmark) -> None:
@@ -274,14 +320,14 @@ def warn_strays(strays: Sequence[Answer], benchmark: Benchmark) -> None:
     )
 
 
-def _keep_single_colour(subject: Target, alike: Mapping[str, list[int]]) -> None:
+def _keep_single_colour(target: Target, alike: Mapping[str, list[int]]) -> None:
     """Put tiles whose pixels are all alike into the manifest, and warn of those that are new."""
-    recorded = subject.manifest.single_colour
+    recorded = target.manifest.single_colour
     new = {item_id: alike[item_id] for item_id in sorted(alike) if item_id not in recorded}
     if not new:
         return
-    subject.manifest.record_single_colour({**recorded, **new})
-    subject.manifest.write(subject.run.manifest)
+    target.manifest.record_single_colour({**recorded, **new})
+    target.manifest.write(target.run.manifest)
     first, tiles = next(iter(new.items()))
     num_new = sum(len(tiles) for tiles in new.values())
     log.warning(
@@ -292,22 +338,22 @@ def _keep_single_colour(subject: Target, alike: Mapping[str, list[int]]) -> None
         "is" if num_new == 1 else "are",
         tiles[0],
         first,
-        subject.run.manifest,
+        target.run.manifest,
     )
 
 
-def _num_single_colour_tiles(subject: Target) -> int:
+def _num_single_colour_tiles(target: Target) -> int:
     """Return how many tiles of the chosen items have pixels that are all alike."""
-    items = subject.manifest.single_colour
-    return sum(len(tiles) for item_id, tiles in items.items() if item_id in subject.items)
+    items = target.manifest.single_colour
+    return sum(len(tiles) for item_id, tiles in items.items() if item_id in target.items)
 
 
-def _keep_account(subject: Target, record: JudgeRecord, judge: Judge) -> None:
+def _keep_account(target: Target, record: JudgeRecord, judge: Judge) -> None:
     """Add what asking cost to what it cost earlier commands, however this one ended."""
     account = judge.account()
     if account is not None:
         record["account"] = add_accounts(record.get("account", {}), account)
-        subject.manifest.write(subject.run.manifest)
+        target.manifest.write(target.run.manifest)
 
 
 def _check_invalid(answers: Sequence[Answer], judge: str) -> IncompleteError | None:
@@ -354,7 +400,7 @@ def warn_reading(results: Sequence[Result]) -> None:
     )
 
 
-def _judge_record(subject: Target, name: str, judge: Judge) -> JudgeRecord:
+def _judge_record(target: Target, name: str, judge: Judge) -> JudgeRecord:
     """Return what the manifest says of the judge.
 
     Raises:
@@ -362,14 +408,14 @@ def _judge_record(subject: Target, name: str, judge: Judge) -> JudgeRecord:
     """
     described: dict[str, object] = {
         **checked_description(judge.class_name, judge.describe()),
-        "questions_sha256": subject.benchmark.questions_sha256,
+        "questions_sha256": target.benchmark.questions_sha256,
     }
-    path = subject.run.answers(name)
+    path = target.run.answers(name)
     has_answers = path.exists() and path.stat().st_size > 0
-    before = subject.manifest.judges.get(name) if has_answers else None
+    before = target.manifest.judges.get(name) if has_answers else None
     if before:
         old = {key: before.get(key) for key in described}
-        check_same(subject.run.path, old, described, f"answers of judge {name}")
+        check_same(target.run.path, old, described, f"answers of judge {name}")
     record = cast(
         "JudgeRecord", {**described, **judge.origin(), "truncated_questions": 0, **(before or {})}
     )
@@ -381,14 +427,14 @@ def _judge_record(subject: Target, name: str, judge: Judge) -> JudgeRecord:
     return record
 
 
-def _warn_dirt(subject: Target, rules: Sequence[ScoringRule]) -> None:
+def _warn_dirt(target: Target, rules: Sequence[ScoringRule]) -> None:
     """Say what a rule that mends graphs has left out, and which categories are kept as typed.
 
     One line a kind: how many, the first of them, and the command that lists all.
     """
-    graphs = [subject.benchmark.graphs[item] for item in subject.items]
-    items = [subject.benchmark.items[item] for item in subject.items]
-    listing = f"'dpgbench prompts check {shlex.quote(str(subject.benchmark.path))}' lists all"
+    graphs = [target.benchmark.graphs[item] for item in target.items]
+    items = [target.benchmark.items[item] for item in target.items]
+    listing = f"'dpgbench prompts check {shlex.quote(str(target.benchmark.path))}' lists all"
     mending = names(rule for rule in rules if rule.gate == "ancestors")
     left_out: dict[str, list[Problem]] = {}
     for problem in find_problems(graphs) if mending else ():
@@ -397,7 +443,7 @@ def _warn_dirt(subject: Target, rules: Sequence[ScoringRule]) -> None:
     for kind, problems in left_out.items():
         log.warning(
             "%s: %s left out under %s, first %s; %s",
-            subject.benchmark.path,
+            target.benchmark.path,
             counted(len(problems), LEFT_OUT[kind]),
             mending,
             problems[0],
@@ -410,7 +456,7 @@ def _warn_dirt(subject: Target, rules: Sequence[ScoringRule]) -> None:
             log.warning(
                 "%s: %s with other dashes or capitals than 'entity - whole', first row %d (item "
                 "%s): %s keeps %r as a category of its own; %s",
-                subject.benchmark.path,
+                target.benchmark.path,
                 counted(len(typed), "row"),
                 row.row,
                 row.item_id,
@@ -420,13 +466,13 @@ def _warn_dirt(subject: Target, rules: Sequence[ScoringRule]) -> None:
             )
 
 
-def _complete(subject: Target, request: ScoreRequest) -> None:
-    manifest: Manifest = subject.manifest
+def _complete(target: Target, request: ScoreRequest) -> None:
+    manifest: Manifest = target.manifest
     if request.command:
         manifest.commands.append(request.command)
     manifest.environment = manifest.environment or environment()
     manifest.completed = now()
-    manifest.write(subject.run.manifest)
+    manifest.write(target.run.manifest)
 
 
 def _incomplete(results: Sequence[Result]) -> dict[str, str]:

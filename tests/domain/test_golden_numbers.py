@@ -54,7 +54,7 @@ def test_identities() -> None:
         base_seed=3,
         options={"length": "fixed"},
     )
-    assert identity_hash(spec.as_dict()) == "740a62986d2b"
+    assert identity_hash(spec.to_json()) == "740a62986d2b"
     assert canonical_json({"b": [1, 2.5, None], "a": {"é": 1}}) == '{"a":{"é":1},"b":[1,2.5,null]}'
     shapes = load_benchmark("shapes")
     assert shapes.prompts_sha256 == SHAPES["prompts"]

@@ -103,7 +103,7 @@ def test_counts_of_a_benchmark() -> None:
     assert counts.l2 == {"entity - whole": 2}
     assert counts.words == WordCounts(mean=13.5, median=13.5, min=2, max=25)
     assert counts.lengths == {"0-19": 1, "20-39": 1}
-    assert list(counts.as_json()) == [
+    assert list(counts.to_json()) == [
         "items", "questions", "sources", "l1", "l2", "words", "lengths",
     ]  # fmt: skip
 

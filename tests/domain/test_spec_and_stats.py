@@ -47,8 +47,8 @@ def test_grids_hold_1_2_or_4(num_images: int) -> None:
 
 
 def test_identity_tells_what_differs() -> None:
-    old = GenerationSpec("m", 64, 64, "float32", steps=20).as_dict()
-    new = GenerationSpec("m", 64, 64, "float32", steps=30).as_dict()
+    old = GenerationSpec("m", 64, 64, "float32", steps=20).to_json()
+    new = GenerationSpec("m", 64, 64, "float32", steps=30).to_json()
     assert identity_hash(old) != identity_hash(new)
     assert identity_hash(old) == identity_hash(dict(reversed(old.items())))
     assert differences({"generation": old}, {"generation": new}) == ["generation.steps: 20 -> 30"]

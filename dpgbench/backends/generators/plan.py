@@ -65,7 +65,7 @@ class GenerationPlan:
     def identity(self, benchmark: Benchmark) -> Identity:
         """Return what decides a run's pictures, as plain data."""
         return {
-            "generation": cast("GenerationIdentity", self.spec.as_dict()),
+            "generation": cast("GenerationIdentity", self.spec.to_json()),
             "weights": {role: weights.sha256 for role, weights in self.weights.items()},
             "benchmark": {
                 "name": benchmark.name,
