@@ -19,7 +19,9 @@ demo: $(READY)
 	$(BIN)/dpgbench demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m slipcover --source dpgbench,ella --json --out .coverage.json \
+	  -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m scripts.coverage_floor .coverage.json
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
@@ -35,4 +37,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage.json
