@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dpgbench.domain.benchmark import COLUMNS
 
@@ -92,3 +94,9 @@ def answers_csv(path: Path, answers: Sequence[tuple[str, int, int, str]]) -> Pat
     lines += [f"{item},{tile},{qid},{answer}" for item, tile, qid, answer in answers]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file that has one a line."""
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]

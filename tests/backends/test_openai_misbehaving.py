@@ -1,7 +1,5 @@
 """Servers that answer in other forms than a plain yes or no: no wrong number is ever a success."""
 
-import json
-
 import pytest
 
 from dpgbench.backends.secrets import hide_key

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.backends.generators.table import MODELS
-from tests.helpers import Run, row, write_csv
+from tests.helpers import Run, json_lines, row, write_csv
 
 TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")
 
@@ -40,7 +40,7 @@ def test_a_run_and_its_files(run: Run, tmp_path: Path, bench: Path) -> None:
     assert sorted(images(tmp_path / "r")) == ["item_0.png", "item_1.png", "item_2.png"]
     with Image.open(tmp_path / "r/images/item_0.png") as image:
         assert image.size == (128, 128)
-    records = [json.loads(line) for line in (tmp_path / "r/images.jsonl").open()]
+    records = json_lines(tmp_path / "r/images.jsonl")
     assert [record["item_id"] for record in records] == ["item_0", "item_1", "item_2"]
     assert records[0]["seeds"] == [7, 8, 9, 10]
     assert records[0]["error"] is None
@@ -169,7 +169,7 @@ def test_a_kill_in_the_middle_loses_nothing(run: Run, tmp_path: Path) -> None:
         log.write('{"item_id": "k')
     assert run(*TINY, "--bench", bench, "--out", "killed").code == 0
     assert images(tmp_path / "killed") == images(tmp_path / "whole")
-    logged = [json.loads(line)["item_id"] for line in (tmp_path / "killed/images.jsonl").open()]
+    logged = [record["item_id"] for record in json_lines(tmp_path / "killed/images.jsonl")]
     assert sorted(logged) == sorted(set(logged)) == [cells["item_id"] for cells in rows]
 
 
@@ -219,7 +219,7 @@ def test_a_class_of_the_users_own(run: Run, tmp_path: Path) -> None:
     assert ended.code == 6
     assert json.loads(ended.out)["failures"] == {"b": "RuntimeError: cannot draw this"}
     assert sorted(images(tmp_path / "r")) == ["a.png", "c.png"]
-    records = {r["item_id"]: r for r in map(json.loads, (tmp_path / "r/images.jsonl").open())}
+    records = {r["item_id"]: r for r in json_lines(tmp_path / "r/images.jsonl")}
     assert records["b"]["error"] == "RuntimeError: cannot draw this"
     manifest = json.loads((tmp_path / "r/manifest.json").read_text())
     assert manifest["identity"]["generation"]["options"] == {"shade": 3}

@@ -20,7 +20,7 @@ from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import DataError
 from ella import tiny
-from tests.helpers import Run, row, write_csv
+from tests.helpers import Run, json_lines, row, write_csv
 
 TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")
 
@@ -31,7 +31,7 @@ def bench(tmp_path: Path) -> Path:
 
 
 def logged(folder: Path) -> dict[str, Any]:
-    return {r["item_id"]: r for r in map(json.loads, (folder / "images.jsonl").open())}
+    return {r["item_id"]: r for r in json_lines(folder / "images.jsonl")}
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 from dpgbench.mplug import write_tiny_checkpoint
 from dpgbench.store.run.directory import RunDir
 from tests.cli.pictures import noise
-from tests.helpers import Run, row, write_csv
+from tests.helpers import Run, json_lines, row, write_csv
 
 JUDGE = ("--judge", "tiny-mplug", "--device", "cpu")
 GENERATE = ("generate", "--model", "tiny-sd15", "--steps", 2, "--bench")
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def answers(run_folder: Path, judge: str = "tiny-mplug") -> list[dict[str, object]]:
-    return [json.loads(line) for line in RunDir(run_folder).answers(judge).open()]
+    return json_lines(RunDir(run_folder).answers(judge))
 
 
 def test_other_peoples_images(run: Run, tmp_path: Path, bench: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tests.golden.weights import state_dict_for
-from tests.helpers import GOLDEN, Run, row, write_csv
+from tests.helpers import GOLDEN, Run, json_lines, row, write_csv
 
 MPLUG = GOLDEN / "mplug"
 
@@ -54,6 +54,6 @@ def test_answers(run: Run, tmp_path: Path, stride: int, version: int) -> None:
     words += ["--weights", "judge=judge", "--device", "cpu", "--out", "r"]
     ended = run(*words, "--rule", "corrected-v1", "--json")
     assert ended.code == 0, ended.err
-    records = [json.loads(line) for line in (tmp_path / "r/answers/mplug.jsonl").open()]
+    records = json_lines(tmp_path / "r/answers/mplug.jsonl")
     assert {(a["item_id"], a["qid"]): a["answer"] for a in records} == expected
     assert "longer than the judge reads" in ended.err

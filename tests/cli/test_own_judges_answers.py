@@ -1,6 +1,5 @@
 """What a judge of one's own returns is made sure of before anything is written."""
 
-import json
 import re
 
 import numpy as np
@@ -14,7 +13,7 @@ from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest
 from dpgbench.errors import DataError, UsageError
 from dpgbench.store.run.directory import RunDir
 from tests.cli import wrong_judges
-from tests.helpers import row, write_csv
+from tests.helpers import json_lines, row, write_csv
 
 WRONG = ["Text", "Bool", "Nothing", "NotANumber", "TooSure", "WordOfProbability", "NoList"]
 WRONG += ["TooFew", "TooFewTiles", "OneAnswer", "StreamOfText"]
@@ -63,7 +62,7 @@ def test_an_empty_answer_is_none(ask, tmp_path):
 def test_half_of_a_surrogate_pair_is_written_as_a_question_mark(ask, tmp_path):
     assert ask(own("Surrogate")).code == 0
     path = RunDir(tmp_path / "r").answers(own("Surrogate"))
-    assert {json.loads(line)["answer"] for line in path.open()} == {"no ?"}
+    assert {record["answer"] for record in json_lines(path)} == {"no ?"}
 
 
 def test_out_of_memory_halves_the_batch_then_fails_the_item(ask):

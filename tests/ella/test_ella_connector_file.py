@@ -55,6 +55,7 @@ def test_dtype_and_heads_can_be_set(saved):
     assert load(saved, heads=2).config.heads == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*does not say how many attention heads")
 def test_without_metadata_there_are_eight_heads(saved):
     rewrite(saved, lambda tensors: None)
     assert load(saved).config.heads == 8
@@ -95,6 +96,7 @@ def another_network(tensors):
     tensors["conv_in.weight"] = torch.zeros(1)
 
 
+@pytest.mark.filterwarnings("ignore:.*does not say how many attention heads")
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -13,7 +13,6 @@ from ella import IncompleteWeightsError, T5TextEncoder, TextEncoderError, tiny
 from ella.strict_loading import strict_loading
 from ella.training.base_model import load_base, load_text_encoder
 
-pytestmark = pytest.mark.filterwarnings("ignore::ella.PrecisionWarning")
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
 
 

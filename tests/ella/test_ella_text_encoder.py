@@ -85,7 +85,6 @@ def test_bfloat16_warns(folder):
         T5TextEncoder.from_pretrained(folder, dtype=torch.bfloat16)
 
 
-@pytest.mark.filterwarnings("ignore::ella.PrecisionWarning")
 def test_a_folder_without_a_model_is_explained(tmp_path):
     with pytest.raises(TextEncoderError, match="no T5 encoder with its tokenizer") as caught:
         T5TextEncoder.from_pretrained(tmp_path)

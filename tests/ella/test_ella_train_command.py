@@ -17,7 +17,6 @@ from ella import TimestepAwareSemanticConnector, TrainConfig, tiny, train
 from ella.training import run as train_run
 from tests.ella.tiny_training import check_learnt_alike, write_folder
 
-pytestmark = pytest.mark.filterwarnings("ignore::ella.PrecisionWarning")
 ROOT = Path(ella.__file__).parents[1]
 SIZES = ["--connector-layers", "1", "--connector-num-latents", "4", "--connector-heads", "4"]
 SIZES += ["--connector-time-embed-dim", "16", "--connector-time-channel", "8"]

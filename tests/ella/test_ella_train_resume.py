@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 import ella
 from ella import ResumeError, files
 from tests.ella.tiny_training import RESUMED, TinyPairs, equal, run_tiny
-from tests.helpers import REPOSITORY
+from tests.helpers import REPOSITORY, json_lines
 
 FILES = ("connector", "connector-ema", "checkpoints/step-00000005")
 
@@ -49,7 +48,7 @@ def test_broken_off_within_a_step(tmp_path, whole, broken):
         run_tiny(tmp_path, RESUMED, TinyPairs(broken=broken))
     run_tiny(tmp_path, RESUMED)
     assert same(tmp_path, whole)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").open()]
+    steps = [record["step"] for record in json_lines(tmp_path / "metrics.jsonl")]
     assert steps == [1, 2, 3, 4, 5]
 
 

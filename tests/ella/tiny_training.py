@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ella import TimestepAwareSemanticConnector, TrainConfig, tiny, train_connector
+from tests.helpers import json_lines
 
 QUICK = TrainConfig(steps=4, batch_size=2, learning_rate=1e-3, device="cpu", log_every=1)
 
@@ -78,7 +79,7 @@ def check_learnt_alike(one, other):
 
 
 def metrics(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").open()]
+    return json_lines(out / "metrics.jsonl")
 
 
 def write_folder(folder, num_pairs=4):

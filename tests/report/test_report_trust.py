@@ -296,7 +296,7 @@ def test_runs_are_compared_on_items_that_both_have_under_a_rule_that_counts_zero
     items = [
         {
             row["item_id"]: row["score"]
-            for row in csv.DictReader(run.item_scores("fake", "dsg").open())
+            for row in csv.DictReader(run.item_scores("fake", "dsg").read_text().splitlines())
         }
         for run in (one, two)
     ]
@@ -325,7 +325,9 @@ def test_a_score_that_counts_absent_items_as_zero_has_no_rank(tmp_path: Path) ->
     """Versions before counted them so; such files are still on disks."""
     dpg = maker(tmp_path, rules=("dsg",))
     run = dpg.make("run", unanswered=TEN)
-    scores = [r["score"] for r in csv.DictReader(run.item_scores("fake", "dsg").open())]
+    scores = [
+        r["score"] for r in csv.DictReader(run.item_scores("fake", "dsg").read_text().splitlines())
+    ]
     path = run.scores("fake", "dsg")
     record = json.loads(path.read_text())
     record["overall"] = sum(float(score) for score in scores if score) / len(scores)
