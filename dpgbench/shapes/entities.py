@@ -34,8 +34,8 @@ class Entity:
     @property
     def named_by(self) -> frozenset[Attribute]:
         """The attributes that the name gives away."""
-        given: dict[Attribute, object] = {"shape": self.ref.shape, "color": self.ref.color}
-        return frozenset(attribute for attribute, value in given.items() if value is not None)
+        values: dict[Attribute, object] = {"shape": self.ref.shape, "color": self.ref.color}
+        return frozenset(attribute for attribute, value in values.items() if value is not None)
 
     def shared(self, attribute: Attribute) -> Value | None:
         """The value that all its things have, or None where they differ."""

@@ -38,11 +38,11 @@ def turned(graph: Sequence[Question], scene: Scene, other: Scene) -> frozenset[i
 
 def dependents(graph: Sequence[Question], number: int) -> frozenset[int]:
     """A question's number and those of all that depend on it, however remotely."""
-    found = {number}
+    numbers = {number}
     for question in graph:  # parents first
-        if found & set(question.parents):
-            found.add(question.number)
-    return frozenset(found)
+        if numbers & set(question.parents):
+            numbers.add(question.number)
+    return frozenset(numbers)
 
 
 def hard_negative(

@@ -69,14 +69,14 @@ def facts_to_ask(scene: Scene) -> tuple[Fact, ...]:
 @lru_cache(maxsize=256)
 def directions(scene: Scene) -> tuple[Fact, ...]:
     """What stands left of, right of, above or below what; in one row or column where it can be."""
-    found: list[Fact] = []
+    related: list[Fact] = []
     for a, b in permutations(entities(scene), 2):
         if len(b.things) > 1:
             continue
         true = [Related(a.ref, way, b.ref) for way in DIRECTIONS]
         true = [fact for fact in true if holds(fact, scene)]
-        found += [fact for fact in true if in_line(scene, fact)] or true
-    return tuple(found)
+        related += [fact for fact in true if in_line(scene, fact)] or true
+    return tuple(related)
 
 
 def in_line(scene: Scene, fact: Fact) -> bool:
@@ -92,11 +92,13 @@ def in_line(scene: Scene, fact: Fact) -> bool:
 @lru_cache(maxsize=256)
 def located(scene: Scene) -> tuple[Fact, ...]:
     """The narrowest part of the picture that each single thing is in, where it is in any."""
-    found: list[Fact] = []
+    facts: list[Fact] = []
     for entity in _singles(scene):
-        places = [Located(entity.ref, region) for region in REGIONS]  # corners come before sides
-        found += [fact for fact in places if holds(fact, scene)][:1]
-    return tuple(found)
+        candidates = [
+            Located(entity.ref, region) for region in REGIONS
+        ]  # corners come before sides
+        facts += [fact for fact in candidates if holds(fact, scene)][:1]
+    return tuple(facts)
 
 
 def _about_the_picture(scene: Scene, rng: StableRandom) -> list[Fact]:
@@ -119,24 +121,24 @@ def _comparison(scene: Scene, rng: StableRandom) -> list[Compared]:
     """At most one comparison of two single things."""
     if not rng.chance(COMPARISON_CHANCE):
         return []
-    found: list[Compared] = []
+    comparisons: list[Compared] = []
     for a, b in permutations(_singles(scene), 2):
         both_open = set(_open(scene, a)) & set(_open(scene, b))
         if "size" in both_open and a.things[0].size == "large" and b.things[0].size == "small":
-            found.append(Compared(a.ref, "larger than", b.ref))
+            comparisons.append(Compared(a.ref, "larger than", b.ref))
         if "color" in both_open and a.color == b.color:
-            found.append(Compared(a.ref, "same color as", b.ref))
-    return rng.some(found, 1)
+            comparisons.append(Compared(a.ref, "same color as", b.ref))
+    return rng.some(comparisons, 1)
 
 
 def _spatial(scene: Scene, rng: StableRandom, room: int) -> list[Fact]:
     """What is inside what, and a few other placings; no pair of things twice."""
-    ways = rng.shuffled(directions(scene))
+    directed = rng.shuffled(directions(scene))
     wishes: list[tuple[int, list[Fact]]] = [
         (len(scene.nested_cells), _inside(scene)),
         (int(rng.chance(BETWEEN_CHANCE)), rng.shuffled(_betweens(scene))),
         (int(rng.chance(LOCATED_CHANCE)), rng.shuffled(located(scene))),
-        (rng.between(1, MOST_DIRECTIONS), ways),
+        (rng.between(1, MOST_DIRECTIONS), directed),
     ]
     chosen = _Placings(scene)
     for number, facts in wishes:

@@ -58,14 +58,14 @@ class Thing:
     fill: Fill
 
     def __post_init__(self) -> None:
-        known = (
+        is_valid = (
             self.cell in CELLS
             and self.size in SIZES
             and self.shape in SHAPES
             and self.color in COLORS
             and self.fill in FILLS
         )
-        if not known:
+        if not is_valid:
             raise ValueError(f"not a thing of this world: {self}")
 
     @property

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpgbench.shapes import caption, questions, sample_scene, short_caption
-from dpgbench.shapes.captions.caption import tell
+from dpgbench.shapes.captions.caption import write_caption
 from dpgbench.shapes.captions.vocabulary import CELL_PHRASES, SHORT_CELL_PHRASES
 from dpgbench.shapes.entities import entities
 from dpgbench.shapes.facts import Has, Ref, holds
@@ -33,10 +33,10 @@ def test_a_scene_of_which_most_wordings_are_too_long_has_a_caption():
 
 
 @given(SCENES, SEEDS)
-def test_everything_told_is_true_and_everything_asked_is_told(scene, seed):
-    told = tell(scene, seed).told
-    assert [fact for fact in told if not holds(fact, scene)] == []
-    assert {question.fact for question in questions(scene)} <= told
+def test_everything_stated_is_true_and_everything_asked_is_stated(scene, seed):
+    stated = write_caption(scene, seed).stated
+    assert [fact for fact in stated if not holds(fact, scene)] == []
+    assert {question.fact for question in questions(scene)} <= stated
 
 
 @given(SCENES, SEEDS)

@@ -21,7 +21,7 @@ def distance(one, other):
 
 @settings(max_examples=60)
 @given(SCENES)
-def test_colours_are_found_at_the_centres(scene):
+def test_colours_are_at_the_centres(scene):
     pixels = render(scene)
     for thing in scene.things:
         covered = thing.cell in scene.nested_cells and thing.size == "large"

@@ -1,1 +1,1 @@
-"""Words for scenes: captions of several lengths, their sentences and vocabulary."""
+"""Dense prompts from scenes: the caption, the body's introductions, sentences, their vocabulary."""

@@ -1,4 +1,4 @@
-"""A caption in the making: what is asked, told and known so far, and sentences for single facts."""
+"""A caption in the making: what is asked, stated and introduced so far; sentences for facts."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ TERSE_CHANCE: Final = 0.55
 """How often a caption says little more than what is asked."""
 
 
-class Story:
-    """What one attempt at a caption has told, and the random numbers that choose its words."""
+class Draft:
+    """What one attempt at a caption has stated, and the random numbers that choose its words."""
 
     def __init__(self, scene: Scene, rng: StableRandom) -> None:
         self.scene = scene
         self.rng = rng
         self.is_terse = rng.chance(TERSE_CHANCE)
         self.asked = facts_to_ask(scene)
-        self.told: set[Fact] = set()
-        self.known: dict[Ref, Entity] = {}
+        self.stated: set[Fact] = set()
+        self.introduced: dict[Ref, Entity] = {}
         self._entities = {entity.ref: entity for entity in entities(scene)}
 
-    def untold(self) -> list[Fact]:
-        """The asked facts that nothing has told yet."""
-        return [fact for fact in self.asked if fact not in self.told]
+    def unstated(self) -> list[Fact]:
+        """The asked facts that no sentence has stated yet."""
+        return [fact for fact in self.asked if fact not in self.stated]
 
     def relates(self, fact: Fact) -> bool:
-        """Whether something told relates what this fact relates."""
+        """Whether a stated fact relates what this fact relates."""
         pair = set(refs_of(fact))
-        return any(pair == set(refs_of(told)) for told in self.told if len(refs_of(told)) > 1)
+        return any(pair == set(refs_of(other)) for other in self.stated if len(refs_of(other)) > 1)
 
     def the(self, ref: Ref, short: bool = False) -> str:
         """`the red circle`, for an entity that was introduced."""
@@ -62,8 +62,8 @@ class Story:
         return f"{direction_phrase(direction, a, b, self.rng)} {self.the(other)}"
 
     def say(self, fact: Fact) -> str:
-        """A sentence that tells a fact; its entities were introduced before."""
-        self.told.add(fact)
+        """A sentence that states a fact; its entities were introduced before."""
+        self.stated.add(fact)
         text = self._sentence(fact)
         return vocabulary.capitalized(text)
 

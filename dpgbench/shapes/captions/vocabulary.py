@@ -157,15 +157,15 @@ APART: Final = (
 
 
 def description(
-    entity: Entity, rng: StableRandom, said: Container[Attribute], light: bool = False
+    entity: Entity, rng: StableRandom, attributes: Container[Attribute], light: bool = False
 ) -> str:
     """The entity as a noun phrase with its article: `a large striped red circle`.
 
-    Shape and colour are always part of it; of size and fill, those in `said`. Nothing follows the
-    noun of a light one.
+    Shape and colour are always part of it; of size and fill, those in `attributes`. Nothing follows
+    the noun of a light one.
     """
-    size = entity.things[0].size if "size" in said else None
-    fill = entity.things[0].fill if "fill" in said else None
+    size = entity.things[0].size if "size" in attributes else None
+    fill = entity.things[0].fill if "fill" in attributes else None
     number = len(entity.things)
     head = f"{entity.color} {noun_of(entity.shape, number > 1)}"
     size_word = rng.pick(SIZE_WORDS[size]) if size else ""
