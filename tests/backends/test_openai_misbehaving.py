@@ -6,7 +6,7 @@ from dpgbench.backends.secrets import hide_key
 from dpgbench.store.run.directory import RunDir
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, says, sends
 from tests.backends.openai_kit import KEY, leave_alone, name_of, picture
-from tests.helpers import row, write_csv
+from tests.helpers import json_lines, row, write_csv
 
 NUM_ITEMS, NUM_QUESTIONS = 6, 6
 
@@ -43,7 +43,7 @@ def ask(run, server, tmp_path):
 
 def recorded(folder):
     path = RunDir(folder / "r").answers("openai:m")
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return json_lines(path) if path.exists() else []
 
 
 READ_AS_YES = {
