@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, cast
 
+from dpgbench.backends.device import default_dtype, find_device
 from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.generators.diffusers_common import full_scheduler_config
 from dpgbench.backends.generators.named_generator import NamedGenerator
@@ -89,8 +90,6 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
         UsageError: unknown model, device or setting.
         SetupError: weights are missing.
     """
-    from dpgbench.backends.device import default_dtype, find_device
-
     entry = find_model(request.model)
     device = find_device(request.device)
     located = locate_weights(entry, request.weights)

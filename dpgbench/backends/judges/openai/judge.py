@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dpgbench.backends.entries import argument_of
 from dpgbench.backends.event_loop import in_event_loop
 from dpgbench.backends.failures import RefusedError, RequestFailedError, ServerFailures
 from dpgbench.backends.judges.answer_reading import kept, plain_answer, without_thoughts
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 log = logging.getLogger(__name__)
-PREFIX = "openai:"
 PUBLIC_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
@@ -53,7 +53,7 @@ class OpenAiJudge(Judge):
 
     def __init__(self, request: JudgeRequest, policy: RetryPolicy | None = None) -> None:
         options = request.options
-        self.model = request.name.removeprefix(PREFIX)
+        self.model = argument_of(request.name)
         address = options.get("base_url") or os.environ.get(URL_VARIABLE) or PUBLIC_URL
         self.base_url = check_base_url(address)
         self.questions_per_request = int(options.get("questions_per_request") or 1)
