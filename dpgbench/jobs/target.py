@@ -146,26 +146,27 @@ class Target:
                 return {}, self._without_images() | missing
             raise DataError(self._nothing_found())
         self.image_files = dict(images)
-        tiles_apart = bool(self.pattern and self.pattern.has_tiles)
-        if tiles_apart:
-            size = GridSpec(1, self.tile_px, self.tile_px) if self.tile_px else None
-        else:
-            if self.grid is None and images:
-                paths = [path for image in images.values() for path in files_of(image)]
-                self.grid = infer_grid(
-                    paths, self.num_images, self.tile_px, self.layout, refuse_wide=self._doubtful
-                )
-            size = self.grid
+        size = self._expected_size(images)
         reasons = self._failures_beside(images) | missing
-        odd = _odd_sizes(images, size) if size else {}
-        if odd:
-            self._say_odd(odd, len(images), size)
-        if odd and len(odd) == len(images):
-            raise DataError(next(reason for reason, _ in odd.values()) + _fitting(images))
-        for item_id, (reason, _) in odd.items():
+        for item_id, reason in _odd_sizes(images, size).items() if size else ():
             reasons[item_id] = reason
             del images[item_id]
         return images, reasons
+
+    def _expected_size(self, images: Mapping[str, ImageFiles]) -> GridSpec | None:
+        """Return the size that every image must have; None where any will do.
+
+        Raises:
+            DataError: no image has a size that fits the layout.
+        """
+        if self.pattern and self.pattern.has_tiles:
+            return GridSpec(1, self.tile_px, self.tile_px) if self.tile_px else None
+        if self.grid is None and images:
+            paths = [path for image in images.values() for path in files_of(image)]
+            self.grid = infer_grid(
+                paths, self.num_images, self.tile_px, self.layout, refuse_wide=self._doubtful
+            )
+        return self.grid
 
     @property
     def _doubtful(self) -> bool:
@@ -226,19 +227,6 @@ class Target:
             return f"{text}; {held}; --pattern '{fits}' fits"
         return f"{text}; {held}"
 
-    def _say_odd(
-        self, odd: Mapping[str, tuple[str, str]], num_images: int, size: GridSpec | None
-    ) -> None:
-        verb = "has" if len(odd) == 1 else "have"
-        log.warning(
-            "%d of %s %s another size: %s; expected %s",
-            len(odd),
-            counted(num_images, "image"),
-            verb,
-            ", ".join(shown for _, shown in odd.values()),
-            f"{size.size[0]}x{size.size[1]} ({size})" if size else "",
-        )
-
     def _failures_beside(self, images: Mapping[str, ImageFiles]) -> dict[str, str]:
         """Return why each item that is not among `images` has none."""
         logged = read_image_log(self.run.images_log)
@@ -257,9 +245,14 @@ def _fitting(images: Mapping[str, ImageFiles]) -> str:
     return f" ({' or '.join(layouts)} would give tiles near square)" if layouts else ""
 
 
-def _odd_sizes(images: Mapping[str, ImageFiles], expected: GridSpec) -> dict[str, tuple[str, str]]:
-    """Return, by item, why an image of another size fails, and its name with its size."""
-    odd: dict[str, tuple[str, str]] = {}
+def _odd_sizes(images: Mapping[str, ImageFiles], expected: GridSpec) -> dict[str, str]:
+    """Return, by item, why an image of another size fails; all of them are named in a warning.
+
+    Raises:
+        DataError: every image is of another size.
+    """
+    reasons: dict[str, str] = {}
+    sizes: list[str] = []
     for item_id, image in images.items():
         for path in files_of(image):
             size = read_size(path)
@@ -268,8 +261,21 @@ def _odd_sizes(images: Mapping[str, ImageFiles], expected: GridSpec) -> dict[str
             try:
                 check_size(path, size, expected)
             except DataError as error:
-                odd.setdefault(item_id, (str(error), f"{path.name} {size[0]}x{size[1]}"))
-    return odd
+                reasons[item_id] = str(error)
+                sizes.append(f"{path.name} {size[0]}x{size[1]}")
+                break
+    if reasons:
+        log.warning(
+            "%d of %s %s another size: %s; expected %s",
+            len(reasons),
+            counted(len(images), "image"),
+            "has" if len(reasons) == 1 else "have",
+            ", ".join(sizes),
+            f"{expected.size[0]}x{expected.size[1]} ({expected})",
+        )
+    if reasons and len(reasons) == len(images):
+        raise DataError(next(iter(reasons.values())) + _fitting(images))
+    return reasons
 
 
 def log_images(target: Target) -> None:
