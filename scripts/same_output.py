@@ -211,6 +211,7 @@ def comparable(path: Path) -> Any:
 def _page(text: str) -> Any:
     """Return a page's data and its elements, without its scripts and their hashes."""
     data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    text = re.sub(r"(?<=;base64,)[\w+/=]+", _decoded, text)
     elements = re.sub(
         r"<(script|style)\b.*?</\1>|<meta http-equiv[^>]*>", "", text, flags=re.DOTALL
     )
