@@ -108,7 +108,7 @@ var Dpg = globalThis.Dpg || {};
   }
 
   // What must be read before the figures: notes of the runs, and that few items settle little.
-  function cautions(data, comparison, rows) {
+  function caveats(data, comparison, rows) {
     const notes = [...new Set(rows.flatMap((row) => row.notes.map((note) => `${Dpg.short(row.name, 60)}: ${note}`)))];
     if (comparison && comparison.items >= data.least_items && comparison.items < data.few_items) {
       notes.push(`Only ${comparison.items} items: with so few the intervals are too narrow and p too small.`);
@@ -228,7 +228,7 @@ var Dpg = globalThis.Dpg || {};
             Dpg.address.set({ first: second.name, second: first.name });
           } }, "Swap")),
         el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}`), warning(unlike),
-        ...cautions(data, comparison, [first, second]),
+        ...caveats(data, comparison, [first, second]),
         ...(comparison ? [...verdict(data, comparison, first, second), table(comparison, first, second)] : []),
         ...(comparison ? itemList(data, comparison, first, second, state, draw) : []));
       const again = mark && place.querySelector(mark);

@@ -66,7 +66,7 @@ var Dpg = globalThis.Dpg || {};
   }
 
   // How each tile's score comes about, in figures.
-  function account(tallies, failure, score) {
+  function scoreTable(tallies, failure, score) {
     const heads = ["", "Hold", "No", "Zeroed by a parent", "Invalid", "Questions", "Score"];
     const rows = tallies.map((tile, n) => el("tr", {}, el("th", { scope: "row" }, `tile ${n + 1}`),
       [tile.holds, tile.no, tile.zeroed, tile.invalid, tile.asked].map((number) =>
@@ -119,8 +119,8 @@ var Dpg = globalThis.Dpg || {};
     const questions = set.questions[item].map(Dpg.model.question);
     const text = Dpg.model.states(run, judge, rule, item);
     const tiles = text ? Dpg.model.tilesOf(text, run.tiles) : [];
-    const sheet = (run.judges[judge] || { rules: {} }).rules[rule];
-    const failure = sheet ? sheet.failures[item] : undefined;
+    const verdicts = (run.judges[judge] || { rules: {} }).rules[rule];
+    const failure = verdicts ? verdicts.failures[item] : undefined;
     const wanted = Number(state.tile), chosen = wanted >= 1 && wanted <= run.tiles ? wanted : 0;
     const tallies = Dpg.model.tallies(set, run, judge, rule, item);
     const hover = (q) => ({ mouseenter: () => light(place, q.qid), mouseleave: () => light(place, null) });
@@ -141,7 +141,7 @@ var Dpg = globalThis.Dpg || {};
         failure ? el("span", { class: "flag" }, `no score: ${failure}`) : null),
       el("div", { class: "see" },
         Dpg.tiles(set, run, item, tallies.map((tile) => tile.score), chosen, (tile) => Dpg.address.set({ tile })), graph),
-      tiles.length ? account(tallies, failure, score) : null,
+      tiles.length ? scoreTable(tallies, failure, score) : null,
       tiles.length ? answers(view, item, questions, tiles, chosen, hover) : null,
     ].filter(Boolean);
   }

@@ -56,8 +56,8 @@ var Dpg = globalThis.Dpg || {};
 
   // What became of each tile of an item; nothing where it has no answers.
   function tallies(set, run, judge, rule, item) {
-    const sheet = (run.judges[judge] || { rules: {} }).rules[rule];
-    return ((sheet && sheet.tiles[item]) || []).map((place) => {
+    const verdicts = (run.judges[judge] || { rules: {} }).rules[rule];
+    return ((verdicts && verdicts.tiles[item]) || []).map((place) => {
       const [holds, no, zeroed, invalid, asked, score] = set.tallies[place];
       return { holds, no, zeroed, invalid, asked, score };
     });

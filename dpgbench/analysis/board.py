@@ -21,7 +21,7 @@ class Board:
 
     Attributes:
         records: what each run holds, in the order given; `LeaderboardRow.index` is a place here.
-        groups: rows that are ranked against each other, with the cautions above them; sorted by
+        groups: rows that are ranked against each other, with the caveats above them; sorted by
             benchmark, judge and rule.
         comparisons: of every two results of different runs with one judge and rule by name, by
             their places in `rows`.

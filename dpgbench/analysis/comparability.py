@@ -55,7 +55,7 @@ def _decides(label: str, value: Callable[[LeaderboardRow], str]) -> Fact:
     return Fact(label, True, value)
 
 
-def _cautions(label: str, value: Callable[[LeaderboardRow], str]) -> Fact:
+def _caveats(label: str, value: Callable[[LeaderboardRow], str]) -> Fact:
     return Fact(label, False, value, cautioned=True)
 
 
@@ -70,11 +70,11 @@ FACTS: tuple[Fact, ...] = (
         lambda row: row.key.items_hash,
         lambda row: f"{row.subset or row.items_expected} ({row.key.items_hash})",
     ),
-    _cautions("images per prompt", lambda row: str(row.num_images)),
-    _cautions("size of an image", lambda row: row.image_size or _UNKNOWN),
-    _cautions("seed rule", lambda row: row.seed_rule or _UNKNOWN),
-    _cautions("base seed", lambda row: _UNKNOWN if row.base_seed is None else str(row.base_seed)),
-    _cautions("items with a score", lambda row: str(row.items_scored)),
+    _caveats("images per prompt", lambda row: str(row.num_images)),
+    _caveats("size of an image", lambda row: row.image_size or _UNKNOWN),
+    _caveats("seed rule", lambda row: row.seed_rule or _UNKNOWN),
+    _caveats("base seed", lambda row: _UNKNOWN if row.base_seed is None else str(row.base_seed)),
+    _caveats("items with a score", lambda row: str(row.items_scored)),
     Fact(
         "items that lack answers",
         False,
@@ -83,7 +83,7 @@ FACTS: tuple[Fact, ...] = (
             f"{row.missing} (coverage {coverage_text(row.items_scored, row.items_expected)})"
         ),
     ),
-    _cautions("releases that the judge ran with", lambda row: row.releases or _UNKNOWN),
+    _caveats("releases that the judge ran with", lambda row: row.releases or _UNKNOWN),
 )
 
 
@@ -96,7 +96,7 @@ def reasons(first: LeaderboardRow, second: LeaderboardRow) -> list[Reason]:
     ]
 
 
-def cautions(rows: Sequence[LeaderboardRow], apart: str = "") -> list[str]:
+def caveats(rows: Sequence[LeaderboardRow], apart: str = "") -> list[str]:
     """Return what must be read above rows that are ranked together, as sentences.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dpgbench.analysis.comparability import cautions
+from dpgbench.analysis.comparability import caveats
 from dpgbench.analysis.comparison import Comparison
 from dpgbench.analysis.leaderboard import OVERALL, GroupKey, LeaderboardRow, overall_table
 from dpgbench.domain.benchmark import Subset
@@ -33,14 +33,14 @@ class Group:
         comparisons: of each two ranked rows, the better first; empty where the runs have no
             tables of items to pair.
         apart: what other groups are about other items of the same benchmark, judge and rule.
-        cautions: what must be read above the rows, as sentences.
+        caveats: what must be read above the rows, as sentences.
     """
 
     key: GroupKey
     rows: tuple[LeaderboardRow, ...]
     comparisons: tuple[Comparison, ...] = ()
     apart: str = ""
-    cautions: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
 
     @property
     def subset(self) -> Subset | None:
@@ -114,7 +114,7 @@ def _rank_group(
         (*ranked, *rows[len(fair) :]),
         tuple(of_group),
         apart,
-        tuple(cautions(rows, apart)),
+        tuple(caveats(rows, apart)),
     )
 
 

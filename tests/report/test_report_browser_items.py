@@ -149,8 +149,8 @@ def test_what_is_not_comparable_is_said(page: Page, report: Path) -> None:
     text = page.value("document.querySelector('#compare .notice').textContent")
     assert "Not strictly comparable." in text
     assert "items with a score: 30 / 29" in text
-    cautions = page.value("document.querySelector('#compare').textContent")
-    assert "Only 29 items: with so few the intervals are too narrow" in cautions
+    caveats = page.value("document.querySelector('#compare').textContent")
+    assert "Only 29 items: with so few the intervals are too narrow" in caveats
 
 
 def test_the_keyboard_alone_is_enough(page: Page, report: Path) -> None:

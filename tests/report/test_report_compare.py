@@ -24,10 +24,15 @@ def corrected(results: list[RunComparison]) -> RunComparison:
 
 def test_differences_are_those_of_the_score_files(pair: list[RunDir]) -> None:
     compared = compare_runs(*pair)
-    assert [versus.first.rule for versus in compared] == ["ella-reference", "corrected-v1"]
-    for versus in compared:
-        files = [json.loads(run.scores("fake", versus.first.rule).read_text()) for run in pair]
-        comparison = versus.comparison
+    assert [pair_of_results.first.rule for pair_of_results in compared] == [
+        "ella-reference",
+        "corrected-v1",
+    ]
+    for pair_of_results in compared:
+        files = [
+            json.loads(run.scores("fake", pair_of_results.first.rule).read_text()) for run in pair
+        ]
+        comparison = pair_of_results.comparison
         assert comparison.comparable
         assert comparison.overall is not None
         assert comparison.scores == pytest.approx([file["overall"] for file in files])

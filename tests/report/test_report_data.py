@@ -53,9 +53,9 @@ def test_what_became_of_tiles_is_what_their_letters_say(data: Any, rule: str) ->
     (items,) = data["sets"]
     for run in items["runs"]:
         judge = run["judges"]["fake"]
-        sheet = judge["rules"][rule]
-        for item, tiles in enumerate(sheet["tiles"]):
-            letters = sheet["states"][item] or judge["answers"][item]
+        verdicts = judge["rules"][rule]
+        for item, tiles in enumerate(verdicts["tiles"]):
+            letters = verdicts["states"][item] or judge["answers"][item]
             size = len(letters) // 4
             assert len(tiles) == (4 if letters else 0)
             shares = []
@@ -64,7 +64,7 @@ def test_what_became_of_tiles_is_what_their_letters_say(data: Any, rule: str) ->
                 part = letters[tile * size : (tile + 1) * size]
                 assert counts == [part.count(kind) for kind in "ynz?"]
                 assert asked == size - part.count("-")
-                lost = "." in part or str(item) in sheet["failures"]
+                lost = "." in part or str(item) in verdicts["failures"]
                 assert score == (None if lost else pytest.approx(100 * part.count("y") / asked))
                 shares.append(score)
             place = run["scores"]["fake"][rule][item]

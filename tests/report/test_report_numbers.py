@@ -169,7 +169,7 @@ def test_an_item_that_the_rule_loses_is_not_missing(pair: list[RunDir]) -> None:
     for row_ in groups[0].rows:
         assert row_.items_scored < row_.items_expected
         assert (row_.missing, row_.unranked) == (0, "")
-    assert not [text for text in groups[0].cautions if "Incomplete" in text]
+    assert not [text for text in groups[0].caveats if "Incomplete" in text]
 
 
 def test_items_that_lack_answers_are_missing_beside_one_that_the_rule_loses(dpg: RunMaker) -> None:

@@ -108,7 +108,7 @@ def test_runs_that_lack_the_same_items_are_ranked_on_the_rest(dpg: RunMaker) -> 
     ]
     group = make_board(runs).groups[-1]
     assert [(row.run, row.rank) for row in group.rows] == [("good", 1), ("bad", 2), ("other", None)]
-    assert "Incomplete: 1 of 30 items lack answers, the same in each ranked run." in group.cautions
+    assert "Incomplete: 1 of 30 items lack answers, the same in each ranked run." in group.caveats
 
 
 def test_an_item_lost_by_the_rule_costs_no_rank(pair: list[RunDir]) -> None:

@@ -62,7 +62,7 @@ def size(dpg: RunMaker, number: int = 30) -> dict:
 
 
 def corrected(compared: list[RunComparison]) -> RunComparison:
-    return next(versus for versus in compared if versus.first.rule == "corrected-v1")
+    return next(results for results in compared if results.first.rule == "corrected-v1")
 
 
 def measured(text: str) -> list[dict[str, str]]:

@@ -12,7 +12,6 @@ from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import coverage_text
 from dpgbench.domain.rules import RULES
 from dpgbench.domain.statistics.bootstrap import CONFIDENCE, LEAST_ITEMS, NUM_DRAWS
-from dpgbench.report import text as wording
 from dpgbench.report.page.data import page_json, script_json
 from dpgbench.report.page.gallery import gallery
 from dpgbench.report.page.graph_layout import NODE_HEIGHT, NODE_WIDTH
@@ -21,6 +20,19 @@ from dpgbench.report.page.views import group_view, notices, rule_lines, run_view
 from dpgbench.report.plots.axis import colour
 from dpgbench.report.plots.drawing import page_svg
 from dpgbench.report.plots.figures import length_drawing
+from dpgbench.report.text import (
+    PUBLISHED_ELSEWHERE,
+    PUBLISHED_WARNING,
+    difference_text,
+    interval_text,
+    label,
+    labels,
+    number_text,
+    rank_text,
+    rule_summary,
+    score_text,
+    shown,
+)
 from dpgbench.store.csv_rows import read_text
 from dpgbench.store.paths import data_folder
 from dpgbench.store.published import CATEGORIES
@@ -65,7 +77,7 @@ def leaderboard_html(
     style = read_text(folder / STYLE)
     script = "\n".join(read_text(folder / name) for name in SCRIPTS)
     rules = {group.key.rule for group in board.groups}
-    elsewhere = "" if board.is_on_published_benchmark else wording.PUBLISHED_ELSEWHERE
+    elsewhere = "" if board.is_on_published_benchmark else PUBLISHED_ELSEWHERE
     return (
         _environment(folder)
         .get_template(TEMPLATE)
@@ -81,7 +93,7 @@ def leaderboard_html(
             lengths=board.prompt_lengths,
             published=board.published,
             published_categories=CATEGORIES,
-            published_warning=wording.PUBLISHED_WARNING,
+            published_warning=PUBLISHED_WARNING,
             published_elsewhere=elsewhere,
             rules=[rule for name, rule in RULES.items() if name in rules],
             downloads=downloads,
@@ -136,15 +148,15 @@ def _environment(folder: Path) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "score": wording.score_text,
-        "interval": wording.interval_text,
-        "number": wording.number_text,
-        "shown": wording.shown,
-        "rule_summary": wording.rule_summary,
-        "difference": wording.difference_text,
+        "score": score_text,
+        "interval": interval_text,
+        "number": number_text,
+        "shown": shown,
+        "rule_summary": rule_summary,
+        "difference": difference_text,
         "colour": colour,
-        "label": wording.label,
-        "labels": wording.labels,
+        "label": label,
+        "labels": labels,
         "length_chart": lambda chart, group, *size: _trusted(
             page_svg(length_drawing(chart, group, *size))
         ),
@@ -156,6 +168,6 @@ def _environment(folder: Path) -> Environment:
         "NODE_WIDTH": NODE_WIDTH,
         "NODE_HEIGHT": NODE_HEIGHT,
         "coverage_text": coverage_text,
-        "rank_text": wording.rank_text,
+        "rank_text": rank_text,
     }
     return environment

@@ -74,7 +74,7 @@ class GroupView:
     sources: tuple[Panel, ...]
     pairs: tuple[Pair, ...]
     lead: Lead | None
-    cautions: tuple[str, ...]
+    caveats: tuple[str, ...]
     subset: Subset | None = None
 
     @property
@@ -138,7 +138,7 @@ def group_view(group: Group, index: int) -> GroupView:
         sources=_panels(group, lambda row: row.sources),
         pairs=tuple(_pairs(group)),
         lead=lead(group),
-        cautions=group.cautions,
+        caveats=group.caveats,
         subset=group.subset,
     )
 

@@ -9,7 +9,6 @@ from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.result import Score
-from dpgbench.report import text as wording
 from dpgbench.report.tables.frame import (
     category_names,
     figures,
@@ -17,7 +16,15 @@ from dpgbench.report.tables.frame import (
     is_best,
     leaderboard_frame,
 )
-from dpgbench.report.text import label, row_warnings
+from dpgbench.report.text import (
+    NOTHING,
+    interval_text,
+    label,
+    number_text,
+    row_warnings,
+    score_text,
+    shown,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +50,7 @@ def leaderboard_latex(board: Board) -> str:
 
 def escaped(text: str, limit: int = 60) -> str:
     """Return `text` on one line as LaTeX that prints it."""
-    return "".join(_SPECIAL.get(character, character) for character in wording.shown(text, limit))
+    return "".join(_SPECIAL.get(character, character) for character in shown(text, limit))
 
 
 def _table(group: Group, frame: pd.DataFrame) -> str:
@@ -88,7 +95,7 @@ def _tabular(frame: pd.DataFrame, names: Sequence[str]) -> str:
 
 def _footnotes(group: Group) -> list[str]:
     """Return what must be read beside rows, a small line for each."""
-    lines = [caution for caution in (group.apart,) if caution]
+    lines = [caveat for caveat in (group.apart,) if caveat]
     about: dict[str, list[str]] = {}
     for row in group.rows:
         for text in filter(None, [row.unranked, *row_warnings(row)]):
@@ -104,8 +111,8 @@ def _coverage(scored: int, covered: int) -> str:
 
 
 def _figure(figure: Score, best: bool) -> str:
-    score = wording.score_text(figure.score).replace(wording.NOTHING, "--")
-    shown = rf"\textbf{{{score}}}" if best else score
-    number = wording.number_text(figure) if figure.score is not None else ""
-    ends = [text for text in (wording.interval_text(figure.interval), number) if text]
-    return rf"{shown} {{\scriptsize {' '.join(ends)}}}" if ends else shown
+    score = score_text(figure.score).replace(NOTHING, "--")
+    figure_text = rf"\textbf{{{score}}}" if best else score
+    number = number_text(figure) if figure.score is not None else ""
+    ends = [text for text in (interval_text(figure.interval), number) if text]
+    return rf"{figure_text} {{\scriptsize {' '.join(ends)}}}" if ends else figure_text

@@ -13,7 +13,6 @@ from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.result import Score
-from dpgbench.report import text as wording
 from dpgbench.report.tables.frame import (
     category_names,
     figures,
@@ -21,6 +20,18 @@ from dpgbench.report.tables.frame import (
     is_best,
     leaderboard_frame,
     quoted,
+)
+from dpgbench.report.text import (
+    NOTHING,
+    PUBLISHED_ELSEWHERE,
+    PUBLISHED_WARNING,
+    interval_text,
+    number_text,
+    rank_text,
+    row_warnings,
+    rule_summary,
+    score_text,
+    shown,
 )
 from dpgbench.store.published import CATEGORIES
 
@@ -54,7 +65,7 @@ _INTRODUCTION = (
 
 def escaped(text: str, limit: int = _CELL_LIMIT) -> str:
     """Return `text` as one line of Markdown that shows it and does nothing else."""
-    line = wording.shown(text, limit)
+    line = shown(text, limit)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _NUMBERED.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", line))
 
@@ -74,7 +85,7 @@ def _group(group: Group, frame: pd.DataFrame) -> list[str]:
     header = ["rank", "model", "overall", *map(escaped, names), "coverage", "run"]
     rows = zip(*_columns(frame, names), strict=True)
     remarks = [*dict.fromkeys(_remarks(group))]
-    parts = [title, f"Rule: {escaped(wording.rule_summary(key.rule))}", table(header, rows)]
+    parts = [title, f"Rule: {escaped(rule_summary(key.rule))}", table(header, rows)]
     return [*parts, "\n".join(f"- {remark}" for remark in remarks)] if remarks else parts
 
 
@@ -91,7 +102,7 @@ def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[Iterator[str
 
 def _rank(rank: int | None, best: int | None, worst: int | None) -> str:
     ends = None if best is None or worst is None else (best, worst)
-    return wording.rank_text(rank, ends)
+    return rank_text(rank, ends)
 
 
 def _coverage(scored: int, expected: int, covered: int, subset: str | None) -> str:
@@ -101,28 +112,28 @@ def _coverage(scored: int, expected: int, covered: int, subset: str | None) -> s
 
 
 def _figure(figure: Score, best: bool) -> str:
-    score = wording.score_text(figure.score)
-    ends = wording.interval_text(figure.interval)
+    score = score_text(figure.score)
+    ends = interval_text(figure.interval)
     return f"{f'**{score}**' if best else score} {ends}".rstrip()
 
 
 def _category(figure: Score, best: bool) -> str:
     """Return a category's score and over how many questions and items it is."""
     score = _figure(Score(figure.score), best)
-    number = wording.number_text(figure)
+    number = number_text(figure)
     return score if figure.score is None or not number else f"{score} ({number})"
 
 
 def _remarks(group: Group) -> Iterable[str]:
-    for caution in group.cautions:
-        yield escaped(caution)
+    for caveat in group.caveats:
+        yield escaped(caveat)
     for row in group.rows:
         model, run = escaped(row.model), escaped(row.run)
         name = model if model == run else f"{model} ({run})"
         yield from (f"**{name}: {escaped(note)}**" for note in row.notes)
         if row.unranked:
             yield f"{name}: {escaped(row.unranked)}"
-        yield from (f"{name}: {escaped(warning)}" for warning in wording.row_warnings(row))
+        yield from (f"{name}: {escaped(warning)}" for warning in row_warnings(row))
 
 
 def _published_part(frame: pd.DataFrame, comparable: bool) -> list[str]:
@@ -130,7 +141,7 @@ def _published_part(frame: pd.DataFrame, comparable: bool) -> list[str]:
         return []
     title = "## Published scores (quoted, not measured here, not ranked)"
     if not comparable:
-        return [title, f"{wording.PUBLISHED_ELSEWHERE} They stand in the CSV file."]
+        return [title, f"{PUBLISHED_ELSEWHERE} They stand in the CSV file."]
     header = ["*model*", "*overall*", *(f"*{name}*" for name in CATEGORIES), "*source*", "*note*"]
     scores: list[Iterable[str | None]] = [
         frame["overall"],
@@ -138,7 +149,7 @@ def _published_part(frame: pd.DataFrame, comparable: bool) -> list[str]:
     ]
     columns: list[Iterable[str]] = [
         [f"*{escaped(model)}*" for model in frame["model"]],
-        *([score or wording.NOTHING for score in column] for column in scores),
+        *([score or NOTHING for score in column] for column in scores),
         *(map(escaped, frame[f"published_{what}"]) for what in ("source", "note")),
     ]
-    return [title, f"> {wording.PUBLISHED_WARNING}", table(header, zip(*columns, strict=True))]
+    return [title, f"> {PUBLISHED_WARNING}", table(header, zip(*columns, strict=True))]
