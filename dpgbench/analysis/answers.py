@@ -92,16 +92,16 @@ def item_sets(records: Sequence[RunRecord]) -> list[ItemSet]:
 def _item_set(name: str, runs: Sequence[tuple[int, RunRecord]]) -> ItemSet:
     benchmark, missing = benchmark_of(runs[0][1])
     wanted = dict.fromkeys(item for _, record in runs for item in record.manifest.items)
-    order = [item for item in benchmark.prompts if item in wanted] if benchmark else []
-    items = (*order, *(item for item in wanted if item not in set(order)))
-    graphs = (
-        {item: benchmark.graphs[item] for item in order if item in benchmark.graphs}
-        if benchmark
-        else {}
+    prompts = benchmark.prompts if benchmark else {}
+    items = (
+        *(item for item in prompts if item in wanted),
+        *(item for item in wanted if item not in prompts),
     )
+    all_graphs = benchmark.graphs if benchmark else {}
+    graphs = {item: all_graphs[item] for item in items if item in all_graphs}
+    qids = {item: qids_of(graph) for item, graph in graphs.items()}
     answers = tuple(
-        RunAnswers(index, record, _judges(record, benchmark, items, graphs))
-        for index, record in runs
+        RunAnswers(index, record, _judges(record, benchmark, items, qids)) for index, record in runs
     )
     return ItemSet(name, benchmark, missing, items, graphs, answers)
 
@@ -129,13 +129,13 @@ def _judges(
     record: RunRecord,
     benchmark: Benchmark | None,
     items: Sequence[str],
-    graphs: Mapping[str, PromptGraph],
+    qids: Mapping[str, Sequence[int]],
 ) -> tuple[JudgeAnswers, ...]:
-    if benchmark is None or not graphs:
+    if benchmark is None or not qids:
         return ()
     names = sorted({result.judge for result in record.results})
     return tuple(
-        _judge(record, judge, benchmark, items, graphs)
+        _judge(record, judge, benchmark, items, qids)
         for judge in names
         if _was_asked(record, judge, benchmark)
     )
@@ -146,26 +146,26 @@ def _judge(
     judge: str,
     benchmark: Benchmark,
     items: Sequence[str],
-    graphs: Mapping[str, PromptGraph],
+    qids: Mapping[str, Sequence[int]],
 ) -> JudgeAnswers:
     answers = read_answer_table(record.run.answers(judge))
     num_images = record.manifest.num_images
     of_run = set(record.manifest.items)
-    letter = _Letters()
+    letter_of = _LetterOf()
     letters: list[str] = []
     other_texts: dict[int, dict[int, str]] = {}
     for place, item in enumerate(items):
         texts: list[str | None] = []
-        if item in graphs and item in of_run:
-            texts = _texts(answers, item, qids_of(graphs[item]), num_images)
-        letters.append("".join([letter[text] for text in texts]))
+        if item in qids and item in of_run:
+            texts = _texts(answers, item, qids[item], num_images)
+        letters.append("".join([letter_of[text] for text in texts]))
         if OTHER in letters[-1]:
             other_texts[place] = {
                 at: texts[at] or "" for at, letter in enumerate(letters[-1]) if letter == OTHER
             }
     verdicts = {
         name: rule_verdicts(
-            RULES[name], answers, num_images, items, letters, benchmark.plans(RULES[name]), graphs
+            RULES[name], answers, num_images, items, letters, benchmark.plans(RULES[name]), qids
         )
         for name in dict.fromkeys(r.rule for r in record.results if r.judge == judge)
         if name in RULES
@@ -179,14 +179,13 @@ def _texts(answers: Answers, item: str, qids: Sequence[int], num_images: int) ->
     return [tile.get(qid) for tile in tiles for qid in qids]
 
 
-class _Letters(dict[str | None, str]):
-    """The letter of each text of an answer; filled as they come."""
+class _LetterOf(dict[str | None, str]):
+    """The letter of each text before any rule; filled as it goes, since texts are few."""
 
     def __missing__(self, text: str | None) -> str:
-        missing = text is None or is_missing(text)
-        letter = NONE if missing else {YES: HOLDS, NO: FAILS}.get(text or "", OTHER)
-        self[text] = letter
-        return letter
+        letter = {YES: HOLDS, NO: FAILS}.get(text or "", OTHER)
+        self[text] = NONE if text is None or is_missing(text) else letter
+        return self[text]
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,14 @@ def rule_verdicts(
     items: Sequence[str],
     letters: Sequence[str],
     plans: Mapping[str, ItemPlan],
-    graphs: Mapping[str, PromptGraph],
+    qids: Mapping[str, Sequence[int]],
 ) -> RuleVerdicts:
     """Return `answers` under `rule`.
 
     Args:
         letters: each item's answers before any rule; empty for an item that is left out.
         plans: of every item under `rule`.
+        qids: of each item with questions, as `qids_of` has them.
     """
     under_rule: list[str] = []
     scored: list[ItemScore | None] = []
@@ -73,9 +74,7 @@ def rule_verdicts(
         if text:
             score = score_item(plans[item], answers, rule, num_images, reading)
         scored.append(score)
-        under_rule.append(
-            "" if score is None else _letters(text, score, answers, graphs[item], rule)
-        )
+        under_rule.append("" if score is None else _letters(text, score, answers, qids[item], rule))
     return RuleVerdicts(
         letters=tuple(under_rule),
         scores=tuple(100 * s.score if s and s.score is not None else None for s in scored),
@@ -87,9 +86,8 @@ def rule_verdicts(
 
 
 def _letters(
-    text: str, score: ItemScore, answers: Answers, graph: PromptGraph, rule: ScoringRule
+    text: str, score: ItemScore, answers: Answers, qids: Sequence[int], rule: ScoringRule
 ) -> str:
-    qids = qids_of(graph)
     read = _as_read(text, answers, score.item_id, qids) if rule.answers == "read" else text
     return _gated(read, score, qids)
 
@@ -109,17 +107,16 @@ def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> 
 
 def _gated(letters: str, score: ItemScore, qids: Sequence[int]) -> str:
     """Return `letters` with what the rule zeroed or did not see."""
-    planned = {question.qid: place for place, question in enumerate(score.plan)}
-    places = [planned.get(qid) for qid in qids]
-    if None not in places and score.raw == score.gated:
+    size = len(qids)
+    columns = {qid: column for column, qid in enumerate(qids)}
+    seen = [columns[question.qid] for question in score.plan]
+    if len(seen) == size and score.raw == score.gated:
         return letters
-    marked = [UNSEEN if place is None else "" for place in places] * (len(letters) // len(qids))
-    zeroed = [
-        place is not None and raw[place] and not gated[place]
-        for raw, gated in zip(score.raw, score.gated, strict=True)
-        for place in places
-    ] or [False] * len(letters)
-    return "".join(
-        mark or (ZEROED if zero else letter)
-        for mark, zero, letter in zip(marked, zeroed, letters, strict=True)
-    )
+    marked = list(letters)
+    for tile, (raw, gated) in enumerate(zip(score.raw, score.gated, strict=True)):
+        for column, is_yes, holds in zip(seen, raw, gated, strict=True):
+            if is_yes and not holds:
+                marked[tile * size + column] = ZEROED
+    for column in set(columns.values()) - set(seen):
+        marked[column::size] = UNSEEN * (len(letters) // size)
+    return "".join(marked)
