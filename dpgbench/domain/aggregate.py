@@ -153,7 +153,7 @@ def category_table(
     gated = rule.category_stage == "gated" if gated is None else gated
     columns: dict[str, int] = {}
     rows: list[int] = []
-    places: list[int] = []
+    column_of: list[int] = []
     held: list[int] = []
     tiles: list[int] = []
     for number, item in enumerate(items):
@@ -163,12 +163,12 @@ def category_table(
         stage = stage[-1:] if rule.category_tiles == "last" else stage
         rows += [number] * len(item.plan)
         tiles += [len(stage)] * len(item.plan)
-        places += [columns.setdefault(q.category[level], len(columns)) for q in item.plan]
+        column_of += [columns.setdefault(q.category[level], len(columns)) for q in item.plan]
         held += map(sum, zip(*stage, strict=True))
     names = sorted(columns)
     order = np.array([names.index(name) for name in columns], dtype=np.int64)
     index = np.array(rows, dtype=np.int64) * len(names)
-    index += order[np.array(places, dtype=np.int64)] if names else 0
+    index += order[np.array(column_of, dtype=np.int64)] if names else 0
     shape, size = (len(items), len(names)), len(items) * len(names)
     sums, counts = (
         np.bincount(index, weights=np.array(numbers, dtype=np.float64), minlength=size)
@@ -284,13 +284,13 @@ def _averages(
     inside = np.array([[source == name for source in sources] for name in names], dtype=np.float64)
     by_name = parts * inside.reshape(len(names), len(items), 1)
     levels = [category_table(items, rule, level) for level in (0, 1)]
-    tables = [
+    averaged = [
         RatioTable(parts[:, :, 0].T, parts[:, :, 1].T),
         *(RatioTable(level.sums, level.counts) for level in levels),
         RatioTable(by_name[:, :, 0].T, by_name[:, :, 1].T),
     ]
     (overall,), l1, l2, by_source = (
-        _columns(table, ends) for table, ends in zip(tables, intervals_of(tables), strict=True)
+        _columns(table, ends) for table, ends in zip(averaged, intervals_of(averaged), strict=True)
     )
     numbers = Counter(sources)
     return (

@@ -105,13 +105,13 @@ def _as_written(rows: Sequence[QuestionRow], rule: ScoringRule) -> tuple[Planned
 
 
 def _gates(questions: Sequence[PlannedQuestion], rule: ScoringRule) -> tuple[Gate, ...]:
-    places = {question.qid: place for place, question in enumerate(questions)}
+    position = {question.qid: place for place, question in enumerate(questions)}
     seen_only = rule.gate == "file-order" and rule.unseen_parent == "passed"
     gates = []
     for place, question in enumerate(questions):
         parents = []
         for qid in question.parents:
-            parent = places.get(qid, UNKNOWN)
+            parent = position.get(qid, UNKNOWN)
             if seen_only and parent >= place:
                 parent = UNKNOWN  # not walked yet
             if parent != UNKNOWN or rule.unknown_parent == "fail":

@@ -179,10 +179,10 @@ def refuse_bad_dependencies(rows: Sequence[QuestionRow], rule: ScoringRule, name
     considered = rows[1:] if rule.skip_first_row else rows
     bad = [row for row in considered if row.parents.words]
     if bad:
-        places = [f"row {row.row} (item {row.item_id}: {row.dependency!r})" for row in bad]
+        named = [f"row {row.row} (item {row.item_id}: {row.dependency!r})" for row in bad]
         raise DataError(
             f"rule {rule.name} refuses {name}: dependency is not an integer at "
-            f"{shortened(places, 20)}; mend these rows or use --rule corrected-v1"
+            f"{shortened(named, 20)}; mend these rows or use --rule corrected-v1"
         )
 
 

@@ -206,16 +206,16 @@ def test_grids_that_cannot_be() -> None:
     assert [check_num_images(n) for n in (1, 2, 4)] == [1, 2, 4]
 
 
-def spec(**changes: Any) -> GenerationSpec:
+def spec(**settings: Any) -> GenerationSpec:
     return GenerationSpec(
-        **{"model": "m", "width_px": 64, "height_px": 32, "dtype": "d", **changes}
+        **{"model": "m", "width_px": 64, "height_px": 32, "dtype": "d", **settings}
     )
 
 
 def test_settings_that_cannot_be() -> None:
     assert spec(steps=1).grid == GridSpec(4, 64, 32)
     assert spec(steps=None, guidance_scale=None).num_images == 4
-    for changes, says in (
+    for settings, says in (
         ({"steps": 0}, "--steps 0"),
         ({"num_images": 3}, "--num-images 3"),
         ({"guidance_scale": math.nan}, "--guidance nan"),
@@ -223,7 +223,7 @@ def test_settings_that_cannot_be() -> None:
         ({"base_seed": -1}, "--seed -1"),
     ):
         with pytest.raises(UsageError, match=says):
-            spec(**changes)
+            spec(**settings)
     assert spec(base_seed=0, guidance_scale=0.0).base_seed == 0
 
 

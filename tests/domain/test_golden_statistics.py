@@ -144,9 +144,9 @@ def test_possible_ranks() -> None:
 
 
 def table(number: int) -> tuple[Any, Any]:
-    dice = np.random.default_rng(7)
-    counts = dice.integers(1, 5, (number, 3)).astype(float)
-    return dice.random((number, 3)) * 100 * counts, counts
+    rng = np.random.default_rng(7)
+    counts = rng.integers(1, 5, (number, 3)).astype(float)
+    return rng.random((number, 3)) * 100 * counts, counts
 
 
 def test_differences_of_ratios() -> None:

@@ -18,7 +18,7 @@ from tests.domain.question_rows import rows
 
 def edge_by_edge(given_rows: list[QuestionRow]) -> tuple[dict[int, list[int]], list[str]]:
     """Return parents and kinds of problems, searching the whole graph for every edge."""
-    places = {row.qid: place for place, row in enumerate(given_rows)}
+    position = {row.qid: place for place, row in enumerate(given_rows)}
     parents: dict[int, list[int]] = {row.qid: [] for row in given_rows}
     kinds: list[str] = []
 
@@ -36,7 +36,7 @@ def edge_by_edge(given_rows: list[QuestionRow]) -> tuple[dict[int, list[int]], l
             elif reaches(parent, row.qid):
                 kinds.append("cycle_edge")
             else:
-                if places[parent] > places[row.qid]:
+                if position[parent] > position[row.qid]:
                     kinds.append("forward_parent")
                 parents[row.qid].append(parent)
     return parents, kinds

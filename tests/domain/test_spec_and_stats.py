@@ -78,6 +78,35 @@ def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
     assert 180 <= covered <= 199
 
 
+def test_several_tables_in_one_pass_have_the_intervals_of_each_alone() -> None:
+    generator = np.random.default_rng(3)
+    ratio_tables = [
+        stats.RatioTable(generator.random((60, columns)), np.ones((60, columns)))
+        for columns in (1, 5, 2)
+    ]
+    together = stats.intervals_of(ratio_tables)
+    assert together == [stats.intervals(*table) for table in ratio_tables]
+    assert [len(intervals) for intervals in together] == [1, 5, 2]
+    few = stats.RatioTable(np.ones((0, 2)), np.ones((0, 2)))
+    assert stats.intervals_of([few, few]) == [[None, None], [None, None]]
+
+
+def test_draws_are_the_same_each_time_whatever_was_done_to_them() -> None:
+    first = [weights.copy() for weights in stats.bootstrap_weights(20, num_draws=600)]
+    for weights in stats.bootstrap_weights(20, num_draws=600):
+        weights[:] = 0
+    again = list(stats.bootstrap_weights(20, num_draws=600))
+    assert [len(weights) for weights in again] == [500, 100]
+    assert all((one == other).all() for one, other in zip(first, again, strict=True))
+    assert all((weights.sum(axis=1) == 20).all() for weights in again)
+
+
+def test_ratios_of_nothing_are_not_a_number() -> None:
+    values = stats.ratios(np.array([[1.0, 0], [2, 0]]), np.array([[2.0, 0], [4, 0]]))
+    assert values[0] == 0.5
+    assert np.isnan(values[1])
+
+
 def test_nothing_to_average() -> None:
     assert stats.intervals(np.zeros((0, 2)), np.zeros((0, 2))) == [None, None]
     assert stats.intervals(np.zeros((3, 1)), np.zeros((3, 1))) == [None]

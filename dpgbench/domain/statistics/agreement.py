@@ -75,13 +75,13 @@ def agreements(
     """
     num_items = int(items.max()) + 1
     cell = items * 4 + 2 * ~first + ~second
-    tables = [
+    cells_of_groups = [
         np.bincount(cell[chosen], minlength=4 * num_items).reshape(num_items, 4)
         for chosen in groups.values()
     ]
-    stacked = np.concatenate(tables, axis=1).astype(np.float64)
+    stacked = np.concatenate(cells_of_groups, axis=1).astype(np.float64)
     drawn = np.concatenate([weights @ stacked for weights in resamplings(num_items)])
-    cells = drawn.reshape(len(drawn), len(tables), 4)
+    cells = drawn.reshape(len(drawn), len(cells_of_groups), 4)
     return {group: _agreement(cells[:, g]) for g, group in enumerate(groups)}
 
 

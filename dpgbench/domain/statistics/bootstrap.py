@@ -95,14 +95,14 @@ def ratio_draws(
 
 
 def draws_of(
-    tables: Sequence[RatioTable], *, num_draws: int = NUM_DRAWS, seed: int = SEED
+    ratio_tables: Sequence[RatioTable], *, num_draws: int = NUM_DRAWS, seed: int = SEED
 ) -> list[Matrix]:
     """Return what `ratio_draws` returns, for several tables of the same N items at once.
 
     Each table is multiplied alone, so that its figures are the same bits whatever is beside it.
     """
-    stacked = [np.concatenate([table.sums, table.counts], axis=1) for table in tables]
-    chunks: list[list[Matrix]] = [[] for _ in tables]
+    stacked = [np.concatenate([table.sums, table.counts], axis=1) for table in ratio_tables]
+    chunks: list[list[Matrix]] = [[] for _ in ratio_tables]
     for weights in bootstrap_weights(len(stacked[0]), num_draws=num_draws, seed=seed):
         for table, drawn in zip(stacked, chunks, strict=True):
             top, bottom = np.split(weights @ table, 2, axis=1)
@@ -130,18 +130,18 @@ def intervals(
 
 
 def intervals_of(
-    tables: Sequence[RatioTable], *, num_draws: int = NUM_DRAWS, seed: int = SEED
+    ratio_tables: Sequence[RatioTable], *, num_draws: int = NUM_DRAWS, seed: int = SEED
 ) -> list[list[Interval]]:
     """Return what `intervals` returns, for several tables of the same N items at once."""
-    if not len(tables[0].sums):
-        return [[None] * table.sums.shape[1] for table in tables]
-    all_draws = draws_of(tables, num_draws=num_draws, seed=seed)
+    if not len(ratio_tables[0].sums):
+        return [[None] * table.sums.shape[1] for table in ratio_tables]
+    all_draws = draws_of(ratio_tables, num_draws=num_draws, seed=seed)
     return [
         [
             _interval(column, number)
             for column, number in zip(draws.T, (table.counts > 0).sum(axis=0), strict=True)
         ]
-        for table, draws in zip(tables, all_draws, strict=True)
+        for table, draws in zip(ratio_tables, all_draws, strict=True)
     ]
 
 
