@@ -44,40 +44,49 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".mutation"
 SURVIVORS = Path(__file__).with_name("mutate_survivors.toml")
 GOAL = 0.96
+MEASURED = ("dpgbench", "ella", "scripts", "benchmarks", "tests")
+"""Folders whose change may change which test executes which line."""
 _ROUNDING = 1e-5
 """A number below this is a tolerance for rounding, not a quantity."""
 
 TARGETS = (
-    "dpgbench/domain/statistics/agreement.py",
     "dpgbench/domain/aggregate.py",
     "dpgbench/domain/answer_text.py",
-    "dpgbench/domain/statistics/correlation.py",
+    "dpgbench/domain/benchmark.py",
     "dpgbench/domain/graph.py",
-    "dpgbench/domain/statistics/paired.py",
     "dpgbench/domain/plan.py",
+    "dpgbench/domain/result.py",
     "dpgbench/domain/rows.py",
     "dpgbench/domain/rules.py",
     "dpgbench/domain/score.py",
     "dpgbench/domain/spec.py",
+    "dpgbench/domain/statistics/agreement.py",
     "dpgbench/domain/statistics/bootstrap.py",
+    "dpgbench/domain/statistics/correlation.py",
+    "dpgbench/domain/statistics/paired.py",
     "dpgbench/store/benchmarks.py",
     "dpgbench/store/files.py",
+    "dpgbench/store/hashes.py",
     "dpgbench/store/images.py",
-    "dpgbench/store/run/manifest.py",
     "dpgbench/store/recorded_answers.py",
+    "dpgbench/store/run/answers.py",
     "dpgbench/store/run/directory.py",
+    "dpgbench/store/run/image_log.py",
+    "dpgbench/store/run/manifest.py",
+    "dpgbench/store/run/scores.py",
+    "dpgbench/backends/judges/asking.py",
+    "dpgbench/analysis/comparison.py",
+    "dpgbench/analysis/ranking.py",
     "dpgbench/jobs/ask.py",
     "dpgbench/jobs/generate.py",
-    "dpgbench/store/run/scores.py",
     "dpgbench/jobs/score.py",
     "dpgbench/mplug/beam.py",
     "dpgbench/mplug/processing.py",
-    "dpgbench/analysis/comparison.py",
-    "dpgbench/analysis/ranking.py",
+    "ella/files.py",
     "ella/step_conditions.py",
     "ella/timesteps.py",
-    "ella/training/randomness.py",
     "ella/training/loss.py",
+    "ella/training/randomness.py",
 )
 """Files whose faults change a number or lose work."""
 
@@ -414,7 +423,14 @@ def _is_number(node: ast.expr) -> bool:
 
 
 def all_mutants(root: Path, patterns: Sequence[str] = TARGETS) -> list[Mutant]:
-    """Return every mutant of the target files, sorted by file and place."""
+    """Return every mutant of the target files, sorted by file and place.
+
+    Raises:
+        SystemExit: a pattern matches no file, so that a file that moved is not left out unseen.
+    """
+    nothing = [pattern for pattern in patterns if not any(root.glob(pattern))]
+    if nothing:
+        raise SystemExit(f"error: no such file: {', '.join(nothing)}; name its new place")
     paths = sorted({path for pattern in patterns for path in root.glob(pattern)})
     mutants: list[Mutant] = []
     for path in paths:
@@ -504,7 +520,7 @@ def tree_hash(root: Path) -> str:
     """Return a hash of all Python files of code and tests."""
     digest = hashlib.sha256()
     for name in files_of(root):
-        if name.endswith(".py") and name.split("/")[0] in ("dpgbench", "ella", "tests"):
+        if name.endswith(".py") and name.split("/")[0] in MEASURED:
             digest.update(name.encode() + b"\0" + (root / name).read_bytes())
     return digest.hexdigest()[:16]
 
