@@ -1,4 +1,4 @@
-"""`scripts/mutate.py` looks at files that are there, and its list of exceptions is not out of date."""
+"""`scripts/mutate.py` looks at files that are there; none of its exceptions is out of date."""
 
 from __future__ import annotations
 
