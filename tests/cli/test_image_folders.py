@@ -315,9 +315,7 @@ def test_the_report_shows_pictures_found_by_a_pattern(folders: Folders) -> None:
     paths = picture_files(record, ITEMS)
     assert [path.parent.name for path in paths.values()] == ["0", "1", "2"]
     addresses = Pictures(folders.path).of(record, ITEMS)
-    shown = [
-        addresses["other"].get(str(n), addresses["base"] + f"{i}.png") for n, i in enumerate(ITEMS)
-    ]
+    shown = [addresses.other.get(n, addresses.base + f"{i}.png") for n, i in enumerate(ITEMS)]
     assert shown == [f"pictures1/{n}/grid.png" for n in range(3)]
 
 
