@@ -16,7 +16,7 @@ from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.result import CategoryScore, ItemFigure, Result, Score
 from dpgbench.domain.rules import RULES, ScoringRule
 from dpgbench.domain.spec import identity_hash
-from dpgbench.domain.statistics.bootstrap import Interval, RatioTable
+from dpgbench.domain.statistics.bootstrap import Interval, RatioTable, ratios
 from dpgbench.errors import UsageError, counted
 from dpgbench.store.run import manifest_summary
 from dpgbench.store.run.directory import RunDir
@@ -268,8 +268,11 @@ def _absent_as_zero(result: Result) -> str:
     if rule is None or rule.unscored_item != "zero" or result.overall is None:
         return ""
     absent = sum(item.absent for item in result.item_figures.values())
-    total = sum(item.score or 0.0 for item in result.item_figures.values())
-    if not absent or abs(total / len(result.item_figures) - result.overall) > _SAME or not total:
+    if not absent:
+        return ""
+    as_lost = {i: figure._replace(absent=False) for i, figure in result.item_figures.items()}
+    (mean,) = ratios(*recorded_parts([as_lost], list(as_lost), rule))
+    if mean == 0 or abs(mean - result.overall) > _SAME:
         return ""
     return (
         f"not ranked: {counted(absent, 'item')} without answers counted as zero in this score, "

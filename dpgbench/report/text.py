@@ -239,9 +239,10 @@ def lead(group: Group) -> Lead | None:
 
 
 def _how_much(first: LeaderboardRow, second: LeaderboardRow, pair: Comparison | None) -> str:
-    gap = (first.overall or 0.0) - (second.overall or 0.0)
     if pair is None or pair.overall is None:
+        gap = (first.overall or 0.0) - (second.overall or 0.0)
         return f"{gap:.2f} points; the two could not be compared item by item."
+    gap = pair.overall.difference
     if pair.overall.interval is None:
         return f"{gap:.2f} points; {too_few(pair.items)}."
     points = f"{gap:.2f} points {interval_text(pair.overall.interval)}"

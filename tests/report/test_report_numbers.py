@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dpgbench.analysis.board import make_board
-from dpgbench.analysis.comparison import Comparison, compare_rows
+from dpgbench.analysis.comparison import Comparison, compare_rows, compare_runs
 from dpgbench.analysis.ranking import Group, rank_groups, rank_ranges
 from dpgbench.domain.aggregate import recorded_part
 from dpgbench.domain.result import ItemFigure
@@ -282,6 +282,23 @@ def test_wins_count_every_item_that_the_rule_counts(lossy: RunMaker) -> None:
         lost = sum(score is None for score in tables[1].values())
         assert (lost > 0) == (rule in ("dsg", "ella-reference"))
     assert {rule for rule, _ in seen} == {"ulmeval", "dsg", "corrected-v1", "ella-reference"}
+
+
+def test_ranks_and_the_compare_command_have_one_difference(lossy: RunMaker) -> None:
+    """Also where the rule loses other items of each run: both are over what the two have."""
+    runs = [lossy.make("good", skill=0.9), lossy.make("bad", skill=0.5, seed=4)]
+    board = make_board(runs)
+    compared = {results.first.rule: results.comparison for results in compare_runs(*runs)}
+    assert len(compared) == 4
+    for group in board.groups:
+        (pair,) = group.comparisons
+        assert pair in board.comparisons
+        rows = [board.rows[place].run for place in (pair.first, pair.second)]
+        by_command = compared[group.key.rule]
+        assert pair.overall == (
+            by_command.overall if rows == ["good", "bad"] else by_command.turned.overall
+        )
+        assert pair.items == by_command.items
 
 
 def test_a_result_without_a_score_stands_behind_the_lowest(dpg: RunMaker) -> None:
