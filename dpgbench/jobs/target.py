@@ -21,7 +21,7 @@ from dpgbench.store.image_files import (
     find_patterned,
     suggest_pattern,
 )
-from dpgbench.store.images import KINDS, check_size, fitting_layouts, infer_grid, read_size
+from dpgbench.store.images import KINDS, check_grid_size, fitting_layouts, infer_grid, read_size
 from dpgbench.store.run.answers import read_answer_file
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.image_log import (
@@ -259,7 +259,7 @@ def _odd_sizes(images: Mapping[str, ImageFiles], expected: GridSpec) -> dict[str
             if size is None:  # an unreadable file fails alone, when it is opened
                 continue
             try:
-                check_size(path, size, expected)
+                check_grid_size(path, size, expected)
             except DataError as error:
                 reasons[item_id] = str(error)
                 sizes.append(f"{path.name} {size[0]}x{size[1]}")

@@ -324,11 +324,11 @@ def open_tiles(image: ImageFiles, grid: GridSpec | None) -> list[Image]:
     whole = open_picture(image)
     if grid is None:
         return [whole]
-    check_size(image, whole.size, grid)
+    check_grid_size(image, whole.size, grid)
     return [whole.crop(box) for box in grid.boxes()]
 
 
-def check_size(path: Path, size: tuple[int, int], grid: GridSpec) -> None:
+def check_grid_size(path: Path, size: tuple[int, int], grid: GridSpec) -> None:
     """Raise where an image of `size` is not the grid that was expected.
 
     Raises:

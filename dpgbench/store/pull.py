@@ -212,7 +212,7 @@ def _read_source(source: str, upstream: Upstream, progress: Progress) -> _Bundle
     """
     wanted = _expected(upstream)
     if source.startswith(("http://", "https://")):
-        content = fetch(source, progress=progress, limit=_MAX_ARCHIVE_BYTES)
+        content = _download(source, progress=progress, limit=_MAX_ARCHIVE_BYTES)
         return _verified(_unpack(source, io.BytesIO(content), wanted), upstream, source)
     path = Path(source).expanduser()
     if path.is_dir():
@@ -378,7 +378,7 @@ def _present(target: Path, upstream: Upstream) -> Iterator[tuple[str, bytes]]:
             yield name, data
 
 
-def fetch(url: str, *, progress: Progress, limit: int | None = None) -> bytes:
+def _download(url: str, *, progress: Progress, limit: int | None = None) -> bytes:
     """Return the content of `url`.
 
     Args:
