@@ -162,7 +162,7 @@ def rank_ranges(
             for j, second_interval in enumerate(intervals):
                 if first_interval and second_interval:
                     above[i][j] = first_interval[0] > second_interval[1]
-    return paired.rank_ranges(above)
+    return paired.possible_ranks(above)
 
 
 def _best(

@@ -61,7 +61,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class GraphQuestion:
     """One question of a clean graph; `parents` are sound and stand before it."""
 
     qid: int
@@ -77,11 +77,11 @@ class PromptGraph:
 
     item_id: str
     text: str
-    questions: tuple[Question, ...]
+    questions: tuple[GraphQuestion, ...]
     problems: tuple[Problem, ...]
 
     @cached_property
-    def by_id(self) -> dict[int, Question]:
+    def by_id(self) -> dict[int, GraphQuestion]:
         """Question by its number."""
         return {question.qid: question for question in self.questions}
 
@@ -97,7 +97,7 @@ class PromptGraph:
         kept = _first_of_each_question(rows, problems)
         parents = _sound_parents(kept, problems)
         questions = {
-            qid: Question(qid, row.question, row.meant_category, tuple(parents[qid]), row)
+            qid: GraphQuestion(qid, row.question, row.meant_category, tuple(parents[qid]), row)
             for qid, row in kept.items()
         }
         ordered = tuple(questions[qid] for qid in topological_order(parents))
@@ -141,7 +141,7 @@ def draw_tree(graph: PromptGraph) -> list[str]:
     Below 40 levels the lines stop moving right and tell their level instead: a chain of thousands
     of questions would else be mostly spaces.
     """
-    children: dict[int, list[Question]] = {}
+    children: dict[int, list[GraphQuestion]] = {}
     for question in sorted(graph.questions, key=lambda question: question.qid):
         children.setdefault(question.parents[0] if question.parents else 0, []).append(question)
     lines: list[str] = []
@@ -243,7 +243,7 @@ def _below(start: int, children: Sequence[int]) -> int:
     return seen
 
 
-def _label(question: Question) -> str:
+def _label(question: GraphQuestion) -> str:
     others = ", ".join(map(str, question.parents[1:]))
     also = f" (also needs {others})" if others else ""
     return f"{question.qid}. {question.text} [{question.category.l2}]{also}"

@@ -26,7 +26,7 @@ from dpgbench.domain.statistics.paired import (
     outcomes,
     p_value,
     paired_differences,
-    rank_ranges,
+    possible_ranks,
     ranks,
 )
 
@@ -140,7 +140,7 @@ def test_holm_keeps_order_and_stays_below_1() -> None:
 def test_possible_ranks() -> None:
     assert ranks([1.0, 3.0, 2.0, 3.0]) == [4, 1, 3, 1]
     above = [[False, True, True], [False, False, False], [False, False, False]]
-    assert rank_ranges(above) == [(1, 1), (2, 3), (2, 3)]
+    assert possible_ranks(above) == [(1, 1), (2, 3), (2, 3)]
 
 
 def table(number: int) -> tuple[Any, Any]:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from benchmarks import intervals
-from dpgbench.domain.statistics.paired import holm, p_value, paired_differences, rank_ranges, ranks
+from dpgbench.domain.statistics.paired import (
+    holm,
+    p_value,
+    paired_differences,
+    possible_ranks,
+    ranks,
+)
 
 
 def test_intervals_hold_the_truth() -> None:
@@ -52,5 +58,5 @@ def test_a_constant_lead_is_found_and_no_difference_is_none() -> None:
 
 def test_ranks() -> None:
     assert ranks([3.0, 3.0, 1.0]) == [1, 1, 3]
-    assert rank_ranges([[False, True], [False, False]]) == [(1, 1), (2, 2)]
-    assert rank_ranges([[False, False], [False, False]]) == [(1, 2), (1, 2)]
+    assert possible_ranks([[False, True], [False, False]]) == [(1, 1), (2, 2)]
+    assert possible_ranks([[False, False], [False, False]]) == [(1, 2), (1, 2)]

@@ -160,7 +160,7 @@ def ranks(scores: Sequence[float]) -> list[int]:
     return [1 + sum(other > score for other in scores) for score in scores]
 
 
-def rank_ranges(above: Sequence[Sequence[bool]]) -> list[tuple[int, int]]:
+def possible_ranks(above: Sequence[Sequence[bool]]) -> list[tuple[int, int]]:
     """Return the best and the worst rank that each of several may have.
 
     Args:

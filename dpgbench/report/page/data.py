@@ -26,7 +26,7 @@ from dpgbench.analysis.verdict_letters import (
     ZEROED,
     RuleVerdicts,
 )
-from dpgbench.domain.graph import Question
+from dpgbench.domain.graph import GraphQuestion
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
 from dpgbench.domain.statistics.paired import PairedDifference, item_gaps
@@ -179,7 +179,7 @@ def _set(
     }
 
 
-def _questions(questions: Sequence[Question], l2: Mapping[str, int]) -> list[list[Any]]:
+def _questions(questions: Sequence[GraphQuestion], l2: Mapping[str, int]) -> list[list[Any]]:
     """Return number, text, what it asks about, category, parents, column, row; by number."""
     where = cells(questions)
     return [
@@ -195,7 +195,7 @@ def _questions(questions: Sequence[Question], l2: Mapping[str, int]) -> list[lis
     ]
 
 
-def _subject(question: Question) -> str:
+def _subject(question: GraphQuestion) -> str:
     """Return what the tuple names in its brackets, else the keywords."""
     _, _, inner = question.row.tuple.partition("(")
     return inner.strip().removesuffix(")").strip() or question.row.keywords.strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dpgbench.domain.graph import Question
+from dpgbench.domain.graph import GraphQuestion
 
 NODE_WIDTH = 66
 NODE_HEIGHT = 26
@@ -42,7 +42,7 @@ class GraphLayout(NamedTuple):
     height: int
 
 
-def layout(questions: Sequence[Question]) -> GraphLayout:
+def layout(questions: Sequence[GraphQuestion]) -> GraphLayout:
     """Return the drawing of a clean graph; parents must stand before their children."""
     places = {
         qid: Node(
@@ -62,7 +62,7 @@ def layout(questions: Sequence[Question]) -> GraphLayout:
     return GraphLayout(tuple(places.values()), edges, width, height)
 
 
-def cells(questions: Sequence[Question]) -> dict[int, tuple[int, float]]:
+def cells(questions: Sequence[GraphQuestion]) -> dict[int, tuple[int, float]]:
     """Return the column and the row of each question.
 
     The column is the longest way from a root. A question hangs under its deepest parent, the
@@ -93,7 +93,7 @@ def cells(questions: Sequence[Question]) -> dict[int, tuple[int, float]]:
     return {question.qid: (columns[question.qid], rows[question.qid]) for question in questions}
 
 
-def _columns(questions: Sequence[Question]) -> dict[int, int]:
+def _columns(questions: Sequence[GraphQuestion]) -> dict[int, int]:
     """Return for each question how many edges the longest way from a root has."""
     depth: dict[int, int] = {}
     for question in questions:
