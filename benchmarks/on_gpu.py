@@ -294,21 +294,21 @@ def run_generate(bench: Bench) -> None:
         for prompt in prompts:
             as_ella_does(drawer, prompt)
 
-    ways: dict[str, Callable[[], None]] = {
+    loops: dict[str, Callable[[], None]] = {
         "(a) diffusers with CLIP, a prompt a call": loop,
         "ours with ELLA, a prompt a call": one_prompt,
         "ours with ELLA, four prompts a call": all_prompts,
         "(b) ELLA's way, connector for each step and image": original,
     }
     images = TILES * len(prompts)
-    for name, way in ways.items():
+    for name, draw_all in loops.items():
         if bench.late():
             return
-        way() if not bench.real else ella.generate(
+        draw_all() if not bench.real else ella.generate(
             pipeline, TEXT, num_images_per_prompt=TILES, **drawer.settings(TILES)
         )
         with peak_memory(bench, "generate", name):
-            seconds, _ = timed(way)
+            seconds, _ = timed(draw_all)
         bench.tell("generate", f"{name}: images a second", images / seconds)
     parts_of_a_picture(bench, drawer)
     pipeline.unet.to(memory_format=torch.channels_last)
@@ -343,12 +343,12 @@ def run_compiled_generate(bench: Bench) -> None:
     measure_drawing(bench, "(a) compiled as well", loop, images)
 
 
-def measure_drawing(bench: Bench, name: str, way: Callable[[], None], images: int) -> None:
+def measure_drawing(bench: Bench, name: str, loop: Callable[[], None], images: int) -> None:
     if bench.late():
         return
-    way()
+    loop()
     with peak_memory(bench, "generate", name):
-        seconds, _ = timed(way)
+        seconds, _ = timed(loop)
     bench.tell("generate", f"{name}: images a second", images / seconds)
 
 

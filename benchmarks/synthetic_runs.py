@@ -76,20 +76,21 @@ def _item(rng: random.Random) -> tuple[str, list[tuple[str, str, str, str, str]]
     things = rng.sample(THINGS.split(), 5)
     colours = [rng.choice(COLOURS.split()) for _ in things]
     kinds = [rng.choice(KINDS.split()) for _ in things]
-    places = [rng.choice(PLACES.split()) for _ in range(2)]
+    relations = [rng.choice(PLACES.split()) for _ in range(2)]
     filler = FILLER.split()
     parts = []
     for colour, kind, thing in zip(colours, kinds, things, strict=True):
         more = " ".join(filler[: rng.randrange(2, len(filler))])
         parts.append(f"A {colour}, {kind} {thing} {more}.")
-    scene = f"The {things[0]} is {places[0]} the {things[1]}, which is {places[1]} the {things[2]}."
+    first, second = relations
+    scene = f"The {things[0]} is {first} the {things[1]}, which is {second} the {things[2]}."
     questions = [("0", "entity", "whole", thing, f"Is there a {thing}?") for thing in things] + [
         (str(n), "attribute", LOOKS[n % 3], f"{thing}, {look}", f"Is the {thing} {look}?")
         for n, (thing, look) in enumerate(zip(things, colours, strict=True), 1)
     ]
     for n in (1, 2):
-        pair = f"{things[n - 1]}, {things[n]}, {places[n - 1]}"
-        asked = f"Is the {things[n - 1]} {places[n - 1]} the {things[n]}?"
+        pair = f"{things[n - 1]}, {things[n]}, {relations[n - 1]}"
+        asked = f"Is the {things[n - 1]} {relations[n - 1]} the {things[n]}?"
         questions.append((f"{n},{n + 1}", "relation", "spatial", pair, asked))
     questions.append(("0", "global", "", "photograph", "Is it a photograph?"))
     return f"A photograph. {' '.join(parts)} {scene}", questions

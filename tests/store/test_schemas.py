@@ -18,8 +18,8 @@ from dpgbench.store.run.scores import read_result
 from scripts.make_schemas import FOLDER, schemas
 from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
 from tests.helpers import Run, answers_csv
-from tests.store.test_manifest import FAULTS
-from tests.store.test_manifest import made as manifest_of
+from tests.store.manifests import FAULTS
+from tests.store.manifests import made as manifest_of
 
 
 def validator(name: str) -> Any:
