@@ -32,7 +32,8 @@ from dpgbench.store.run.answers import read_answer_table
 from dpgbench.store.run.manifest import load_recorded_benchmark
 from dpgbench.store.run.scores import RunRecord
 
-_SAME = 1e-6
+SAME_SCORE = 1e-6
+"""Points: figures closer than this are one figure that was computed in two ways."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,6 @@ def _give(answers: ScoredAnswers, result: Result) -> bool:
         if scores.keys() != figures.keys():
             return False
         for name, figure in figures.items():
-            if figure.score is None or abs(scores[name] - figure.score) > _SAME:
+            if figure.score is None or abs(scores[name] - figure.score) > SAME_SCORE:
                 return False
     return True

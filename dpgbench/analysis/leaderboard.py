@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from dpgbench.analysis.answers import ItemSet, ScoredAnswers, scored_answers
+from dpgbench.analysis.answers import SAME_SCORE, ItemSet, ScoredAnswers, scored_answers
 from dpgbench.domain.aggregate import recorded_parts
 from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.result import CategoryScore, ItemFigure, Result, Score
@@ -25,7 +25,6 @@ from dpgbench.store.run.manifest_summary import TruncatedPrompts
 from dpgbench.store.run.scores import RunRecord, read_record
 
 OVERALL = ""  # in `LeaderboardRow.best`, where the other names are L1 categories
-_SAME = 1e-6
 
 
 class GroupKey(NamedTuple):
@@ -272,7 +271,7 @@ def _absent_as_zero(result: Result) -> str:
         return ""
     as_lost = {i: figure._replace(absent=False) for i, figure in result.item_figures.items()}
     (mean,) = ratios(*recorded_parts([as_lost], list(as_lost), rule))
-    if mean == 0 or abs(mean - result.overall) > _SAME:
+    if mean == 0 or abs(mean - result.overall) > SAME_SCORE:
         return ""
     return (
         f"not ranked: {counted(absent, 'item')} without answers counted as zero in this score, "

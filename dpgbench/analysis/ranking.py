@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dpgbench.analysis.answers import SAME_SCORE
 from dpgbench.analysis.comparability import caveats
 from dpgbench.analysis.comparison import Comparison
 from dpgbench.analysis.leaderboard import OVERALL, GroupKey, LeaderboardRow, overall_table
@@ -20,7 +21,6 @@ from dpgbench.domain.statistics import paired
 from dpgbench.domain.statistics.bootstrap import Interval, ratios
 from dpgbench.errors import counted
 
-_SAME = 1e-6
 Pairs = Mapping[tuple[int, int], Comparison]
 """Comparisons by the places of the two rows."""
 
@@ -132,7 +132,9 @@ def _can_be_paired(rows: Sequence[LeaderboardRow], comparisons: Sequence[Compari
         return False
     means = ratios(*overall_table(rows, rule, items))
     overall = np.array([row.overall for row in rows])
-    return bool(np.allclose(means, overall, rtol=0, atol=_SAME))  # NaN is not close to anything
+    return bool(
+        np.allclose(means, overall, rtol=0, atol=SAME_SCORE)
+    )  # NaN is not close to anything
 
 
 def rank_ranges(
