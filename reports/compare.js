@@ -123,8 +123,7 @@ var Dpg = globalThis.Dpg || {};
     const runs = [first, second].map((row) => set.runs.find((r) => r.index === row.run));
     const both = runs.map((run, n) => Dpg.model.scores(set, run, [first, second][n].judge, first.rule));
     const list = [];
-    comparison.gaps.forEach((place, item) => {
-      const gap = Dpg.model.number(set, place);
+    comparison.gaps.forEach((gap, item) => {
       if (gap !== null) list.push({ item, a: both[0][item], b: both[1][item], gap: comparison.back ? minus(gap) : gap });
     });
     return { set, runs, list };

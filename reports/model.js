@@ -1,8 +1,8 @@
 // Reads the page's data: items, runs, answers and their figures, which the toolkit computed.
 // Scripts look figures up, filter, sort and draw; they compute none.
 //
-// `set.numbers` holds each figure once; a score is a place in it, or null where there is none.
-// `set.tallies` likewise holds what became of a tile: [holds, no, zeroed, invalid, questions, score].
+// `set.tallies` holds what became of tiles, each tally once: [holds, no, zeroed, invalid, questions,
+// score]; the `tiles` of an item are places in it. Where there is no score stands null.
 // An item's answers are one string, tile by tile, its questions by number:
 // y holds, n no, z yes but zeroed by a parent, ? neither yes nor no, . not answered, - not counted.
 "use strict";
@@ -41,17 +41,11 @@ var Dpg = globalThis.Dpg || {};
     return counts;
   }
 
-  const number = (set, place) => (place === null || place === undefined ? null : set.numbers[place]);
-
   // The score of each item, 0 to 100; null where it has none.
-  const kept = new Map();
+  const without = new WeakMap(); // no scores, for each set
   function scores(set, run, judge, rule) {
-    const key = `${run.index}\n${judge}\n${rule}`;
-    if (!kept.has(key)) {
-      const places = (run.scores[judge] || {})[rule] || [];
-      kept.set(key, set.ids.map((_, item) => number(set, places[item])));
-    }
-    return kept.get(key);
+    if (!without.has(set)) without.set(set, new Array(set.ids.length).fill(null));
+    return (run.scores[judge] || {})[rule] || without.get(set);
   }
 
   // What became of each tile of an item; nothing where it has no answers.
@@ -176,7 +170,7 @@ var Dpg = globalThis.Dpg || {};
   }
 
   Dpg.model = {
-    KINDS, question, states, tilesOf, count, number, scores, tallies, judges, rules, view,
+    KINDS, question, states, tilesOf, count, scores, tallies, judges, rules, view,
     failed, disagreement, spread, select, picture, words,
   };
 })();

@@ -7,8 +7,8 @@ Texts are put in as they are; the page shows them as text only. Scores and diffe
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,7 +38,6 @@ from dpgbench.report.text import apart_text, label, remarks, shown
 ANSWER_LIMIT = 400
 _NAME_LIMIT = 200
 _Scores = Sequence[float | None]
-_Value = TypeVar("_Value", bound=Hashable)
 
 
 class Tally(NamedTuple):
@@ -52,47 +51,21 @@ class Tally(NamedTuple):
     score: float | None
 
 
-class _Distinct(Generic[_Value]):
-    """Values, each once, in the order in which they came."""
+class _Tallies:
+    """What became of the tiles of a set of items: the page has each distinct tally once."""
 
     def __init__(self) -> None:
-        self._places: dict[_Value, int] = {}
-
-    def place(self, value: _Value) -> int:
-        """Return the place of a value, which is added where it is new."""
-        return self._places.setdefault(value, len(self._places))
-
-    @property
-    def values(self) -> list[_Value]:
-        """All of them."""
-        return list(self._places)
-
-
-class _SetFigures:
-    """The figures of one set of items: the page has each distinct one once.
-
-    Attributes:
-        numbers: scores of items, and differences of these.
-        tallies: what became of tiles.
-        scores: of every item, by run, judge and rule.
-    """
-
-    def __init__(self, items: ItemSet) -> None:
-        self.numbers = _Distinct[float]()
-        self.tallies = _Distinct[Tally]()
-        self.scores: dict[tuple[int, str, str], _Scores] = {}
-        for run in items.runs:
-            for (judge, rule), scores in _scores(run, items).items():
-                self.scores[run.index, judge, rule] = scores
+        self._places: dict[Tally, int] = {}
         self._tiles: dict[tuple[str, float | None], int] = {}
 
-    def places(self, values: _Scores) -> list[int | None]:
-        """Return the places of numbers; None where there is none."""
-        return [None if value is None else self.numbers.place(value) for value in values]
+    @property
+    def distinct(self) -> list[Tally]:
+        """All of them, in the order in which they came."""
+        return list(self._places)
 
-    def tiles(self, letters: str, scores: Sequence[float], num_tiles: int) -> list[int]:
+    def places(self, letters: str, scores: Sequence[float], num_images: int) -> list[int]:
         """Return the place of what became of each tile of an item; nothing without answers."""
-        size = len(letters) // num_tiles
+        size = len(letters) // num_images
         tiles = [letters[at : at + size] for at in range(0, len(letters), size)] if size else []
         of_tiles: _Scores = scores or [None] * len(tiles)
         return [self._tile(tile, score) for tile, score in zip(tiles, of_tiles, strict=True)]
@@ -100,7 +73,7 @@ class _SetFigures:
     def _tile(self, letters: str, score: float | None) -> int:
         place = self._tiles.get((letters, score))
         if place is None:
-            place = self.tallies.place(_tally(letters, score))
+            place = self._places.setdefault(_tally(letters, score), len(self._places))
             self._tiles[letters, score] = place
         return place
 
@@ -113,17 +86,13 @@ def _tally(letters: str, score: float | None) -> Tally:
 def page_json(board: Board, pictures: Pictures) -> dict[str, Any]:
     """Return the page's data; names of fields are those that `reports/model.js` explains."""
     names = run_labels([run for items in board.item_sets for run in items.runs])
-    figures = [_SetFigures(items) for items in board.item_sets]
-    sets = zip(board.item_sets, figures, strict=True)
-    compared = [
-        _comparison(comparison, _gaps(comparison, board.rows, figures))
-        for comparison in board.comparisons
-    ]
     return {
-        "sets": [_set(*about, names, pictures) for about in sets],
+        "sets": [_set(items, names, pictures) for items in board.item_sets],
         "rows": [_row(row, group, names) for group in board.groups for row in group.rows],
         "facts": [{"label": fact.label, "decides": fact.decides} for fact in FACTS],
-        "comparisons": compared,
+        "comparisons": [
+            _comparison(comparison, _gaps(comparison, board)) for comparison in board.comparisons
+        ],
         "least_items": LEAST_ITEMS,
         "few_items": FEW_ITEMS,
     }
@@ -152,14 +121,13 @@ def run_labels(runs: Sequence[RunAnswers]) -> dict[int, str]:
     return names
 
 
-def _set(
-    items: ItemSet, figures: _SetFigures, names: Mapping[int, str], pictures: Pictures
-) -> dict[str, Any]:
+def _set(items: ItemSet, names: Mapping[int, str], pictures: Pictures) -> dict[str, Any]:
     sources = sorted({item_source(item) for item in items.items})
     l2 = sorted({q.category.l2 for graph in items.graphs.values() for q in graph.questions})
     place = {name: number for number, name in enumerate(l2)}
     prompts = items.benchmark.prompts if items.benchmark is not None else {}
-    runs = [_run(run, items, figures, names, pictures) for run in items.runs]
+    tallies = _Tallies()
+    runs = [_run(run, items, tallies, names, pictures) for run in items.runs]
     return {
         "benchmark": shown(items.name, _NAME_LIMIT),
         "missing": items.missing,
@@ -174,8 +142,7 @@ def _set(
             for item in items.items
         ],
         "runs": runs,
-        "numbers": figures.numbers.values,
-        "tallies": figures.tallies.values,
+        "tallies": tallies.distinct,
     }
 
 
@@ -204,16 +171,12 @@ def _subject(question: GraphQuestion) -> str:
 def _run(
     run: RunAnswers,
     items: ItemSet,
-    figures: _SetFigures,
+    tallies: _Tallies,
     names: Mapping[int, str],
     pictures: Pictures,
 ) -> dict[str, Any]:
     manifest = run.record.manifest
     mine = set(manifest.items)
-    scores: dict[str, dict[str, list[int | None]]] = {}
-    for (index, judge, rule), of_items in figures.scores.items():
-        if index == run.index:
-            scores.setdefault(judge, {})[rule] = figures.places(of_items)
     return {
         "index": run.index,
         "name": names[run.index],
@@ -224,13 +187,13 @@ def _run(
         "replayed": manifest.kind == "answers",
         "pictures": pictures.of(run.record, items.items).as_json(),
         "judges": {
-            judge.judge: _judge(judge, figures, manifest.num_images) for judge in run.judges
+            judge.judge: _judge(judge, tallies, manifest.num_images) for judge in run.judges
         },
-        "scores": scores,
+        "scores": _scores(run, items),
     }
 
 
-def _judge(judge: JudgeAnswers, figures: _SetFigures, num_images: int) -> dict[str, Any]:
+def _judge(judge: JudgeAnswers, tallies: _Tallies, num_images: int) -> dict[str, Any]:
     return {
         "answers": list(judge.letters),
         "others": {
@@ -238,44 +201,42 @@ def _judge(judge: JudgeAnswers, figures: _SetFigures, num_images: int) -> dict[s
             for item, words in judge.other_texts.items()
         },
         "rules": {
-            rule: _verdicts(verdicts, judge.letters, figures, num_images)
+            rule: _verdicts(verdicts, judge.letters, tallies, num_images)
             for rule, verdicts in judge.verdicts.items()
         },
     }
 
 
 def _verdicts(
-    verdicts: RuleVerdicts, answers: Sequence[str], figures: _SetFigures, num_images: int
+    verdicts: RuleVerdicts, answers: Sequence[str], tallies: _Tallies, num_images: int
 ) -> dict[str, Any]:
     """Return what a rule makes of answers; 0 stands for an item where it changes nothing."""
     pairs = zip(verdicts.letters, answers, strict=True)
     return {
         "states": [0 if state == answer else state for state, answer in pairs],
         "tiles": [
-            figures.tiles(letters, scores, num_images)
+            tallies.places(letters, scores, num_images)
             for letters, scores in zip(verdicts.letters, verdicts.tile_scores, strict=True)
         ],
         "failures": {str(item): reason for item, reason in verdicts.failures.items()},
     }
 
 
-def _scores(run: RunAnswers, items: ItemSet) -> dict[tuple[str, str], _Scores]:
+def _scores(run: RunAnswers, items: ItemSet) -> dict[str, dict[str, _Scores]]:
     """Return the scores of a run's items by judge and rule.
 
     Those of its answers; where these are not at hand, those that were recorded.
     """
-    scores: dict[tuple[str, str], _Scores] = {
-        (judge.judge, rule): verdicts.scores
+    scores: dict[str, dict[str, _Scores]] = {
+        judge.judge: {rule: verdicts.scores for rule, verdicts in judge.verdicts.items()}
         for judge in run.judges
-        for rule, verdicts in judge.verdicts.items()
     }
     asked = {judge.judge for judge in run.judges}
     for result in sorted(run.record.results, key=lambda result: result.items_expected):
         if result.judge not in asked and result.item_figures:  # the widest result of a rule stays
             figures = [result.item_figures.get(item) for item in items.items]
-            scores[result.judge, result.rule] = [
-                figure.score if figure else None for figure in figures
-            ]
+            recorded = [figure.score if figure else None for figure in figures]
+            scores.setdefault(result.judge, {})[result.rule] = recorded
     return scores
 
 
@@ -297,23 +258,24 @@ def _row_name(row: LeaderboardRow, name: str) -> str:
     return f"{name}, {row.subset}" if row.subset and row.narrow else name
 
 
-def _gaps(
-    comparison: Comparison, rows: Sequence[LeaderboardRow], sets: Sequence[_SetFigures]
-) -> list[int | None]:
-    """Return for each item by how much the first is ahead, as a place in the set's numbers."""
-    keys = [
-        (row.index, row.judge, row.rule)
-        for row in (rows[comparison.first], rows[comparison.second])
-    ]
-    for figures in sets:
-        if all(key in figures.scores for key in keys):
-            first, second = (np.array(figures.scores[key], dtype=np.float64) for key in keys)
+def _gaps(comparison: Comparison, board: Board) -> _Scores:
+    """Return by how much the first is ahead on each item; None where one has no score."""
+    rows = [board.rows[place] for place in (comparison.first, comparison.second)]
+    for items in board.item_sets:
+        runs = {run.index: run for run in items.runs}
+        if all(row.index in runs for row in rows):
+            scores = (_scores(runs[row.index], items) for row in rows)
+            of_rows = (
+                of_run.get(row.judge, {}).get(row.rule, [None] * len(items.items))
+                for of_run, row in zip(scores, rows, strict=True)
+            )
+            first, second = (np.array(values, dtype=np.float64) for values in of_rows)
             gaps = item_gaps(first, second)
-            return figures.places([None if np.isnan(gap) else float(gap) for gap in gaps])
+            return [None if np.isnan(gap) else float(gap) for gap in gaps]
     return []
 
 
-def _comparison(comparison: Comparison, gaps: Sequence[int | None]) -> dict[str, Any]:
+def _comparison(comparison: Comparison, gaps: _Scores) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "rows": [comparison.first, comparison.second],
         "items": comparison.items,

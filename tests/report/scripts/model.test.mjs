@@ -4,18 +4,17 @@ import { load, plain } from "./load.mjs";
 
 const { model } = load("model.js");
 const questions = [[1, "Is there a cube?", "cube", 0, [], 0, 0.5], [2, "Is it red?", "cube, red", 1, [1], 1, 0]];
-const numbers = [75, 100, 0, 50]; // what Python made of the letters below
 const tallies = [[2, 0, 0, 0, 2, 100], [1, 1, 0, 0, 2, 50], [0, 2, 0, 0, 2, 0], [0, 1, 1, 0, 2, 0], [1, 0, 0, 1, 2, 50]];
 function run(index, name, answers, states, scores, tiles, more = {}) {
   return { index, name, run: name, tiles: 2, absent: [], scores: { j: { "corrected-v1": scores } },
     pictures: { base: "i/", end: ".png", other: {}, none: [] },
     judges: { j: { answers, others: {}, rules: { "corrected-v1": { states, tiles, failures: {} } } } }, ...more };
 }
-const one = run(0, "one", ["yyny", "yyyy", "nnnn"], [0, 0, 0], [0, 1, 2], [[0, 1], [0, 0], [2, 2]]);
-const two = run(1, "two", ["nyyy", "y?yy", "yyyy"], ["nzyy", 0, 0], [3, 0, 1], [[3, 0], [4, 0], [0, 0]]);
+const one = run(0, "one", ["yyny", "yyyy", "nnnn"], [0, 0, 0], [75, 100, 0], [[0, 1], [0, 0], [2, 2]]);
+const two = run(1, "two", ["nyyy", "y?yy", "yyyy"], ["nzyy", 0, 0], [50, 75, 100], [[3, 0], [4, 0], [0, 0]]);
 const set = { benchmark: "b", ids: ["a_1", "b_1", "b_2"], sources: ["a", "b"], source: [0, 1, 1],
   prompts: ["red cube", "blue ball", "none"], questions: [questions, questions, questions],
-  l2: ["entity - whole", "attribute - color"], l1: ["entity", "attribute"], runs: [one, two], numbers, tallies };
+  l2: ["entity - whole", "attribute - color"], l1: ["entity", "attribute"], runs: [one, two], tallies };
 const view = (state = {}) => model.view([set], state);
 const select = (state) => plain(model.select(view(state), state));
 
@@ -55,7 +54,7 @@ test("filters", () => {
 });
 
 test("judges disagree where one counts an answer and the other does not", () => {
-  const both = run(3, "both", ["yyyy"], [0], [1], [[0, 0]]);
+  const both = run(3, "both", ["yyyy"], [0], [100], [[0, 0]]);
   both.judges.k = { answers: ["yny?"], others: {}, rules: {} };
   assert.equal(model.disagreement(both, 0), 2);
   assert.equal(model.disagreement(one, 0), 0);
@@ -67,7 +66,7 @@ test("a picture's address is safe", () => {
 });
 
 test("raw words are told", () => {
-  const other = run(4, "other", ["y?nn"], [0], [3], [[4, 2]]);
+  const other = run(4, "other", ["y?nn"], [0], [25], [[4, 2]]);
   other.judges.j.others = { 0: { 1: "perhaps" } };
   assert.equal(model.words(other, "j", 0, 1), "perhaps");
   assert.equal(model.words(other, "j", 0, 2), "no");
