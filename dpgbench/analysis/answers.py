@@ -195,16 +195,16 @@ class ScoredAnswers:
 
     Attributes:
         verdicts: of all items of the run's benchmark under the result's rule.
-        places: of each item of the result among these.
+        positions: of each item of the result among these.
     """
 
     verdicts: RuleVerdicts
-    places: Mapping[str, int]
+    positions: Mapping[str, int]
 
     def num_items(self, level: int) -> dict[str, int]:
         """Return over how many items each category is; `level` 0 is L1, 1 is L2."""
         categories = self.verdicts.levels[level]
-        numbers = (categories.counts[[*self.places.values()]] > 0).sum(axis=0)
+        numbers = (categories.counts[[*self.positions.values()]] > 0).sum(axis=0)
         return {name: int(n) for name, n in zip(categories.names, numbers, strict=True)}
 
 
@@ -223,19 +223,19 @@ def scored_answers(sets: Sequence[ItemSet], index: int, result: Result) -> Score
                 continue
             for judge in run.judges:
                 if judge.judge == result.judge and result.rule in judge.verdicts:
-                    places = {
+                    positions = {
                         item: n for n, item in enumerate(items.items) if item in result.item_figures
                     }
-                    answers = ScoredAnswers(judge.verdicts[result.rule], places)
+                    answers = ScoredAnswers(judge.verdicts[result.rule], positions)
                     return answers if _give(answers, result) else None
     return None
 
 
 def _give(answers: ScoredAnswers, result: Result) -> bool:
     """Return whether the answers give the categories of the result."""
-    places = [*answers.places.values()]
+    positions = [*answers.positions.values()]
     for categories, figures in zip(answers.verdicts.levels, (result.l1, result.l2), strict=True):
-        means = 100 * ratios(categories.sums[places], categories.counts[places])
+        means = 100 * ratios(categories.sums[positions], categories.counts[positions])
         scores = {
             name: mean
             for name, mean in zip(categories.names, means, strict=True)

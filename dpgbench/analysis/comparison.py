@@ -238,8 +238,8 @@ def _table(row: LeaderboardRow, rule: ScoringRule, items: Sequence[str]) -> _Res
     sums, counts = [overall[0]], [overall[1]]
     categories: list[tuple[int, str]] = []
     if row.answers is not None:
-        places = row.answers.places
-        mine = [n for n, item in enumerate(items) if item in places]
+        positions = row.answers.positions
+        mine = [n for n, item in enumerate(items) if item in positions]
         for level, category_sums in enumerate(row.answers.verdicts.levels):
             categories += [(level, name) for name in category_sums.names]
             for columns, values in (
@@ -247,7 +247,7 @@ def _table(row: LeaderboardRow, rule: ScoringRule, items: Sequence[str]) -> _Res
                 (counts, category_sums.counts),
             ):
                 by_item = np.zeros((len(items), len(category_sums.names)))
-                by_item[mine] = values[[places[items[n]] for n in mine]]
+                by_item[mine] = values[[positions[items[n]] for n in mine]]
                 columns.append(by_item)
     return _ResultTable(np.hstack(sums), np.hstack(counts), np.array(scores), categories)
 

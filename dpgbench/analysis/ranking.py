@@ -89,11 +89,11 @@ def _rank_group(
     key: GroupKey, rows: Sequence[LeaderboardRow], start: int, pairs: Pairs, apart: str
 ) -> Group:
     fair = [row for row in rows if not row.unranked]
-    places = range(start, start + len(fair))
+    positions = range(start, start + len(fair))
     of_group = [
         pairs[first, second]
-        for first in places
-        for second in places
+        for first in positions
+        for second in positions
         if (first, second) in pairs and first < second
     ]
     if not _can_be_paired(fair, of_group):
@@ -105,9 +105,9 @@ def _rank_group(
             row,
             rank=rank,
             rank_range=rank_range,
-            best=_best(row, place, places, rank_range, pairs),
+            best=_best(row, position, positions, rank_range, pairs),
         )
-        for row, place, rank, rank_range in zip(fair, places, ranks, ranges, strict=True)
+        for row, position, rank, rank_range in zip(fair, positions, ranks, ranges, strict=True)
     ]
     return Group(
         key,
@@ -132,9 +132,8 @@ def _can_be_paired(rows: Sequence[LeaderboardRow], comparisons: Sequence[Compari
         return False
     means = ratios(*overall_table(rows, rule, items))
     overall = np.array([row.overall for row in rows])
-    return bool(
-        np.allclose(means, overall, rtol=0, atol=SAME_SCORE)
-    )  # NaN is not close to anything
+    # NaN is not close to anything.
+    return bool(np.allclose(means, overall, rtol=0, atol=SAME_SCORE))
 
 
 def rank_ranges(
@@ -169,8 +168,8 @@ def rank_ranges(
 
 def _best(
     row: LeaderboardRow,
-    place: int,
-    places: Sequence[int],
+    position: int,
+    positions: Sequence[int],
     rank_range: tuple[int, int],
     pairs: Pairs,
 ) -> frozenset[str]:
@@ -179,18 +178,20 @@ def _best(
     The overall by paired intervals, as ranks go; L1 categories by paired differences after Holm's
     correction over the level.
     """
-    rivals = [other for other in places if other != place]
+    rivals = [other for other in positions if other != position]
     if not rivals:
         return frozenset()
-    best = {name for name in row.l1 if all(_ahead(pairs, place, rival, name) for rival in rivals)}
+    best = {
+        name for name in row.l1 if all(_ahead(pairs, position, rival, name) for rival in rivals)
+    }
     return frozenset({*best, OVERALL} if rank_range == (1, 1) else best)
 
 
-def _ahead(pairs: Pairs, place: int, rival: int, name: str) -> bool:
-    """Return whether `place` is surely above `rival` in a category."""
-    comparison, sign = pairs.get((place, rival)), 1
+def _ahead(pairs: Pairs, position: int, rival: int, name: str) -> bool:
+    """Return whether `position` is surely above `rival` in a category."""
+    comparison, sign = pairs.get((position, rival)), 1
     if comparison is None:
-        comparison, sign = pairs.get((rival, place)), -1
+        comparison, sign = pairs.get((rival, position)), -1
     for category in comparison.l1 if comparison else ():
         if category.name == name:
             difference = category.difference

@@ -251,7 +251,7 @@ def _ranks_json(ranks: RankCorrelation) -> dict[str, Any]:
 
 def _disputed_json(question: DisputedQuestion) -> dict[str, Any]:
     return {
-        **question.place._asdict(),
+        **question.key._asdict(),
         **question.row.category._asdict(),
         "question": question.row.question,
         "answers": {judge: answer.answer for judge, answer in question.answers.items()},
@@ -355,14 +355,14 @@ def _print_disputed(disputed: Sequence[DisputedQuestion], number: int) -> None:
     chosen = sorted(disputed, key=lambda question: question.p_yes_gap, reverse=True)[:number]
     echo(f"\n{len(chosen)} of {len(disputed)} questions that differ:")
     for question in chosen:
-        place, row = question.place, question.row
-        model = f"{place.model} " if place.model else ""
+        key, row = question.key, question.row
+        model = f"{key.model} " if key.model else ""
         answers = ", ".join(
             f"{judge}: {answer.answer[:_ANSWER_LENGTH]}{_probability(answer.p_yes)}"
             for judge, answer in question.answers.items()
         )
         echo(
-            f"{model}{place.item_id} tile {place.tile} question {place.qid} "
+            f"{model}{key.item_id} tile {key.tile} question {key.qid} "
             f"[{row.category.l2}] {' '.join(row.question.split())}\n    {answers}"
         )
 

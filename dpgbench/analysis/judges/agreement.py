@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dpgbench.analysis.judges.answers import AnswersByPlace, JudgedSet, Place
+from dpgbench.analysis.judges.answers import AnswerKey, AnswersByKey, JudgedSet
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ScoringRule
 from dpgbench.domain.score import Answer, verdict
@@ -58,7 +58,7 @@ class PairAgreement:
 class DisputedQuestion:
     """A question about one image on which two judges differ, with what every judge answered."""
 
-    place: Place
+    key: AnswerKey
     row: QuestionRow
     answers: Mapping[str, Answer]
 
@@ -71,7 +71,7 @@ class DisputedQuestion:
 
 @dataclass(frozen=True)
 class AlignedAnswers:
-    """All judges' answers, and the places in the order of models, benchmark, tiles and questions.
+    """All judges' answers, and their keys in the order of models, benchmark, tiles and questions.
 
     Attributes:
         answers: by judge.
@@ -79,8 +79,8 @@ class AlignedAnswers:
         rule: that reads the answers.
     """
 
-    answers: Mapping[str, AnswersByPlace]
-    places: Sequence[Place]
+    answers: Mapping[str, AnswersByKey]
+    keys: Sequence[AnswerKey]
     rows: Mapping[tuple[str, int], QuestionRow]
     rule: ScoringRule
 
@@ -89,28 +89,26 @@ class AlignedAnswers:
         """Return the answers of a set; of rows that repeat a question the first counts."""
         models = {model: number for number, model in enumerate(judged.models)}
         items = {item: number for number, item in enumerate(judged.benchmark.items)}
-        places = {place for answers in judged.answers.values() for place in answers}
-        ordered = sorted(places, key=lambda p: (models[p.model], items[p.item_id], p.tile, p.qid))
+        keys = {key for answers in judged.answers.values() for key in answers}
+        ordered = sorted(keys, key=lambda p: (models[p.model], items[p.item_id], p.tile, p.qid))
         rows: dict[tuple[str, int], QuestionRow] = {}
         for of_item in judged.benchmark.items.values():
             for row in of_item:
                 rows.setdefault((row.item_id, row.qid), row)
         return cls(judged.answers, ordered, rows, rule)
 
-    def row(self, place: Place) -> QuestionRow:
-        """Return the question that a place is about."""
-        return self.rows[place.item_id, place.qid]
+    def row(self, key: AnswerKey) -> QuestionRow:
+        """Return the question that an answer is about."""
+        return self.rows[key.item_id, key.qid]
 
-    def common(self, judges: Sequence[str]) -> list[Place]:
-        """Return the places that all of `judges` have answered."""
-        return [place for place in self.places if all(place in self.answers[j] for j in judges)]
+    def common(self, judges: Sequence[str]) -> list[AnswerKey]:
+        """Return the keys that all of `judges` have answered."""
+        return [key for key in self.keys if all(key in self.answers[j] for j in judges)]
 
-    def are_yes(self, judge: str, places: Sequence[Place]) -> Booleans:
+    def are_yes(self, judge: str, keys: Sequence[AnswerKey]) -> Booleans:
         """Return [Q] whether the judge answered yes, as the rule reads answers."""
         answers = self.answers[judge]
-        return np.array(
-            [verdict(answers[place].answer, self.rule) for place in places], dtype=np.bool_
-        )
+        return np.array([verdict(answers[key].answer, self.rule) for key in keys], dtype=np.bool_)
 
 
 def compare_pair(aligned: AlignedAnswers, first: str, second: str) -> PairAgreement:
@@ -119,74 +117,74 @@ def compare_pair(aligned: AlignedAnswers, first: str, second: str) -> PairAgreem
     Raises:
         DataError: they have no question in common.
     """
-    places = aligned.common((first, second))
-    if not places:
+    keys = aligned.common((first, second))
+    if not keys:
         raise DataError(
             f"judges {first} and {second} have no question in common (model, item, tile and "
             "question number); check that both are about the same images"
         )
     by_group = agreements(
-        aligned.are_yes(first, places),
-        aligned.are_yes(second, places),
-        _item_numbers(places),
-        _groups(aligned, places),
+        aligned.are_yes(first, keys),
+        aligned.are_yes(second, keys),
+        _item_numbers(keys),
+        _groups(aligned, keys),
     )
     l1, l2 = (
-        {name: agreement for (level, name), agreement in by_group.items() if level == key}
-        for key in _LEVELS
+        {name: agreement for (level, name), agreement in by_group.items() if level == wanted}
+        for wanted in _LEVELS
     )
     return PairAgreement(
         judges=(first, second),
-        questions=len(places),
-        only_first_answered=len(aligned.answers[first]) - len(places),
-        only_second_answered=len(aligned.answers[second]) - len(places),
+        questions=len(keys),
+        only_first_answered=len(aligned.answers[first]) - len(keys),
+        only_second_answered=len(aligned.answers[second]) - len(keys),
         overall=by_group[_ALL],
         l1=l1,
         l2=l2,
-        p_yes=_p_yes(aligned, first, second, places),
+        p_yes=_p_yes(aligned, first, second, keys),
     )
 
 
 def compare_all(aligned: AlignedAnswers) -> GroupAgreement | None:
     """Return how far all judges agree on what all answered; None where that is nothing."""
     judges = list(aligned.answers)
-    places = aligned.common(judges)
-    if not places:
+    keys = aligned.common(judges)
+    if not keys:
         return None
-    num_yes = np.array([aligned.are_yes(judge, places) for judge in judges]).sum(axis=0)
-    return fleiss(num_yes, len(judges), _item_numbers(places))
+    num_yes = np.array([aligned.are_yes(judge, keys) for judge in judges]).sum(axis=0)
+    return fleiss(num_yes, len(judges), _item_numbers(keys))
 
 
 def disputed_questions(aligned: AlignedAnswers) -> list[DisputedQuestion]:
     """Return each question on which two judges differ, with what every judge answered."""
     disputed = []
-    for place in aligned.places:
-        answers = {j: of_j[place] for j, of_j in aligned.answers.items() if place in of_j}
+    for key in aligned.keys:
+        answers = {j: of_j[key] for j, of_j in aligned.answers.items() if key in of_j}
         if len({verdict(answer.answer, aligned.rule) for answer in answers.values()}) > 1:
-            disputed.append(DisputedQuestion(place, aligned.row(place), answers))
+            disputed.append(DisputedQuestion(key, aligned.row(key), answers))
     return disputed
 
 
-def _groups(aligned: AlignedAnswers, places: Sequence[Place]) -> dict[tuple[str, str], Booleans]:
-    """Return which places belong to each category, by level and name; `_ALL` has all."""
-    groups: dict[tuple[str, str], Booleans] = {_ALL: np.ones(len(places), dtype=np.bool_)}
-    for level, key in enumerate(_LEVELS):
-        names = np.array([aligned.row(place).category[level] for place in places])
-        groups |= {(key, str(name)): names == name for name in np.unique(names)}
+def _groups(aligned: AlignedAnswers, keys: Sequence[AnswerKey]) -> dict[tuple[str, str], Booleans]:
+    """Return which keys belong to each category, by level and name; `_ALL` has all."""
+    groups: dict[tuple[str, str], Booleans] = {_ALL: np.ones(len(keys), dtype=np.bool_)}
+    for number, level in enumerate(_LEVELS):
+        names = np.array([aligned.row(key).category[number] for key in keys])
+        groups |= {(level, str(name)): names == name for name in np.unique(names)}
     return groups
 
 
-def _item_numbers(places: Sequence[Place]) -> Indices:
-    """Return [Q]: the number of each place's item; one prompt is one cluster for all models."""
-    return np.unique([place.item_id for place in places], return_inverse=True)[1]
+def _item_numbers(keys: Sequence[AnswerKey]) -> Indices:
+    """Return [Q]: the number of each key's item; one prompt is one cluster for all models."""
+    return np.unique([key.item_id for key in keys], return_inverse=True)[1]
 
 
 def _p_yes(
-    aligned: AlignedAnswers, first: str, second: str, places: Sequence[Place]
+    aligned: AlignedAnswers, first: str, second: str, keys: Sequence[AnswerKey]
 ) -> ProbabilityCorrelation | None:
     """Return Pearson's correlation of p_yes, where both judges give one."""
     one, other = aligned.answers[first], aligned.answers[second]
-    both = [p for p in places if one[p].p_yes is not None and other[p].p_yes is not None]
+    both = [p for p in keys if one[p].p_yes is not None and other[p].p_yes is not None]
     if len(both) < 2:
         return None
     x, y = (np.array([of_j[p].p_yes for p in both], dtype=np.float64) for of_j in (one, other))

@@ -22,7 +22,7 @@ UNNAMED = ""
 """The model of answers that do not say whose images they are about."""
 
 
-class Place(NamedTuple):
+class AnswerKey(NamedTuple):
     """What one answer is about."""
 
     model: str
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     qid: int
 
 
-AnswersByPlace = Mapping[Place, Answer]
+AnswersByKey = Mapping[AnswerKey, Answer]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class JudgedSet:
 
     benchmark: Benchmark
     models: Mapping[str, ModelImages]
-    answers: Mapping[str, AnswersByPlace]
+    answers: Mapping[str, AnswersByKey]
     not_in_benchmark: Mapping[str, int]
     runs: Sequence[Path] = ()
 
@@ -111,7 +111,7 @@ def read_judged(request: JudgesRequest) -> JudgedSet:
     benchmark = _benchmark(request, runs)
     benchmark.require_graphs()
     questions = {(row.item_id, row.qid) for rows in benchmark.items.values() for row in rows}
-    answers: dict[str, AnswersByPlace] = {}
+    answers: dict[str, AnswersByKey] = {}
     not_in_benchmark: dict[str, int] = {}
     for label, word in _labels(request.judges).items():
         of_judge = _answers_of(word, request, runs)
@@ -180,24 +180,24 @@ def _benchmark(request: JudgesRequest, runs: Sequence[_Run]) -> Benchmark:
     return first.benchmark
 
 
-def _answers_of(word: str, request: JudgesRequest, runs: Sequence[_Run]) -> dict[Place, Answer]:
+def _answers_of(word: str, request: JudgesRequest, runs: Sequence[_Run]) -> dict[AnswerKey, Answer]:
     if _is_file(word):
         return _of_file(Path(word), request, runs)
-    by_place: dict[Place, Answer] = {}
+    by_key: dict[AnswerKey, Answer] = {}
     for run in runs:
         answers = read_answer_file(run.directory.answers(word))
-        if answers and any(place.model == run.model for place in by_place):
+        if answers and any(key.model == run.model for key in by_key):
             raise UsageError(
                 f"judge {word} answered in several runs of model {run.model}; name one --run, "
                 "or the answer files themselves"
             )
-        by_place |= _placed(run.model, answers)
-    if not by_place:
+        by_key |= _placed(run.model, answers)
+    if not by_key:
         names = sorted({name for run in runs for name in _judges_in(run)})
         raise unknown_name(
             "judge", word, names or ["(none)"], listing=f"{runs[0].directory.path / 'answers'}"
         )
-    return by_place
+    return by_key
 
 
 def _judges_in(run: _Run) -> list[str]:
@@ -208,7 +208,7 @@ def _judges_in(run: _Run) -> list[str]:
     return named + [path.stem for path in files if path not in recorded.values()]
 
 
-def _of_file(path: Path, request: JudgesRequest, runs: Sequence[_Run]) -> dict[Place, Answer]:
+def _of_file(path: Path, request: JudgesRequest, runs: Sequence[_Run]) -> dict[AnswerKey, Answer]:
     if not path.is_file():
         raise DataError(f"{path} does not exist; name a judge of the run, or a file of answers")
     if path.suffix.lower() == ".jsonl":
@@ -216,11 +216,11 @@ def _of_file(path: Path, request: JudgesRequest, runs: Sequence[_Run]) -> dict[P
     if request.model_column is None:
         model = _model_of(path, runs)
         return _placed(model, read_recorded_answers(path, request.where))
-    by_place: dict[Place, Answer] = {}
+    by_key: dict[AnswerKey, Answer] = {}
     for model in _values(path, request.model_column, request.where):
         where = {**request.where, request.model_column: model}
-        by_place |= _placed(model, read_recorded_answers(path, where))
-    return by_place
+        by_key |= _placed(model, read_recorded_answers(path, where))
+    return by_key
 
 
 def _model_of(path: Path, runs: Sequence[_Run]) -> str:
@@ -250,11 +250,11 @@ def _values(path: Path, column: str, where: Mapping[str, str]) -> list[str]:
     return sorted(values)
 
 
-def _placed(model: str, answers: Sequence[Answer]) -> dict[Place, Answer]:
-    return {Place(model, a.item_id, a.tile, a.qid): a for a in answers}
+def _placed(model: str, answers: Sequence[Answer]) -> dict[AnswerKey, Answer]:
+    return {AnswerKey(model, a.item_id, a.tile, a.qid): a for a in answers}
 
 
-def _models(runs: Sequence[_Run], answers: Iterable[AnswersByPlace]) -> dict[str, ModelImages]:
+def _models(runs: Sequence[_Run], answers: Iterable[AnswersByKey]) -> dict[str, ModelImages]:
     """Return the models in the order of the runs, then those that only files speak of."""
     models: dict[str, ModelImages] = {}
     for run in runs:
@@ -266,9 +266,9 @@ def _models(runs: Sequence[_Run], answers: Iterable[AnswersByPlace]) -> dict[str
                 f"{before.num_images} images an item; name one --run"
             )
     last_tile: dict[str, int] = {}
-    for by_place in answers:
-        for place in by_place:
-            last_tile[place.model] = max(last_tile.get(place.model, 0), place.tile)
+    for by_key in answers:
+        for key in by_key:
+            last_tile[key.model] = max(last_tile.get(key.model, 0), key.tile)
     for model, tile in sorted(last_tile.items()):
         num_images = 4 if tile == 2 else tile + 1  # a grid holds 1, 2 or 4
         models.setdefault(model, ModelImages(num_images, None))

@@ -21,7 +21,7 @@ from dpgbench.analysis.judges.agreement import (
     compare_pair,
     disputed_questions,
 )
-from dpgbench.analysis.judges.answers import AnswersByPlace, JudgedSet
+from dpgbench.analysis.judges.answers import AnswersByKey, JudgedSet
 from dpgbench.analysis.judges.human import HumanCorrelation, Image, correlate_with_people
 from dpgbench.domain.aggregate import is_counted, pooled_parts
 from dpgbench.domain.answer_text import NO, YES, read_yes_no
@@ -172,7 +172,7 @@ def disputed_csv(comparison: JudgeComparison) -> str:
         texts = ["" if answer is None else answer.answer for answer in answers]
         p_yes = [None if answer is None else answer.p_yes for answer in answers]
         row = question.row
-        rows.append([*question.place, *row.category, row.question, *texts, *p_yes])
+        rows.append([*question.key, *row.category, row.question, *texts, *p_yes])
     return csv_text(header, rows)
 
 
@@ -194,8 +194,8 @@ def _score_all(judged: JudgedSet, rule: ScoringRule) -> dict[str, dict[Image, It
     return scores
 
 
-def _of_model(answers: AnswersByPlace, model: str) -> list[Answer]:
-    return [answer for place, answer in answers.items() if place.model == model]
+def _of_model(answers: AnswersByKey, model: str) -> list[Answer]:
+    return [answer for key, answer in answers.items() if key.model == model]
 
 
 def _summary(
