@@ -166,7 +166,13 @@ def _judge(
             }
     verdicts = {
         name: rule_verdicts(
-            RULES[name], answers, num_images, items, letters, benchmark.plans(RULES[name]), qids
+            RULES[name],
+            answers,
+            num_images,
+            items,
+            letters,
+            plans=benchmark.plans(RULES[name]),
+            qids=qids,
         )
         for name in dict.fromkeys(r.rule for r in record.results if r.judge == judge)
         if name in RULES

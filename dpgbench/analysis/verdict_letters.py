@@ -56,6 +56,7 @@ def rule_verdicts(
     num_images: int,
     items: Sequence[str],
     letters: Sequence[str],
+    *,
     plans: Mapping[str, ItemPlan],
     qids: Mapping[str, Sequence[int]],
 ) -> RuleVerdicts:

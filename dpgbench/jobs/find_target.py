@@ -275,7 +275,14 @@ def target_of_images(
         identity["pattern"] = pattern.text
     label = name or folder.resolve().name
     target = _fresh_target(
-        "images", label, identity, benchmark, num_images, out, folder, item_choice
+        "images",
+        label,
+        identity,
+        benchmark,
+        num_images,
+        out=out,
+        source=folder,
+        item_choice=item_choice,
     )
     target.manifest.generation = {"folder": str(folder.resolve())}
     if image_options.layout:
@@ -326,7 +333,14 @@ def target_of_answers(
     identity["answers_sha256"] = digest
     label = name or (", ".join(where.values()) if where else source.stem)
     target = _fresh_target(
-        "answers", label, identity, benchmark, num_images, out, source, item_choice
+        "answers",
+        label,
+        identity,
+        benchmark,
+        num_images,
+        out=out,
+        source=source,
+        item_choice=item_choice,
     )
     target.manifest.generation = {"answers": source.name, "where": dict(where)}
     target.manifest.judges["replay"] = {"model": f"recorded answers ({source.name})"}
@@ -354,6 +368,7 @@ def _fresh_target(
     identity: Identity,
     benchmark: Benchmark,
     num_images: int,
+    *,
     out: Path | None,
     source: Path,
     item_choice: ItemChoice | None,
