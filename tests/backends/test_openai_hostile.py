@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dpgbench.backends.judges.openai.judge import OpenAiJudge
 from dpgbench.backends.protocols import JudgeRequest
-from dpgbench.errors import SetupError
+from dpgbench.errors import DpgBenchError, SetupError
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, says, sends
 from tests.backends.openai_kit import KEY, QUICK, collected, judge_of, leave_alone, tiles
 
@@ -203,6 +203,12 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch, name, proxy):
         ask("http://judge.invalid/v1")
     assert "HTTP_PROXY" in str(caught.value) or "cannot be reached" in str(caught.value)
     assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["a" * 70, "a..b", "xn--a", "[::1]:9", "127.0.0.1:9", "0x7f.1:9"])
+def test_a_host_that_cannot_be_is_an_address_to_check(host):
+    with pytest.raises(DpgBenchError, match="--base-url"):
+        ask(f"http://{host}/v1")
 
 
 def test_certificates_that_are_not_there_are_named(monkeypatch, tmp_path):

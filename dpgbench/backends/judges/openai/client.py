@@ -72,7 +72,7 @@ class Client:
         self, base_url: str, key: str | None, model: str, policy: RetryPolicy, usage: Usage
     ) -> None:
         self.base_url, self.policy, self.usage, self.reached = base_url, policy, usage, False
-        self._key, self._model = key, model
+        self._key, self._model, self._url = key, model, httpx2.URL(f"{base_url}/chat/completions")
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         timeout = httpx2.Timeout(policy.timeout_seconds, connect=policy.connect_seconds, pool=None)
         try:
@@ -103,8 +103,7 @@ class Client:
         """
         response, content = await self._post(conversation.body(self._model, used))
         body = _json_object(content)
-        named = hide_key(str(body.get("model") or ""), self._key)
-        self.usage.replied(body.get("usage"), named)
+        self.usage.replied(body.get("usage"), hide_key(str(body.get("model") or ""), self._key))
         choices = body.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         choice = choice if isinstance(choice, dict) else {}
@@ -121,24 +120,24 @@ class Client:
         raise self._trouble(status, error or body or text, text, response)
 
     async def _post(self, request: bytes) -> tuple[httpx2.Response, bytes]:
-        content, url = bytearray(), f"{self.base_url}/chat/completions"
+        content = bytearray()
         try:
             async with (
                 asyncio.timeout(self.policy.reply_seconds),
-                self._http.stream("POST", url, content=request) as response,
+                self._http.stream("POST", self._url, content=request) as response,
             ):
                 self.reached = True
                 async for part in response.aiter_raw():
                     content += part
                     if len(content) > self.policy.largest_reply:
                         raise PassingError(f"no answer: more than {len(content) - 1} bytes")
-        except (httpx2.HTTPError, TimeoutError) as error:
+        except (httpx2.HTTPError, OSError, UnicodeError) as error:
             cause: BaseException = error
             while deeper := cause.__cause__ or cause.__context__:
                 cause = deeper
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise SetupError(
-                    f"the certificate of {urlsplit(url).netloc} is not trusted: "
+                    f"the certificate of {self._url.netloc.decode()} is not trusted: "
                     f"{cause.verify_message}; check --base-url, or name your own authority's file "
                     "in SSL_CERT_FILE"
                 ) from None
@@ -169,8 +168,9 @@ def check_base_url(url: str) -> str:
     address = url.strip().rstrip("/").removesuffix("/chat/completions")
     try:
         parts = urlsplit(address)
-        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
+        host = httpx2.URL(address).host
+        valid = parts.scheme in ("http", "https") and host and parts.port != 0
+    except (ValueError, httpx2.InvalidURL):
         valid = False
     if not valid or not re.fullmatch(r"[!-~]+", address):
         raise UsageError("--base-url is not an address such as http://localhost:8000/v1")
