@@ -196,13 +196,13 @@ def draw_images(runs: Sequence[RunDir], items: Sequence[str], tile_px: int = 96)
         for item in items:
             rng = random.Random(f"{run.name} {item}")
             picture = Image.new("RGB", (2 * tile_px, 2 * tile_px))
-            pencil = ImageDraw.Draw(picture)
+            draw = ImageDraw.Draw(picture)
             for left in (0, tile_px):
                 for top in (0, tile_px):
                     colour = tuple(rng.randrange(60, 230) for _ in range(3))
-                    pencil.rectangle((left, top, left + tile_px, top + tile_px), fill=colour)
+                    draw.rectangle((left, top, left + tile_px, top + tile_px), fill=colour)
                     middle = tuple(255 - part for part in colour)
                     spot = (left + 20, top + 20, left + tile_px - 20, top + tile_px - 20)
-                    pencil.ellipse(spot, fill=middle)
+                    draw.ellipse(spot, fill=middle)
             run.images.mkdir(parents=True, exist_ok=True)
             picture.save(run.image(item))

@@ -11,7 +11,7 @@ from dpgbench.analysis.board import make_board
 from dpgbench.errors import UsageError
 from dpgbench.report.page.images import Embed, Pictures
 from dpgbench.report.page.render import leaderboard_html
-from dpgbench.report.plots.figures import figures as plots
+from dpgbench.report.plots.figures import figure_files
 from dpgbench.report.tables.csv_table import leaderboard_csv
 from dpgbench.report.tables.json_table import leaderboard_json
 from dpgbench.report.tables.latex import leaderboard_latex
@@ -121,7 +121,7 @@ def render_report(
     )
     files = {path: _encoded(text) for path, text in {page: html, **beside}.items()}
     if figures is not None:
-        files |= {figures / name: data for name, data in plots(board).items()}
+        files |= {figures / name: data for name, data in figure_files(board).items()}
     return files
 
 

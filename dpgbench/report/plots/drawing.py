@@ -144,23 +144,23 @@ def figure_png(drawing: Drawing, scale: int = PNG_SCALE) -> bytes:
     factor = scale * _SMOOTH
     size = round(drawing.width * factor), round(drawing.height * factor)
     image = Image.new("RGB", size, "#ffffff")
-    pencil = ImageDraw.Draw(image)
+    draw = ImageDraw.Draw(image)
     for shape in drawing.shapes:
         colour = COLOURS[shape.paint]
         match shape:
             case Line(points, _, width):
                 flat = [(x * factor, y * factor) for x, y in points]
-                pencil.line(flat, fill=colour, width=round(width * factor), joint="curve")
+                draw.line(flat, fill=colour, width=round(width * factor), joint="curve")
             case Box(x, y, width, height, _):
                 edges = (x, y, x + width, y + height)
-                pencil.rectangle(tuple(edge * factor for edge in edges), fill=colour)
+                draw.rectangle(tuple(edge * factor for edge in edges), fill=colour)
             case Dot(x, y, radius, _):
                 edges = (x - radius, y - radius, x + radius, y + radius)
-                pencil.ellipse(tuple(edge * factor for edge in edges), fill=colour)
+                draw.ellipse(tuple(edge * factor for edge in edges), fill=colour)
             case Text(x, y, text, _, height, anchor):
                 font = ImageFont.load_default(height * factor)
                 at = {"start": "ls", "middle": "ms", "end": "rs"}[anchor]
-                pencil.text((x * factor, y * factor), text, fill=colour, font=font, anchor=at)
+                draw.text((x * factor, y * factor), text, fill=colour, font=font, anchor=at)
     small = image.resize((size[0] // _SMOOTH, size[1] // _SMOOTH), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "PNG", dpi=(96 * scale, 96 * scale))

@@ -30,7 +30,7 @@ _ROW = 26
 _NAME_LIMIT = 28
 
 
-def figures(board: Board) -> dict[str, bytes]:
+def figure_files(board: Board) -> dict[str, bytes]:
     """Return file names and contents: each plot of each leaderboard as SVG and as PNG."""
     drawings: dict[str, Drawing] = {}
     names = _names_of([group.key for group in board.groups])
