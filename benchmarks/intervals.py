@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dpgbench.domain.statistics.bootstrap import Matrix, intervals
 from dpgbench.domain.statistics.paired import holm, paired_differences
 
-NUM_ITEMS, NUM_RUNS, NUM_TILES = 1065, 1000, 4
+NUM_ITEMS, NUM_RUNS, NUM_IMAGES = 1065, 1000, 4
 CATEGORY_SHARE = 0.3  # of questions that belong to the category that is looked at
 _BATCH = 100
 
@@ -64,12 +64,12 @@ def draw(rng: np.random.Generator, hard: Matrix, loss: float, world: World) -> D
     """Return one run for each column of `hard`; its true score is 100 * skill * (1 - loss)."""
     items, runs = hard.shape
     asked = rng.integers(5, 21, (items, runs))
-    chance = _around(rng, _around(rng, hard * (1 - loss), world.model), world.tile, NUM_TILES)
+    chance = _around(rng, _around(rng, hard * (1 - loss), world.model), world.tile, NUM_IMAGES)
     inside = np.round(asked * CATEGORY_SHARE).astype(int)
     yes = rng.binomial(inside, chance)
     others = rng.binomial(asked - inside, chance)
     scores = 100 * ((yes + others) / asked).mean(axis=0)
-    return Drawn(scores, yes.sum(axis=0).astype(float), NUM_TILES * inside.astype(float))
+    return Drawn(scores, yes.sum(axis=0).astype(float), NUM_IMAGES * inside.astype(float))
 
 
 def coverage(items: int, runs: int, seed: int = 1) -> dict[str, float]:

@@ -51,17 +51,17 @@ def make_items(num_items: int, num_questions: int) -> list[list[QuestionRow]]:
     return items
 
 
-def make_answers(items: list[list[QuestionRow]], num_tiles: int) -> Answers:
+def make_answers(items: list[list[QuestionRow]], num_images: int) -> Answers:
     """Return an answer to each question about each tile, two thirds of them yes."""
     rng = random.Random(1)
     return {
         (rows[0].item_id, tile): {row.qid: rng.choice(("yes", "yes", "no")) for row in rows}
         for rows in items
-        for tile in range(num_tiles)
+        for tile in range(num_images)
     }
 
 
-def scorer(items: list[list[QuestionRow]], answers: Answers, num_tiles: int) -> Callable[..., Any]:
+def scorer(items: list[list[QuestionRow]], answers: Answers, num_images: int) -> Callable[..., Any]:
     """Return what scores under a rule, in this checkout or in one before results were typed."""
     try:
         from dpgbench.domain.benchmark import Benchmark
@@ -70,17 +70,17 @@ def scorer(items: list[list[QuestionRow]], answers: Answers, num_tiles: int) -> 
         from dpgbench.domain import aggregate
 
         old: Callable[..., Any] = vars(aggregate)["score_answers"]
-        return lambda rule: old(items, answers, rule, num_tiles=num_tiles)
+        return lambda rule: old(items, answers, rule, num_tiles=num_images)
     by_id = {rows[0].item_id: tuple(rows) for rows in items}
     prompts = {item_id: rows[0].text for item_id, rows in by_id.items()}
     benchmark = Benchmark("made-up", Path("made-up.csv"), prompts, by_id)
-    return lambda rule: score_benchmark(benchmark, answers, rule, num_tiles=num_tiles)
+    return lambda rule: score_benchmark(benchmark, answers, rule, num_images=num_images)
 
 
-def measure(num_items: int, num_tiles: int, num_questions: int) -> dict[str, float]:
+def measure(num_items: int, num_images: int, num_questions: int) -> dict[str, float]:
     """Return the seconds of processor time that each rule takes, in this process's checkout."""
     items = make_items(num_items, num_questions)
-    score = scorer(items, make_answers(items, num_tiles), num_tiles)
+    score = scorer(items, make_answers(items, num_images), num_images)
     seconds = {}
     for rule in RULES.values():
         started = time.process_time()

@@ -18,7 +18,7 @@ from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest
 from dpgbench.store.run.scores import write_result
 
-NUM_ITEMS, NUM_TILES, NUM_QUESTIONS = 1065, 4, 13
+NUM_ITEMS, NUM_IMAGES, NUM_QUESTIONS = 1065, 4, 13
 JUDGE = "mplug"
 RULES = ("ella-reference", "corrected-v1")
 MODELS: Mapping[str, float] = {
@@ -116,7 +116,7 @@ def _make_run(
     answers: dict[tuple[str, int], dict[int, str]] = {}
     lines = []
     for item, rows in benchmark.items.items():
-        for tile in range(NUM_TILES):
+        for tile in range(NUM_IMAGES):
             chance = min(0.99, max(0.05, skill + hard[item] + rng.gauss(0, 0.05)))
             texts = {row.qid: _answer(rng, chance) for row in rows}
             answers[item, tile] = texts
@@ -129,7 +129,7 @@ def _make_run(
     for rule in RULES:
         origin = Origin(judge=JUDGE, model=model)
         result = score_benchmark(
-            benchmark, answers, find_rule(rule), num_tiles=NUM_TILES, origin=origin
+            benchmark, answers, find_rule(rule), num_images=NUM_IMAGES, origin=origin
         )
         write_result(run, result)
     return run
@@ -171,7 +171,7 @@ def _manifest(model: str, benchmark: Benchmark) -> Manifest:
             "prompts_sha256": benchmark.prompts_sha256,
             "questions_sha256": benchmark.questions_sha256,
         },
-        num_images=NUM_TILES,
+        num_images=NUM_IMAGES,
         generation={
             "device": "cuda",
             "truncation": {

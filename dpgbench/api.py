@@ -179,7 +179,7 @@ def _scored(
     benchmark: Benchmark,
     answers: Answers | Iterable[Answer],
     rule: str,
-    num_tiles: int | None,
+    num_images: int | None,
     items: Sequence[str] | None,
     *,
     read_answers: bool,
@@ -189,18 +189,18 @@ def _scored(
     benchmark.require_graphs()
     checked = _checked_answers(answers)
     read, num_read = as_read(checked) if read_answers else (checked, None)
-    if num_tiles is None:
+    if num_images is None:
         about = [answer.tile for answer in checked if answer.item_id in benchmark.items]
-        num_tiles = max(about, default=0) + 1
-    if num_tiles < 1:
-        raise UsageError(f"num_tiles {num_tiles}: at least 1 is needed")
+        num_images = max(about, default=0) + 1
+    if num_images < 1:
+        raise UsageError(f"num_tiles {num_images}: at least 1 is needed")
     chosen = list(benchmark.items) if items is None else _chosen(benchmark, items)
-    strays = stray_answers(checked, benchmark, num_tiles)
+    strays = stray_answers(checked, benchmark, num_images)
     result = score_benchmark(
         benchmark,
         collect(read),
         find_rule(rule),
-        num_tiles=num_tiles,
+        num_images=num_images,
         items=chosen,
         origin=Origin(num_read=num_read, num_strays=len(strays), reasons=reasons),
     )
@@ -303,7 +303,7 @@ def score_images(
         read_answers: as in `score_answers`.
     """
     benchmark.require_graphs()
-    num_tiles = _num_tiles(benchmark, images)
+    num_images = _num_images(benchmark, images)
     tiles = [
         base.TileQuestions(
             item_id,
@@ -331,14 +331,14 @@ def score_images(
         benchmark,
         answers,
         rule,
-        num_tiles,
+        num_images,
         list(images),
         read_answers=read_answers,
         reasons=reasons,
     )
 
 
-def _num_tiles(benchmark: Benchmark, images: Mapping[str, Sequence[Any]]) -> int:
+def _num_images(benchmark: Benchmark, images: Mapping[str, Sequence[Any]]) -> int:
     """Return how many tiles each item has.
 
     Raises:
@@ -352,16 +352,16 @@ def _num_tiles(benchmark: Benchmark, images: Mapping[str, Sequence[Any]]) -> int
     counts = {item_id: len(drawn) for item_id, drawn in images.items()}
     if not counts:
         raise UsageError("images: give the tiles of at least one item")
-    first, num_tiles = next(iter(counts.items()))
+    first, num_images = next(iter(counts.items()))
     for item_id, count in counts.items():
         if not count:
             raise UsageError(f"images: item {item_id} has no tiles; leave it out or give some")
-        if count != num_tiles:
+        if count != num_images:
             raise UsageError(
-                f"images: item {first} has {counted(num_tiles, 'tile')} and item {item_id} "
+                f"images: item {first} has {counted(num_images, 'tile')} and item {item_id} "
                 f"{count}; give as many for each item"
             )
-    return num_tiles
+    return num_images
 
 
 def score(

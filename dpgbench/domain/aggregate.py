@@ -184,7 +184,7 @@ def make_result(
     rule: ScoringRule,
     items: Sequence[ItemScore],
     census: AnswerCensus,
-    num_tiles: int,
+    num_images: int,
     origin: Origin,
 ) -> Result:
     """Return the result of scored items, complete.
@@ -194,7 +194,7 @@ def make_result(
         rule: that they were scored under.
         items: every expected item, in the benchmark's order.
         census: of the answers to them.
-        num_tiles: images per prompt.
+        num_images: images per prompt.
         origin: where the answers came from.
     """
     reasons = {item.item_id: item.failure for item in items if item.failure is not None}
@@ -218,7 +218,7 @@ def make_result(
         notes=(*origin.notes, *_reading_notes(origin.num_read)),
         answers=census,
         num_read=origin.num_read,
-        num_tiles=num_tiles,
+        num_tiles=num_images,
         subset=subset,
         judge=origin.judge,
         model=origin.model,

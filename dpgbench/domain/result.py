@@ -259,13 +259,13 @@ class Result:
         import pandas as pd
 
         if part == "items":
-            num_tiles = max((len(f.tile_scores) for f in self.item_figures.values()), default=0)
-            tiles = [f"tile_{tile}" for tile in range(num_tiles)]
+            num_images = max((len(f.tile_scores) for f in self.item_figures.values()), default=0)
+            tiles = [f"tile_{tile}" for tile in range(num_images)]
             lines = [
                 (
                     item_source(item_id),
                     figure.score,
-                    *(figure.tile_scores or [None] * num_tiles),
+                    *(figure.tile_scores or [None] * num_images),
                     figure.questions,
                     figure.failure,
                 )

@@ -100,19 +100,19 @@ def take_census_of_answers(
     )
 
 
-def stray_answers(answers: Iterable[Answer], benchmark: Benchmark, num_tiles: int) -> list[Answer]:
+def stray_answers(answers: Iterable[Answer], benchmark: Benchmark, num_images: int) -> list[Answer]:
     """Return the answers that are about nothing in the benchmark and so count nowhere.
 
     Args:
         answers: as they were given.
         benchmark: that they should be about.
-        num_tiles: that an item has; a tile beyond them is none.
+        num_images: that an item has; a tile beyond them is none.
     """
     asked = {(row.item_id, row.qid) for row in benchmark.rows}
     return [
         answer
         for answer in answers
-        if not 0 <= answer.tile < num_tiles or (answer.item_id, answer.qid) not in asked
+        if not 0 <= answer.tile < num_images or (answer.item_id, answer.qid) not in asked
     ]
 
 
@@ -121,7 +121,7 @@ def score_benchmark(
     answers: Answers,
     rule: ScoringRule,
     *,
-    num_tiles: int,
+    num_images: int,
     items: Iterable[str] | None = None,
     origin: Origin | None = None,
 ) -> Result:
@@ -131,7 +131,7 @@ def score_benchmark(
         benchmark: with question graphs.
         answers: text by (item_id, tile) and question number; tiles count from 0.
         rule: that scores.
-        num_tiles: tiles that each item must have answers for.
+        num_images: tiles that each item must have answers for.
         items: ids to score; all where None.
         origin: where the answers came from.
 
@@ -145,13 +145,13 @@ def score_benchmark(
     plans = benchmark.plans(rule)
     reading = Reading(rule)
     scored = [
-        score_item(plans[item_id], answers, rule, num_tiles, reading)
+        score_item(plans[item_id], answers, rule, num_images, reading)
         for item_id in benchmark.items
         if item_id in chosen
     ]
-    keys = [(item.item_id, tile) for item in scored for tile in range(num_tiles)]
+    keys = [(item.item_id, tile) for item in scored for tile in range(num_images)]
     census = take_census_of_answers(answers, keys)
-    return make_result(benchmark, rule, scored, census, num_tiles, origin or Origin())
+    return make_result(benchmark, rule, scored, census, num_images, origin or Origin())
 
 
 def refuse_benchmark(benchmark: Benchmark, rule: ScoringRule) -> None:
@@ -202,20 +202,20 @@ def score_item(
     plan: ItemPlan,
     answers: Answers,
     rule: ScoringRule,
-    num_tiles: int,
+    num_images: int,
     reading: Reading | None = None,
 ) -> ItemScore:
     """Return one item's verdicts under `rule`, or why it has none.
 
     Args:
         plan: of the item under `rule`.
-        answers: of all items; this item needs tiles 0 to `num_tiles` - 1.
+        answers: of all items; this item needs tiles 0 to `num_images` - 1.
         rule: that reads and gates.
-        num_tiles: tiles of an item.
+        num_images: tiles of an item.
         reading: of `rule`, kept from item to item.
     """
     reading = Reading(rule) if reading is None else reading
-    texts = [answers.get((plan.item_id, tile), _NO_ANSWERS) for tile in range(num_tiles)]
+    texts = [answers.get((plan.item_id, tile), _NO_ANSWERS) for tile in range(num_images)]
     raw: list[Verdicts] = []
     gated: list[Verdicts] = []
     failure = plan.failure

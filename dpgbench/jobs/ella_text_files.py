@@ -34,7 +34,7 @@ def write_reference_files(
         target.benchmark,
         answers,
         ELLA_REFERENCE,
-        num_tiles=target.num_images,
+        num_images=target.num_images,
         items=target.items,
     )
     folder = target.run.scores(judge, ELLA_REFERENCE.name).parent

@@ -225,7 +225,7 @@ def _score_under(
                 target.benchmark,
                 answers.texts,
                 rule,
-                num_tiles=target.num_images,
+                num_images=target.num_images,
                 items=target.items,
                 origin=origin,
             )

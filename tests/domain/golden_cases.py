@@ -30,6 +30,6 @@ def read_case(case: dict[str, Any]) -> tuple[list[list[QuestionRow]], dict[Any, 
     return list(items.values()), answers
 
 
-def result_of(case: dict[str, Any], rule: ScoringRule, num_tiles: int) -> Result:
+def result_of(case: dict[str, Any], rule: ScoringRule, num_images: int) -> Result:
     items, answers = read_case(case)
-    return score_items(items, answers, rule, num_tiles=num_tiles)
+    return score_items(items, answers, rule, num_images=num_images)

@@ -41,8 +41,8 @@ def score_items(
     answers: Answers,
     rule: ScoringRule,
     *,
-    num_tiles: int,
+    num_images: int,
     selected: Sequence[str] | None = None,
 ) -> Result:
     benchmark = benchmark_of(items)
-    return score_benchmark(benchmark, answers, rule, num_tiles=num_tiles, items=selected)
+    return score_benchmark(benchmark, answers, rule, num_images=num_images, items=selected)

@@ -106,8 +106,8 @@ def test_an_item_with_an_answer_missing_counts_nowhere(name: str) -> None:
     whole = {("s1", 0): {1: "yes"}, ("a1", 0): {1: "yes", 2: "yes"}, ("b1", 0): {1: "no"}}
     for hole in ("", "nan", None):
         answers = {**whole, ("a1", 0): {1: "yes", 2: hole} if hole is not None else {1: "yes"}}
-        result = score_items(items, answers, find_rule(name), num_tiles=1)
-        without = score_items(items, whole, find_rule(name), num_tiles=1, selected=["s1", "b1"])
+        result = score_items(items, answers, find_rule(name), num_images=1)
+        without = score_items(items, whole, find_rule(name), num_images=1, selected=["s1", "b1"])
         assert result.overall == without.overall
         assert result.l1 == without.l1
         assert result.unanswered == ("a1",)
@@ -123,18 +123,18 @@ def test_chosen_items_alone_are_scored() -> None:
     items = [rows("a1", ["0"]), rows("b1", ["0"], first=3), rows("c1", ["0"], first=4)]
     answers = {(item, 0): {1: "yes" if item == "b1" else "no"} for item in ("a1", "b1", "c1")}
     result = score_items(
-        items, answers, find_rule("corrected-v1"), num_tiles=1, selected=["b1", "a1"]
+        items, answers, find_rule("corrected-v1"), num_images=1, selected=["b1", "a1"]
     )
     assert [item.item_id for item in result.items] == ["a1", "b1"]
     assert (result.overall, result.items_expected, result.coverage) == (50, 2, 1)
-    nothing = score_items(items, answers, find_rule("corrected-v1"), num_tiles=1, selected=[])
+    nothing = score_items(items, answers, find_rule("corrected-v1"), num_images=1, selected=[])
     assert (nothing.overall, nothing.coverage) == (None, 0.0)
 
 
 def test_coverage_is_the_share_of_items_with_a_score() -> None:
     items = [rows(f"a{n}", ["0"], first=2 + n) for n in range(4)]
     answers = {(f"a{n}", 0): {1: "yes"} for n in range(3)}
-    result = score_items(items, answers, find_rule("corrected-v1"), num_tiles=1)
+    result = score_items(items, answers, find_rule("corrected-v1"), num_images=1)
     assert (result.items_scored, result.items_expected, result.coverage) == (3, 4, 0.75)
     assert list(result.failures) == ["a3"]
     assert result.answers == AnswerCensus(all=3, neither=0, readable=0, example=None)
@@ -148,9 +148,9 @@ def test_a_repeated_question_number_is_refused_where_all_rows_count() -> None:
     for name in sorted(RULES):
         if RULES[name].rows == "all":
             with pytest.raises(DataError, match=r"row 5 \(item a1\): question 1 .* row 3"):
-                score_items([spare, item + again], answers, RULES[name], num_tiles=1)
+                score_items([spare, item + again], answers, RULES[name], num_images=1)
         else:
-            score_items([spare, item + again], answers, RULES[name], num_tiles=1)
+            score_items([spare, item + again], answers, RULES[name], num_images=1)
 
 
 def test_schema_of_score_files() -> None:
@@ -256,7 +256,7 @@ def test_categories_come_from_where_the_rule_says() -> None:
     item = rows("a1", ["0"], l2="attribute - color")
     answers = {("a1", 0): {1: "yes"}}
     names = {
-        name: sorted(score_items([item], answers, rule, num_tiles=1).l2)
+        name: sorted(score_items([item], answers, rule, num_images=1).l2)
         for name, rule in RULES.items()
         if not rule.skip_first_row
     }

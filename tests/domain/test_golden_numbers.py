@@ -126,7 +126,7 @@ def uneven_result(rule: str) -> Result:
     answers = {
         (item, 0): {n: names[c] for n, c in enumerate(word, 1)} for item, word in UNEVEN.items()
     }
-    return score_items(uneven(), answers, find_rule(rule), num_tiles=1)
+    return score_items(uneven(), answers, find_rule(rule), num_images=1)
 
 
 def by_hand(sums: list[float], counts: list[float]) -> tuple[float, float]:
@@ -181,7 +181,7 @@ def test_sources_have_the_scores_and_intervals_of_their_items() -> None:
         (item[0].item_id, 0): {1: "yes" if n % 9 < yes[item[0].item_id[0]] else "no"}
         for n, item in enumerate(items)
     }
-    result = score_items(items, answers, find_rule("corrected-v1"), num_tiles=1)
+    result = score_items(items, answers, find_rule("corrected-v1"), num_images=1)
     for source, number in yes.items():
         entry = result.sources[source]
         hits = [1.0 if n % 9 < number and n // 9 == "ab".index(source) else 0.0 for n in range(18)]
@@ -194,7 +194,7 @@ def test_sources_have_the_scores_and_intervals_of_their_items() -> None:
 def test_a_word_in_a_dependency_leaves_the_other_parents_under_ulmeval() -> None:
     item = rows("a1", ["0", "1, red"])
     result = score_items(
-        [item], {("a1", 0): {1: "no", 2: "yes"}}, find_rule("ulmeval"), num_tiles=1
+        [item], {("a1", 0): {1: "no", 2: "yes"}}, find_rule("ulmeval"), num_images=1
     )
     assert result.items[0].score == 0.0
 

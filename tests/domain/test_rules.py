@@ -26,7 +26,7 @@ def score(rule: ScoringRule, items: list[list[QuestionRow]], *answers: Tiles) ->
         for item, tiles in zip(items, answers, strict=True)
         for tile, word in enumerate(tiles)
     }
-    return score_items(items, table, rule, num_tiles=max(len(tiles) for tiles in answers))
+    return score_items(items, table, rule, num_images=max(len(tiles) for tiles in answers))
 
 
 SPARE = rows("spare1", ["0"])  # takes the first row, which the reference skips
@@ -80,7 +80,7 @@ def test_reference_takes_the_last_run_of_an_item_that_comes_back() -> None:
     again = rows("a1", ["0"], first=6)
     between = rows("b1", ["0"], first=5)
     table = {("spare1", 0): {1: "yes"}, ("a1", 0): {1: "no", 2: "yes"}, ("b1", 0): {1: "yes"}}
-    result = score_items([SPARE, first + again, between], table, ELLA_REFERENCE, num_tiles=1)
+    result = score_items([SPARE, first + again, between], table, ELLA_REFERENCE, num_images=1)
     assert result.items[1].score == 0.0
 
 
@@ -123,14 +123,14 @@ def test_item_means_against_question_means() -> None:
 def test_missing_items() -> None:
     items = [rows("a1", ["0"]), rows("b1", ["0"], first=3)]
     table = {("a1", 0): {1: "yes"}}
-    corrected = score_items(items, table, CORRECTED_V1, num_tiles=1)
+    corrected = score_items(items, table, CORRECTED_V1, num_images=1)
     assert corrected.overall == 100.0
     assert corrected.unanswered == ("b1",)
     assert corrected.failures == {"b1": "no answers for tile 0"}
     # DSG's zero is for items that the rule loses, not for images that are not there
-    assert score_items(items, table, DSG, num_tiles=1).overall == 100.0
+    assert score_items(items, table, DSG, num_images=1).overall == 100.0
     assert corrected.unanswered == ("b1",)
-    assert score_items(items, {}, CORRECTED_V1, num_tiles=1).overall is None
+    assert score_items(items, {}, CORRECTED_V1, num_images=1).overall is None
 
 
 def test_unknown_rule_offers_near_names() -> None:
@@ -172,8 +172,8 @@ def test_corrected_rule_does_not_depend_on_file_order(order: list[int], word: st
         for position, i in enumerate(order)
     ]
     answers = {("a1", 0): {q: "yes" if a == "y" else "no" for q, a in by_qid.items()}}
-    one = score_items([plain], answers, CORRECTED_V1, num_tiles=1)
-    two = score_items([shuffled], answers, CORRECTED_V1, num_tiles=1)
+    one = score_items([plain], answers, CORRECTED_V1, num_images=1)
+    two = score_items([shuffled], answers, CORRECTED_V1, num_images=1)
     assert one.overall == two.overall
     assert {q.qid for q in PromptGraph.from_rows(shuffled).questions} == set(range(1, 6))
 

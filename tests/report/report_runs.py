@@ -58,7 +58,7 @@ class RunMaker:
     folder: Path
     benchmark: Benchmark
     rules: Sequence[str] = RULES
-    num_tiles: int = 4
+    num_images: int = 4
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def make(
@@ -104,7 +104,7 @@ class RunMaker:
                 row.qid: "yes" if rng.random() < skill else no for row in self.benchmark.items[item]
             }
             for item in chosen
-            for tile in range(self.num_tiles)
+            for tile in range(self.num_images)
             if item not in unanswered
         }
 
@@ -138,7 +138,7 @@ class RunMaker:
                 "prompts_sha256": self.benchmark.prompts_sha256,
                 "questions_sha256": self.benchmark.questions_sha256,
             },
-            "num_images": self.num_tiles,
+            "num_images": self.num_images,
             "judges": judges,
             "commands": [f"dpgbench generate --model {name}"],
             "created": "2026-01-02T03:04:05+00:00",
@@ -158,7 +158,7 @@ class RunMaker:
             self.benchmark,
             answers,
             find_rule(rule),
-            num_tiles=self.num_tiles,
+            num_images=self.num_images,
             items=chosen,
             origin=Origin(judge=judge),
         )

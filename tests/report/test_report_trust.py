@@ -219,7 +219,7 @@ def test_a_category_of_few_items_loses_its_interval(tmp_path: Path) -> None:
         for line in text.splitlines()
     ]
     dpg.benchmark.path.write_text("\n".join(lines) + "\n")
-    run = RunMaker(dpg.folder, load_csv(dpg.benchmark.path, "dpg"), num_tiles=4).make("run")
+    run = RunMaker(dpg.folder, load_csv(dpg.benchmark.path, "dpg"), num_images=4).make("run")
     edit(run, warnings={})
     path = build_report([run], tmp_path / "out", published=False)[1]
     row = next(row for row in measured(path.read_text()) if row["rule"] == "corrected-v1")

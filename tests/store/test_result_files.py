@@ -26,14 +26,14 @@ def test_a_table_of_items() -> None:
         ("x_2", 0): {1: "no"},
         ("x_2", 1): {1: "no"},
     }
-    result = score_items(items, answers, find_rule("corrected-v1"), num_tiles=2)
+    result = score_items(items, answers, find_rule("corrected-v1"), num_images=2)
     assert items_csv(result).splitlines() == [
         "item_id,source,score,tile_0,tile_1,questions,failure",
         "COCOval1,COCOval,75.0,100.0,50.0,2,",
         "x_2,x,0.0,0.0,0.0,1,",
         "7,web,,,,1,no answers for tile 0",
     ]
-    nothing = score_items(items[2:], {}, find_rule("corrected-v1"), num_tiles=2)
+    nothing = score_items(items[2:], {}, find_rule("corrected-v1"), num_images=2)
     assert items_csv(nothing).splitlines() == [
         "item_id,source,score,questions,failure",
         "7,web,,1,no answers for tile 0",

@@ -46,7 +46,7 @@ def a_result(rule: str, items: list[str] | None = None, words: str = "yyn") -> R
         if name not in ("vrd0", "4")
     }
     return score_benchmark(
-        BENCHMARK, answers, find_rule(rule), num_tiles=2, items=items, origin=ORIGIN
+        BENCHMARK, answers, find_rule(rule), num_images=2, items=items, origin=ORIGIN
     )
 
 

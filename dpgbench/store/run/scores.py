@@ -288,12 +288,12 @@ def _category_json(score: CategoryScore) -> CategoryJson:
 def items_csv(result: Result) -> str:
     """Return the table of items: id, source, score and each tile's score times 100, failure."""
     figures = result.item_figures
-    num_tiles = max((len(figure.tile_scores) for figure in figures.values()), default=0)
-    tiles = [f"tile_{tile}" for tile in range(num_tiles)]
+    num_images = max((len(figure.tile_scores) for figure in figures.values()), default=0)
+    tiles = [f"tile_{tile}" for tile in range(num_images)]
     header = ["item_id", "source", "score", *tiles, "questions", "failure"]
     rows: list[list[object]] = []
     for item_id, figure in figures.items():
-        scores = figure.tile_scores or (None,) * num_tiles
+        scores = figure.tile_scores or (None,) * num_images
         start = [item_id, item_source(item_id), figure.score]
         rows.append([*start, *scores, figure.questions, figure.failure])
     return csv_text(header, rows)
