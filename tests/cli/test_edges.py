@@ -124,7 +124,7 @@ def test_a_judge_that_never_answered_binds_nobody(run: Run, tmp_path: Path) -> N
     bench = write_csv(tmp_path / "b.csv", [row("a1", 1)])
     (tmp_path / "p").mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "p/a1.png")
-    (tmp_path / "own_judge.py").write_text(
+    (tmp_path / "late_judge.py").write_text(
         "from dpgbench import JudgeAnswer\n"
         "class J:\n    num_images_at_once = 1\n"
         "    def __init__(self, request): pass\n"
@@ -134,7 +134,7 @@ def test_a_judge_that_never_answered_binds_nobody(run: Run, tmp_path: Path) -> N
         "        return [[JudgeAnswer('yes') for _ in t.questions] for t in tiles]\n"
     )
     (tmp_path / "version").write_text("1")
-    words = ("score", "p", "--bench", bench, "--judge", "own_judge:J", "--out", "r")
+    words = ("score", "p", "--bench", bench, "--judge", "late_judge:J", "--out", "r")
     assert run(*words).code == 6
     (tmp_path / "version").write_text("2")
     assert run(*words).code == 0
