@@ -125,12 +125,12 @@ def test_a_judge_that_never_answered_binds_nobody(run: Run, tmp_path: Path) -> N
     (tmp_path / "p").mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "p/a1.png")
     (tmp_path / "late_judge.py").write_text(
-        "from dpgbench import JudgeAnswer\n"
+        "from pathlib import Path\nfrom dpgbench import JudgeAnswer\n"
         "class J:\n    num_images_at_once = 1\n"
         "    def __init__(self, request): pass\n"
-        "    def describe(self): return {'version': open('version').read()}\n"
+        "    def describe(self): return {'version': Path('version').read_text()}\n"
         "    def ask(self, tiles):\n"
-        "        if open('version').read() == '1': raise ValueError('not yet')\n"
+        "        if Path('version').read_text() == '1': raise ValueError('not yet')\n"
         "        return [[JudgeAnswer('yes') for _ in t.questions] for t in tiles]\n"
     )
     (tmp_path / "version").write_text("1")
