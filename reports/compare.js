@@ -153,7 +153,7 @@ var Dpg = globalThis.Dpg || {};
       return text ? Dpg.model.tilesOf(text, run.tiles) : [];
     });
     const cell = (n, place) => {
-      const outcome = Dpg.fate(tiles[n].map((tile) => tile[place]).join(""));
+      const outcome = Dpg.outcome(tiles[n].map((tile) => tile[place]).join(""));
       return el("td", {}, el("span", { class: `m ${outcome.name}` }, `${outcome.sign} ${outcome.word}`));
     };
     const both = tiles.every((list) => list.length);

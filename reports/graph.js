@@ -15,7 +15,7 @@ var Dpg = globalThis.Dpg || {};
   }
 
   // How a question fared, from its letters: one where a tile is chosen, else one for each tile.
-  Dpg.fate = function (letters) {
+  Dpg.outcome = function (letters) {
     const kinds = Dpg.model.KINDS;
     if (letters.length === 1) {
       const kind = kinds[letters];
@@ -34,14 +34,14 @@ var Dpg = globalThis.Dpg || {};
     return { name: only || (counts.y ? "some" : rest), sign, word };
   };
 
-  function node(q, fate, over) {
+  function node(q, outcome, over) {
     const x = left(q), y = top(q);
-    return Dpg.svg("g", { class: `node ${fate.name}`, "data-qid": q.qid, ...over(q) },
-      Dpg.svg("title", {}, `${q.qid}. ${q.text} ${fate.word}`),
+    return Dpg.svg("g", { class: `node ${outcome.name}`, "data-qid": q.qid, ...over(q) },
+      Dpg.svg("title", {}, `${q.qid}. ${q.text} ${outcome.word}`),
       Dpg.svg("rect", { x, y, width: WIDTH, height: HEIGHT, rx: 6 }),
       Dpg.svg("text", { x: x + 9, y: y + 17, class: "subject" },
         Dpg.svg("tspan", { class: "qid" }, `${q.qid}`), ` ${Dpg.short(q.subject || q.text, 26)}`),
-      Dpg.svg("text", { x: x + 9, y: y + 34, class: "fate" }, `${fate.sign} ${fate.word}`));
+      Dpg.svg("text", { x: x + 9, y: y + 34, class: "fate" }, `${outcome.sign} ${outcome.word}`));
   }
 
   // `letters(q)` gives the letters of question number `place`; `over(q)` listeners of its box.
@@ -49,12 +49,12 @@ var Dpg = globalThis.Dpg || {};
     const byId = new Map(questions.map((q) => [q.qid, q]));
     const width = Math.max(...questions.map(left)) + WIDTH + MARGIN;
     const height = Math.max(...questions.map(top)) + HEIGHT + MARGIN;
-    const fates = questions.map((q, place) => Dpg.fate(letters(place)));
-    const failed = new Set(questions.filter((_, n) => ["no", "zeroed", "other"].includes(fates[n].name))
+    const outcomes = questions.map((q, place) => Dpg.outcome(letters(place)));
+    const failed = new Set(questions.filter((_, n) => ["no", "zeroed", "other"].includes(outcomes[n].name))
       .map((q) => q.qid));
     const edges = questions.flatMap((q) => q.parents.filter((p) => byId.has(p)).map((p) =>
       Dpg.svg("path", { class: failed.has(p) ? "edge cut" : "edge", d: curve(byId.get(p), q) })));
     return Dpg.svg("svg", { class: "graph", viewBox: `0 0 ${width} ${height}`, width, height,
-      role: "img", "aria-label": label }, edges, questions.map((q, n) => node(q, fates[n], over)));
+      role: "img", "aria-label": label }, edges, questions.map((q, n) => node(q, outcomes[n], over)));
   };
 })();

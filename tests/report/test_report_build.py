@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dpgbench.domain.graph import PromptGraph
-from dpgbench.errors import DataError
+from dpgbench.errors import DataError, UsageError
 from dpgbench.report import build_report, stale_files
 from dpgbench.report.page.gallery import spread
 from dpgbench.report.page.graph_layout import NODE_HEIGHT, NODE_WIDTH, layout
@@ -136,3 +137,12 @@ def test_a_graph_is_drawn_without_overlap_from_left_to_right(shared: RunMaker) -
         assert a[0] + NODE_WIDTH <= drawing.width
         assert a[1] + NODE_HEIGHT <= drawing.height
         assert not [b for b in boxes if b != a and b[0] == a[0] and abs(b[1] - a[1]) < NODE_HEIGHT]
+
+
+def test_garbage_is_collected_again_afterwards(pair: list[RunDir], tmp_path: Path) -> None:
+    assert gc.isenabled()
+    build_report(pair, tmp_path / "out")
+    assert gc.isenabled()
+    with pytest.raises(UsageError):
+        build_report([], tmp_path / "out")
+    assert gc.isenabled()

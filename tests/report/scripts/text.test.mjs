@@ -32,12 +32,12 @@ test("the address is read and written alike", () => {
   assert.equal(Dpg.address.format({ item: "" }), "#boards=");
 });
 
-test("a question's fate is told by sign and word", () => {
-  assert.deepEqual(plain(Dpg.fate("z")), { name: "zeroed", sign: "⊘", word: "zeroed" });
-  assert.deepEqual(plain(Dpg.fate("yyyy")), { name: "yes", sign: "✓✓✓✓", word: "yes on all" });
-  assert.deepEqual(plain(Dpg.fate("ynz?")), { name: "some", sign: "✓✗⊘?", word: "1 yes, 1 no, 1 zeroed, 1 invalid" });
-  assert.equal(Dpg.fate("nnz").name, "zeroed");
-  assert.equal(Dpg.fate("nn?").name, "no");
+test("a question's outcome is told by sign and word", () => {
+  assert.deepEqual(plain(Dpg.outcome("z")), { name: "zeroed", sign: "⊘", word: "zeroed" });
+  assert.deepEqual(plain(Dpg.outcome("yyyy")), { name: "yes", sign: "✓✓✓✓", word: "yes on all" });
+  assert.deepEqual(plain(Dpg.outcome("ynz?")), { name: "some", sign: "✓✗⊘?", word: "1 yes, 1 no, 1 zeroed, 1 invalid" });
+  assert.equal(Dpg.outcome("nnz").name, "zeroed");
+  assert.equal(Dpg.outcome("nn?").name, "no");
 });
 
 test("tables are quoted", () => {
