@@ -4,7 +4,7 @@ r"""Write the figures of docs/embedded-world.md from four finished, scored runs.
         --ella-control RUN --clip-control RUN
 
 ELLA against the CLIP baseline, on all prompts, on those that CLIP's 77 tokens cut and on those that
-they do not; and both against controls (scripts/embedded/shuffle.py). Writes figures.json and
+they do not; and both against controls (`shuffle.py`). Writes figures.json and
 figures.md, and prints the latter. Intervals and differences are the toolkit's own: 95% of bootstrap
 draws of the items, the same draws for all runs.
 """

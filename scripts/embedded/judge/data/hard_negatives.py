@@ -19,7 +19,7 @@ from scripts.embedded.judge.data.questions import QUESTIONS_A_PICTURE, Asked, As
 from scripts.embedded.judge.data.statements import Balance, facts_about, kind_of
 
 SEED: Final = 2_000_000
-"""Scenes apart from those of `make_pool.py`, of the same part of the world."""
+"""Scenes apart from those of `data/make_pool.py`, of the same part of the world."""
 TIMES_ASKED: Final = 2
 """So many of a picture's questions are the one that fails."""
 
