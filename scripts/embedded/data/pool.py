@@ -41,7 +41,9 @@ def read_pool(folder: Path, num_shards: int | None = None, *, pictures: bool = T
     """
     paths = sorted(folder.glob("*.npz"))[:num_shards]
     if not paths:
-        raise FileNotFoundError(f"{folder}: no shards; run python -m scripts.embedded.data.make_pool first")
+        raise FileNotFoundError(
+            f"{folder}: no shards; run python -m scripts.embedded.data.make_pool first"
+        )
     shards = [np.load(path) for path in paths]
     drawn = [shard["pictures"] for shard in shards] if pictures else [np.empty(0, np.uint8)]
     texts = [text for shard in shards for text in json.loads(str(shard["texts"]))]
