@@ -5,9 +5,9 @@ r"""Begin the connector of the embedded ELLA: its tokens learn to name what is i
         --init WORK/connector_warm.safetensors
 
 The U-Net reads the tokens of `sd15/train_clip.py`, and so does that script's head. Frozen here, it
-tells the connector what tokens mean in a fraction of the time that the U-Net's error would take; that
-error alone decides afterwards. Only the connector learns. Its text features come from the cache
-that `train_connector.py --fill` fills.
+tells the connector what tokens mean in a fraction of the time that the U-Net's error would take;
+that error alone decides afterwards. Only the connector learns. Its text features come from the
+cache that `train_connector.py --fill` fills.
 """
 
 from __future__ import annotations
