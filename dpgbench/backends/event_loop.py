@@ -31,9 +31,10 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     """Yield what `work` yields for each of `jobs`, as it comes.
 
     The work runs in an event loop in a thread of its own, so that a caller within an event loop, a
-    notebook for one, can use it too. Jobs are taken in the caller's thread, only when there are
-    hands for them. The first error of a job cancels all others. When work ends so, or by Ctrl-C,
-    results that have arrived are still handed out before the exception goes on.
+    notebook for one, can use it too. Jobs are taken in the caller's thread, `size` of them ahead,
+    so that no work waits for the caller. The first error of a job cancels all others. When work
+    ends so, or by Ctrl-C, results that have arrived are still handed out before the exception goes
+    on.
 
     Args:
         jobs: what to work on.
@@ -48,6 +49,7 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     """
     events: queue.SimpleQueue[Result | _Ended] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
+    hands = asyncio.Semaphore(size)
     left = threading.Event()
     ending: list[asyncio.Task[None]] = []
     pending = 0
@@ -60,12 +62,13 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
 
     async def run(job: Job) -> None:
         error: BaseException | None = None
-        try:
-            async for result in work(job):
-                events.put(result)
-        except Exception as raised:  # noqa: BLE001 - the caller raises it again
-            error = raised
-            cancel_others()  # before any of them takes another step
+        async with hands:
+            try:
+                async for result in work(job):
+                    events.put(result)
+            except Exception as raised:  # noqa: BLE001 - the caller raises it again
+                error = raised
+                cancel_others()  # before any of them takes another step
         events.put(_Ended(error))
 
     async def end() -> None:
@@ -88,7 +91,7 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     thread.start()
     try:
         while True:
-            while pending < size and (job := next(jobs, None)) is not None:
+            while pending < 2 * size and (job := next(jobs, None)) is not None:
                 asyncio.run_coroutine_threadsafe(run(job), loop)
                 pending += 1
             if not pending:

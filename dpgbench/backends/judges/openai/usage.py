@@ -24,8 +24,7 @@ class Usage:
 
     Attributes:
         max_requests: None for no cap.
-        price_in: US dollars for a million prompt tokens; None where nobody says.
-        price_out: the same for completion tokens; without both no cost is reported.
+        price_in, price_out: US dollars for a million tokens; without both no cost is reported.
     """
 
     max_requests: int | None = None
