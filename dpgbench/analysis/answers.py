@@ -53,13 +53,24 @@ class JudgeAnswers:
     verdicts: Mapping[str, RuleVerdicts]
 
 
+ItemScores = Sequence[float | None]
+"""Of each item of a set, 0 to 100; None where there is none."""
+
+
 @dataclass(frozen=True)
 class RunAnswers:
-    """A run, its place in the report, and its answers where the questions are at hand."""
+    """A run and its answers.
+
+    Attributes:
+        index: the run's place among the runs of the board, from 0.
+        judges: those that were asked the questions of the benchmark, where these are at hand.
+        scores: of each item, by judge and rule: those of the answers, else as recorded.
+    """
 
     index: int
     record: RunRecord
     judges: tuple[JudgeAnswers, ...]
+    scores: Mapping[str, Mapping[str, ItemScores]]
 
 
 @dataclass(frozen=True)
@@ -101,10 +112,27 @@ def _item_set(name: str, runs: Sequence[tuple[int, RunRecord]]) -> ItemSet:
     all_graphs = benchmark.graphs if benchmark else {}
     graphs = {item: all_graphs[item] for item in items if item in all_graphs}
     qids = {item: qids_of(graph) for item, graph in graphs.items()}
-    answers = tuple(
-        RunAnswers(index, record, _judges(record, benchmark, items, qids)) for index, record in runs
-    )
-    return ItemSet(name, benchmark, missing, items, graphs, answers)
+    answers = []
+    for index, record in runs:
+        judges = _judges(record, benchmark, items, qids)
+        answers.append(RunAnswers(index, record, judges, _scores(record, judges, items)))
+    return ItemSet(name, benchmark, missing, items, graphs, tuple(answers))
+
+
+def _scores(
+    record: RunRecord, judges: Sequence[JudgeAnswers], items: Sequence[str]
+) -> dict[str, dict[str, ItemScores]]:
+    scores: dict[str, dict[str, ItemScores]] = {
+        judge.judge: {rule: verdicts.scores for rule, verdicts in judge.verdicts.items()}
+        for judge in judges
+    }
+    at_hand = {judge.judge for judge in judges}
+    for result in sorted(record.results, key=lambda result: result.items_expected):
+        if result.judge not in at_hand and result.item_figures:  # the widest result of a rule stays
+            figures = [result.item_figures.get(item) for item in items]
+            recorded = [figure.score if figure else None for figure in figures]
+            scores.setdefault(result.judge, {})[result.rule] = recorded
+    return scores
 
 
 def benchmark_of(record: RunRecord) -> tuple[Benchmark | None, str]:

@@ -10,9 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from dpgbench.analysis.answers import ItemSet, JudgeAnswers, RunAnswers
+from dpgbench.analysis.answers import ItemScores, ItemSet, JudgeAnswers, RunAnswers
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.comparability import FACTS
 from dpgbench.analysis.comparison import FEW_ITEMS, CategoryDifference, Comparison
@@ -29,7 +27,7 @@ from dpgbench.analysis.verdict_letters import (
 from dpgbench.domain.graph import GraphQuestion
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
-from dpgbench.domain.statistics.paired import PairedDifference, item_gaps
+from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.report.page.graph_layout import cells
 from dpgbench.report.page.images import Pictures
 from dpgbench.report.plots.axis import colour
@@ -37,7 +35,6 @@ from dpgbench.report.text import apart_text, label, remarks, shown
 
 ANSWER_LIMIT = 400
 _NAME_LIMIT = 200
-_Scores = Sequence[float | None]
 
 
 class Tally(NamedTuple):
@@ -67,7 +64,7 @@ class _Tallies:
         """Return the place of what became of each tile of an item; nothing without answers."""
         size = len(letters) // num_images
         tiles = [letters[at : at + size] for at in range(0, len(letters), size)] if size else []
-        of_tiles: _Scores = scores or [None] * len(tiles)
+        of_tiles: ItemScores = scores or [None] * len(tiles)
         return [self._tile(tile, score) for tile, score in zip(tiles, of_tiles, strict=True)]
 
     def _tile(self, letters: str, score: float | None) -> int:
@@ -91,7 +88,7 @@ def page_json(board: Board, pictures: Pictures) -> dict[str, Any]:
         "rows": [_row(row, group, names) for group in board.groups for row in group.rows],
         "facts": [{"label": fact.label, "decides": fact.decides} for fact in FACTS],
         "comparisons": [
-            _comparison(comparison, _gaps(comparison, board)) for comparison in board.comparisons
+            _comparison(comparison, board.item_gaps(comparison)) for comparison in board.comparisons
         ],
         "least_items": LEAST_ITEMS,
         "few_items": FEW_ITEMS,
@@ -189,7 +186,7 @@ def _run(
         "judges": {
             judge.judge: _judge(judge, tallies, manifest.num_images) for judge in run.judges
         },
-        "scores": _scores(run, items),
+        "scores": run.scores,
     }
 
 
@@ -222,24 +219,6 @@ def _verdicts(
     }
 
 
-def _scores(run: RunAnswers, items: ItemSet) -> dict[str, dict[str, _Scores]]:
-    """Return the scores of a run's items by judge and rule.
-
-    Those of its answers; where these are not at hand, those that were recorded.
-    """
-    scores: dict[str, dict[str, _Scores]] = {
-        judge.judge: {rule: verdicts.scores for rule, verdicts in judge.verdicts.items()}
-        for judge in run.judges
-    }
-    asked = {judge.judge for judge in run.judges}
-    for result in sorted(run.record.results, key=lambda result: result.items_expected):
-        if result.judge not in asked and result.item_figures:  # the widest result of a rule stays
-            figures = [result.item_figures.get(item) for item in items.items]
-            recorded = [figure.score if figure else None for figure in figures]
-            scores.setdefault(result.judge, {})[result.rule] = recorded
-    return scores
-
-
 def _row(row: LeaderboardRow, group: Group, names: Mapping[int, str]) -> dict[str, Any]:
     return {
         "run": row.index,
@@ -258,24 +237,7 @@ def _row_name(row: LeaderboardRow, name: str) -> str:
     return f"{name}, {row.subset}" if row.subset and row.narrow else name
 
 
-def _gaps(comparison: Comparison, board: Board) -> _Scores:
-    """Return by how much the first is ahead on each item; None where one has no score."""
-    rows = [board.rows[place] for place in (comparison.first, comparison.second)]
-    for items in board.item_sets:
-        runs = {run.index: run for run in items.runs}
-        if all(row.index in runs for row in rows):
-            scores = (_scores(runs[row.index], items) for row in rows)
-            of_rows = (
-                of_run.get(row.judge, {}).get(row.rule, [None] * len(items.items))
-                for of_run, row in zip(scores, rows, strict=True)
-            )
-            first, second = (np.array(values, dtype=np.float64) for values in of_rows)
-            gaps = item_gaps(first, second)
-            return [None if np.isnan(gap) else float(gap) for gap in gaps]
-    return []
-
-
-def _comparison(comparison: Comparison, gaps: _Scores) -> dict[str, Any]:
+def _comparison(comparison: Comparison, gaps: ItemScores) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "rows": [comparison.first, comparison.second],
         "items": comparison.items,
