@@ -281,7 +281,7 @@ def test_two_pulls_at_once_are_refused(tmp_path: Path, target: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dpgbench.store import files as folders
+from dpgbench.store import files
 number = int(sys.argv[2])
 rename = Path.rename
 def counting(self, to):
@@ -291,8 +291,8 @@ def counting(self, to):
         os.kill(os.getpid(), signal.SIGKILL)
     return rename(self, to)
 Path.rename = counting
-with folders.locked_folder(Path(sys.argv[1])):
-    folders.replace_folder(Path(sys.argv[1]), {"new.txt": b"new"})
+with files.locked_folder(Path(sys.argv[1])):
+    files.replace_folder(Path(sys.argv[1]), {"new.txt": b"new"})
 """
 
 
