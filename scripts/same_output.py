@@ -129,9 +129,9 @@ def _rules(names: Sequence[str]) -> list[str]:
 def use(version: Version, data: Path, demo_items: int) -> str:
     """Score, compare and report all runs; returns all that was printed."""
     runs = {
-        kind: sorted(str(p.parent.relative_to(version.folder)) for p in found)
+        kind: sorted(str(p.parent.relative_to(version.folder)) for p in manifests)
         for kind in ("demo", "synthetic", "dsg")
-        if (found := [*(version.folder / kind).glob("*/manifest.json")])
+        if (manifests := [*(version.folder / kind).glob("*/manifest.json")])
     }
     shown = [version.command("demo", "--out", "drawn-anew", "--limit", str(demo_items))]
     judge = {"demo": "tiny-mplug", "synthetic": "mplug"}

@@ -13,8 +13,8 @@ import numpy as np
 from dpgbench import load_generator
 from dpgbench.domain.statistics.agreement import agreements
 from dpgbench.shapes import benchmark_items
-from tests.embedded.asking import ask
 from tests.embedded.detector import detect
+from tests.embedded.graded_answers import ask
 
 MODELS: Final = ("tiny-ella-sd15", "tiny-sd15")
 NUM_ITEMS: Final = 25

@@ -19,7 +19,7 @@ from dpgbench.shapes import (
     dependents,
     hard_negative,
 )
-from tests.embedded.asking import JUDGE, AskedScene, Reply, confusion, replies
+from tests.embedded.graded_answers import JUDGE, AskedScene, GradedAnswer, confusion, graded_answers
 from tests.embedded.own_classes import items_by_id
 from tests.helpers import Run
 
@@ -103,7 +103,7 @@ def test_a_run_of_right_pictures_scores_at_least_95(run: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[tuple[Changed, list[Reply]]]:
+def asked() -> list[tuple[Changed, list[GradedAnswer]]]:
     """Everything asked about pictures of changed scenes."""
     edits = []
     for number, item in enumerate(benchmark_items()[::EVERY]):
@@ -111,10 +111,10 @@ def asked() -> list[tuple[Changed, list[Reply]]]:
         steps = [step * len(graph) // CHANGES_AN_ITEM for step in range(CHANGES_AN_ITEM)]
         edits += [changed(item, graph[(number + step) % len(graph)]) for step in steps]
     scenes: list[AskedScene] = [(edit.scene, edit.item.questions) for edit in edits]
-    return list(zip(edits, replies(scenes), strict=True))
+    return list(zip(edits, graded_answers(scenes), strict=True))
 
 
-def test_the_judge_sees_one_change(asked: list[tuple[Changed, list[Reply]]]) -> None:
+def test_the_judge_sees_one_change(asked: list[tuple[Changed, list[GradedAnswer]]]) -> None:
     matching = [
         reply
         for change, answered in asked
@@ -126,7 +126,9 @@ def test_the_judge_sees_one_change(asked: list[tuple[Changed, list[Reply]]]) -> 
     assert share >= LEAST_CHANGED_SEEN, confusion(matching)
 
 
-def test_the_judge_keeps_what_was_not_changed(asked: list[tuple[Changed, list[Reply]]]) -> None:
+def test_the_judge_keeps_what_was_not_changed(
+    asked: list[tuple[Changed, list[GradedAnswer]]],
+) -> None:
     matching = [
         reply
         for change, answered in asked
@@ -140,7 +142,7 @@ def test_the_judge_keeps_what_was_not_changed(asked: list[tuple[Changed, list[Re
 
 
 def test_what_depends_on_a_change_that_was_seen_is_lost(
-    asked: list[tuple[Changed, list[Reply]]],
+    asked: list[tuple[Changed, list[GradedAnswer]]],
 ) -> None:
     for change, answered in asked:
         texts = [reply.text for reply in answered]

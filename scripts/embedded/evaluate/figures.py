@@ -206,9 +206,9 @@ def _gap(table: Table) -> PairedDifference | None:
     """How much wider ELLA's lead is on cut prompts than on whole ones."""
     columns = [table.column(role, name) for name in ("cut", "whole") for role in ("ella", "clip")]
     signs = np.array([1.0, -1.0, -1.0, 1.0])
-    draws = ratio_draws(table.sums[:, columns], table.counts[:, columns]) @ signs
+    gap_draws = ratio_draws(table.sums[:, columns], table.counts[:, columns]) @ signs
     num_items = int((table.counts[:, columns] > 0).sum(axis=0).min())
-    return difference_of(float(table.means[columns] @ signs), draws, num_items=num_items)
+    return difference_of(float(table.means[columns] @ signs), gap_draws, num_items=num_items)
 
 
 def _comparison_json(comparison: PairedDifference | None) -> dict[str, Any]:

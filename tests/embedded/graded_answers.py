@@ -15,7 +15,7 @@ JUDGE = "tiny-mplug"
 BATCH = 32
 
 
-class Reply(NamedTuple):
+class GradedAnswer(NamedTuple):
     """A judge's answer to a question about a picture, and the true one."""
 
     question: Question
@@ -53,24 +53,24 @@ def ask(pictures: Iterable[tuple[Image.Image, Sequence[Question]]]) -> list[list
     return [answers for start in starts for answers in judge.ask(tiles[start : start + BATCH])]
 
 
-def replies(scenes: Sequence[AskedScene]) -> list[list[Reply]]:
+def graded_answers(scenes: Sequence[AskedScene]) -> list[list[GradedAnswer]]:
     """The judge's answers about rendered scenes, with the true ones; a list a scene."""
     answers = ask((render(scene), asked) for scene, asked in scenes)
     return [
         [
-            Reply(question, answer(question, scene), judged.text, judged.p_yes)
+            GradedAnswer(question, answer(question, scene), judged.text, judged.p_yes)
             for question, judged in zip(asked, of_scene, strict=True)
         ]
         for (scene, asked), of_scene in zip(scenes, answers, strict=True)
     ]
 
 
-def share_right(answered: Sequence[Reply]) -> float:
+def share_right(answered: Sequence[GradedAnswer]) -> float:
     """How many of the answers are right, 0 to 1."""
     return sum(reply.is_right for reply in answered) / len(answered)
 
 
-def confusion(answered: Sequence[Reply]) -> str:
+def confusion(answered: Sequence[GradedAnswer]) -> str:
     """Answers by category and true answer, for people."""
     counts = Counter((reply.category, reply.truth, reply.text) for reply in answered)
     return "\n".join(
