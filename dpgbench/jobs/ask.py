@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -124,12 +125,12 @@ def ask(
     with (
         JsonLines(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
+        # Closed here, not by the garbage collector, which may run in a thread of its own pool.
+        closing(_tiles(grids, grid, judge.prepare, failures, progress, alike)) as tiles,
     ):
         writer = _ReplyWriter(judge, judge_name, grids, lines, failures)
         try:
-            for reply in judge.replies(
-                _tiles(grids, grid, judge.prepare, failures, progress, alike)
-            ):
+            for reply in judge.replies(tiles):
                 writer.write(reply)
                 progress.update(len(reply.answers))
                 writer.validity.watch(reply.answers.values())
@@ -240,7 +241,7 @@ def _tiles(
     failures: Failures,
     progress: Any,
     single_colour: dict[str, list[int]],
-) -> Iterator[TileQuestions]:
+) -> Generator[TileQuestions, None, None]:
     """Yield tiles with their open questions; images are decoded and prepared ahead, in threads."""
 
     def load(item: OpenGrid) -> list[tuple[Image, Any]]:
