@@ -131,7 +131,7 @@ def use(version: Version, data: Path, demo_items: int) -> str:
     runs = {
         kind: sorted(str(p.parent.relative_to(version.folder)) for p in manifests)
         for kind in ("demo", "synthetic", "dsg")
-        if (manifests := [*(version.folder / kind).glob("*/manifest.json")])
+        if (manifests := [*(version.folder / kind).rglob("manifest.json")])
     }
     shown = [version.command("demo", "--out", "drawn-anew", "--limit", str(demo_items))]
     judge = {"demo": "tiny-mplug", "synthetic": "mplug"}
