@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from dpgbench.analysis.judges.answers import JudgesRequest, read_judged
+from dpgbench.analysis.judges.compare import compare_judges
 from tests.helpers import Run, answers_csv, row, write_csv
 
 Cells = list[tuple[str, int, int, str]]
@@ -58,6 +60,23 @@ def compare(run: Run, *words: object) -> dict[str, Any]:
     assert ended.code == 0, ended.err
     comparison: dict[str, Any] = json.loads(ended.out)
     return comparison
+
+
+def test_python_has_the_same_figures_by_name(run: Run, made: Path) -> None:
+    judged = read_judged(JudgesRequest(["b", "c", "replay"], [made]))
+    typed, plain = compare_judges(judged, "corrected-v1"), compare(run, "b", "c", "replay")
+    assert [judge.name for judge in typed.judges] == ["b", "c", "replay"]
+    assert typed.judges[0].overall.value == plain["judges"][0]["overall"]
+    pair = typed.pairs[0]
+    assert pair.agreement.judges == ("b", "c")
+    assert pair.agreement.overall.kappa.value == plain["pairs"][0]["kappa"]["value"]
+    assert pair.agreement.l1.keys() == plain["pairs"][0]["l1"].keys()
+    assert pair.score.difference is not None
+    assert pair.score.difference.difference == plain["pairs"][0]["score"]["difference"]
+    assert typed.all_judges is not None
+    assert typed.all_judges.kappa.value == plain["fleiss"]["kappa"]["value"]
+    assert len(typed.disputed) == len(plain["differences"]) > 0
+    assert max(question.p_yes_gap for question in typed.disputed) == pytest.approx(0.7)
 
 
 def test_two_judges_of_the_newest_run(run: Run, made: Path) -> None:
