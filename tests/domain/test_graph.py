@@ -61,6 +61,20 @@ def test_a_problem_names_row_and_item() -> None:
     assert str(problem) == "row 3 (item a1): parent 9 is not a question of this item"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Global (whole scene)", ("global", "global")),
+        ("entity \u2013 Whole (cat)", ("entity", "entity - whole")),
+        ("attribute-color (cat, red)", ("attribute", "attribute - color")),
+        ("global - (whole scene)", ("global", "global -")),
+    ],
+)
+def test_a_category_as_it_was_meant(typed: str, meant: tuple[str, str]) -> None:
+    (row,) = rows("a1", ["0"])
+    assert replace(row, tuple=typed).meant_category == meant
+
+
 def test_rows_of_an_item_that_are_not_together_are_told_with_the_first_row() -> None:
     together = rows("a1", ["0", "1"])
     apart = [together[0], replace(together[1], row=12)]
