@@ -31,8 +31,8 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     """Yield what `work` yields for each of `jobs`, as it comes.
 
     The work runs in an event loop in a thread of its own, so that a caller within an event loop, a
-    notebook for one, can use it too. Jobs are taken in the caller's thread, `size` of them ahead,
-    so that no work waits for the caller. The first error of a job cancels all others. When work
+    notebook for one, can use it too. Jobs are taken in the caller's thread, a few of them ahead, so
+    that work waits less for the caller. The first error of a job cancels all others. When work
     ends so, or by Ctrl-C, results that have arrived are still handed out before the exception goes
     on.
 
@@ -50,6 +50,7 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     events: queue.SimpleQueue[Result | _Ended] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
     hands = asyncio.Semaphore(size)
+    ahead = (size + 3) // 4
     left = threading.Event()
     ending: list[asyncio.Task[None]] = []
     pending = 0
@@ -91,7 +92,7 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     thread.start()
     try:
         while True:
-            while pending < 2 * size and (job := next(jobs, None)) is not None:
+            while pending < size + ahead and (job := next(jobs, None)) is not None:
                 asyncio.run_coroutine_threadsafe(run(job), loop)
                 pending += 1
             if not pending:
