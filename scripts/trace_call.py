@@ -7,7 +7,7 @@ The call runs on a small run of the embedded models (3 items, 1 image each). For
 entered it first, how many of its lines ran, how many files it enters, and through which it was
 entered again while it was itself on the way. A file of very few lines that enters one other is one
 that only hands a value on. What only importing a module runs is left out, and so is what a file
-hands over to be run elsewhere without a name (a generator, a lambda): it is a part of that file.
+hands over to be run elsewhere (a generator, a lambda): it is a part of that file.
 
 With PYTHONPATH=CHECKOUT and the path of this file it traces another version of the toolkit.
 """
@@ -15,6 +15,7 @@ With PYTHONPATH=CHECKOUT and the path of this file it traces another version of 
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import sys
 import tempfile
@@ -63,9 +64,9 @@ def trace_files(call: Callable[[], object]) -> dict[str, EnteredFile]:
         caller = way[0] if way else ""
         entered = files.setdefault(name, EnteredFile(caller))
         entered.lines.add(frame.f_lineno)
-        if caller in files and caller != name and not frame.f_code.co_name.startswith("<"):
+        if caller in files and caller != name:
             files[caller].enters.add(name)
-            if name in way:
+            if name in way and not _is_handed_over(frame):
                 entered.again_from.add(caller)
         return on_line
 
@@ -87,6 +88,12 @@ def _name(frame: FrameType) -> str | None:
     """Return a frame's file below the package; None for files of others."""
     path = frame.f_code.co_filename
     return path.removeprefix(f"{PACKAGE}/") if path.startswith(f"{PACKAGE}/") else None
+
+
+def _is_handed_over(frame: FrameType) -> bool:
+    """Return whether a frame is a generator, a lambda or the like: run where it was given to."""
+    code = frame.f_code
+    return code.co_name.startswith("<") or bool(code.co_flags & inspect.CO_GENERATOR)
 
 
 def _is_import(frame: FrameType | None) -> bool:
