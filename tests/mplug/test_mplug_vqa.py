@@ -54,9 +54,9 @@ def texts(answers):
 def test_the_tiny_judge_says_yes_and_no_and_then_ends(judge, pictures):
     answers = judge.ask(pictures, [QUESTIONS] * len(pictures))
     flat = [answer for row in answers for answer in row]
-    texts = [answer.text for answer in flat]
-    assert set(texts) == {"yes", "no"}
-    assert min(texts.count("yes"), texts.count("no")) > len(texts) / 5
+    flat_texts = [answer.text for answer in flat]
+    assert set(flat_texts) == {"yes", "no"}
+    assert min(flat_texts.count("yes"), flat_texts.count("no")) > len(flat_texts) / 5
     assert all(len(answer.token_ids) == 3 for answer in flat)
     assert any(len(set(row)) == 2 for row in texts(answers)), "questions matter"
     assert any(len(set(row)) == 2 for row in zip(*texts(answers), strict=True)), "pictures matter"
