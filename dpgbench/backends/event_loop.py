@@ -7,7 +7,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -52,11 +52,17 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     hands = asyncio.Semaphore(size)
     ahead = (size + 3) // 4
     left = threading.Event()
+    tasks: set[asyncio.Task[None]] = set()  # those of jobs alone: a library's own end with them
     ending: list[asyncio.Task[None]] = []
     pending = 0
 
-    def cancel_others() -> list[asyncio.Task[Any]]:
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    def start(job: Job) -> None:
+        task = loop.create_task(run(job))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def cancel_others() -> list[asyncio.Task[None]]:
+        others = [task for task in tasks if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         return others
@@ -76,6 +82,7 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
         with contextlib.suppress(Exception):  # the work is over, however its end goes
             await asyncio.gather(*cancel_others(), return_exceptions=True)
             await close()
+            await loop.shutdown_asyncgens()
         loop.stop()
 
     def run_loop() -> None:
@@ -93,7 +100,7 @@ def in_event_loop(  # noqa: C901, PLR0915 - counted with the functions within
     try:
         while True:
             while pending < size + ahead and (job := next(jobs, None)) is not None:
-                asyncio.run_coroutine_threadsafe(run(job), loop)
+                loop.call_soon_threadsafe(start, job)
                 pending += 1
             if not pending:
                 return
