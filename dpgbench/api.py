@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from dpgbench.backends import protocols as base
 from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
-from dpgbench.backends.judges import table as judges
+from dpgbench.backends.judges import request as judges
 from dpgbench.backends.judges.own_class import as_judge
+from dpgbench.backends.judges.table import DEFAULT_JUDGE
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.result import Origin, Result
@@ -102,7 +103,7 @@ def load_generator(
 
 
 def load_judge(
-    name: str = judges.DEFAULT_JUDGE,
+    name: str = DEFAULT_JUDGE,
     *,
     weights: Mapping[str, str] | None = None,
     device: str = "auto",
@@ -368,7 +369,7 @@ def score(
     target: str | Path,
     *,
     bench: str | None = None,
-    judge: base.JudgeRequest | str = judges.DEFAULT_JUDGE,
+    judge: base.JudgeRequest | str = DEFAULT_JUDGE,
     rules: Sequence[str] = DEFAULT_RULES,
     num_images: int | None = None,
     tile_px: int | None = None,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from dpgbench.backends.judges.answer_checks import checked_replies
+from dpgbench.backends.judges.answer_checks import checked_reply, checked_stream
 from dpgbench.backends.judges.asking import ask_in_batches
 from dpgbench.backends.judges.messages import JudgeAnswer, JudgeReply, TileQuestions
 
@@ -108,7 +108,7 @@ class Judge(ABC):
 
         Takes tiles only as fast as it can work on them: each holds a decoded image.
         """
-        return ask_in_batches(self, tiles)
+        return ask_in_batches(self, tiles, self.class_name)
 
     def replies(self, tiles: Iterator[TileQuestions]) -> Iterator[JudgeReply]:
         """Yield what `stream` yields, made sure that it is answers.
@@ -116,7 +116,8 @@ class Judge(ABC):
         Raises:
             JudgeContractError: it is something else.
         """
-        return checked_replies(self.class_name, self.stream(tiles))
+        for reply in checked_stream(self.class_name, self.stream(tiles)):
+            yield checked_reply(self.class_name, reply)
 
     def account(self) -> Mapping[str, Any] | None:
         """Return what asking has cost so far, as plain data for the manifest; None where nothing.

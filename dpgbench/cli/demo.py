@@ -30,7 +30,7 @@ def demo(
 ) -> None:
     """Generate, judge, score and report two small models; the same command again resumes."""
     from dpgbench.backends.generators.plan import GeneratorRequest
-    from dpgbench.backends.judges.table import judge_request
+    from dpgbench.backends.judges.request import judge_request
     from dpgbench.jobs.find_target import target_of_run
     from dpgbench.jobs.generate import GenerateRequest, generate
     from dpgbench.jobs.score import ScoreRequest, score

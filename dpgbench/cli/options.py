@@ -220,10 +220,10 @@ class JudgeOptions:
         Raises:
             UsageError: there is no such judge, or it has no such option, weights or device.
         """
-        from dpgbench.backends.judges import table
+        from dpgbench.backends.judges import request, table
 
         entry = table.find_judge(judge or table.DEFAULT_JUDGE)
-        return table.judge_request(
+        return request.judge_request(
             entry.name,
             weights=parse_weights(self.weights or [], entry.roles, entry.name),
             revision=self.revision,

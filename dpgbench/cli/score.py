@@ -195,7 +195,8 @@ def _take_hub(
     Raises:
         UsageError: two hubs are named.
     """
-    from dpgbench.backends.judges.table import WEIGHTS_SOURCES, check_request, find_judge
+    from dpgbench.backends.judges.request import check_request
+    from dpgbench.backends.judges.table import WEIGHTS_SOURCES, find_judge
     from dpgbench.jobs.find_target import has_item_source
 
     hubs = sorted({source for source in choice.sources if source in WEIGHTS_SOURCES})

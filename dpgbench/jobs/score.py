@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.judges.answer_checks import checked_description
-from dpgbench.backends.judges.table import REPLAY, check_request, find_judge, load_judge
+from dpgbench.backends.judges.request import check_request, load_judge
+from dpgbench.backends.judges.table import REPLAY, find_judge
 from dpgbench.backends.protocols import Judge, JudgeRequest
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark, Subset

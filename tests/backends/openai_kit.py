@@ -9,7 +9,8 @@ from PIL import Image
 
 from dpgbench.backends.judges.openai.judge import OpenAiJudge
 from dpgbench.backends.judges.openai.prompts import data_url
-from dpgbench.backends.judges.table import FAMILIES, check_request
+from dpgbench.backends.judges.request import check_request
+from dpgbench.backends.judges.table import FAMILIES
 from dpgbench.backends.protocols import JudgeRequest, TileQuestions
 from dpgbench.backends.rate_limit import RetryPolicy
 from tests.backends.fake_openai import truth

@@ -12,7 +12,7 @@ import torch
 import yaml
 from safetensors import safe_open
 
-from dpgbench.backends.judges.table import load_judge
+from dpgbench.backends.judges.request import load_judge
 from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.embedded import embedded_path
 from dpgbench.mplug import write_tiny_checkpoint

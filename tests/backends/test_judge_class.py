@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.backends.judges.own_class import as_judge
-from dpgbench.backends.judges.table import judge_class, load_judge
+from dpgbench.backends.judges.request import judge_class, load_judge
 from dpgbench.backends.protocols import (
     Judge,
     JudgeAnswer,

@@ -8,7 +8,7 @@ from PIL import Image
 
 import dpgbench
 from dpgbench.backends import device as devices
-from dpgbench.backends.judges import table as judges
+from dpgbench.backends.judges import request as judges
 from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest
 from dpgbench.errors import DataError, UsageError
 from dpgbench.store.run.directory import RunDir

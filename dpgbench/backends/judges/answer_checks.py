@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -42,25 +42,38 @@ def checked_answers(
     ]
 
 
-def checked_replies(class_name: str, stream: Any) -> Iterator[JudgeReply]:
-    """Yield what ``stream(tiles)`` of a judge returned, with plain answers.
+def checked_stream(class_name: str, stream: Any) -> Iterable[Any]:
+    """Return what ``stream(tiles)`` of a judge returned, if it can be gone through.
 
     Raises:
         JudgeContractError: names the class and what it must yield.
     """
-    must = f"{class_name}.stream must yield JudgeReply(item_id, tile, answers), not"
     if not isinstance(stream, Iterable):
-        raise JudgeContractError(f"{must} return {shown(stream)}; see docs/judges.md")
-    for reply in stream:
-        if not isinstance(reply, JudgeReply) or not isinstance(reply.answers, Mapping):
-            raise JudgeContractError(f"{must} {shown(reply)}; see docs/judges.md")
-        where = f"{reply.item_id} tile {reply.tile} question"
-        answers = {
-            qid: _checked(f"{class_name}.stream", answer, f"{where} {qid}")
-            for qid, answer in reply.answers.items()
-        }
-        error = None if reply.error is None else writable(str(reply.error))
-        yield reply._replace(answers=answers, error=error)
+        raise JudgeContractError(
+            f"{_must_yield(class_name)} return {shown(stream)}; see docs/judges.md"
+        )
+    return stream
+
+
+def checked_reply(class_name: str, reply: Any) -> JudgeReply:
+    """Return what ``stream(tiles)`` of a judge yielded, with plain answers.
+
+    Raises:
+        JudgeContractError: names the class and what it must yield.
+    """
+    if not isinstance(reply, JudgeReply) or not isinstance(reply.answers, Mapping):
+        raise JudgeContractError(f"{_must_yield(class_name)} {shown(reply)}; see docs/judges.md")
+    where = f"{reply.item_id} tile {reply.tile} question"
+    answers = {
+        qid: _checked(f"{class_name}.stream", answer, f"{where} {qid}")
+        for qid, answer in reply.answers.items()
+    }
+    error = None if reply.error is None else writable(str(reply.error))
+    return reply._replace(answers=answers, error=error)
+
+
+def _must_yield(class_name: str) -> str:
+    return f"{class_name}.stream must yield JudgeReply(item_id, tile, answers), not"
 
 
 def refuse_strays(class_name: str, reply: JudgeReply, asked: Collection[int]) -> None:

@@ -25,16 +25,19 @@ class AsksInBatches(Protocol):
 
     num_images_at_once: int
 
-    @property
-    def class_name(self) -> str:
-        """What messages about wrong answers call it."""
-
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
         """Return the answers for each tile, in the order of its questions."""
 
 
-def ask_in_batches(judge: AsksInBatches, tiles: Iterator[TileQuestions]) -> Iterator[JudgeReply]:
+def ask_in_batches(
+    judge: AsksInBatches, tiles: Iterator[TileQuestions], class_name: str
+) -> Iterator[JudgeReply]:
     """Yield the replies to `tiles`, in order, asked `num_images_at_once` at a time.
+
+    Args:
+        judge: is asked.
+        tiles: with their questions.
+        class_name: what messages about wrong answers call the judge.
 
     Raises:
         JudgeContractError: `ask` returned something else than answers.
@@ -43,11 +46,11 @@ def ask_in_batches(judge: AsksInBatches, tiles: Iterator[TileQuestions]) -> Iter
     """
     failures = Failures()
     while batch := list(islice(tiles, max(1, judge.num_images_at_once))):
-        yield from _ask(judge, batch, failures)
+        yield from _ask(judge, batch, failures, class_name)
 
 
 def _ask(
-    judge: AsksInBatches, batch: Sequence[TileQuestions], failures: Failures
+    judge: AsksInBatches, batch: Sequence[TileQuestions], failures: Failures, class_name: str
 ) -> Iterator[JudgeReply]:
     try:
         returned = judge.ask(batch)
@@ -56,14 +59,14 @@ def _ask(
         failed = error.with_traceback(None) if is_out_of_memory(error) else error
     else:
         failures.success()
-        answers = checked_answers(judge.class_name, batch, returned)
+        answers = checked_answers(class_name, batch, returned)
         for tile, of_tile in zip(batch, answers, strict=True):
             by_qid = dict(zip(tile.qids, of_tile, strict=True))
             yield JudgeReply(tile.item_id, tile.tile, by_qid)
         return
     if parts := _parts(batch, failed):
         for part in parts:
-            for reply in _ask(judge, part, failures):
+            for reply in _ask(judge, part, failures, class_name):
                 yield reply
                 if reply.error is not None and len(batch) == 1:
                     return  # a part of the only tile failed: the tile has failed

@@ -13,7 +13,8 @@ from typing import Any
 
 from dpgbench.backends.entries import argument_of
 from dpgbench.backends.judges.answer_checks import checked_description
-from dpgbench.backends.judges.table import find_family, find_judge, load_judge
+from dpgbench.backends.judges.request import load_judge
+from dpgbench.backends.judges.table import find_family, find_judge
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.domain.answer_text import is_missing, read_yes_no
 from dpgbench.errors import IncompleteError, UsageError

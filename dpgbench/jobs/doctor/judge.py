@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dpgbench.backends.judges.table import find_judge, judge_class, load_judge
+from dpgbench.backends.judges.request import judge_class, load_judge
+from dpgbench.backends.judges.table import find_judge
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.backends.weights.locate import chosen_source, fetch_command, here
 from dpgbench.domain.answer_text import YES
