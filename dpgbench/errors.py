@@ -101,7 +101,10 @@ def reason_of(
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     message = one_line(" ".join(lines[:1] if first_line else lines))
     text = (f"{name}: {message}" if with_type else message) if message else name
-    return text[:limit]
+    if limit is None or len(text) <= limit:
+        return text
+    words = text[: limit + 1].rpartition(" ")[0]
+    return f"{(words if len(words) > limit // 2 else text[:limit]).rstrip(',;')}..."
 
 
 def counted(number: int, noun: str) -> str:

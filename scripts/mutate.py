@@ -616,6 +616,18 @@ def start(mutant: Mutant, tests: Sequence[str], copy: Path) -> int:
     path = copy / mutant.file
     source = path.read_text(encoding="utf-8")
     path.write_text(source[: mutant.start] + mutant.after + source[mutant.end :], encoding="utf-8")
+    return run_tests(tests, copy)
+
+
+def refuse_broken_tests(tests: Sequence[str], copy: Path) -> None:
+    """Raise unless tests pass in the copy as it is: else every change would seem to be noticed."""
+    _, status = os.waitpid(run_tests(tests, copy), 0)
+    if code := os.waitstatus_to_exitcode(status):
+        raise SystemExit(f"nothing is changed, and yet pytest ends with {code}: {' '.join(tests)}")
+
+
+def run_tests(tests: Sequence[str], copy: Path) -> int:
+    """Run tests in a fork, in the copy, and return the fork's process number."""
     child = os.fork()
     if child:
         return child
@@ -633,6 +645,7 @@ def start(mutant: Mutant, tests: Sequence[str], copy: Path) -> int:
         import pytest
 
         words = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"]
+        words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported already
         code = int(pytest.main([*words, *tests]))
     finally:
         os._exit(code)
@@ -658,6 +671,8 @@ def run_all(
     todo = list(reversed(mutants))
     with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
         free = [make_copy(root, Path(folder) / str(number)) for number in range(jobs)]
+        quickest = sorted(seen.seconds, key=lambda test: seen.seconds[test])
+        refuse_broken_tests(quickest[:20], free[0])
         running: dict[int, tuple[Mutant, Path, float, float, int]] = {}
         while todo or running:
             while free and todo:

@@ -101,3 +101,14 @@ def test_numbers_of_numpy_are_numbers(benchmark: Benchmark) -> None:
     for a in YES:
         answers[a.item_id, np.int64(a.tile)][np.int64(a.qid)] = np.str_(a.answer)
     assert dpgbench.score_answers(benchmark, answers).overall == 50.0
+
+
+def test_fields_are_also_read_by_their_names_in_a_score_file(benchmark: Benchmark) -> None:
+    result = dpgbench.score_answers(benchmark, [*YES, Answer("zz", 0, 1, "yes")])
+    assert result["overall"] == result.overall == 50.0
+    assert result.body["warnings"]["stray_answers"] == 1
+    assert result["failed_items"] == list(result.failures)
+    assert result["l1"]["entity"]["score"] == result.l1["entity"].score
+    for name in ("nothing", "to_frame", "__class__"):
+        with pytest.raises(KeyError):
+            result[name]

@@ -88,12 +88,17 @@ def make_board(runs: Sequence[RunDir], *, published: bool = True, verify: bool =
     records = load_records(runs, verify=verify)
     sets = item_sets(records)
     unranked = read_rows(records, sets)
-    comparisons = compare_rows([row for rows in unranked for row in rows])
+    rows = [row for group in unranked for row in group]
+    comparisons = compare_rows(rows)
     groups = rank_groups(unranked, comparisons)
     return Board(
         records=tuple(records),
         groups=tuple(groups),
-        comparisons=tuple(comparisons),
+        comparisons=tuple(
+            comparison
+            for comparison in comparisons
+            if rows[comparison.first].index != rows[comparison.second].index
+        ),
         item_sets=tuple(sets),
         prompt_lengths=tuple(length_views(groups, sets, records)),
         published=tuple(read_published()) if published else (),

@@ -162,12 +162,15 @@ def _judges_and_rules(rows: list[LeaderboardRow], index: int) -> str:
 
 
 def compare_rows(rows: Sequence[LeaderboardRow]) -> list[Comparison]:
-    """Return every two results of different runs with one rule and judge by name, best first."""
+    """Return every two results with one rule and judge by name, best first.
+
+    A run may hold two of them, such as a copy of a score file under another name.
+    """
     compared = []
     tables: dict[int, _ResultTable] = {}
     for first, second in combinations(range(len(rows)), 2):
         one, other = rows[first], rows[second]
-        if one.index == other.index or (one.rule, one.judge) != (other.rule, other.judge):
+        if (one.rule, one.judge) != (other.rule, other.judge):
             continue
         if (other.overall or 0.0) > (one.overall or 0.0):
             first, second, one, other = second, first, other, one  # noqa: PLW2901 - best first

@@ -107,6 +107,10 @@ class Score:
         """How many things it is over: items of a source, questions of a category."""
         return self.items or 0
 
+    def __getitem__(self, name: str) -> object:
+        """Return a field by its name in a score file."""
+        return _field(self, name)
+
     def thinned(self) -> Self:
         """Return the same without an interval where it is known to be over too few items."""
         few = self.items is not None and self.items < LEAST_ITEMS
@@ -249,6 +253,20 @@ class Result:
         """Whether every expected item had all of its answers."""
         return not self.unanswered
 
+    @property
+    def body(self) -> Self:
+        """The result: `result.body["failures"]` is how fields were read before they were typed."""
+        return self
+
+    def __getitem__(self, name: str) -> object:
+        """Return a field by its name in a score file: `result["overall"]`.
+
+        Raises:
+            KeyError: there is no such field.
+        """
+        lists = {"failed_items": self.failures, "unanswered_items": self.unanswered}
+        return list(lists[name]) if name in lists else _field(self, name)
+
     def to_frame(self, part: Part = "items") -> DataFrame:
         """Return a part of the result as a pandas table, a row for each name, for notebooks.
 
@@ -281,6 +299,12 @@ class Result:
         rows = [_cells(score) for score in scores.values()]
         index = pd.Index(list(scores), name="source" if part == "sources" else "category")
         return pd.DataFrame(rows, index=index, columns=columns)
+
+
+def _field(of: Score | Result, name: str) -> object:
+    if name.startswith("_") or callable(getattr(of, name, len)):
+        raise KeyError(name)
+    return getattr(of, name)
 
 
 def _cells(score: Score) -> list[float | int | None]:

@@ -104,6 +104,13 @@ def test_command_line_and_python_ask_on_the_same_device(ask, built_on, tmp_path)
     assert built_on[5:] == ["cpu"] * 2
 
 
+def test_what_only_the_class_has_is_there():
+    judge = dpgbench.load_judge("tests.cli.own_judges:MeanColor", device="cpu")
+    assert judge.request.device == "cpu"
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = judge.no_such
+
+
 def test_auto_is_what_the_machine_has(monkeypatch):
     import torch
 

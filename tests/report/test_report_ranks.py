@@ -117,6 +117,22 @@ def test_the_lead_says_who_is_ahead_and_whether_it_is_settled(dpg: RunMaker) -> 
     assert open_.how_much.endswith("on these items the two cannot be told apart.")
 
 
+def test_a_copy_of_a_score_file_costs_no_pair(dpg: RunMaker) -> None:
+    one, two = dpg.make("copied", skill=0.9), dpg.make("other", skill=0.5, seed=1)
+    board = make_board([one, two])
+    for path in one.path.glob("scores/*/corrected-v1.*"):
+        name = path.name.replace("corrected-v1", "corrected-v1-copy")
+        path.with_name(name).write_bytes(path.read_bytes())
+    with_copy = make_board([one, two])
+    (group,) = [group for group in with_copy.groups if len(group.rows) == 3]
+    assert len(group.comparisons) == 3
+    assert all(comparison.overall for comparison in group.comparisons)
+    rows = with_copy.rows
+    pairs = [(rows[c.first].index, rows[c.second].index) for c in with_copy.comparisons]
+    assert all(first != second for first, second in pairs)
+    assert len(with_copy.comparisons) == len(board.comparisons) + 1
+
+
 def test_nobody_leads_where_scores_mean_nothing(dpg: RunMaker) -> None:
     notes = ["model x knows the world of shapes alone: here scores mean nothing"]
     runs = [dpg.make("good", skill=0.9), dpg.make("noise", skill=0.3, notes=notes)]

@@ -26,6 +26,12 @@ class OwnJudge(Judge):
         vars(self).update({name: method for name, method in methods.items() if callable(method)})
         self.num_images_at_once = getattr(own, "num_images_at_once", 1)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return what only the object has; it is what a notebook asked for."""
+        if name == "own":  # while it is built or copied
+            raise AttributeError(name)
+        return getattr(self.own, name)
+
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; the object hears of `has_answers` where it has such an attribute."""
         super().__setattr__(name, value)

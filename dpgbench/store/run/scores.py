@@ -387,7 +387,7 @@ def _warnings(record: Mapping[str, Any]) -> tuple[dict[str, int], list[str]]:
     sentences: list[str] = []
     for kind, value in record.items():
         if isinstance(value, str | list):
-            sentences += _sentences(value)
+            sentences += _sentences(value, f"warnings.{kind}")
         elif isinstance(value, Mapping):
             parts = ", ".join(f"{key} {part}" for key, part in value.items())
             sentences.append(f"{kind}: {parts}")
@@ -397,11 +397,11 @@ def _warnings(record: Mapping[str, Any]) -> tuple[dict[str, int], list[str]]:
     return counts, sentences
 
 
-def _sentences(value: list[str] | str | None) -> list[str]:
+def _sentences(value: list[str] | str | None, where: str = "notes") -> list[str]:
     if value is None:
         return []
     parts = value if isinstance(value, list) else [value]
-    check_json(parts, list[str], "notes")
+    check_json(parts, list[str], where)
     return [part for part in parts if part]
 
 
