@@ -237,7 +237,7 @@ def named(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Gener
     def plan(repository: str, name: str, device: str = "cuda", **settings: Any) -> GenerationPlan:
         weights = {"base": Weights(folders / name, {"f": "0"})}
         monkeypatch.setattr(plans, "locate_weights", lambda *_: weights)
-        monkeypatch.setattr("dpgbench.backends.device.find_device", lambda name: name)
+        monkeypatch.setattr(plans, "find_device", lambda name: name)
         return make_plan(GeneratorRequest(f"hf:{repository}", settings=settings, device=device))
 
     return plan
