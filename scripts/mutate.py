@@ -5,8 +5,8 @@
 A mutant is one small change of a file in `TARGETS`: a comparison turned, a boundary or a constant
 moved by one, a condition negated, a call dropped, two arguments swapped, a result replaced by
 None. It is made in a copy of the checkout, never in the checkout. The tests that execute its line
-run (coverage by test, kept in `.mutation/` until code or tests change), the quickest first, until
-one fails: then the change was noticed. Those that nobody notices are printed.
+run (coverage by test, kept in `.mutation/` until code or tests change), each test file's quickest
+first, until one fails: then the change was noticed. Those that nobody notices are printed.
 
 Changes that cannot matter do not count: rules for them stand in `Finder`; single ones, each with
 its reason, in `scripts/mutate_survivors.toml`. Exit code 1: less than 96% of the others were
@@ -35,8 +35,9 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -465,7 +466,7 @@ class SeenBy:
     seconds: dict[str, float]
 
     def tests(self, mutant: Mutant, budget: float) -> list[str]:
-        """Return the tests that execute a mutant's lines, quickest first, within `budget` s."""
+        """Return tests that execute a mutant's lines, of as many files as `budget` s allow."""
         by_line = self.lines.get(mutant.file, {})
         executing = {
             test
@@ -480,12 +481,25 @@ class SeenBy:
             executing = {t for tests in by_line.values() for t in tests if t in self.seconds}
         chosen: list[str] = []
         total = 0.0
-        for test in sorted(executing, key=lambda test: (round(self.seconds[test], 2), test)):
+        for test in self._in_turns(executing):
             total += self.seconds[test]
             if chosen and total > budget:
                 break
             chosen.append(test)
-        return chosen
+        return sorted(chosen, key=lambda test: (self._quickest(test, chosen), test))
+
+    def _in_turns(self, tests: Iterable[str]) -> list[str]:
+        """Return tests so that each test file's quickest comes first, then each one's second."""
+        by_file: dict[str, list[str]] = {}
+        for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
+            by_file.setdefault(test.partition("::")[0], []).append(test)
+        turns = zip_longest(*by_file.values())
+        return [test for turn in turns for test in turn if test is not None]
+
+    def _quickest(self, test: str, among: Sequence[str]) -> tuple[float, str]:
+        """Return the seconds of the quickest test of a test's file, and the file."""
+        file = test.partition("::")[0]
+        return min(self.seconds[t] for t in among if t.startswith(file + "::")), file
 
 
 def files_of(root: Path) -> list[str]:
@@ -725,7 +739,7 @@ def main() -> int:
     parser.add_argument("--files", nargs="*", default=None, help="patterns instead of TARGETS")
     parser.add_argument("--tests", nargs="*", default=(), help="only these; all if not given")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests a mutant")
+    parser.add_argument("--budget", type=float, default=120.0, help="seconds of tests a mutant")
     parser.add_argument("--json", type=Path, default=None, help="write all outcomes here")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     chosen = parser.parse_args()

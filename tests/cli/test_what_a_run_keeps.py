@@ -71,3 +71,35 @@ def test_answers_about_prompts_without_questions_are_refused(tmp_path: Path) -> 
     benchmark = dpgbench.load_benchmark(tmp_path / "p.txt")
     with pytest.raises(SetupError, match="question"):
         dpgbench.score_answers(benchmark, {})
+
+
+class CostsAndFails:
+    """Answers one tile, and then has no weights any more; each request costs one."""
+
+    num_images_at_once = 1
+
+    def __init__(self, request: Any) -> None:
+        self.requests = 0
+
+    def describe(self) -> dict[str, Any]:
+        return {"model": "costs"}
+
+    def account(self) -> dict[str, Any]:
+        return {"requests": self.requests}
+
+    def ask(self, tiles: Sequence[Any]) -> list[list[JudgeAnswer]]:
+        self.requests += 1
+        if self.requests > 1:
+            raise SetupError("the weights are gone")
+        return [[JudgeAnswer("yes") for _ in tile.qids] for tile in tiles]
+
+
+def test_what_asking_has_cost_is_kept_when_it_fails(run: Run, tmp_path: Path) -> None:
+    bench = write_csv(tmp_path / "b.csv", [row("a", 1)])
+    (tmp_path / "pictures").mkdir()
+    Image.effect_noise((8, 8), 50).save(tmp_path / "pictures/a.png")
+    judge = f"{__name__}:CostsAndFails"
+    ended = run("score", "pictures", "--bench", bench, "--judge", judge, "--out", "r")
+    assert ended.code == 4
+    (record,) = json.loads((tmp_path / "r/manifest.json").read_text())["judges"].values()
+    assert record["account"] == {"requests": 2}

@@ -13,6 +13,7 @@ from PIL import Image
 from dpgbench.backends.failures import Failures
 from dpgbench.backends.protocols import JudgeAnswer, JudgeReply, TileQuestions
 from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.score import Answer
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, IncompleteError, SetupError
 from dpgbench.jobs.ask import (
@@ -22,7 +23,7 @@ from dpgbench.jobs.ask import (
     open_grids,
 )
 from dpgbench.store.benchmarks import load_benchmark
-from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file
+from dpgbench.store.run.answers import answer_line, drop_invalid_answers, read_answer_file
 from dpgbench.store.run.directory import RunDir
 from tests.helpers import row, write_csv
 
@@ -399,3 +400,15 @@ def test_invalid_answers_are_taken_out_and_others_stay(tmp_path: Path) -> None:
     before = run.answers("j").stat().st_mtime_ns
     assert drop_invalid_answers(run.answers("j"), scratch=run.path) == 0
     assert run.answers("j").stat().st_mtime_ns == before
+
+
+def test_a_line_of_an_answer_says_only_what_is_so() -> None:
+    plain = {"item_id": "a1", "tile": 0, "qid": 2, "answer": "no"}
+    assert answer_line(Answer("a1", 0, 2, "no")) == plain
+    invalid = Answer("a1", 0, 2, "no", p_yes=0.25, invalid=True)
+    assert answer_line(invalid, truncated=True) == {
+        **plain,
+        "p_yes": 0.25,
+        "truncated": True,
+        "invalid": True,
+    }

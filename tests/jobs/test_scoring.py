@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from dpgbench.domain.score import Answer
+from dpgbench.jobs import score as score_job
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.answers import read_answer_file
 from dpgbench.store.run.directory import RunDir
@@ -209,3 +211,11 @@ def test_what_is_missing_is_told_item_by_item(run: Run, parts: Path) -> None:
         assert result["unanswered_items"] == ["a2"]
         assert result["warnings"] == {"items_without_all_answers": 1}
         assert result["overall"] == 100.0
+
+
+@pytest.mark.parametrize(("invalid", "too_many"), [(0, False), (20, False), (21, True)])
+def test_a_fifth_of_invalid_answers_is_the_most(invalid: int, too_many: bool) -> None:
+    answers = [Answer("a", 0, n, "maybe", invalid=n < invalid) for n in range(100)]
+    error = score_job._check_invalid(answers, "some-judge")
+    assert (error is not None) == too_many
+    assert score_job._check_invalid(answers, "replay") is None

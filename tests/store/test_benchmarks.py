@@ -170,3 +170,10 @@ def test_a_name_that_nothing_answers_to_is_told_from_a_missing_file(
     for missing in ("shape.csv", "here/shape", "shape.txt"):
         with pytest.raises(DataError, match="does not exist"):
             load_benchmark(missing)
+
+
+def test_a_prompt_without_questions_has_no_graph(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("a red cube\n")
+    benchmark = load_benchmark(tmp_path / "p.txt")
+    with pytest.raises(SetupError, match="question"):
+        benchmark.graph(next(iter(benchmark.prompts)))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dpgbench.errors import DataError, StorageError, UsageError
-from dpgbench.store.files import JsonLines, read_jsonl, write_atomic
+from dpgbench.store import hashes
+from dpgbench.store.files import JsonLines, json_line, read_jsonl, write_atomic
 from dpgbench.store.hashes import git_blob_id
 from dpgbench.store.paths import file_name
 from dpgbench.store.run.directory import RunDir
@@ -78,3 +79,21 @@ def test_a_run_is_for_one_process_at_a_time(tmp_path: Path) -> None:
         pass
     with RunDir(tmp_path).locked():
         pass
+
+
+def test_a_large_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(hashes, "_WORTH_REMEMBERING_BYTES", 4)
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"first")
+    before = hashes.hash_files([path], tmp_path)
+    status = path.stat()
+    path.write_bytes(b"other")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert hashes.hash_files([path], tmp_path) == before  # size and time are the same
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    assert hashes.hash_files([path], tmp_path) != before
+
+
+def test_a_line_of_json_keeps_its_letters() -> None:
+    assert json_line({"answer": "é 漢"}) == '{"answer": "é 漢"}\n'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from dpgbench.store.images import (
     infer_grid,
     is_whole,
     join_tiles,
+    open_picture,
     open_tiles,
     png_bytes,
     read_size,
@@ -180,3 +183,25 @@ def test_an_image_with_a_damaged_end_is_not_whole(tmp_path: Path) -> None:
     path.write_bytes(data)
     assert not is_whole(path, GridSpec(1, 16, 16))
     assert not is_whole(tmp_path / "none.png", GridSpec(1, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("bits", "byte", "seen_through", "other"), [(2, 0b01100000, 1, 170), (4, 0x35, 3, 85)]
+)
+def test_the_see_through_grey_of_few_bits_is_white(
+    bits: int, byte: int, seen_through: int, other: int
+) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    png = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"tRNS", struct.pack(">H", seen_through))
+        + chunk(b"IDAT", zlib.compress(bytes([0, byte])))
+        + chunk(b"IEND", b"")
+    )
+    picture = open_picture(png)
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [(255,) * 3, (other,) * 3]
