@@ -133,6 +133,15 @@ def test_a_copy_of_a_score_file_costs_no_pair(dpg: RunMaker) -> None:
     assert len(with_copy.comparisons) == len(board.comparisons) + 1
 
 
+def test_tables_about_other_items_are_said_and_no_others_are(dpg: RunMaker) -> None:
+    whole = dpg.make("whole")
+    assert not any(group.apart for group in make_board([whole]).groups)
+    part = dpg.make("part", items=sorted(dpg.benchmark.items)[:10])
+    groups = make_board([whole, part]).groups
+    assert len(groups) == 4  # two rules
+    assert all("Another table is about other items" in group.apart for group in groups)
+
+
 def test_nobody_leads_where_scores_mean_nothing(dpg: RunMaker) -> None:
     notes = ["model x knows the world of shapes alone: here scores mean nothing"]
     runs = [dpg.make("good", skill=0.9), dpg.make("noise", skill=0.3, notes=notes)]

@@ -184,3 +184,17 @@ def test_a_damaged_file_is_a_picture_or_a_data_error(data: st.DataObject, kind: 
             read(bytes(whole))
         except DataError as error:
             assert "image in memory" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "but HEIC or a video"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0", "but AVIF"),
+        (b"\0\0\0\x18fty_heic\0\0\0\0", "WebP"),
+    ],
+)
+def test_what_phones_and_browsers_write_is_named(head: bytes, name: str) -> None:
+    with pytest.raises(DataError) as raised:
+        open_picture(head)
+    assert str(raised.value).endswith(name)
