@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +46,11 @@ class _Column(NamedTuple):
     interval: Interval
     number: int
     items: int
+
+
+def mean_of(values: Collection[float]) -> float:
+    """Return the mean of one value or more; of truth values, the share that is true."""
+    return math.fsum(values) / len(values)
 
 
 def scored_item(

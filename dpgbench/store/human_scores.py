@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpgbench.domain.aggregate import mean_of
 from dpgbench.errors import DataError, UsageError, shortened
 from dpgbench.store.csv_rows import read_table
 
@@ -59,7 +60,7 @@ def read_human_scores(
     if not ratings:
         chosen = ", ".join(f"{column}={value}" for column, value in (where or {}).items())
         raise UsageError(f"{path} has no row with {chosen}; check --human-where")
-    means = {image: math.fsum(scores) / len(scores) for image, scores in ratings.items()}
+    means = {image: mean_of(scores) for image, scores in ratings.items()}
     return HumanScores(path, means, sum(map(len, ratings.values())))
 
 

@@ -23,7 +23,7 @@ from dpgbench.analysis.judges.agreement import (
 )
 from dpgbench.analysis.judges.answers import AnswersByKey, JudgedSet
 from dpgbench.analysis.judges.human import HumanCorrelation, Image, correlate_with_people
-from dpgbench.domain.aggregate import is_counted, pooled_parts
+from dpgbench.domain.aggregate import is_counted, mean_of, pooled_parts
 from dpgbench.domain.answer_text import NO, YES, read_yes_no
 from dpgbench.domain.result import ItemScore
 from dpgbench.domain.rules import ScoringRule, find_rule
@@ -206,7 +206,7 @@ def _summary(
     return JudgeSummary(
         name=name,
         answers=len(answers),
-        yes_rate=sum(verdict(answer.answer, rule) for answer in answers) / len(answers),
+        yes_rate=mean_of([verdict(answer.answer, rule) for answer in answers]),
         invalid=sum(answer.invalid or not _is_plain(answer, rule) for answer in answers),
         with_p_yes=sum(answer.p_yes is not None for answer in answers),
         not_in_benchmark=judged.not_in_benchmark[name],

@@ -16,6 +16,7 @@ from dpgbench.backends.judges.answer_checks import checked_description
 from dpgbench.backends.judges.request import load_judge
 from dpgbench.backends.judges.table import find_family, find_judge
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
+from dpgbench.domain.aggregate import mean_of
 from dpgbench.domain.answer_text import is_missing, read_yes_no
 from dpgbench.errors import IncompleteError, UsageError
 
@@ -171,5 +172,5 @@ def majority(answers: Sequence[JudgeAnswer]) -> JudgeAnswer:
     if not votes:
         texts = " | ".join(answer.text for answer in answers)
         return JudgeAnswer(texts, truncated=truncated, invalid=True)
-    share = sum(votes) / len(votes)
+    share = mean_of(votes)
     return JudgeAnswer("yes" if share > 0.5 else "no", share, truncated)

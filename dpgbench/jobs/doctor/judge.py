@@ -17,6 +17,7 @@ from dpgbench.backends.judges.request import judge_class, load_judge
 from dpgbench.backends.judges.table import find_judge
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.backends.weights.locate import chosen_source, fetch_command, here
+from dpgbench.domain.aggregate import mean_of
 from dpgbench.domain.answer_text import YES
 from dpgbench.domain.statistics.bootstrap import intervals
 from dpgbench.errors import SetupError
@@ -282,12 +283,12 @@ def _shares(pairs: Pairs) -> Shares:
         accuracy=_accuracy(pairs),
         accuracy_of_true=_accuracy([pair for pair in pairs if pair[0].truth]),
         accuracy_of_false=_accuracy([pair for pair in pairs if not pair[0].truth]),
-        yes_rate=sum(answer.text == YES for _, answer in pairs) / len(pairs),
+        yes_rate=mean_of([answer.text == YES for _, answer in pairs]),
     )
 
 
 def _accuracy(pairs: Pairs) -> float | None:
-    return sum(_is_right(*pair) for pair in pairs) / len(pairs) if pairs else None
+    return mean_of([_is_right(*pair) for pair in pairs]) if pairs else None
 
 
 def _is_right(probe: Probe, answer: JudgeAnswer) -> bool:
