@@ -31,7 +31,7 @@ from dpgbench.store.run.directory import RunDir
 _HERE = Path(__file__).resolve().parents[1]
 _TIMES = 3
 _BUILD = """
-import resource, sys, time
+import re, sys, time
 from pathlib import Path
 began = time.perf_counter()
 from dpgbench.report import build_report
@@ -40,7 +40,8 @@ try:
 except ModuleNotFoundError:  # a checkout from before it was moved
     from dpgbench.store.rundir import find_runs
 paths = build_report(find_runs([Path(name) for name in sys.argv[2:]]), Path(sys.argv[1]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not `ru_maxrss`, which a process takes over from the one that started it.
+peak = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 sizes = [path.stat().st_size for path in paths]
 print(time.perf_counter() - began, time.process_time(), peak, *sizes)
 """

@@ -95,7 +95,7 @@ def reason_of(
         error: of any library; its message may have several lines, indented or empty.
         with_type: put the name of its type before it.
         first_line: leave out all lines but the first, where the others are advice or a dump.
-        limit: characters at most.
+        limit: characters at most; a longer text ends after a whole word.
     """
     name = type(error).__name__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -104,7 +104,7 @@ def reason_of(
     if limit is None or len(text) <= limit:
         return text
     words = text[: limit + 1].rpartition(" ")[0]
-    return f"{(words if len(words) > limit // 2 else text[:limit]).rstrip(',;')}..."
+    return (words if len(words) > limit // 2 else text[:limit]).rstrip(",; ")
 
 
 def counted(number: int, noun: str) -> str:
