@@ -109,6 +109,6 @@ def test_fields_are_also_read_by_their_names_in_a_score_file(benchmark: Benchmar
     assert result.body["warnings"]["stray_answers"] == 1
     assert result["failed_items"] == list(result.failures)
     assert result["l1"]["entity"]["score"] == result.l1["entity"].score
-    for name in ("nothing", "to_frame", "__class__"):
+    for name in ("nothing", "to_frame", "__class__", 0):
         with pytest.raises(KeyError):
             result[name]

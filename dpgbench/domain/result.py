@@ -302,7 +302,7 @@ class Result:
 
 
 def _field(of: Score | Result, name: str) -> object:
-    if name.startswith("_") or callable(getattr(of, name, len)):
+    if not isinstance(name, str) or name.startswith("_") or callable(getattr(of, name, len)):
         raise KeyError(name)
     return getattr(of, name)
 
