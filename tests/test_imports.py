@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "transformers", "diffusers", "pandas")
+HEAVY = ("torch", "transformers", "diffusers", "pandas", "httpx2", "typer", "jinja2", "PIL.Image")
 
 
 def modules() -> list[str]:
-    files = [f for package in ("dpgbench", "ella") for f in (ROOT / package).rglob("*.py")]
+    """The modules of dpgbench's layers; what stands alone is left to the import rules."""
+    files = (ROOT / "dpgbench").rglob("*.py")
     names = [".".join(f.relative_to(ROOT).with_suffix("").parts) for f in sorted(files)]
-    return [n.removesuffix(".__init__") for n in names if not n.endswith("__main__")]
+    alone = ("dpgbench.mplug", "dpgbench.shapes", "dpgbench.__main__")
+    return [n.removesuffix(".__init__") for n in names if not n.startswith(alone)]
 
 
 _ALONE = """
@@ -47,4 +49,4 @@ def test_every_module_can_be_imported_first() -> None:
         check=False,
     )
     assert done.stdout == ""
-    assert len(modules()) > 150
+    assert len(modules()) > 100
