@@ -20,7 +20,7 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m slipcover --source dpgbench,ella --json --out .coverage.json \
-	  -m pytest -n 2 --dist loadfile -m "not slow"
+	  -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 	$(BIN)/python -m scripts.coverage_floor .coverage.json
 
 test-slow: $(READY)
