@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from dpgbench.backends.failures import Failures
 from dpgbench.backends.judges.answer_checks import refuse_strays
-from dpgbench.backends.judges.own_class import as_judge
-from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, TileQuestions
+from dpgbench.backends.protocols import JudgeAnswer, JudgeReply
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.score import Answer, Answers
 from dpgbench.domain.spec import GridSpec
+from dpgbench.engine.asking import Asker, Opened, OpenGrid, Spent
+from dpgbench.engine.local import LocalWorkers
+from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, counted
 from dpgbench.store.files import JsonLines
 from dpgbench.store.image_files import ImageFiles
-from dpgbench.store.images import open_tiles, single_colour_tiles
 from dpgbench.store.run.answers import AnswerLine, answer_line
 from dpgbench.store.run.directory import RunDir
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 _NUM_WARNED, _SHARE_WARNED = 10, 0.5  # answers from which on many invalid ones are warned about
 _NUM_HOPELESS, _SHARE_HOPELESS = 20, 0.9  # and from which on nothing more is asked
 _LONGEST_EXAMPLE = 100
-_AHEAD = 8  # grids that are decoded while the judge is busy
+
+AskWorkers = Workers[OpenGrid, JudgeReply | Opened | Spent]
 
 
 @dataclass(frozen=True)
@@ -45,20 +41,6 @@ class Asked:
     answers: int
     failures: Mapping[str, str]
     truncated_questions: int
-
-
-@dataclass(frozen=True)
-class OpenGrid:
-    """An item whose image has open questions: for each tile, the rows without an answer."""
-
-    item_id: str
-    image: ImageFiles
-    rows_by_tile: Mapping[int, Sequence[QuestionRow]]
-
-    @property
-    def num_questions(self) -> int:
-        """How many questions are open."""
-        return sum(len(rows) for rows in self.rows_by_tile.values())
 
 
 def open_grids(
@@ -93,14 +75,14 @@ def _open_rows(
 def ask(
     run: RunDir,
     judge_name: str,
-    judge: Judge,
+    judge: Any,
     grids: Sequence[OpenGrid],
     grid: GridSpec | None,
     single_colour: dict[str, list[int]] | None = None,
     *,
     has_answers: bool = False,
 ) -> Asked:
-    """Ask `judge` what is open and append its answers to the run as they come.
+    """Ask a judge of this process what is open, as `ask_workers` does.
 
     Args:
         run: that answers go to.
@@ -115,28 +97,92 @@ def ask(
         IncompleteError: nearly all answers from the start are neither yes nor no.
         JudgeContractError: the judge returned something else than answers.
     """
+    asker = Asker(judge, grid, has_answers=has_answers)
+    workers: AskWorkers = LocalWorkers(asker)
+    class_name = asker.judge.class_name
+    return ask_workers(run, judge_name, class_name, workers, grids, Seen.into(single_colour))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What comes of asking beside answers, as it comes.
+
+    Attributes:
+        single_colour: by item, the tiles whose pixels are all alike.
+        account_by_worker: what asking has cost each worker.
+    """
+
+    single_colour: dict[str, list[int]] = field(default_factory=dict)
+    account_by_worker: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def into(cls, single_colour: dict[str, list[int]] | None) -> Seen:
+        """Return a record that writes into `single_colour`, if it is there."""
+        return cls() if single_colour is None else cls(single_colour)
+
+    def note_cost(self, spent: Spent) -> None:
+        """Note what a worker has cost so far, in place of what it had cost before."""
+        if spent.account is not None:
+            self.account_by_worker[spent.worker] = spent.account
+
+
+def ask_workers(
+    run: RunDir,
+    judge_name: str,
+    class_name: str,
+    workers: AskWorkers,
+    grids: Sequence[OpenGrid],
+    seen: Seen,
+    *,
+    packed: Callable[[OpenGrid], OpenGrid] = lambda grid: grid,
+) -> Asked:
+    """Have `workers` ask what is open, and append the answers to the run as they come.
+
+    Args:
+        run: that answers go to.
+        judge_name: that they go by.
+        class_name: that messages about wrong answers call the judge by.
+        workers: ask.
+        grids: items with open questions.
+        seen: gets what comes beside answers.
+        packed: makes an item ready for its way to a worker.
+
+    Raises:
+        IncompleteError: nearly all answers from the start are neither yes nor no, or the first ten
+            items all end their workers.
+        JudgeContractError: the judge returned something else than answers.
+    """
     from tqdm import tqdm
 
-    judge = as_judge(judge)
-    judge.has_answers = has_answers
     failures = Failures()
-    alike = {} if single_colour is None else single_colour
     total = sum(item.num_questions for item in grids)
     with (
         JsonLines(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
-        # Closed here, not by the garbage collector, which may run in a thread of its own pool.
-        closing(_tiles(grids, grid, judge.prepare, failures, progress, alike)) as tiles,
+        closing(_outcomes(workers, map(packed, grids), len(grids))) as outcomes,
     ):
-        writer = _ReplyWriter(judge, judge_name, grids, lines, failures)
+        writer = _ReplyWriter(class_name, judge_name, grids, lines, failures)
         try:
-            for reply in judge.replies(tiles):
-                writer.write(reply)
-                progress.update(len(reply.answers))
-                writer.validity.watch(reply.answers.values())
+            for outcome in outcomes:
+                match outcome:
+                    case JudgeReply():
+                        writer.write(outcome)
+                        if outcome.answers:
+                            failures.success()
+                        progress.update(len(outcome.answers))
+                        writer.validity.watch(outcome.answers.values())
+                    case Opened():
+                        progress.update(_note_image(outcome, seen, failures))
+                    case Spent():
+                        seen.note_cost(outcome)
+                    case Lost():
+                        progress.update(_note_lost(outcome, failures))
         except IncompleteError as error:
             left = f"{total - writer.written} of {total} questions are left"
             raise type(error)(f"{error} ({left})") from error
+        finally:
+            if workers.here:  # in another process it is part of what a batch brings
+                seen.note_cost(workers.call(Asker.spent))
     return Asked(writer.written, failures.reasons, writer.truncated)
 
 
@@ -151,7 +197,7 @@ class _ReplyWriter:
 
     def __init__(
         self,
-        judge: Judge,
+        class_name: str,
         judge_name: str,
         grids: Sequence[OpenGrid],
         lines: JsonLines,
@@ -159,7 +205,7 @@ class _ReplyWriter:
     ) -> None:
         self.written = self.truncated = 0
         self.validity = Validity(judge_name)
-        self._class_name, self._lines, self._failures = judge.class_name, lines, failures
+        self._class_name, self._lines, self._failures = class_name, lines, failures
         self._num_empty: Counter[tuple[str, int]] = Counter()
         self._open = {
             (item.item_id, tile): {row.qid for row in rows}
@@ -234,47 +280,35 @@ class Validity:
             log.warning("%s", message)
 
 
-def _tiles(
-    grids: Sequence[OpenGrid],
-    grid: GridSpec | None,
-    prepare: Callable[[Image], Any],
-    failures: Failures,
-    progress: Any,
-    single_colour: dict[str, list[int]],
-) -> Generator[TileQuestions, None, None]:
-    """Yield tiles with their open questions; images are decoded and prepared ahead, in threads."""
+def _outcomes(
+    workers: AskWorkers, grids: Iterable[OpenGrid], number: int
+) -> Generator[JudgeReply | Opened | Spent | Lost[OpenGrid], None, None]:
+    """Yield the workers' outcomes; closing it closes what the workers hold open."""
+    yield from workers.run(grids, number)
 
-    def load(item: OpenGrid) -> list[tuple[Image, Any]]:
-        tiles = open_tiles(item.image, grid)
-        if alike := single_colour_tiles(tiles):
-            single_colour[item.item_id] = alike
-        return [
-            (tile, prepare(tile) if number in item.rows_by_tile else None)
-            for number, tile in enumerate(tiles)
-        ]
 
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        waiting: deque[tuple[OpenGrid, Future[list[tuple[Image, Any]]]]] = deque()
-        submitted = ((item, pool.submit(load, item)) for item in grids)
-        waiting.extend(islice(submitted, _AHEAD))
-        while waiting:
-            item, images = waiting.popleft()
-            waiting.extend(islice(submitted, 1))
-            try:
-                decoded = images.result()
-            except DataError as error:
-                log.warning("item %s: %s", item.item_id, failures.record(item.item_id, error))
-                progress.update(item.num_questions)
-                continue
-            for tile, rows in item.rows_by_tile.items():
-                yield TileQuestions(
-                    item.item_id,
-                    tile,
-                    decoded[tile][0],
-                    tuple(row.qid for row in rows),
-                    tuple(row.question for row in rows),
-                    decoded[tile][1],
-                )
+def _note_image(image: Opened, seen: Seen, failures: Failures) -> int:
+    """Note what was seen of an item's image; return how many questions will stay open."""
+    item_id = image.grid.item_id
+    if image.single_colour:
+        seen.single_colour[item_id] = list(image.single_colour)
+    if image.error is None:
+        return 0
+    log.warning("item %s: %s", item_id, failures.record(item_id, image.error))
+    return image.grid.num_questions
+
+
+def _note_lost(lost: Lost[OpenGrid], failures: Failures) -> int:
+    """Note that an item ends its workers; return how many of its questions stay open.
+
+    Raises:
+        IncompleteError: the first items all do, and nothing else was answered.
+    """
+    item_id = lost.unit.item_id
+    log.warning("item %s: %s", item_id, failures.record(item_id, DataError(lost.reason)))
+    if reason := failures.hopeless():
+        raise IncompleteError(f"{reason}, and so did all items before it")
+    return lost.unit.num_questions
 
 
 def _lines(reply: JudgeReply) -> Iterator[AnswerLine]:

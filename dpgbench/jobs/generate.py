@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.failures import Failures
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
-from dpgbench.backends.generators.within_memory import DrawnWithinMemory
-from dpgbench.backends.protocols import Generator
+from dpgbench.backends.protocols import Truncation
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
+from dpgbench.engine.drawing import Drawer, DrawerFactory, Drawn, DrawUnit, NotDrawn
+from dpgbench.engine.open import open_workers
+from dpgbench.engine.options import EngineOptions
+from dpgbench.engine.work import Lost
 from dpgbench.errors import DataError, IncompleteError, counted
 from dpgbench.store.files import JsonLines
 from dpgbench.store.hashes import sha256_file
 from dpgbench.store.images import (
     is_whole,
-    join_tiles,
     open_tiles,
-    png_bytes,
     single_colour_tiles,
     write_image,
 )
@@ -39,9 +37,6 @@ from dpgbench.store.run.manifest import (
     open_manifest,
 )
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 log = logging.getLogger(__name__)
 
 
@@ -54,6 +49,7 @@ class GenerateRequest:
         benchmark: whose prompts.
         items: ids to draw, in order.
         out: run directory; None is `runs/<model>-<identity>`.
+        engine: who draws, and where.
         command: the command line, for the manifest.
     """
 
@@ -61,6 +57,7 @@ class GenerateRequest:
     benchmark: Benchmark
     items: Sequence[str]
     out: Path | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
     command: str = ""
 
 
@@ -160,7 +157,8 @@ def _missing(run: RunDir, items: Sequence[str], plan: GenerationPlan) -> list[st
         for item_id in unlogged:
             digest = sha256_file(run.image(item_id))
             line = image_line(item_id, sha256=digest, seeds=_seeds(item_id, plan.spec))
-            lines.append(_with_alike(line, open_tiles(run.image(item_id), plan.spec.grid)))
+            tiles = open_tiles(run.image(item_id), plan.spec.grid)
+            lines.append(_with_alike(line, single_colour_tiles(tiles)))
     return missing
 
 
@@ -180,57 +178,73 @@ def _draw_all(
     from tqdm import tqdm
 
     prompts = request.benchmark.prompts
-    model = plan.load()
-    _note_truncation(model, manifest, prompts)
-    generator = DrawnWithinMemory(model)
-    manifest.write(run.manifest)
     failures = Failures()
     done = len(request.items) - len(todo)
-    with (
-        JsonLines(run.images_log) as lines,
-        tqdm(
-            total=len(request.items), initial=done, unit="grid", desc=request.generator.model
-        ) as progress,
-    ):
-        for item_id in todo:
-            lines.append(_draw_one(run, item_id, prompts[item_id], generator, plan, failures))
-            progress.update()
-            reason = failures.hopeless()
-            if reason:
-                raise IncompleteError(
-                    f"the first {counted(len(failures.reasons), 'item')} all failed, so the others "
-                    f"were not tried: {reason}"
-                )
+    with open_workers(request.engine, DrawerFactory(plan)) as workers:
+        truncation = workers.call(Drawer.truncation, [prompts[item] for item in manifest.items])
+        _note_truncation(truncation, manifest)
+        manifest.write(run.manifest)
+        with (
+            JsonLines(run.images_log) as lines,
+            tqdm(
+                total=len(request.items), initial=done, unit="grid", desc=request.generator.model
+            ) as progress,
+        ):
+            for outcome in workers.run(_units(run, request, plan, todo), len(todo)):
+                lines.append(_line_of(run, outcome, plan, failures))
+                progress.update()
+                reason = failures.hopeless()
+                if reason:
+                    raise IncompleteError(
+                        f"the first {counted(len(failures.reasons), 'item')} all failed, so the "
+                        f"others were not tried: {reason}"
+                    )
     return failures.reasons
 
 
-def _draw_one(
+def _units(
+    run: RunDir, request: GenerateRequest, plan: GenerationPlan, todo: Iterable[str]
+) -> Iterator[DrawUnit]:
+    """Yield what there is to draw, each item when a worker gets to it."""
+    for item_id in todo:
+        path = run.image(item_id).absolute() if request.engine.shared_storage else None
+        prompt = request.benchmark.prompts[item_id]
+        yield DrawUnit(item_id, prompt, tuple(_seeds(item_id, plan.spec)), path)
+
+
+def _line_of(
     run: RunDir,
-    item_id: str,
-    prompt: str,
-    generator: DrawnWithinMemory,
+    outcome: Drawn | NotDrawn | Lost[DrawUnit],
     plan: GenerationPlan,
     failures: Failures,
 ) -> ImageLine:
-    """Draw one grid and return its line in the log; a failure is recorded, not raised."""
-    started, seeds = time.perf_counter(), _seeds(item_id, plan.spec)
-    try:
-        tiles = generator.draw(prompt, seeds)
-        data = png_bytes(join_tiles(tiles, plan.spec.grid))
-    except Exception as error:  # noqa: BLE001 - whatever a generator raises costs its item, not the run
-        return image_line(item_id, seeds=seeds, error=failures.record(item_id, error))
-    write_image(run.image(item_id), data)
+    """Write a grid, and return its line in the log; a failure is recorded, not raised."""
+    match outcome:
+        case Lost():
+            item_id, error = outcome.unit.item_id, DataError(outcome.reason)
+            return _failed(item_id, error, plan, failures)
+        case NotDrawn():
+            return _failed(outcome.item_id, outcome.error, plan, failures)
+    if outcome.png is not None:
+        write_image(run.image(outcome.item_id), outcome.png)
     failures.success()
-    seconds = round(time.perf_counter() - started, 3)
-    digest = hashlib.sha256(data).hexdigest()
-    line = image_line(item_id, sha256=digest, seeds=seeds, seconds=seconds)
-    return _with_alike(line, tiles)
+    line = image_line(
+        outcome.item_id,
+        sha256=outcome.sha256,
+        seeds=_seeds(outcome.item_id, plan.spec),
+        seconds=outcome.seconds,
+    )
+    return _with_alike(line, outcome.single_colour)
 
 
-def _with_alike(line: ImageLine, tiles: Sequence[Image]) -> ImageLine:
+def _failed(item_id: str, error: Exception, plan: GenerationPlan, failures: Failures) -> ImageLine:
+    reason = failures.record(item_id, error)
+    return image_line(item_id, seeds=_seeds(item_id, plan.spec), error=reason)
+
+
+def _with_alike(line: ImageLine, alike: Sequence[int]) -> ImageLine:
     """Return a line that says which tiles are of one single colour, if any are."""
-    alike = single_colour_tiles(tiles)
-    return {**line, "single_colour": alike} if alike else line
+    return {**line, "single_colour": list(alike)} if alike else line
 
 
 def _count_trouble(run: RunDir, manifest: Manifest, plan: GenerationPlan) -> None:
@@ -264,8 +278,8 @@ def _count_trouble(run: RunDir, manifest: Manifest, plan: GenerationPlan) -> Non
         )
 
 
-def _note_truncation(generator: Generator, manifest: Manifest, prompts: Mapping[str, str]) -> None:
-    truncation = generator.truncation([prompts[item_id] for item_id in manifest.items])
+def _note_truncation(truncation: Truncation, manifest: Manifest) -> None:
+    """Put into the manifest which of its items' prompts are cut; warn of them."""
     cut = [manifest.items[position] for position in truncation.cut]
     manifest.generation["truncation"] = {
         "limit": truncation.limit,

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from dpgbench.backends.entries import foreign_notes
-from dpgbench.backends.judges.answer_checks import checked_description
-from dpgbench.backends.judges.request import check_request, load_judge
+from dpgbench.backends.judges.request import check_request
 from dpgbench.backends.judges.table import REPLAY, find_judge
-from dpgbench.backends.protocols import Judge, JudgeRequest
+from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark, Subset
 from dpgbench.domain.benchmark_findings import LEFT_OUT, categories_as_typed, names
@@ -28,6 +27,9 @@ from dpgbench.domain.score import (
     stray_answers,
 )
 from dpgbench.domain.spec import differences
+from dpgbench.engine.asking import Asker, AskerFactory, JudgeFacts
+from dpgbench.engine.open import open_workers
+from dpgbench.engine.options import EngineOptions
 from dpgbench.errors import (
     DataError,
     DpgBenchError,
@@ -36,7 +38,7 @@ from dpgbench.errors import (
     counted,
     shortened,
 )
-from dpgbench.jobs.ask import ask, open_grids
+from dpgbench.jobs.ask import Seen, ask_workers, open_grids
 from dpgbench.jobs.ella_text_files import write_reference_files
 from dpgbench.jobs.target import Target
 from dpgbench.store.image_files import ImageFiles
@@ -72,6 +74,7 @@ class ScoreRequest:
         read_answers: read answers as yes or no, whatever their case, spaces and marks, before any
             rule sees them; the raw answers stay as they are.
         ask_invalid_again: answers of the judge that are neither yes nor no are asked anew.
+        engine: who asks, and where.
         command: the command line, for the manifest.
     """
 
@@ -81,6 +84,7 @@ class ScoreRequest:
     reference_files: bool = False
     read_answers: bool = False
     ask_invalid_again: bool = False
+    engine: EngineOptions = field(default_factory=EngineOptions)
     command: str = ""
 
 
@@ -141,7 +145,7 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         if request.judge:
             if request.ask_invalid_again:
                 drop_invalid_answers(target.run.answers(judge_name), scratch=target.run.path)
-            reasons |= _ask_open(target, request.judge, images)
+            reasons |= _ask_open(target, request.judge, images, request.engine)
         answers = _read_answers(target, judge_name, read=request.read_answers)
         results, refused = _score_under(rules, target, answers, reasons)
         if not results:
@@ -248,7 +252,10 @@ def _part_of_run(target: Target) -> str:
 
 
 def _ask_open(
-    target: Target, request: JudgeRequest, images: Mapping[str, ImageFiles]
+    target: Target,
+    request: JudgeRequest,
+    images: Mapping[str, ImageFiles],
+    engine: EngineOptions,
 ) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
@@ -258,22 +265,22 @@ def _ask_open(
     recorded = request.label in target.manifest.judges and not chosen
     if not grids and (recorded or not images):
         return {}  # nothing is left to ask: the judge need not be loaded
-    judge = load_judge(request)
-    record = _judge_record(target, request.label, judge)
-    target.manifest.judges[request.label] = record
-    notes = foreign_notes("judge", request.label, entry.world, target.benchmark.name)
-    target.manifest.note(*notes)
-    target.manifest.write(target.run.manifest)
-    if not grids:
-        return {}
-    alike: dict[str, list[int]] = {}
-    try:
-        asked = ask(
-            target.run, request.label, judge, grids, target.grid, alike, has_answers=bool(answers)
-        )
-    finally:
-        _keep_single_colour(target, alike)
-        _keep_account(target, record, judge)
+    factory = AskerFactory(request, target.grid, has_answers=bool(answers))
+    with open_workers(engine, factory) as workers:
+        facts = workers.call(Asker.facts)
+        record = _judge_record(target, request.label, facts)
+        target.manifest.judges[request.label] = record
+        notes = foreign_notes("judge", request.label, entry.world, target.benchmark.name)
+        target.manifest.note(*notes)
+        target.manifest.write(target.run.manifest)
+        if not grids:
+            return {}
+        seen = Seen()
+        try:
+            asked = ask_workers(target.run, request.label, facts.class_name, workers, grids, seen)
+        finally:
+            _keep_single_colour(target, seen.single_colour)
+            _keep_account(target, record, seen)
     record["truncated_questions"] += asked.truncated_questions
     if asked.truncated_questions:
         log.warning(
@@ -349,11 +356,11 @@ def _num_single_colour_tiles(target: Target) -> int:
     return sum(len(tiles) for item_id, tiles in items.items() if item_id in target.items)
 
 
-def _keep_account(target: Target, record: JudgeRecord, judge: Judge) -> None:
-    """Add what asking cost to what it cost earlier commands, however this one ended."""
-    account = judge.account()
-    if account is not None:
+def _keep_account(target: Target, record: JudgeRecord, seen: Seen) -> None:
+    """Add what asking cost each worker to what it cost earlier commands, however this one ended."""
+    for account in seen.account_by_worker.values():
         record["account"] = add_accounts(record.get("account", {}), account)
+    if seen.account_by_worker:
         target.manifest.write(target.run.manifest)
 
 
@@ -401,14 +408,14 @@ def warn_reading(results: Sequence[Result]) -> None:
     )
 
 
-def _judge_record(target: Target, name: str, judge: Judge) -> JudgeRecord:
+def _judge_record(target: Target, name: str, facts: JudgeFacts) -> JudgeRecord:
     """Return what the manifest says of the judge.
 
     Raises:
         ResumeMismatchError: the run has answers of a judge of this name that is another one.
     """
     described: dict[str, object] = {
-        **checked_description(judge.class_name, judge.describe()),
+        **facts.description,
         "questions_sha256": target.benchmark.questions_sha256,
     }
     path = target.run.answers(name)
@@ -418,7 +425,7 @@ def _judge_record(target: Target, name: str, judge: Judge) -> JudgeRecord:
         old = {key: before.get(key) for key in described}
         check_same(target.run.path, old, described, f"answers of judge {name}")
     record = cast(
-        "JudgeRecord", {**described, **judge.origin(), "truncated_questions": 0, **(before or {})}
+        "JudgeRecord", {**described, **facts.origin, "truncated_questions": 0, **(before or {})}
     )
     here = judge_releases()
     if before is None:

@@ -20,6 +20,18 @@ from dpgbench.errors import DataError, UsageError, counted
 ImageFiles = Path | tuple[Path, ...]
 """The image of an item: one file, a grid or a single picture; or a file a tile, in order."""
 
+
+@dataclass(frozen=True)
+class EncodedFile:
+    """A file's content, for a process that does not see the file."""
+
+    name: str
+    data: bytes
+
+
+EncodedFiles = EncodedFile | tuple[EncodedFile, ...]
+"""The image of an item, as `ImageFiles`, by its content."""
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _TILES = ("tile", "tile0", "tile1")
 _INDICES = ("index", "index0", "index1")
@@ -34,6 +46,17 @@ _HELP = (
 def files_of(image: ImageFiles) -> tuple[Path, ...]:
     """Return the files of an item's image."""
     return image if isinstance(image, tuple) else (image,)
+
+
+def encoded_files(image: ImageFiles) -> EncodedFiles:
+    """Return the content of an item's image.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if isinstance(image, tuple):
+        return tuple(EncodedFile(path.name, path.read_bytes()) for path in image)
+    return EncodedFile(image.name, image.read_bytes())
 
 
 def find_images(folder: Path, item_ids: Iterable[str]) -> dict[str, Path]:

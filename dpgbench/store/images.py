@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from dpgbench.domain.spec import LAYOUTS, GridSpec, Layout, default_layout
 from dpgbench.errors import DataError, UsageError, counted, reason_of, shortened
 from dpgbench.store.files import write_atomic
-from dpgbench.store.image_files import ImageFiles
+from dpgbench.store.image_files import EncodedFile, EncodedFiles, ImageFiles
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,8 +29,8 @@ MAX_PIXELS = 2**26  # 8192x8192: four tiles of 4096x4096
 MAX_ASPECT = 1.9
 """Tiles longer than this are not assumed: two squares cut as one are 2, and 16:9 is 1.78."""
 
-ImageSource = Path | bytes | BinaryIO
-"""A file's path, its bytes, or a file open for reading."""
+ImageSource = Path | bytes | BinaryIO | EncodedFile
+"""A file's path, its bytes, a file open for reading, or a file's bytes with its name."""
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _MAGIC = {
@@ -52,7 +52,7 @@ def open_picture(source: ImageSource) -> Image:
     16 bits are cut to 8, palettes, greyscale, 1 bit and CMYK become RGB.
 
     Args:
-        source: a file's path, its bytes, or a file open for reading.
+        source: a file's path, its bytes, with its name or without, or a file open for reading.
 
     Raises:
         DataError: the file is missing, cut off, animated, no PNG, JPEG or WebP whatever its name
@@ -113,7 +113,8 @@ def read_picture_size(source: ImageSource) -> tuple[int, int]:
 def _opened(source: ImageSource, name: str) -> Any:
     from PIL import Image, UnidentifiedImageError
 
-    file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+    data = source.data if isinstance(source, EncodedFile) else source
+    file: Any = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
         image = Image.open(file, formats=FORMATS)
     except FileNotFoundError:
@@ -146,7 +147,9 @@ def _name(source: ImageSource) -> str:
 
 def _kind(source: ImageSource) -> str:
     """Return what a file is that is no picture of the kinds that are read."""
-    if isinstance(source, bytes):
+    if isinstance(source, EncodedFile):
+        head = source.data[:32]
+    elif isinstance(source, bytes):
         head = source[:32]
     elif isinstance(source, os.PathLike):
         with Path(source).open("rb") as file:
@@ -313,7 +316,7 @@ def write_image(path: Path, data: bytes) -> None:
     write_atomic(path, data, scratch=path.parent.parent)
 
 
-def open_tiles(image: ImageFiles, grid: GridSpec | None) -> list[Image]:
+def open_tiles(image: ImageFiles | EncodedFiles, grid: GridSpec | None) -> list[Image]:
     """Return the tiles of an item, decoded, in RGB; without a grid each file is one tile.
 
     Raises:
@@ -328,7 +331,7 @@ def open_tiles(image: ImageFiles, grid: GridSpec | None) -> list[Image]:
     return [whole.crop(box) for box in grid.boxes()]
 
 
-def check_grid_size(path: Path, size: tuple[int, int], grid: GridSpec) -> None:
+def check_grid_size(path: Path | EncodedFile, size: tuple[int, int], grid: GridSpec) -> None:
     """Raise where an image of `size` is not the grid that was expected.
 
     Raises:
