@@ -18,6 +18,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/dpgbench demo
 
+# Two processes on two cores: each, and what it starts, computes on one.
+test: export OMP_NUM_THREADS ?= 1
 test: $(READY)
 	$(BIN)/python -m slipcover --source dpgbench,ella --json --out .coverage.json \
 	  -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
