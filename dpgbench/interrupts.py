@@ -1,8 +1,13 @@
-"""Ctrl-C ends the command line with 130, within seconds, with one line, whatever it is doing.
+"""Ctrl-C and SIGTERM end the command line with one line and their own exit code, within a set time.
+
+Ctrl-C (exit code 130) breaks off what is under way; a second one ends the process at once. SIGTERM
+(143), which schedulers send before they kill, lets the batch that is being drawn or judged come to
+its end within a time of grace; outside of a batch it breaks off as Ctrl-C does. A second SIGTERM
+changes nothing, for wrappers and schedulers both pass it on.
 
 Python's own handling is not enough: an interrupt that arrives while a library is imported may be
 swallowed there, or turned into another error; one that arrives before `main` or after it leaves a
-traceback. So the handler is put in place as the first thing that the package does in the command's
+traceback. So the handlers are put in place as the first thing that the package does in the command's
 process, and a thread that the operating system wakes ends the process where the main thread does
 not come out in time. That is safe at any moment: every file is written whole.
 
@@ -24,9 +29,12 @@ from itertools import pairwise
 from types import FrameType
 
 INTERRUPTED = 130
+TERMINATED = 143  # as a shell reports a process that SIGTERM ended
 UNWRITTEN = 120  # as Python itself ends where its output cannot be written at the end
 MESSAGE = "interrupted; what was done is kept: run the same command again to go on"
-GRACE_SECONDS = 2.5  # for a judge's account to be written, a server's replies to be taken
+TERMINATED_MESSAGE = "terminated; what was done is kept: run the same command again to go on"
+CLEANUP_SECONDS = 2.5  # for a judge's account to be written, a server's replies to be taken
+GRACE_SECONDS = 20.0  # schedulers kill 30 seconds after SIGTERM: Slurm and Kubernetes by default
 
 _line_written = threading.Lock()
 
@@ -35,7 +43,12 @@ class _State:
     """What the process is doing."""
 
     working = False  # inside the command: its own cleaning up comes first
-    interrupted = False
+    interrupted = False  # KeyboardInterrupt was raised
+    cause: signal.Signals | None = None  # of the end, the first one that came
+    in_batches = False  # SIGTERM waits for the batch
+    out_of_time = False  # it has waited long enough
+    batches_ended = threading.Event()
+    grace_seconds = GRACE_SECONDS
     exit_code: int | None = None  # once the command has ended
     watched = False
 
@@ -52,25 +65,31 @@ def _script() -> str:
 
 
 def install() -> None:
-    """Take Ctrl-C over for the whole process, unless it is ignored, as shells have it for jobs."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    """Take Ctrl-C and SIGTERM over for the whole process, where nobody else has.
+
+    One that is ignored, as shells have Ctrl-C for jobs in the background, stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _on_signal)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_signal)
+    if not _is_installed():
         return
-    signal.signal(signal.SIGINT, _on_interrupt)
     _watch()
     atexit.register(_leave)  # the first to be registered is the last to be called
 
 
 @contextlib.contextmanager
 def working() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt inside, at first; it counts even where that is swallowed.
+    """Let a signal raise KeyboardInterrupt inside, at first; it counts even where it is swallowed.
 
     Raises:
         KeyboardInterrupt: at the end, if one came and was swallowed or became another error.
     """
     here = threading.current_thread() is threading.main_thread()
-    ours = here and signal.getsignal(signal.SIGINT) is _on_interrupt
+    ours = here and _is_installed()
     hooks = sys.unraisablehook, threading.excepthook
-    _State.working, _State.interrupted = ours, False
+    _State.working, _State.interrupted, _State.cause = ours, False, None
     with contextlib.suppress(RuntimeError):
         _line_written.release()  # a command before this one, in the same process, was interrupted
     if ours:
@@ -89,26 +108,86 @@ def working() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def set_grace(seconds: float) -> None:
+    """Set how long SIGTERM waits for the batch that is under way."""
+    _State.grace_seconds = seconds
+
+
+@contextlib.contextmanager
+def finishing_batches() -> Iterator[None]:
+    """Let SIGTERM wait for the batch inside: whoever hands out batches asks `stop_requested`.
+
+    A library that put a handler of its own in place of ours before is overruled.
+
+    Raises:
+        KeyboardInterrupt: at the end, if SIGTERM came; at once, where it does not end in time.
+    """
+    if not _State.working or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if _State.cause is not None:  # it was swallowed on the way here
+        _State.interrupted = True
+        raise KeyboardInterrupt
+    if signal.getsignal(signal.SIGTERM) not in (_on_signal, signal.SIG_IGN):
+        signal.signal(signal.SIGTERM, _on_signal)
+    _State.batches_ended.clear()
+    _State.in_batches = True
+    try:
+        yield
+    finally:
+        _State.in_batches = False
+        _State.batches_ended.set()
+    if _State.cause is not None:
+        _State.interrupted = True
+        raise KeyboardInterrupt
+
+
+def stop_requested() -> bool:
+    """Return whether the batch that is under way is to be the last one."""
+    return _State.in_batches and _State.cause is not None
+
+
+def is_ending() -> bool:
+    """Return whether a signal has asked the command to end."""
+    return _State.cause is not None
+
+
+def exit_code() -> int:
+    """Return the exit code of a command that a signal ended."""
+    return TERMINATED if _State.cause == signal.SIGTERM else INTERRUPTED
+
+
 def ended(exit_code: int) -> None:
-    """Note how the command ended: from here on nothing can be lost, and Ctrl-C ends at once."""
+    """Note how the command ended: from here on nothing can be lost, and a signal ends at once."""
     _State.exit_code = exit_code
-    if exit_code == INTERRUPTED and signal.getsignal(signal.SIGINT) is _on_interrupt:
+    if exit_code in (INTERRUPTED, TERMINATED) and _is_installed():
         _end()  # now: threads that are still at work are not waited for
 
 
 def say_interrupted() -> None:
     """Write the one line, once, whatever thread says it first."""
     if _line_written.acquire(blocking=False):
+        message = TERMINATED_MESSAGE if exit_code() == TERMINATED else MESSAGE
         with contextlib.suppress(OSError):
-            os.write(2, f"{MESSAGE}\n".encode())
+            os.write(2, f"{message}\n".encode())
 
 
-def _on_interrupt(_signal: int, _frame: FrameType | None) -> None:
-    if not _State.working or _State.interrupted:  # nothing to clean up, or a second Ctrl-C
-        _end()
-    _State.interrupted = True
+def _is_installed() -> bool:
+    return any(
+        signal.getsignal(number) is _on_signal for number in (signal.SIGINT, signal.SIGTERM)
+    )
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    again = _State.interrupted
+    _State.cause = _State.cause or signal.Signals(number)
     if not _State.watched:
-        threading.Thread(target=_end_in_time, daemon=True).start()
+        threading.Thread(target=_IN_TIME[number], daemon=True).start()
+    if not _State.working or (again and number == signal.SIGINT):  # nothing to clean up, or again
+        _end()
+    if number == signal.SIGTERM and (again or (_State.in_batches and not _State.out_of_time)):
+        return
+    _State.interrupted = True
     raise KeyboardInterrupt
 
 
@@ -123,19 +202,43 @@ def _watch() -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    threading.Thread(target=_wait_for_interrupt, args=(read,), daemon=True).start()
+    threading.Thread(target=_wait_for_signals, args=(read,), daemon=True).start()
     _State.watched = True
 
 
-def _wait_for_interrupt(pipe: int) -> None:
-    while signal.SIGINT not in os.read(pipe, 64):
-        pass
-    _end_in_time()
+def _wait_for_signals(pipe: int) -> None:
+    seen: set[int] = set()
+    while True:
+        for number in os.read(pipe, 64):
+            if number in _IN_TIME and number not in seen:
+                seen.add(number)
+                threading.Thread(target=_IN_TIME[number], daemon=True).start()
 
 
 def _end_in_time() -> None:
-    time.sleep(GRACE_SECONDS)
+    time.sleep(CLEANUP_SECONDS)
     _end()
+
+
+def _end_batch_in_time() -> None:
+    """End the process after a SIGTERM: a batch gets the grace, what it leaves is for cleaning up."""
+    deadline = time.monotonic() + CLEANUP_SECONDS
+    _State.cause = _State.cause or signal.SIGTERM  # the main thread may not have come to it yet
+    if _State.in_batches:
+        deadline += _State.grace_seconds
+        if not _State.batches_ended.wait(_State.grace_seconds):
+            _State.out_of_time = True
+            main = threading.main_thread().ident
+            if main is not None and hasattr(signal, "pthread_kill"):
+                signal.pthread_kill(main, signal.SIGTERM)
+    time.sleep(max(0.0, deadline - time.monotonic()))
+    _end()
+
+
+_IN_TIME: dict[int, Callable[[], None]] = {
+    signal.SIGINT: _end_in_time,
+    signal.SIGTERM: _end_batch_in_time,
+}
 
 
 def _leave() -> None:
@@ -148,7 +251,7 @@ def _leave() -> None:
 def _end() -> None:
     say_interrupted()
     _flush()
-    os._exit(INTERRUPTED)
+    os._exit(exit_code())
 
 
 def _flush() -> bool:

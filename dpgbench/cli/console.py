@@ -24,7 +24,7 @@ from dpgbench.errors import (
     counted,
     one_line,
 )
-from dpgbench.interrupts import INTERRUPTED, say_interrupted
+from dpgbench import interrupts
 
 
 @dataclass
@@ -51,14 +51,18 @@ def ending() -> Iterator[CommandEnd]:
     except SystemExit as stop:
         if any(name.endswith("_COMPLETE") for name in os.environ):  # the shell's completion ends so
             raise
+        if interrupts.is_ending():  # a library's own handler of SIGTERM
+            interrupts.say_interrupted()
+            end.exit_code = interrupts.exit_code()
+            return
         say(
             "error: something ended the command before its work was done (SystemExit); does a "
             "class of your own, or what it imports, call exit()?"
         )
         end.exit_code = stop.code if isinstance(stop.code, int) and stop.code else 1
     except (KeyboardInterrupt, typer.Abort):
-        say_interrupted()
-        end.exit_code = INTERRUPTED
+        interrupts.say_interrupted()
+        end.exit_code = interrupts.exit_code()
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

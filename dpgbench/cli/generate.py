@@ -15,6 +15,7 @@ from dpgbench.cli.options import (
     AsJson,
     Bench,
     Device,
+    Grace,
     ItemOptions,
     WeightPaths,
     complete_model,
@@ -22,6 +23,7 @@ from dpgbench.cli.options import (
     parse_weights,
 )
 from dpgbench.errors import counted
+from dpgbench.interrupts import GRACE_SECONDS, set_grace
 
 if TYPE_CHECKING:
     from dpgbench.backends.generators.plan import GeneratorSettings
@@ -107,6 +109,7 @@ def generate(
     device: Device = "auto",
     weights: WeightPaths = None,
     items: ItemOptions,
+    grace: Grace = GRACE_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Draw a grid for each prompt; the same command again resumes."""
@@ -116,6 +119,7 @@ def generate(
     from dpgbench.jobs.generate import generate as run
     from dpgbench.store.benchmarks import load_benchmark
 
+    set_grace(grace)
     entry = find_model(model)
     paths = parse_weights(weights or [], entry.roles, model)
     benchmark = load_benchmark(bench or entry.benchmark)

@@ -88,6 +88,12 @@ Verify = Annotated[
     typer.Option("--verify/--no-verify", help="Check pictures against their recorded hashes."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Grace = Annotated[
+    float,
+    typer.Option(
+        "--grace", min=0, metavar="SECONDS", help="How long SIGTERM waits for the running batch."
+    ),
+]
 
 
 @dataclass(frozen=True)

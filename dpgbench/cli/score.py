@@ -23,6 +23,7 @@ from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import (
     AsJson,
     Bench,
+    Grace,
     ItemOptions,
     JudgeName,
     JudgeOptions,
@@ -31,6 +32,7 @@ from dpgbench.cli.options import (
 )
 from dpgbench.domain.rules import DEFAULT_RULES, RULES, find_rule
 from dpgbench.errors import DpgBenchError, UsageError, counted
+from dpgbench.interrupts import GRACE_SECONDS, set_grace
 
 if TYPE_CHECKING:
     from dpgbench.backends.protocols import JudgeRequest
@@ -131,9 +133,11 @@ def score(
     judge_options: JudgeOptions,
     items: ItemOptions,
     scoring: ScoringOptions,
+    grace: Grace = GRACE_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Ask what was not asked yet, then score; results are written into each run."""
+    set_grace(grace)
     rules = list(dict.fromkeys(rule or DEFAULT_RULES))
     for name in rules:
         find_rule(name)

@@ -23,6 +23,7 @@ from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.spec import GridSpec
 from dpgbench.engine.work import Worker
 from dpgbench.errors import DataError
+from dpgbench.interrupts import stop_requested
 from dpgbench.store.image_files import EncodedFiles, ImageFiles
 from dpgbench.store.images import open_tiles, single_colour_tiles
 
@@ -168,7 +169,7 @@ class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):
             waiting: deque[tuple[OpenGrid, Future[list[tuple[Image, Any]]]]] = deque()
             submitted = ((grid, pool.submit(self._load, grid, opened)) for grid in grids)
             waiting.extend(islice(submitted, self.num_ahead))
-            while waiting:
+            while waiting and not stop_requested():
                 grid, images = waiting.popleft()
                 waiting.extend(islice(submitted, 1))
                 try:
@@ -177,6 +178,8 @@ class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):
                     opened.append(Opened(grid, error=error))
                     continue
                 for tile, rows in grid.rows_by_tile.items():
+                    if stop_requested():
+                        return
                     yield TileQuestions(
                         grid.item_id,
                         tile,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from dpgbench.backends.failures import Failures
@@ -21,6 +22,7 @@ from dpgbench.engine.asking import Asker, Opened, OpenGrid, Spent
 from dpgbench.engine.local import LocalWorkers
 from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, counted
+from dpgbench.interrupts import finishing_batches, stop_requested
 from dpgbench.store.files import JsonLines
 from dpgbench.store.image_files import ImageFiles
 from dpgbench.store.run.answers import AnswerLine, answer_line
@@ -157,6 +159,7 @@ def ask_workers(
     failures = Failures()
     total = sum(item.num_questions for item in grids)
     with (
+        finishing_batches(),
         JsonLines(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
         closing(_outcomes(workers, map(packed, grids), len(grids))) as outcomes,
@@ -284,7 +287,7 @@ def _outcomes(
     workers: AskWorkers, grids: Iterable[OpenGrid], number: int
 ) -> Generator[JudgeReply | Opened | Spent | Lost[OpenGrid], None, None]:
     """Yield the workers' outcomes; closing it closes what the workers hold open."""
-    yield from workers.run(grids, number)
+    yield from workers.run(takewhile(lambda _: not stop_requested(), grids), number)
 
 
 def _note_image(image: Opened, seen: Seen, failures: Failures) -> int:

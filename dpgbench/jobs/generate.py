@@ -18,6 +18,7 @@ from dpgbench.engine.open import open_workers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Lost
 from dpgbench.errors import DataError, IncompleteError, counted
+from dpgbench.interrupts import finishing_batches, stop_requested
 from dpgbench.store.files import JsonLines
 from dpgbench.store.hashes import sha256_file
 from dpgbench.store.images import (
@@ -185,6 +186,7 @@ def _draw_all(
         _note_truncation(truncation, manifest)
         manifest.write(run.manifest)
         with (
+            finishing_batches(),
             JsonLines(run.images_log) as lines,
             tqdm(
                 total=len(request.items), initial=done, unit="grid", desc=request.generator.model
@@ -207,6 +209,8 @@ def _units(
 ) -> Iterator[DrawUnit]:
     """Yield what there is to draw, each item when a worker gets to it."""
     for item_id in todo:
+        if stop_requested():
+            return
         path = run.image(item_id).absolute() if request.engine.shared_storage else None
         prompt = request.benchmark.prompts[item_id]
         yield DrawUnit(item_id, prompt, tuple(_seeds(item_id, plan.spec)), path)
