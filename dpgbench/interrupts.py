@@ -173,9 +173,7 @@ def say_interrupted() -> None:
 
 
 def _is_installed() -> bool:
-    return any(
-        signal.getsignal(number) is _on_signal for number in (signal.SIGINT, signal.SIGTERM)
-    )
+    return any(signal.getsignal(number) is _on_signal for number in (signal.SIGINT, signal.SIGTERM))
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> None:
