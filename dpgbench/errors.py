@@ -8,7 +8,7 @@
     └── IncompleteError           6   some of the work could not be done; what was done is kept
         └── StorageError          6   the disk is full or refuses to be written
 
-An interrupt (Ctrl-C) ends with 130, SIGTERM with 143. Anything else is a bug and keeps its traceback.
+Ctrl-C ends with 130, SIGTERM with 143. Anything else is a bug and keeps its traceback.
 A message is one line with three facts: what, where (file, row, item), and what to do next.
 """
 

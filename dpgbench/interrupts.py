@@ -7,9 +7,9 @@ changes nothing, for wrappers and schedulers both pass it on.
 
 Python's own handling is not enough: an interrupt that arrives while a library is imported may be
 swallowed there, or turned into another error; one that arrives before `main` or after it leaves a
-traceback. So the handlers are put in place as the first thing that the package does in the command's
-process, and a thread that the operating system wakes ends the process where the main thread does
-not come out in time. That is safe at any moment: every file is written whole.
+traceback. So the handlers are put in place as the first thing that the package does in the process
+of the command, and a thread that the operating system wakes ends the process where the main thread
+does not come out in time. That is safe at any moment: every file is written whole.
 
 Until this module is there, the interpreter's own handling counts (some 30 ms from the start), so
 nothing that takes long may be imported here. A program that imports the package keeps its own.
@@ -219,7 +219,7 @@ def _end_in_time() -> None:
 
 
 def _end_batch_in_time() -> None:
-    """End the process after a SIGTERM: a batch gets the grace, what it leaves is for cleaning up."""
+    """End the process after SIGTERM: a batch gets the grace, cleaning up what is left of it."""
     deadline = time.monotonic() + CLEANUP_SECONDS
     _State.cause = _State.cause or signal.SIGTERM  # the main thread may not have come to it yet
     if _State.in_batches:

@@ -16,6 +16,7 @@ from typing import Any
 
 import typer
 
+from dpgbench import interrupts
 from dpgbench.errors import (
     DpgBenchError,
     IncompleteError,
@@ -24,7 +25,6 @@ from dpgbench.errors import (
     counted,
     one_line,
 )
-from dpgbench import interrupts
 
 
 @dataclass
@@ -49,20 +49,9 @@ def ending() -> Iterator[CommandEnd]:
     except typer.Exit as stop:
         end.exit_code = stop.exit_code
     except SystemExit as stop:
-        if any(name.endswith("_COMPLETE") for name in os.environ):  # the shell's completion ends so
-            raise
-        if interrupts.is_ending():  # a library's own handler of SIGTERM
-            interrupts.say_interrupted()
-            end.exit_code = interrupts.exit_code()
-            return
-        say(
-            "error: something ended the command before its work was done (SystemExit); does a "
-            "class of your own, or what it imports, call exit()?"
-        )
-        end.exit_code = stop.code if isinstance(stop.code, int) and stop.code else 1
+        end.exit_code = _code_of_exit(stop)
     except (KeyboardInterrupt, typer.Abort):
-        interrupts.say_interrupted()
-        end.exit_code = interrupts.exit_code()
+        end.exit_code = _code_of_interrupt()
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -77,6 +66,24 @@ def ending() -> Iterator[CommandEnd]:
         if text := " ".join(message().split()):  # the option parser's own; empty: it gave help
             say(f"error: {text} (see --help)")
         end.exit_code = UsageError.exit_code
+
+
+def _code_of_exit(stop: SystemExit) -> int:
+    """Say what a call of exit() within a command means, and return the command's exit code."""
+    if any(name.endswith("_COMPLETE") for name in os.environ):  # the shell's completion ends so
+        raise stop
+    if interrupts.is_ending():  # by the handler of SIGTERM that a library put in place
+        return _code_of_interrupt()
+    say(
+        "error: something ended the command before its work was done (SystemExit); does a "
+        "class of your own, or what it imports, call exit()?"
+    )
+    return stop.code if isinstance(stop.code, int) and stop.code else 1
+
+
+def _code_of_interrupt() -> int:
+    interrupts.say_interrupted()
+    return interrupts.exit_code()
 
 
 def setup(*, quiet: bool) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM: the batch under way is finished, what comes after it is not begun, the exit code is 143."""
+"""SIGTERM: the batch under way is finished, nothing new is begun, the exit code is 143."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def begin_a_long_grid(folder: Path, *words: str) -> subprocess.Popen[str]:
     model = folder / "own_model.py"
     model.write_text(model.read_text().replace("time.sleep", "open('at it', 'w'); time.sleep"))
     process = begin(folder, (*DRAW, *words))
-    wait_for(lambda: (folder / "at it").exists())
+    wait_for((folder / "at it").exists)
     return process
 
 
@@ -137,7 +137,7 @@ def test_outside_of_a_batch_it_breaks_off(tmp_path: Path, words: tuple[str, ...]
     model = tmp_path / "own_model.py"
     model.write_text("\n".join(words) + "\n" + model.read_text())
     process = begin(tmp_path, DRAW)
-    wait_for(lambda: (tmp_path / "started").exists())
+    wait_for((tmp_path / "started").exists)
     terminate(process)
 
 
