@@ -125,7 +125,7 @@ def finishing_batches() -> Iterator[None]:
     if not _State.working or threading.current_thread() is not threading.main_thread():
         yield
         return
-    if _State.cause is not None:  # it was swallowed on the way here
+    if is_ending():  # it was swallowed on the way here
         _State.interrupted = True
         raise KeyboardInterrupt
     if signal.getsignal(signal.SIGTERM) not in (_on_signal, signal.SIG_IGN):
@@ -137,7 +137,7 @@ def finishing_batches() -> Iterator[None]:
     finally:
         _State.in_batches = False
         _State.batches_ended.set()
-    if _State.cause is not None:
+    if is_ending():
         _State.interrupted = True
         raise KeyboardInterrupt
 
