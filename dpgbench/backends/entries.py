@@ -32,6 +32,8 @@ class HuggingFace:
         is_pipeline: diffusers chooses what is fetched.
         or_folder: `repository` may be the name of a folder on this machine, which then is meant.
         size: in words, for the line before a large transfer; "" says nothing.
+        revision: that is fetched unless the user names one; None is the newest.
+        variant: of a pipeline's files that is fetched; None are those without one.
     """
 
     repository: str
@@ -42,6 +44,8 @@ class HuggingFace:
     is_pipeline: bool = False
     or_folder: bool = False
     size: str = ""
+    revision: str | None = None
+    variant: str | None = None
     choice: ClassVar[str] = "hf"
 
     def __str__(self) -> str:
@@ -111,6 +115,9 @@ class ModelEntry:
         defaults: fields of `GenerationSpec` that the model runs with unless others are given.
         benchmark: what `--bench` is when it is not given.
         world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
+        options: settings of this model alone, with their defaults.
+        variant_of: the entry that it is with other settings; "" for none.
+        variant_options: of its options, those that its name chooses: as if the user had.
     """
 
     name: str
@@ -121,6 +128,8 @@ class ModelEntry:
     benchmark: str = "dpg"
     world: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    variant_of: str = ""
+    variant_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

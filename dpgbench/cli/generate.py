@@ -20,6 +20,7 @@ from dpgbench.cli.options import (
     WeightPaths,
     complete_model,
     parse_options,
+    parse_revisions,
     parse_weights,
 )
 from dpgbench.errors import counted
@@ -108,6 +109,14 @@ def generate(
     settings: SettingOptions,
     device: Device = "auto",
     weights: WeightPaths = None,
+    revision: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--revision",
+            metavar="[ROLE=]REVISION",
+            help="Revision of the weights to fetch (repeatable; default: the table's).",
+        ),
+    ] = None,
     items: ItemOptions,
     grace: Grace = GRACE_SECONDS,
     as_json: AsJson = False,
@@ -126,7 +135,13 @@ def generate(
     outcome = run(
         GenerateRequest(
             items=items.choice().of(benchmark),
-            generator=GeneratorRequest(model, paths, settings.settings(entry.options), device),
+            generator=GeneratorRequest(
+                model,
+                paths,
+                settings.settings(entry.options),
+                device,
+                parse_revisions(revision or [], entry.roles),
+            ),
             benchmark=benchmark,
             out=out,
             command=command_line(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,21 +270,62 @@ def parse_weights(values: Sequence[str], roles: Sequence[Role], name: str) -> di
     return weights
 
 
-def parse_options(values: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, str | bool]:
+def parse_revisions(values: Sequence[str], roles: Sequence[Role]) -> dict[str, str]:
+    """Return revisions by role from ``REVISION`` or ``ROLE=REVISION`` words.
+
+    A word without a role is of the first role: the model's own repository.
+
+    Raises:
+        UsageError: nothing is fetched for the model, or the revision is empty.
+    """
+    names = [role.name for role in roles]
+    revisions: dict[str, str] = {}
+    for value in values:
+        role, equals, revision = value.partition("=")
+        if not equals or role not in names:
+            role, revision = (names or [""])[0], value
+        if not role or not revision:
+            raise UsageError(
+                f"--revision {value}: write REVISION or ROLE=REVISION with a role of "
+                f"{', '.join(names) or '(none)'}"
+            )
+        revisions[role] = revision
+    return revisions
+
+
+def parse_options(
+    values: Sequence[str], defaults: Mapping[str, Any]
+) -> dict[str, str | bool | int | float]:
     """Return a model's own settings from ``NAME=VALUE`` words, typed like the model's defaults.
 
     Raises:
         UsageError: a word has another form, or names a setting that the model has not.
     """
-    options: dict[str, str | bool] = {}
+    options: dict[str, str | bool | int | float] = {}
     for word in values:
         name, equals, text = word.partition("=")
         if not equals or name not in defaults:
             raise UsageError(
                 f"--option {word}: write NAME=VALUE with one of {', '.join(defaults) or '(none)'}"
             )
-        is_switch = isinstance(defaults[name], bool)
-        if is_switch and text not in ("true", "false"):
-            raise UsageError(f"--option {word}: {name} is true or false")
-        options[name] = text == "true" if is_switch else text
+        options[name] = _typed(word, text, defaults[name])
     return options
+
+
+def _typed(word: str, text: str, default: Any) -> str | bool | int | float:
+    """Return an option's value, of the type that its default has."""
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise UsageError(f"--option {word}: write true or false")
+        return text == "true"
+    if isinstance(default, (int, float)):
+        kind = type(default)
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            whole = "a whole number" if kind is int else "a number"
+            raise UsageError(f"--option {word}: write {whole}")
+        return number
+    return text

@@ -21,8 +21,8 @@ from dpgbench.backends.generators.hub_classes import (
     stored_dtype,
 )
 from dpgbench.backends.generators.hub_pipeline import HubPipeline
-from dpgbench.backends.generators.hub_settings import PUBLISHED, published_settings
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
+from dpgbench.backends.generators.published_models import published_model, published_models
 from dpgbench.backends.generators.table import find_model
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.errors import DataError, UsageError
@@ -299,39 +299,16 @@ def test_bfloat16_weights_run_in_bfloat16(folders: Path, tmp_path: Path) -> None
     assert stored_dtype(tmp_path) is None
 
 
-def test_the_table_is_of_the_facts_page(shared: Path) -> None:
-    import csv
-
-    with (shared / "facts/models.csv").open(encoding="utf-8") as file:
-        rows = {line["repository"]: line for line in csv.DictReader(file)}
-    for repository, entry in PUBLISHED.items():
-        line = next((one for name, one in rows.items() if repository in name), None)
-        if line is None:
-            continue
-        for name, cell in (("steps", "steps"), ("guidance_scale", "guidance")):
-            value = entry.settings.get(name)
-            assert value is None or f"{value:g}" in line[cell], (repository, name)
-        if entry.settings.get("width_px"):
-            assert line["native_px"].startswith(str(entry.settings["width_px"])), repository
-        if entry.dtype:
-            assert entry.dtype in line["dtype"], repository
-
-
-def test_every_published_setting_names_its_source() -> None:
-    words = {"steps": "steps", "guidance_scale": "guidance", "width_px": "size"}
-    for repository, entry in PUBLISHED.items():
-        named = {words[name] for name in entry.settings if name in words} | {*entry.arguments}
-        named |= {"dtype"} if entry.dtype else set()
-        assert named <= {*entry.sources}, repository
-
-
 def test_repositories_are_found_by_any_of_their_names() -> None:
-    entry = published_settings("black-forest-labs/FLUX.1-dev")
+    entry = published_model("black-forest-labs/FLUX.1-dev")
     assert entry is not None
-    assert published_settings("Black-Forest-Labs/flux.1-dev") is entry
+    assert published_model("Black-Forest-Labs/flux.1-dev") is entry
+    assert published_model("flux-dev") is entry
     cached = "/cache/models--black-forest-labs--FLUX.1-dev/snapshots/0f1e"
-    assert published_settings(cached) is entry
-    assert published_settings("black-forest-labs/FLUX.1-other") is None
+    assert published_model(cached) is entry
+    assert published_model("black-forest-labs/FLUX.1-other") is None
+    for pair in ("sd15", "ella-sd15"):  # their settings are of the pair, not of the repository
+        assert published_model(published_models()[pair].repository) is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dpgbench.backends.generators.hub_settings import PUBLISHED
+from dpgbench.backends.generators.published_models import published_models
 from dpgbench.backends.generators.table import MODELS
 
 PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
@@ -22,20 +22,24 @@ def test_steps_and_guidance_of_both_pairs() -> None:
         assert MODELS[first].defaults == MODELS[second].defaults
 
 
-def test_the_table_of_published_settings() -> None:
+def test_the_table_of_published_models() -> None:
+    section = PAGE.partition("## Published models")[2].partition("\n## ")[0]
     rows = {
-        cells[0]: cells[1:]
-        for line in PAGE.splitlines()
-        if "/" in line.split("|")[1:2].__str__()
-        and len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 6
+        cells[0].strip("`"): cells[1:]
+        for line in section.splitlines()
+        if line.startswith("| `") and (cells := [cell.strip() for cell in line.strip("|").split("|")])
     }
-    assert rows.keys() == PUBLISHED.keys()
-    for repository, (size, steps, guidance, dtype, further) in rows.items():
-        entry = PUBLISHED[repository]
-        settings = entry.settings
-        assert size == str(settings.get("width_px", ""))
-        assert steps == str(settings.get("steps", ""))
-        stated = settings.get("guidance_scale")
+    table = {name: model for name, model in published_models().items() if model.summary}
+    assert rows.keys() == table.keys()
+    for name, (repository, size, steps, guidance, dtype, further) in rows.items():
+        model = table[name]
+        stated = model.value("guidance")
+        assert repository == model.repository
+        assert size == str(model.value("px") or "")
+        assert steps == str(model.value("steps") or "")
         assert guidance == ("" if stated is None else f"{stated:g}")
-        assert dtype == (entry.dtype or "")
-        assert all(f"`{name}` {value}" in further for name, value in entry.arguments.items())
+        assert dtype == (model.value("dtype") or "")
+        for argument, fact in {**model.arguments, **model.scheduler_arguments}.items():
+            value = str(fact.value).lower() if isinstance(fact.value, bool) else fact.value
+            assert f"`{argument}` {value}" in further, name
+        assert ("gated" in further) == bool(model.value("gated"))

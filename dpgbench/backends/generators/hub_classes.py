@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,15 @@ from dpgbench.errors import SetupError, UsageError
 Parameters = Mapping[str, inspect.Parameter]
 _DTYPES = {"BF16": "bfloat16", "F16": "float16"}
 _NO_LIMIT = 100_000  # tokenizers without a limit name a number of 31 digits
+_LATENT_PX = 8  # of most VAEs, and what every pipeline's sides must be a multiple of
+# Of classes whose checks ask for more than their parts show (diffusers 0.42.1).
+_MULTIPLES = {"CogView4Pipeline": 16, "HunyuanDiTPipeline": 16}
+SIZE_ARGUMENTS = {"HunyuanDiTPipeline": {"use_resolution_binning": False}}
+"""By class, what the call is told so that the size which is asked for is the one that comes out."""
 _NUM_ENCODERS = 4
+
+# diffusion_pytorch_model.fp16.safetensors, diffusion_pytorch_model.fp16-00001-of-00002.safetensors
+_VARIANT = re.compile(r"[^.]+\.(?P<variant>[a-z0-9_]+)(-\d+-of-\d+)?\.safetensors")
 
 
 def pipeline_class(name: str, folder: Path) -> Any:
@@ -110,6 +120,43 @@ def native_size(folder: Path, cls: Any) -> tuple[int, int] | None:
     return None
 
 
+def size_multiple(folder: Path, cls: Any) -> int:
+    """Return what width and height must be multiples of, or other sizes than asked would come."""
+    skeleton = _skeleton(folder, cls)
+    processor = getattr(getattr(skeleton, "image_processor", None), "config", {})
+    patches = getattr(skeleton, "patch_size", None)
+    factor = getattr(skeleton, "vae_scale_factor", 1) if isinstance(patches, int) else 1
+    return math.lcm(
+        _LATENT_PX,
+        int(processor.get("vae_scale_factor", 1)),
+        factor * (patches if isinstance(patches, int) else 1),
+        _MULTIPLES.get(cls.__name__, 1),
+    )
+
+
+def drawn_area(folder: Path, cls: Any) -> int | None:
+    """Return the pixels of every image that a class draws; None where it draws what is asked.
+
+    HiDream-I1 scales the size that is asked to the area that it was trained at.
+    """
+    if not cls.__name__.startswith("HiDreamImage"):
+        return None
+    size = native_size(folder, cls)
+    return None if size is None else size[0] * size[1]
+
+
+def file_variant(folder: Path) -> str | None:
+    """Return the variant that a folder's denoiser is there in alone, such as ``fp16``."""
+    for part in ("transformer", "unet"):
+        names = [file.name for file in (folder / part).glob("*.safetensors")]
+        matches = map(_VARIANT.fullmatch, names)
+        variants = {match["variant"] if match else None for match in matches}
+        if variants:
+            return variants.pop() if len(variants) == 1 else None
+    return None
+
+
+@functools.cache
 def _skeleton(folder: Path, cls: Any) -> Any:
     """Return the pipeline with its configurations alone; None where that cannot be built."""
     index = read_config(folder / "model_index.json")

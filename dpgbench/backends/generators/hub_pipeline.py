@@ -8,6 +8,7 @@ What a class takes for what (guidance, tokens, size) is `hub_classes`'s.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,27 +22,32 @@ from dpgbench.backends.generators.diffusers_common import (
     loading_model,
 )
 from dpgbench.backends.generators.hub_classes import (
+    SIZE_ARGUMENTS,
+    drawn_area,
+    file_variant,
     furthest_reader,
     guidance_argument,
     native_size,
     needs_negative_prompt,
     pipeline_class,
     read_config,
+    size_multiple,
     stored_dtype,
 )
-from dpgbench.backends.generators.hub_settings import PublishedSettings, published_settings
 from dpgbench.backends.generators.image_checks import draw_checked
 from dpgbench.backends.generators.named_generator import ModelDefaults, NamedGenerator
+from dpgbench.backends.generators.published_models import PublishedModel, published_model
 from dpgbench.backends.protocols import Truncation
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.domain.spec import GenerationSpec
-from dpgbench.errors import UsageError
+from dpgbench.errors import SetupError, UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _ASSUMED_PX = 1024  # of pipelines that name no size
 _GUIDANCE = "guidance_argument"
+_SUFFIX = "prompt_suffix"
 
 
 class HubPipeline(NamedGenerator):
@@ -61,8 +67,10 @@ class HubPipeline(NamedGenerator):
             self.pipeline: Any = DiffusionPipeline.from_pretrained(
                 str(folder),
                 dtype=getattr(torch, spec.dtype),
+                variant=file_variant(folder),
                 use_safetensors=True,
                 **_left_out(pipeline_class(entry.name, folder)),
+                **_extra_parts(weights, getattr(torch, spec.dtype)),
             ).to(device)
             if spec.scheduler:
                 self.pipeline.scheduler = build_scheduler(spec)
@@ -74,21 +82,27 @@ class HubPipeline(NamedGenerator):
         """Return how the pipeline is run: size, steps, guidance, scheduler, precision.
 
         Raises:
-            SetupError: the folder is not in diffusers' layout.
+            SetupError: the folder is not in diffusers' layout, or holds another kind of model.
             UsageError: its pipeline does not draw from text.
         """
         folder = weights["base"].path
         own = _own_settings(entry.name, folder)
         published = _published(entry.name)
-        parameters = inspect.signature(pipeline_class(entry.name, folder).__call__).parameters
-        arguments = {**own.options, **published.arguments}
+        cls = pipeline_class(entry.name, folder)
+        if published and not argument_of(entry.name):
+            _refuse_other_class(entry.name, folder, cls.__name__, published.value("pipeline"))
+        parameters = inspect.signature(cls.__call__).parameters
+        arguments = {**own.options, **(published.call_arguments if published else {})}
         options = {
             name: value
             for name, value in arguments.items()
             if name in parameters or name == _GUIDANCE
         }
-        dtype = published.dtype or own.accelerator_dtype
-        return ModelDefaults({**own.settings, **published.settings}, options, dtype)
+        settings = {**own.settings, **(published.settings if published else {})}
+        if published and published.scheduler_arguments:
+            settings |= _replaced_scheduler(published, settings["scheduler_config"])
+        dtype = (published and published.value("dtype")) or own.accelerator_dtype
+        return ModelDefaults(settings, options, dtype)
 
     @staticmethod
     def notes(
@@ -97,14 +111,13 @@ class HubPipeline(NamedGenerator):
         """Return what was taken from the repository or its class rather than from the table."""
         folder = weights["base"].path
         published = _published(entry.name)
-        parts = _assumed(entry.name, folder, {*published.settings, *chosen})
-        if device != "cpu" and "dtype" not in chosen and not published.dtype:
+        stated = _stated(published) if published else frozenset()
+        parts = _assumed(entry.name, folder, {*stated, *chosen})
+        if device != "cpu" and "dtype" not in {*stated, *chosen}:
             parts.append(_precision(stored_dtype(folder), device))
         notes = []
         if parts:
-            table = (
-                "" if published.sources else "; the table of published settings does not know it"
-            )
+            table = "" if published else "; the table of published settings does not know it"
             notes.append(f"settings of {entry.name}: {'; '.join(parts)}{table}")
         checker = read_config(folder / "model_index.json").get("safety_checker")
         if isinstance(checker, list) and checker[0]:
@@ -118,8 +131,10 @@ class HubPipeline(NamedGenerator):
         Raises:
             UsageError: names the setting.
         """
-        check_size(spec, 8)
-        cls = pipeline_class(spec.model, weights["base"].path)
+        folder = weights["base"].path
+        cls = pipeline_class(spec.model, folder)
+        check_size(spec, size_multiple(folder, cls))
+        _refuse_other_area(spec, cls.__name__, drawn_area(folder, cls))
         parameters = inspect.signature(cls.__call__).parameters
         _refuse_without_effect(spec, cls.__name__, parameters)
 
@@ -131,7 +146,8 @@ class HubPipeline(NamedGenerator):
 
     def _draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         arguments = self._arguments(seeds)
-        return draw_checked(self.pipeline, len(seeds), lambda: self.pipeline(prompt, **arguments))
+        text = prompt + self.spec.options.get(_SUFFIX, "")
+        return draw_checked(self.pipeline, len(seeds), lambda: self.pipeline(text, **arguments))
 
     def _arguments(self, seeds: Sequence[int]) -> dict[str, Any]:
         spec = self.spec
@@ -145,6 +161,7 @@ class HubPipeline(NamedGenerator):
             "width": spec.width_px,
             "height": spec.height_px,
             "output_type": "pil",
+            **SIZE_ARGUMENTS.get(type(self.pipeline).__name__, {}),
             **options,
         }
         if needs_negative_prompt(self.parameters):
@@ -157,13 +174,58 @@ class HubPipeline(NamedGenerator):
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts are cut by the encoder of the pipeline that reads furthest."""
-        token_limit = _published(self.spec.model).token_limit
+        published = _published(self.spec.model)
+        token_limit = published.value("token_limit") if published else None
         reader = furthest_reader(self.pipeline, self.spec.options, token_limit)
-        return Truncation(None) if reader is None else reader.cut(prompts)
+        suffix = self.spec.options.get(_SUFFIX, "")
+        whole = [prompt + suffix for prompt in prompts]
+        return Truncation(None) if reader is None else reader.cut(whole)
 
 
-def _published(name: str) -> PublishedSettings:
-    return published_settings(argument_of(name)) or PublishedSettings()
+def _published(name: str) -> PublishedModel | None:
+    return published_model(argument_of(name) or name)
+
+
+def _stated(published: PublishedModel) -> frozenset[str]:
+    """Return the settings that the table states."""
+    scheduler = {"scheduler"} if published.scheduler_arguments else set()
+    return frozenset({*published.settings, *scheduler, *({"dtype"} & {*published.facts})})
+
+
+def _refuse_other_class(name: str, folder: Path, held: str, meant: str) -> None:
+    if held != meant:
+        raise SetupError(
+            f"--weights base={folder}: it holds a {held}, but {name} is a {meant}; give a copy of "
+            f"{name}, or draw it as --model hf:{folder}"
+        )
+
+
+def _replaced_scheduler(
+    published: PublishedModel, repository_config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the scheduler that replaces the repository's, with what of its arguments it takes."""
+    import diffusers
+
+    name = published.value("scheduler")
+    taken = inspect.signature(getattr(diffusers, name).__init__).parameters
+    config = {key: value for key, value in repository_config.items() if key in taken}
+    changes = {key: fact.value for key, fact in published.scheduler_arguments.items()}
+    return {"scheduler": name, "scheduler_config": {**config, **changes}}
+
+
+def _extra_parts(weights: Mapping[str, Weights], dtype: Any) -> dict[str, Any]:
+    """Return the parts of a pipeline that another repository has: HiDream-I1's Llama."""
+    if "llama" not in weights:
+        return {}
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    path = str(weights["llama"].path)
+    return {
+        "text_encoder_4": LlamaForCausalLM.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, local_files_only=True
+        ),
+        "tokenizer_4": AutoTokenizer.from_pretrained(path, local_files_only=True),
+    }
 
 
 def _own_settings(name: str, folder: Path) -> ModelDefaults:
@@ -230,6 +292,15 @@ def _left_out(cls: Any) -> dict[str, Any]:
     taken = inspect.signature(cls.__init__).parameters
     left_out = {"safety_checker": None, "requires_safety_checker": False, "add_watermarker": False}
     return {name: value for name, value in left_out.items() if name in taken}
+
+
+def _refuse_other_area(spec: GenerationSpec, name: str, area: int | None) -> None:
+    if area is not None and spec.width_px * spec.height_px != area:
+        side = math.isqrt(area)
+        raise UsageError(
+            f"--width {spec.width_px} --height {spec.height_px}: {name} scales every size to the "
+            f"area of {side}x{side} px; choose sides whose product is {area}"
+        )
 
 
 def _refuse_without_effect(

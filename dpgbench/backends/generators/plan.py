@@ -32,7 +32,7 @@ class GeneratorSettings(TypedDict, total=False):
     width_px: int | None
     height_px: int | None
     dtype: str | None
-    options: Mapping[str, str | bool]
+    options: Mapping[str, str | bool | int | float]
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,14 @@ class GeneratorRequest:
         weights: path by role; roles left out are fetched.
         settings: as in `GeneratorSettings`; from Python any field of `GenerationSpec`.
         device: ``auto`` is CUDA, then MPS, then the CPU.
+        revisions: of what is fetched, by role; roles left out take the entry's own.
     """
 
     model: str
     weights: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
+    revisions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,11 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
     """
     entry = find_model(request.model)
     device = find_device(request.device)
-    located = locate_weights(entry, request.weights)
+    located = locate_weights(entry, request.weights, request.revisions)
     generator: type[NamedGenerator] = import_target(entry.target, "model")
     defaults = generator.defaults(entry, located)
     chosen = {name: value for name, value in request.settings.items() if value is not None}
-    chosen_options = chosen.pop("options", {})
+    chosen_options = {**entry.variant_options, **chosen.pop("options", {})}
     settings = {"dtype": default_dtype(device), **entry.defaults, **defaults.settings}
     if defaults.accelerator_dtype and device != "cpu":
         settings["dtype"] = defaults.accelerator_dtype

@@ -1,4 +1,7 @@
-"""The table of generators. What a model runs with stands here and nowhere else."""
+"""The table of generators: what can be named, and what it runs with.
+
+Models that are run as their pipeline class is come from published_models.toml.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpgbench.backends.entries import EmbeddedWeights, HuggingFace, ModelEntry, Role
+from dpgbench.backends.generators.published_models import PublishedModel, published_models
 from dpgbench.backends.import_class import is_own_class
 from dpgbench.errors import UsageError, unknown_name
 
 _STABLE_DIFFUSION = "dpgbench.backends.generators.stable_diffusion"
+_HUB_PIPELINE = "dpgbench.backends.generators.hub_pipeline:HubPipeline"
 _SD15_NOISE = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -24,16 +29,12 @@ _SD15_NOISE = {
     "lower_order_final": True,
     "use_karras_sigmas": False,
 }
-# Scheduler, steps and guidance of ELLA's own demonstration (inference.py at commit 3c228f1);
-# the paper states none. Both models of a pair share them, so that the pair isolates the encoder.
+# As ELLA's own demonstration draws; the paper states no settings. Both models of a pair share them,
+# so that the pair isolates the encoder.
 _SD15: Mapping[str, Any] = {
-    "width_px": 512,
-    "height_px": 512,
-    "steps": 25,
-    "guidance_scale": 10.0,
-    "scheduler": "DPMSolverMultistepScheduler",
+    **published_models()["ella-sd15"].settings,
+    "scheduler": published_models()["ella-sd15"].value("scheduler"),
     "scheduler_config": _SD15_NOISE,
-    "negative_prompt": "",
 }
 # As the embedded models were trained: the same noise, v-prediction.
 _TINY: Mapping[str, Any] = {
@@ -51,9 +52,10 @@ _TINY: Mapping[str, Any] = {
 _BASE = Role(
     "base",
     HuggingFace(
-        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        published_models()["sd15"].repository,
         required=("model_index.json",),
         is_pipeline=True,
+        revision=published_models()["sd15"].value("revision"),
     ),
     "a folder in diffusers' layout (model_index.json)",
 )
@@ -74,16 +76,89 @@ _TEXT_ENCODER = Role(
 )
 _TINY_BASE = Role("base", EmbeddedWeights("sd15"), _BASE.what)
 
+_FOLDER = "a folder in diffusers' layout"
+# Parts of pipelines that come from other repositories: what a path must be, and what is fetched.
+_EXTRA_FILES = ("config.json", "generation_config.json", "model*.safetensors*", "*token*")
+
+
+def _ella(
+    name: str,
+    summary: str,
+    *,
+    variant_of: str = "",
+    changes: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ModelEntry:
+    """Return an entry of ELLA on Stable Diffusion 1.5.
+
+    Args:
+        name: of the entry.
+        summary: what it is.
+        variant_of: the entry that it is with other settings.
+        changes: of the settings.
+        options: that its name chooses.
+    """
+    return ModelEntry(
+        name,
+        summary,
+        f"{_STABLE_DIFFUSION}:EllaStableDiffusion",
+        {**_SD15, **(changes or {})},
+        (_BASE, _CONNECTOR, _TEXT_ENCODER),
+        options={"text_length": "flexible", "with_clip": False},
+        variant_of=variant_of,
+        variant_options=options,
+    )
+
+
+def _published(model: PublishedModel) -> ModelEntry:
+    """Return the entry of a model that is run as its pipeline class is."""
+    base = HuggingFace(
+        model.repository,
+        required=("model_index.json",),
+        is_pipeline=True,
+        revision=model.value("revision"),
+        variant=model.value("variant"),
+    )
+    extra = (
+        Role(
+            role, HuggingFace(fact.value, required=("config.json",), files=_EXTRA_FILES), "a folder"
+        )
+        for role, fact in model.extra.items()
+    )
+    return ModelEntry(
+        model.name,
+        model.summary,
+        _HUB_PIPELINE,
+        model.settings,
+        (Role("base", base, _FOLDER), *extra),
+        options={"prompt_suffix": "", **model.call_arguments},
+    )
+
+
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
     for entry in (
-        ModelEntry(
+        _ella(
             "ella-sd15",
             "ELLA: Stable Diffusion 1.5 told by Flan-T5-XL through the released connector",
-            f"{_STABLE_DIFFUSION}:EllaStableDiffusion",
-            _SD15,
-            (_BASE, _CONNECTOR, _TEXT_ENCODER),
-            options={"text_length": "flexible", "with_clip": False},
+        ),
+        _ella(
+            "ella-sd15-fixed",
+            "ella-sd15 with texts padded and cut to 128 tokens, as in training",
+            variant_of="ella-sd15",
+            text_length="fixed",
+        ),
+        _ella(
+            "ella-sd15-with-clip",
+            "ella-sd15 with CLIP's 77 tokens after ELLA's 64",
+            variant_of="ella-sd15",
+            with_clip=True,
+        ),
+        _ella(
+            "ella-sd15-main",
+            "ella-sd15 with the steps and guidance of main() in ELLA's inference.py",
+            variant_of="ella-sd15",
+            changes={"steps": 50, "guidance_scale": 12.0},
         ),
         ModelEntry(
             "sd15",
@@ -115,6 +190,7 @@ MODELS: dict[str, ModelEntry] = {
             benchmark="shapes",
             world="shapes",
         ),
+        *(_published(model) for model in published_models().values() if model.summary),
     )
 }
 HUB_FAMILY = "hf:"
@@ -149,11 +225,11 @@ def _hub_entry(name: str, repository: str) -> ModelEntry:
     if not repository:
         raise UsageError(f"--model {name}: write hf:ORG/REPO or hf:FOLDER")
     source = HuggingFace(repository, is_pipeline=True, or_folder=True)
-    role = Role("base", source, "a folder in diffusers' layout")
+    role = Role("base", source, _FOLDER)
     return ModelEntry(
         name,
         f"the diffusers pipeline {repository}",
-        "dpgbench.backends.generators.hub_pipeline:HubPipeline",
+        _HUB_PIPELINE,
         {},
         (role,),
     )

@@ -56,12 +56,15 @@ class WeightsLocation(NamedTuple):
     source: WeightsSource | None
 
 
-def locate_weights(entry: ModelEntry, paths: Mapping[str, str]) -> dict[str, Weights]:
+def locate_weights(
+    entry: ModelEntry, paths: Mapping[str, str], revisions: Mapping[str, str] | None = None
+) -> dict[str, Weights]:
     """Return the weights of each role of a model.
 
     Args:
         entry: the model.
         paths: by role, as the user gave them.
+        revisions: by role, of what is fetched; roles left out take the entry's own.
 
     Raises:
         SetupError: a path does not exist, or the hub cannot be reached.
@@ -70,6 +73,7 @@ def locate_weights(entry: ModelEntry, paths: Mapping[str, str]) -> dict[str, Wei
         role.name: locate(
             role,
             paths.get(role.name),
+            revision=(revisions or {}).get(role.name),
             subject=f"weights '{role.name}' of {entry.name} are",
             otherwise=f"or give a copy with --weights {role.name}=PATH ({role.what})",
         )
@@ -93,7 +97,7 @@ def locate(
         role: what is looked for.
         path: that the user gave; None takes a source of the role.
         choice: the source, as in ``--weights-source``; None is the role's first.
-        revision: of what is fetched; None is the newest.
+        revision: of what is fetched; None is the source's own, or the newest.
         subject: what cannot be fetched, with its verb, for an error.
         otherwise: what else the user can do, for an error.
 
@@ -147,7 +151,8 @@ def fetch_command(source: WeightsSource, revision: str | None = None) -> str:
             if source.path:
                 is_file = source.path in source.required
                 part = f" {source.path}" if is_file else f" --include '{source.path}/*'"
-            at = f" --revision {revision}" if revision else ""
+            wanted = revision or source.revision
+            at = f" --revision {wanted}" if wanted else ""
             return f"hf download {source.repository}{part}{at}"
         case ModelScope():
             at = f" --revision {revision}" if revision else ""
@@ -175,7 +180,7 @@ def fetch_from_hub(
 
     Args:
         source: what is fetched.
-        revision: branch, tag or commit; None is the newest.
+        revision: branch, tag or commit; None is the source's own, or the newest.
         subject: what cannot be fetched, with its verb, for an error.
         otherwise: what else the user can do, for an error.
 
@@ -183,6 +188,7 @@ def fetch_from_hub(
         SetupError: gated, no such repository or revision, no network, no room on the disk, or a
             file is missing.
     """
+    revision = revision or source.revision
     if source.size and here(source, revision) is None:
         log.warning(
             "fetching %s (revision %s) from Hugging Face, %s, into the hub's cache",
@@ -235,7 +241,14 @@ def _download(source: HuggingFace, revision: str | None) -> Path:
     if source.is_pipeline:
         from diffusers import DiffusionPipeline
 
-        return Path(DiffusionPipeline.download(source.repository, use_safetensors=True))
+        return Path(
+            DiffusionPipeline.download(
+                source.repository,
+                revision=revision,
+                variant=source.variant,
+                use_safetensors=True,
+            )
+        )
     from huggingface_hub import snapshot_download
 
     return Path(
@@ -252,7 +265,7 @@ def _in_hub_cache(source: HuggingFace, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     paths = [
-        try_to_load_from_cache(source.repository, name, revision=revision)
+        try_to_load_from_cache(source.repository, name, revision=revision or source.revision)
         for name in source.required
     ]
     cached = [Path(path) for path in paths if isinstance(path, str)]
