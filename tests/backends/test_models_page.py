@@ -27,7 +27,8 @@ def test_the_table_of_published_models() -> None:
     rows = {
         cells[0].strip("`"): cells[1:]
         for line in section.splitlines()
-        if line.startswith("| `") and (cells := [cell.strip() for cell in line.strip("|").split("|")])
+        if line.startswith("| `")
+        and (cells := [cell.strip() for cell in line.strip("|").split("|")])
     }
     table = {name: model for name, model in published_models().items() if model.summary}
     assert rows.keys() == table.keys()
