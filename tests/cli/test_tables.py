@@ -6,10 +6,33 @@ import json
 
 from tests.helpers import Run
 
-
-NAMED = """ella-sd15 sd15 sd2 sdxl pixart-alpha pixart-sigma playground-v2.5 sd3-medium sd3.5-large flux-dev
-flux-schnell flux2-dev sana-0.6b sana-1.6b hunyuan-dit lumina2 cogview4 kolors omnigen hidream-i1-full qwen-image
-z-image z-image-turbo tiny-ella-sd15 tiny-sd15""".split()
+NAMED = [
+    "ella-sd15",
+    "sd15",
+    "sd2",
+    "sdxl",
+    "pixart-alpha",
+    "pixart-sigma",
+    "playground-v2.5",
+    "sd3-medium",
+    "sd3.5-large",
+    "flux-dev",
+    "flux-schnell",
+    "flux2-dev",
+    "sana-0.6b",
+    "sana-1.6b",
+    "hunyuan-dit",
+    "lumina2",
+    "cogview4",
+    "kolors",
+    "omnigen",
+    "hidream-i1-full",
+    "qwen-image",
+    "z-image",
+    "z-image-turbo",
+    "tiny-ella-sd15",
+    "tiny-sd15",
+]
 
 
 def test_models(run: Run) -> None:
