@@ -112,8 +112,8 @@ def _is_abandoned(part: Path) -> bool:
 
 
 def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # there, os.kill ends what it is to ask about
-        return True
+    if os.name == "nt":
+        return True  # os.kill would end what it is to ask about
     try:
         os.kill(process, 0)
     except ProcessLookupError:
