@@ -19,6 +19,7 @@ from dpgbench.cli import (
     prompts,
     report,
     score,
+    verify,
 )
 from dpgbench.cli.console import ending, setup, version
 from dpgbench.cli.quiet import QuietAnywhere
@@ -44,7 +45,7 @@ def _common(
     setup(quiet=quiet)
 
 
-for module in (generate, score, report, compare, models, judges, doctor, demo):
+for module in (generate, score, report, compare, models, judges, doctor, verify, demo):
     module.register(app)
 app.add_typer(prompts.app, name="prompts")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.result import Result
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ELLA_REFERENCE
@@ -39,17 +40,27 @@ def write_reference_files(
     )
     folder = target.run.scores(judge, ELLA_REFERENCE.name).parent
     images = target.folder or target.run.images
+    px = _REFERENCE_TILE_PX
+    grid = target.grid or GridSpec(target.num_images, px, px)
     results, detail = (
         (folder / name).with_stem(Path(name).stem + part) for name in (RESULTS, DETAIL)
     )
-    summary = _results_text(result, images, target.manifest.model, results)
+    summary = results_text(result, images, target.manifest.model, results)
     write_atomic(results, summary, scratch=target.run.path)
-    details = _detail_text(target, result, answers, images)
+    details = detail_text(target.benchmark, result, answers, images, grid)
     write_atomic(detail, details, scratch=target.run.path)
     return results, detail
 
 
-def _results_text(result: Result, images: Path, model: str, path: Path) -> str:
+def results_text(result: Result, images: Path, model: str, path: Path) -> str:
+    """Return the summary: a line per image, then the averages.
+
+    Args:
+        result: under the reference rule.
+        images: folder that lines name.
+        model: name that the summary has.
+        path: that it says it is saved to.
+    """
     lines = [
         ", ".join(
             [str(images / f"{item.item_id}.png"), *map(str, item.tile_scores), str(item.score)]
@@ -66,12 +77,13 @@ def _results_text(result: Result, images: Path, model: str, path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _detail_text(target: Target, result: Result, answers: Answers, images: Path) -> str:
-    px = _REFERENCE_TILE_PX
-    grid = target.grid or GridSpec(target.num_images, px, px)
+def detail_text(
+    benchmark: Benchmark, result: Result, answers: Answers, images: Path, grid: GridSpec
+) -> str:
+    """Return a line per question: path, crop box, question, answer."""
     lines = []
     for item in result.items:
-        texts = _questions(target.benchmark.items[item.item_id])
+        texts = _questions(benchmark.items[item.item_id])
         for tile, box in enumerate(grid.boxes()):
             texts_of_tile = answers.get((item.item_id, tile), {})
             lines += [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from dpgbench.errors import DataError, DpgBenchError, UsageError, counted, short
 from dpgbench.jobs.target import Target, log_images
 from dpgbench.store.benchmarks import DPG, load_benchmark
 from dpgbench.store.image_files import ImagePattern, count_tiles
-from dpgbench.store.run.answers import write_answer_file
+from dpgbench.store.run.answers import answers_sha256, write_answer_file
 from dpgbench.store.run.directory import (
     RunDir,
     default_run,
@@ -326,11 +325,8 @@ def target_of_answers(
     """
     if num_images is None:
         num_images = _num_images_of(answers, benchmark)
-    texts = sorted((a.item_id, a.tile, a.qid, a.answer) for a in answers)
-    lines = "".join("\t".join(map(str, text)) + "\n" for text in texts)
-    digest = hashlib.sha256(lines.encode()).hexdigest()
     identity = _identity(benchmark, check_num_images(num_images))
-    identity["answers_sha256"] = digest
+    identity["answers_sha256"] = answers_sha256(answers)
     label = name or (", ".join(where.values()) if where else source.stem)
     target = _fresh_target(
         "answers",

@@ -5,6 +5,7 @@ Lines are appended as answers come, and read again by whoever scores, reports or
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -62,6 +63,13 @@ def write_answer_file(path: Path, answers: Iterable[Answer], *, scratch: Path) -
     """Make a file of answers hold exactly `answers`, atomically as `write_atomic` does."""
     lines = "".join(json_line(answer_line(answer)) for answer in answers)
     write_atomic(path, lines, scratch=scratch)
+
+
+def answers_sha256(answers: Iterable[Answer]) -> str:
+    """Return the hash that stands for recorded answers in a run's identity."""
+    texts = sorted((a.item_id, a.tile, a.qid, a.answer) for a in answers)
+    lines = "".join("\t".join(map(str, text)) + "\n" for text in texts)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def read_answer_file(path: Path) -> list[Answer]:

@@ -1,0 +1,250 @@
+"""Raw answers: can each line be read, is it about something, are all questions answered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.score import Answer, stray_answers
+from dpgbench.errors import clipped, counted, shortened
+from dpgbench.jobs.verify.findings import Findings, SetAside
+from dpgbench.jobs.verify.grids import tell_form
+from dpgbench.jobs.verify.subject import Subject
+from dpgbench.store.run.answers import AnswerLine, answers_sha256
+from dpgbench.store.run.lines import Line, examine_lines
+
+_SHOWN_ITEMS = 3
+Question = tuple[str, int, int]
+"""Item id, tile and question number."""
+
+
+@dataclass(frozen=True)
+class JudgedAnswers:
+    """The answers of one judge, as far as they can be read and do not contradict each other.
+
+    Attributes:
+        judge: whose they are.
+        path: of their file.
+        answers: in the file's order, strays among them.
+        lines: number of the line of each question.
+        num_bad: lines that were left out.
+    """
+
+    judge: str
+    path: Path
+    answers: Sequence[Answer]
+    lines: Mapping[Question, int]
+    num_bad: int
+
+    def set_aside(
+        self, questions: Iterable[Question], item_id: str | None = None, sha256: str | None = None
+    ) -> SetAside:
+        """Return what takes the answers to some questions out, so that they are asked again.
+
+        Args:
+            questions: whose answers go.
+            item_id: whose image they are asked about again, where it is another one than it was.
+            sha256: of that image.
+        """
+        numbers = sorted({self.lines[q] for q in questions if q in self.lines})
+        facts = (("item_id", item_id), ("sha256", sha256)) if item_id else ()
+        return SetAside(self.path, tuple(numbers), (f":{self.judge}", "score"), facts)
+
+
+def look_at_answers(subject: Subject, findings: Findings) -> list[JudgedAnswers]:
+    """Look at every file of answers and return what is in them."""
+    judges = dict.fromkeys(subject.manifest.judges)
+    paths = {subject.run.answers(judge): judge for judge in judges}
+    for path in sorted((subject.run.path / "answers").glob("*.jsonl")):
+        if path not in paths and not path.name.startswith("."):
+            findings.add(
+                "unverified", "unknown-judge", subject.shown(path),
+                "no judge in manifest.json has answers of this name, so that nothing tells whose "
+                "they are and which questions were asked",
+                "restore manifest.json, or move the file away",
+            )  # fmt: skip
+    judged = [_of_judge(subject, judge, path, findings) for path, judge in paths.items()]
+    if not judged and subject.manifest.kind != "answers":
+        findings.add(
+            "incomplete", "not-judged", subject.shown(subject.run.path / "answers"),
+            "no judge was asked yet", f"'dpgbench score {subject.run.path}' asks one",
+        )  # fmt: skip
+    return judged
+
+
+def _of_judge(subject: Subject, judge: str, path: Path, findings: Findings) -> JudgedAnswers:
+    where = subject.shown(path)
+    lines = examine_lines(path, AnswerLine)
+    findings.checked["answers"] += len(lines.good)
+    bad: dict[int, str] = {line.number: f"it is not an answer: {line.fault}" for line in lines.bad}
+    tell_form(where, lines, findings)
+    answers = {line.number: _answer(line) for line in lines.good}
+    recorded = subject.manifest.kind == "answers"
+    if not recorded:
+        bad |= {
+            n: f"the answer to {_shown(a)} is empty"
+            for n, a in answers.items()
+            if is_missing(a.answer)
+        }
+    strays = _strays(subject, answers)
+    if strays and recorded:
+        findings.add(
+            "note", "strays", where,
+            f"{counted(len(strays), 'answer')} about nothing in the benchmark, which count nowhere "
+            f"(first: {_shown(answers[min(strays)])})",
+        )  # fmt: skip
+    elif strays:
+        bad |= {n: f"{_shown(answers[n])} is none of the benchmark" for n in strays}
+    sound = {n: a for n, a in answers.items() if n not in bad}
+    bad |= _repeated(lines.good, sound)
+    _tell_bad(subject, judge, path, bad, findings)
+    kept = {n: a for n, a in sound.items() if n not in bad}
+    if recorded:
+        _compare_with_identity(subject, where, list(answers.values()), findings)
+    _tell_invalid(where, list(kept.values()), findings)
+    questions = {_question(a): n for n, a in kept.items()}
+    judged = JudgedAnswers(judge, path, list(kept.values()), questions, len(bad))
+    _tell_open(subject, judged, findings)
+    return judged
+
+
+def _answer(line: Line) -> Answer:
+    record = line.record
+    return Answer(
+        record["item_id"],
+        record["tile"],
+        record["qid"],
+        record["answer"] or "",
+        record.get("p_yes"),
+        record.get("invalid") is True,
+    )
+
+
+def _question(answer: Answer) -> Question:
+    return answer.item_id, answer.tile, answer.qid
+
+
+def _shown(answer: Answer) -> str:
+    return f"item {answer.item_id} tile {answer.tile} question {answer.qid}"
+
+
+def _strays(subject: Subject, answers: Mapping[int, Answer]) -> set[int]:
+    """Return the lines about nothing in the benchmark; none where that is not at hand."""
+    if subject.benchmark is None or not subject.benchmark.has_graphs:
+        return set()
+    tiles = subject.manifest.num_images
+    strays = set(map(id, stray_answers(answers.values(), subject.benchmark, tiles)))
+    return {number for number, answer in answers.items() if id(answer) in strays}
+
+
+def _repeated(lines: Sequence[Line], sound: Mapping[int, Answer]) -> dict[int, str]:
+    """Return why lines about one question cannot stay: of equal ones the first does."""
+    records = {line.number: line.record for line in lines}
+    by_question: dict[Question, list[int]] = defaultdict(list)
+    for number, answer in sound.items():
+        by_question[_question(answer)].append(number)
+    bad: dict[int, str] = {}
+    for numbers in by_question.values():
+        first, *others = numbers
+        if not others:
+            continue
+        if all(records[number] == records[first] for number in others):
+            bad |= dict.fromkeys(others, f"it stands at line {first} already")
+            continue
+        answer = sound[first]
+        texts = " and ".join(dict.fromkeys(clipped(sound[n].answer) for n in numbers))
+        bad |= {
+            n: f"lines {shortened(numbers)} contradict each other: {_shown(answer)} is {texts}"
+            for n in numbers
+        }
+    return bad
+
+
+def _tell_bad(
+    subject: Subject, judge: str, path: Path, bad: Mapping[int, str], findings: Findings
+) -> None:
+    if subject.manifest.kind == "answers":
+        action = "the same 'dpgbench score --answers' command writes the file anew"
+        for number, fault in sorted(bad.items()):
+            aside = [SetAside(path, None, ("answers",))]
+            findings.add(
+                "damaged", "bad-line", f"{subject.shown(path)} line {number}", fault,
+                "'--repair' sets the file aside, then " + action, set_aside=aside,
+            )  # fmt: skip
+        return
+    for number, fault in sorted(bad.items()):
+        findings.add(
+            "damaged", "bad-line", f"{subject.shown(path)} line {number}", fault,
+            "'--repair' takes it out, then the same 'dpgbench score' command asks again",
+            set_aside=[SetAside(path, (number,), (f":{judge}", "score"))],
+        )  # fmt: skip
+
+
+def _compare_with_identity(
+    subject: Subject, where: str, answers: Sequence[Answer], findings: Findings
+) -> None:
+    """Compare recorded answers with the hash of them in the identity."""
+    recorded = subject.manifest.identity.get("answers_sha256")
+    if recorded is None:
+        findings.add(
+            "unverified", "no-hash", where, "manifest.json has no hash of the recorded answers"
+        )
+        return
+    if answers_sha256(answers) != recorded:
+        findings.add(
+            "damaged", "answers-changed", where,
+            "they are not the answers that were recorded (another sha256 than in manifest.json)",
+            "'--repair' sets the file aside, then the same 'dpgbench score --answers' command "
+            "writes it anew",
+            set_aside=[SetAside(subject.run.path / where, None, ("answers",))],
+        )  # fmt: skip
+
+
+def _tell_invalid(where: str, answers: Sequence[Answer], findings: Findings) -> None:
+    invalid = [answer for answer in answers if answer.invalid]
+    if invalid:
+        are = "is" if len(invalid) == 1 else "are"
+        findings.add(
+            "note", "invalid-answers", where,
+            f"{len(invalid)} of {counted(len(answers), 'answer')} {are} neither yes nor no (first: "
+            f"{_shown(invalid[0])}, {clipped(invalid[0].answer)})",
+            "'dpgbench score --ask-invalid-again' asks anew",
+        )  # fmt: skip
+
+
+def _tell_open(subject: Subject, judged: JudgedAnswers, findings: Findings) -> None:
+    """Say which questions of the run's items have no answer."""
+    benchmark = subject.benchmark
+    if benchmark is None or not benchmark.has_graphs:
+        return
+    answered = set(judged.lines)
+    missing: dict[str, dict[int, list[int]]] = {}
+    total = 0
+    for item_id in subject.manifest.items:
+        for tile in range(subject.manifest.num_images):
+            qids = [row.qid for row in benchmark.items.get(item_id, ())]
+            total += len(qids)
+            left = [qid for qid in qids if (item_id, tile, qid) not in answered]
+            if left:
+                missing.setdefault(item_id, {})[tile] = left
+    findings.checked["questions"] += total
+    if not missing:
+        return
+    count = sum(len(qids) for tiles in missing.values() for qids in tiles.values())
+    shown = [
+        f"{item_id} tile {tile} question {shortened(qids)}"
+        for item_id, tiles in missing.items()
+        for tile, qids in tiles.items()
+    ]
+    recorded = subject.manifest.kind == "answers"
+    findings.add(
+        "incomplete", "open-questions", subject.shown(judged.path),
+        f"{count:,} of {counted(total, 'question')} to {judged.judge} without an answer, of "
+        f"{counted(len(missing), 'item')}: {shortened(shown, _SHOWN_ITEMS)}",
+        "recorded answers are all that there is" if recorded else
+        "the same 'dpgbench score' command asks them",
+        judge=judged.judge, questions=missing,
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Setting aside what is damaged in a run, so that the commands that made it do it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpgbench.backends.judges.table import DEFAULT_JUDGE
+from dpgbench.errors import DpgBenchError
+from dpgbench.jobs.verify.findings import Finding, SetAside, Verification
+from dpgbench.jobs.verify.run import verify
+from dpgbench.store.run.directory import RunDir, is_run
+from dpgbench.store.run.manifest import Manifest, now, read_manifest
+from dpgbench.store.run.set_aside import SetAsideFolder
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair did.
+
+    Attributes:
+        before: what was wrong.
+        after: what is left.
+        folder: where things went; None where nothing had to.
+        taken: in words, a line a file.
+        commands: that do again what was set aside, in order.
+    """
+
+    before: Verification
+    after: Verification
+    folder: Path | None
+    taken: Sequence[str]
+    commands: Sequence[str]
+
+
+def repair(path: Path, *, bench: str | None = None, images: Path | None = None) -> Repaired:
+    """Set aside what is damaged in a run and can be done again; nothing is deleted.
+
+    The run is locked meanwhile. A kill leaves each file whole, in its place or set aside; the same
+    call goes on.
+
+    Raises:
+        UsageError: another process is working in the run.
+        StorageError: the run cannot be written.
+        DataError: there is no such folder, or it is no run.
+    """
+    run = RunDir(path)
+    before = verify(path, bench=bench, images=images)
+    if not any(finding.set_aside for finding in before.findings):
+        return Repaired(before, before, None, (), ())
+    with run.locked():
+        before = verify(path, bench=bench, images=images)
+        findings = [finding for finding in before.findings if finding.set_aside]
+        folder = SetAsideFolder(path, now())
+        taken = list(_take(folder, findings))
+    after = verify(path, bench=bench, images=images)
+    redo = {redo for f in findings for part in f.set_aside for redo in part.redo}
+    commands = list(_commands(run, redo))
+    return Repaired(before, after, folder.path if taken else None, taken, commands)
+
+
+def _take(folder: SetAsideFolder, findings: Sequence[Finding]) -> Iterator[str]:
+    """Take everything out and yield what went: files first, then lines, a file at a time.
+
+    Numbers of lines are those of before, so that a file's lines go together.
+    """
+    files: dict[Path, tuple[SetAside, str]] = {}
+    lines: dict[Path, dict[int, str]] = defaultdict(dict)
+    facts: dict[Path, list[tuple[SetAside, str]]] = defaultdict(list)
+    for finding in findings:
+        for part in finding.set_aside:
+            if part.lines is None:
+                files.setdefault(part.path, (part, finding.what))
+            else:
+                lines[part.path] |= dict.fromkeys(part.lines, finding.what)
+                facts[part.path] += [(part, finding.what)] if part.facts else []
+    for path, (part, why) in sorted(files.items()):
+        if path.exists():
+            folder.take_file(path, why, dict(part.facts))
+            yield f"{path.relative_to(folder.run).as_posix()}: {why}"
+    for path, reasons in sorted(lines.items()):
+        if path in files or not reasons:
+            continue
+        for part, why in facts[path]:
+            folder.note(path, why, dict(part.facts))
+        numbers = sorted(reasons)
+        why = "; ".join(dict.fromkeys(reasons[number] for number in numbers))
+        folder.take_lines(path, numbers, why)
+        yield f"{path.relative_to(folder.run).as_posix()}, {len(numbers)} of its lines: {why}"
+
+
+def _commands(run: RunDir, redo: set[str]) -> Iterator[str]:
+    """Yield the commands that make anew what was set aside: those that worked in the run."""
+    if not is_run(run.path):
+        return
+    try:
+        manifest = read_manifest(run.manifest)
+    except DpgBenchError:
+        return
+    if "generate" in redo:
+        if manifest.kind == "generated":
+            yield _last(manifest, "generate") or "the 'dpgbench generate' command of this run"
+        else:
+            redo.add("score")
+    if "answers" in redo:
+        yield _last(manifest, "score", "--answers") or "the 'dpgbench score --answers' command"
+        return
+    judges = sorted(name[1:] for name in redo if name.startswith(":"))
+    if not judges and "score" in redo:
+        judges = list(manifest.judges)
+    for judge in judges:
+        yield _score_command(run, manifest, judge)
+
+
+def _last(manifest: Manifest, *words: str) -> str | None:
+    """Return the last command of the run that has these words."""
+    for command in reversed(manifest.commands):
+        if all(word in shlex.split(command) for word in words):
+            return command
+    return None
+
+
+def _score_command(run: RunDir, manifest: Manifest, judge: str) -> str:
+    """Return the command that asked a judge, or one that names it."""
+    for command in reversed(manifest.commands):
+        words = shlex.split(command)
+        if "score" not in words or "--answers" in words:
+            continue
+        name = _value(words, "--judge") or DEFAULT_JUDGE
+        more = [_value(words, "--decode"), _value(words, "--dtype")]
+        if ":".join([name, *(word for word in more if word)]) == judge:
+            return command
+    return f"dpgbench score {shlex.quote(str(run.path))} --judge {shlex.quote(judge)}"
+
+
+def _value(words: Sequence[str], option: str) -> str | None:
+    for place, word in enumerate(words):
+        if word == option and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None

@@ -1,0 +1,73 @@
+"""The run that is looked at: what it says of itself, as far as that can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.spec import GridSpec, Layout, find_layout
+from dpgbench.store.image_files import ImagePattern
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run whose manifest could be read.
+
+    Attributes:
+        run: its folder.
+        manifest: what it says of itself.
+        benchmark: with the prompts and questions of then; None where it is gone or changed.
+        folder: where its images are; None for recorded answers.
+    """
+
+    run: RunDir
+    manifest: Manifest
+    benchmark: Benchmark | None
+    folder: Path | None
+
+    @property
+    def generated(self) -> bool:
+        """Whether the toolkit drew the images, and so can draw them again."""
+        return self.manifest.kind == "generated"
+
+    @property
+    def grid(self) -> GridSpec | None:
+        """The size that every image must have; None where nothing says it."""
+        identity, tiles = self.manifest.identity, self.manifest.num_images
+        if self.generated:
+            drawn = identity["generation"]
+            return GridSpec(tiles, drawn["width_px"], drawn["height_px"])
+        px = identity.get("tile_px")
+        if px is None:
+            return None
+        if self.pattern and self.pattern.has_tiles:
+            return GridSpec(1, px, px)
+        return GridSpec(tiles, px, px, self.layout) if self.layout else GridSpec(tiles, px, px)
+
+    @property
+    def layout(self) -> Layout | None:
+        """How tiles lie in an image, where it was said."""
+        text = self.manifest.identity.get("layout") or self.manifest.generation.get("layout")
+        return find_layout(text) if text else None
+
+    @property
+    def pattern(self) -> ImagePattern | None:
+        """Where the files of an item are, where they are not named after it."""
+        text = self.manifest.identity.get("pattern")
+        return ImagePattern(text) if text else None
+
+    @property
+    def order(self) -> list[str]:
+        """Every item of the benchmark, or of the run where that is not at hand."""
+        return list(self.benchmark.prompts) if self.benchmark else list(self.manifest.items)
+
+    def shown(self, path: Path) -> str:
+        """Return a path as findings name it: below the run where it is."""
+        return (
+            path.relative_to(self.run.path).as_posix()
+            if path.is_relative_to(self.run.path)
+            else str(path)
+        )
