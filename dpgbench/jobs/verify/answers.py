@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpgbench.domain.answer_text import is_missing
@@ -31,6 +31,7 @@ class JudgedAnswers:
         answers: in the file's order, strays among them.
         lines: number of the line of each question.
         num_bad: lines that were left out.
+        open_items: with questions that have no answer.
     """
 
     judge: str
@@ -38,6 +39,7 @@ class JudgedAnswers:
     answers: Sequence[Answer]
     lines: Mapping[Question, int]
     num_bad: int
+    open_items: frozenset[str] = frozenset()
 
     def set_aside(
         self, questions: Iterable[Question], item_id: str | None = None, sha256: str | None = None
@@ -107,8 +109,7 @@ def _of_judge(subject: Subject, judge: str, path: Path, findings: Findings) -> J
     _tell_invalid(where, list(kept.values()), findings)
     questions = {_question(a): n for n, a in kept.items()}
     judged = JudgedAnswers(judge, path, list(kept.values()), questions, len(bad))
-    _tell_open(subject, judged, findings)
-    return judged
+    return replace(judged, open_items=frozenset(_tell_open(subject, judged, findings)))
 
 
 def _answer(line: Line) -> Answer:
@@ -215,11 +216,11 @@ def _tell_invalid(where: str, answers: Sequence[Answer], findings: Findings) -> 
         )  # fmt: skip
 
 
-def _tell_open(subject: Subject, judged: JudgedAnswers, findings: Findings) -> None:
-    """Say which questions of the run's items have no answer."""
+def _tell_open(subject: Subject, judged: JudgedAnswers, findings: Findings) -> set[str]:
+    """Say which questions of the run's items have no answer; return these items."""
     benchmark = subject.benchmark
     if benchmark is None or not benchmark.has_graphs:
-        return
+        return set()
     answered = set(judged.lines)
     missing: dict[str, dict[int, list[int]]] = {}
     total = 0
@@ -232,7 +233,7 @@ def _tell_open(subject: Subject, judged: JudgedAnswers, findings: Findings) -> N
                 missing.setdefault(item_id, {})[tile] = left
     findings.checked["questions"] += total
     if not missing:
-        return
+        return set()
     count = sum(len(qids) for tiles in missing.values() for qids in tiles.values())
     shown = [
         f"{item_id} tile {tile} question {shortened(qids)}"
@@ -248,3 +249,4 @@ def _tell_open(subject: Subject, judged: JudgedAnswers, findings: Findings) -> N
         "the same 'dpgbench score' command asks them",
         judge=judged.judge, questions=missing,
     )  # fmt: skip
+    return set(missing)

@@ -17,10 +17,15 @@ from dpgbench.store.hashes import digest
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import (
     BenchmarkRecord,
+    EnvironmentRecord,
+    GenerationRecord,
     Manifest,
+    SingleColourRecord,
+    TruncationRecord,
     find_recorded_benchmark,
     read_manifest,
 )
+from dpgbench.store.typed_json import fields_of
 
 _RESTORE = "restore it from a copy, or make the run anew in another --out"
 
@@ -36,9 +41,36 @@ def look_at_manifest(run: RunDir, findings: Findings) -> Manifest | None:
         )  # fmt: skip
         return None
     findings.checked["manifest"] += 1
+    _tell_unknown(manifest, findings)
     _check_times(manifest, findings)
     _check_drawn(manifest, findings)
     return manifest
+
+
+_PARTS: Mapping[str, Any] = {
+    "benchmark": BenchmarkRecord,
+    "generation": GenerationRecord,
+    "generation.truncation": TruncationRecord,
+    "generation.single_colour": SingleColourRecord,
+    "environment": EnvironmentRecord,
+}
+"""Parts of a manifest that this version knows all fields of; a judge describes itself freely."""
+
+
+def _tell_unknown(manifest: Manifest, findings: Findings) -> None:
+    for place, kind in _PARTS.items():
+        part: Any = manifest
+        for name in place.split("."):
+            part = part.get(name, {}) if isinstance(part, Mapping) else getattr(part, name)
+        unknown = sorted(set(part) - {field.name for field in fields_of(kind)})
+        if unknown:
+            findings.add(
+                "unverified",
+                "unknown-field",
+                f"manifest.json, {place}",
+                f"it has {shortened(unknown)}, which this version does not know",
+                "verify with the version of dpgbench that wrote it",
+            )
 
 
 def _within(run: RunDir, error: DpgBenchError) -> str:

@@ -97,8 +97,10 @@ def _look_at_folder(
     findings: Findings,
 ) -> None:
     files = []
+    findings.checked["score files"] += len(paths)
+    if _tell_other_graphs(subject, benchmark, paths, findings):
+        return
     for path in paths:
-        findings.checked["score files"] += 1
         score_file = _look_at_file(subject, benchmark, judged, path, findings)
         if score_file:
             files.append(score_file)
@@ -120,6 +122,27 @@ def _look_at_folder(
             "'--repair' takes them out, then the same 'dpgbench score' command asks again",
             set_aside=[judged.set_aside(suspects)] if subject.manifest.kind != "answers" else (),
         )  # fmt: skip
+
+
+def _tell_other_graphs(
+    subject: Subject, benchmark: Benchmark, paths: Sequence[Path], findings: Findings
+) -> bool:
+    """Say where no score file is of the question graphs that the benchmark has now."""
+    recorded = set()
+    for path in paths:
+        try:
+            recorded.add(read_result(path, len(benchmark.prompts)).benchmark_sha256)
+        except DpgBenchError:
+            continue
+    if not recorded or recorded & {"", benchmark.graphs_sha256}:
+        return False
+    findings.add(
+        "damaged", "benchmark-changed", subject.shown(paths[0].parent),
+        f"{benchmark.path} has other question graphs than the run was scored with "
+        f"({min(recorded)[:12]} -> {benchmark.graphs_sha256[:12]})",
+        f"restore that file, or score anew: {_SCORE} takes those that it has now",
+    )  # fmt: skip
+    return True
 
 
 def _look_at_file(
@@ -488,23 +511,36 @@ def _look_at_text_files(
         detail = (folder / DETAIL).with_stem(Path(DETAIL).stem + part)
         findings.checked["text files"] += 1 + detail.exists()
         items = _items_of_part(subject, part, files)
-        for one in (path, detail):
-            if (
-                items is not None
-                and one.exists()
-                and not _text_follows(subject, benchmark, judged, items, one, path)
-            ):
-                findings.add(
-                    "damaged", "score", subject.shown(one), "it does not follow from the answers",
-                    "'--repair' sets it aside, then the same 'dpgbench score --reference-files' "
-                    "command makes it anew",
-                    set_aside=[SetAside(one, None, ("score",))],
-                )  # fmt: skip
+        for one in (path, detail) if items is not None else ():
+            if one.exists() and not _text_follows(subject, benchmark, judged, items, one, path):
+                _tell_text(subject, judged, items, one, findings)
         if items is None:
             findings.add(
                 "unverified", "text-file", subject.shown(path),
                 "nothing tells which items it is over",
             )  # fmt: skip
+
+
+def _tell_text(
+    subject: Subject,
+    judged: JudgedAnswers,
+    items: Sequence[str],
+    path: Path,
+    findings: Findings,
+) -> None:
+    where, again = subject.shown(path), "the same 'dpgbench score --reference-files' command"
+    if judged.open_items & set(items):
+        findings.add(
+            "unverified", "stale-score", where,
+            "it does not follow from the answers that are here, and some are not here",
+            f"{again} asks them and makes it anew",
+        )  # fmt: skip
+        return
+    findings.add(
+        "damaged", "score", where, "it does not follow from the answers",
+        f"'--repair' sets it aside, then {again} makes it anew",
+        set_aside=[SetAside(path, None, ("score",))],
+    )  # fmt: skip
 
 
 def _items_of_part(
@@ -532,6 +568,8 @@ def _text_follows(
         return False
     images = Path(_after(lines, "Image path: "))
     saved = Path(_after(lines, "Save results to: "))
+    if saved.parts[-3:] != summary.parts[-3:]:
+        return False
     for answers in (judged.answers, read_answers(judged.answers)[0]):
         texts = collect(answers)
         try:
