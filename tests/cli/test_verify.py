@@ -1,4 +1,4 @@
-"""`dpgbench verify` sees every kind of damage, writes nothing, and repairs what can be done again."""
+"""`dpgbench verify` sees every kind of damage, writes nothing, and repairs what can be redone."""
 
 from __future__ import annotations
 
