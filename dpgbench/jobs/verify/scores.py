@@ -511,7 +511,9 @@ def _look_at_text_files(
         detail = (folder / DETAIL).with_stem(Path(DETAIL).stem + part)
         findings.checked["text files"] += 1 + detail.exists()
         items = _items_of_part(subject, part, files)
-        for one in (path, detail) if items is not None else ():
+        for one in (path, detail):
+            if items is None:
+                break
             if one.exists() and not _text_follows(subject, benchmark, judged, items, one, path):
                 _tell_text(subject, judged, items, one, findings)
         if items is None:
