@@ -117,6 +117,7 @@ class ModelEntry:
         world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
         options: settings of this model alone, with their defaults.
         variant_of: the entry that it is with other settings; "" for none.
+        packages: beyond the toolkit's own, that it needs.
         variant_options: of its options, those that its name chooses: as if the user had.
     """
 
@@ -130,6 +131,7 @@ class ModelEntry:
     options: Mapping[str, Any] = field(default_factory=dict)
     variant_of: str = ""
     variant_options: Mapping[str, Any] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ _FACTS = {
     "dtype": "precision on a GPU",
     "memory": "memory on a GPU",
     "prompt": "around the prompt",
+    "packages": "further packages",
 }
-_OFTEN_NONE = ("variant", "negative_prompt", "prompt")
+_OFTEN_NONE = ("variant", "negative_prompt", "prompt", "packages")
 """Facts that most models have not: nothing is unknown about them."""
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.loading import loading, quiet
 from dpgbench.backends.protocols import Truncation
 from dpgbench.domain.spec import GenerationSpec
-from dpgbench.errors import UsageError
+from dpgbench.errors import SetupError, UsageError
 
 _INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
@@ -94,4 +96,18 @@ def loading_model(entry: ModelEntry) -> Iterator[None]:
     remedy = f"check {roles}" if roles else "this is a bug: please report it"
     ships = entry.world is not None
     with loading(f"model {entry.name}", remedy), quiet("diffusers", "transformers", bars=not ships):
-        yield
+        try:
+            yield
+        except NameError as error:
+            if not _in_diffusers(error):
+                raise
+            raise SetupError(
+                f"model {entry.name} needs a package that is not installed: diffusers has no "
+                f"{error.name} without it (OmniGen: pip install torchvision)"
+            ) from error
+
+
+def _in_diffusers(error: BaseException) -> bool:
+    """Return whether an error is of diffusers' own code: it leaves out what lacks a package."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "diffusers" in Path(frames[-1].filename).parts

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,7 @@ _NO_LIMIT = 100_000  # tokenizers without a limit name a number of 31 digits
 _LATENT_PX = 8  # of most VAEs, and what every pipeline's sides must be a multiple of
 # Of classes whose checks ask for more than their parts show (diffusers 0.42.1).
 _MULTIPLES = {"CogView4Pipeline": 16, "HunyuanDiTPipeline": 16}
-SIZE_ARGUMENTS = {"HunyuanDiTPipeline": {"use_resolution_binning": False}}
-"""By class, what the call is told so that the size which is asked for is the one that comes out."""
 _NUM_ENCODERS = 4
-
 # diffusion_pytorch_model.fp16.safetensors, diffusion_pytorch_model.fp16-00001-of-00002.safetensors
 _VARIANT = re.compile(r"[^.]+\.(?P<variant>[a-z0-9_]+)(-\d+-of-\d+)?\.safetensors")
 
@@ -118,6 +115,18 @@ def native_size(folder: Path, cls: Any) -> tuple[int, int] | None:
     if isinstance(sample, (list, tuple)) and len(sample) == 2:
         return sample[1] * factor, sample[0] * factor
     return None
+
+
+def settled_arguments(cls: Any) -> dict[str, Any]:
+    """Return what each call is told so that pictures follow from settings and prompt alone.
+
+    Hunyuan-DiT would draw the nearest of its sizes instead of the one that is asked for. Captions
+    are cleaned by PixArt and Lumina-Next only where beautifulsoup4 and ftfy are installed.
+    """
+    settled = {"use_resolution_binning": False} if cls.__name__ == "HunyuanDiTPipeline" else {}
+    if "clean_caption" in inspect.signature(cls.__call__).parameters:
+        settled["clean_caption"] = False
+    return settled
 
 
 def size_multiple(folder: Path, cls: Any) -> int:
@@ -260,25 +269,34 @@ def furthest_reader(
         options: arguments of its call; ``max_sequence_length`` is that of all encoders but CLIP.
         known_limit: of the last encoder, where no argument says it.
     """
-    readers = []
+    tokenizers = list(_tokenizers(pipeline))
+    if known_limit is not None and tokenizers:
+        return _with_preamble(pipeline, tokenizers[-1], known_limit)
+    readers = [_reader(pipeline, tokenizer, options) for tokenizer in tokenizers]
+    if None in readers:
+        return None
+    return max(filter(None, readers), key=lambda reader: reader.limit, default=None)
+
+
+def _tokenizers(pipeline: Any) -> Iterator[Any]:
+    """Yield the tokenizers of the text encoders that a pipeline has."""
+    from transformers import ProcessorMixin
+
     for number in range(1, _NUM_ENCODERS + 1):
         suffix = "" if number == 1 else f"_{number}"
         tokenizer = getattr(pipeline, f"tokenizer{suffix}", None)
-        if tokenizer is None or getattr(pipeline, f"text_encoder{suffix}", pipeline) is None:
-            continue
-        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # of a processor
-        reader = _reader(pipeline, tokenizer, options)
-        if reader is None:
-            return None
-        readers.append(reader)
-    if known_limit is not None and readers:
-        return Reader(readers[-1].tokenizer, known_limit, readers[-1].sent)
-    return max(readers, key=lambda reader: reader.limit, default=None)
+        if (
+            tokenizer is not None
+            and getattr(pipeline, f"text_encoder{suffix}", pipeline) is not None
+        ):
+            yield tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer
 
 
 def _reader(pipeline: Any, tokenizer: Any, options: Mapping[str, Any]) -> Reader | None:
     own: int = tokenizer.model_max_length
     if type(tokenizer).__name__.startswith("CLIP"):
+        if type(pipeline).__name__.startswith("HiDream"):  # it cuts where its argument says
+            own = min(own, options.get("max_sequence_length", own))
         return Reader(tokenizer, own)
     length = options.get("max_sequence_length") or getattr(pipeline, "max_sequence_length", None)
     if isinstance(length, int):
@@ -298,9 +316,22 @@ def _with_preamble(pipeline: Any, tokenizer: Any, limit: int) -> Reader:
         if instruction:
             more = len(tokenizer.encode(instruction)) - 2
             return Reader(tokenizer, limit, lambda prompt: instruction + prompt, free=more)
+    if name == "Flux2Pipeline":
+        return Reader(tokenizer, limit, lambda prompt: _after_system(pipeline, prompt))
     if name.startswith("ZImage"):
         return Reader(tokenizer, limit, lambda prompt: _as_chat(tokenizer, prompt))
     return Reader(tokenizer, limit)
+
+
+def _after_system(pipeline: Any, prompt: str) -> str:
+    """Return what FLUX.2 makes of a prompt: a chat that begins with its system message."""
+    from diffusers.pipelines.flux2.pipeline_flux2 import format_input
+
+    chat = format_input([prompt.replace("[IMG]", "")], system_message=pipeline.system_message)
+    text: str = pipeline.tokenizer.apply_chat_template(
+        chat[0], tokenize=False, add_generation_prompt=False
+    )
+    return text
 
 
 def _as_chat(tokenizer: Any, prompt: str) -> str:

@@ -22,7 +22,6 @@ from dpgbench.backends.generators.diffusers_common import (
     loading_model,
 )
 from dpgbench.backends.generators.hub_classes import (
-    SIZE_ARGUMENTS,
     drawn_area,
     file_variant,
     furthest_reader,
@@ -31,6 +30,7 @@ from dpgbench.backends.generators.hub_classes import (
     needs_negative_prompt,
     pipeline_class,
     read_config,
+    settled_arguments,
     size_multiple,
     stored_dtype,
 )
@@ -147,7 +147,9 @@ class HubPipeline(NamedGenerator):
     def _draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         arguments = self._arguments(seeds)
         text = prompt + self.spec.options.get(_SUFFIX, "")
-        return draw_checked(self.pipeline, len(seeds), lambda: self.pipeline(text, **arguments))
+        return draw_checked(  # by name: the first argument of FLUX.2 is a picture
+            self.pipeline, len(seeds), lambda: self.pipeline(prompt=text, **arguments)
+        )
 
     def _arguments(self, seeds: Sequence[int]) -> dict[str, Any]:
         spec = self.spec
@@ -161,7 +163,7 @@ class HubPipeline(NamedGenerator):
             "width": spec.width_px,
             "height": spec.height_px,
             "output_type": "pil",
-            **SIZE_ARGUMENTS.get(type(self.pipeline).__name__, {}),
+            **settled_arguments(type(self.pipeline)),
             **options,
         }
         if needs_negative_prompt(self.parameters):

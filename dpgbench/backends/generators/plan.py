@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, cast
@@ -16,7 +17,7 @@ from dpgbench.backends.protocols import Generator
 from dpgbench.backends.weights.locate import Weights, locate_weights
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec, SeedRule
-from dpgbench.errors import UsageError
+from dpgbench.errors import SetupError, UsageError
 from dpgbench.store.run.manifest import GenerationIdentity, Identity
 
 
@@ -90,9 +91,10 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
 
     Raises:
         UsageError: unknown model, device or setting.
-        SetupError: weights are missing.
+        SetupError: weights or packages are missing.
     """
     entry = find_model(request.model)
+    _check_packages(entry)
     device = find_device(request.device)
     located = locate_weights(entry, request.weights, request.revisions)
     generator: type[NamedGenerator] = import_target(entry.target, "model")
@@ -115,6 +117,17 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
     generator.check(spec, located)
     notes = generator.notes(entry, located, frozenset({*chosen, *chosen_options}), device)
     return GenerationPlan(entry, generator, spec, located, device, notes)
+
+
+def _check_packages(entry: ModelEntry) -> None:
+    """Raise before anything is fetched where a package is missing."""
+    missing = [name for name in entry.packages if importlib.util.find_spec(name) is None]
+    if missing:
+        names = " ".join(missing)
+        raise SetupError(
+            f"model {entry.name} needs {names}, which is not installed: pip install {names} "
+            "(the build that belongs to the installed torch)"
+        )
 
 
 def _check_names(what: str, names: Iterable[str], possible: Collection[str]) -> None:

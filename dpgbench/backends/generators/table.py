@@ -132,6 +132,7 @@ def _published(model: PublishedModel) -> ModelEntry:
         model.settings,
         (Role("base", base, _FOLDER), *extra),
         options={"prompt_suffix": "", **model.call_arguments},
+        packages=tuple((model.value("packages") or "").split()),
     )
 
 
