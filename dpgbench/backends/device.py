@@ -65,6 +65,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in text for word in _MEMORY_WORDS)
 
 
+def device_is_lost() -> bool:
+    """Return whether CUDA computes nothing more in this process: after a fault, all calls fail."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError as error:
+        return not is_out_of_memory(error)
+    return False
+
+
 def give_back_memory() -> None:
     """Give back the memory that nothing holds any more."""
     gc.collect()

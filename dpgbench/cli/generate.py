@@ -15,6 +15,7 @@ from dpgbench.cli.options import (
     AsJson,
     Bench,
     Device,
+    EngineChoice,
     Grace,
     ItemOptions,
     WeightPaths,
@@ -118,6 +119,7 @@ def generate(
         ),
     ] = None,
     items: ItemOptions,
+    engine: EngineChoice,
     grace: Grace = GRACE_SECONDS,
     as_json: AsJson = False,
 ) -> None:
@@ -144,6 +146,7 @@ def generate(
             ),
             benchmark=benchmark,
             out=out,
+            engine=engine.options(),
             command=command_line(),
         )
     )

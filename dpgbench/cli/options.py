@@ -15,6 +15,7 @@ from dpgbench.errors import UsageError
 if TYPE_CHECKING:
     from dpgbench.backends.entries import Role
     from dpgbench.backends.protocols import JudgeRequest
+    from dpgbench.engine.options import EngineOptions
     from dpgbench.jobs.find_target import ImageOptions, ItemChoice
 
 
@@ -95,6 +96,46 @@ Grace = Annotated[
         "--grace", min=0, metavar="SECONDS", help="How long SIGTERM waits for the running batch."
     ),
 ]
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Who works, and where."""
+
+    engine: Annotated[
+        str, typer.Option("--engine", help="local (this process) or ray (workers, machines).")
+    ] = "local"
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="ray: how many (default: one a GPU).")
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None, typer.Option("--gpus-per-worker", help="ray: such as 2 or 0.5 (default: 1).")
+    ] = None
+    cpus_per_worker: Annotated[
+        float | None, typer.Option("--cpus-per-worker", help="ray: that it keeps for each.")
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", metavar="auto|ray://HOST:PORT", help="ray: a cluster (default: its own)."
+        ),
+    ] = None
+    shared_storage: Annotated[
+        bool,
+        typer.Option("--shared-storage", help="ray: workers see the run's folder as it is here."),
+    ] = False
+
+    def options(self) -> EngineOptions:
+        """Return the options, checked.
+
+        Raises:
+            UsageError: there is no such engine, or an option does not fit it.
+        """
+        from dataclasses import asdict
+
+        from dpgbench.engine.options import EngineOptions
+
+        return EngineOptions(**asdict(self))
 
 
 @dataclass(frozen=True)

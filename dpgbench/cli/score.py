@@ -23,6 +23,7 @@ from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import (
     AsJson,
     Bench,
+    EngineChoice,
     Grace,
     ItemOptions,
     JudgeName,
@@ -133,6 +134,7 @@ def score(
     judge_options: JudgeOptions,
     items: ItemOptions,
     scoring: ScoringOptions,
+    engine: EngineChoice,
     grace: Grace = GRACE_SECONDS,
     as_json: AsJson = False,
 ) -> None:
@@ -141,7 +143,7 @@ def score(
     rules = list(dict.fromkeys(rule or DEFAULT_RULES))
     for name in rules:
         find_rule(name)
-    request = scoring.request(rules)
+    request = replace(scoring.request(rules), engine=engine.options())
     finders: dict[Path, Callable[[], Target]]
     if recorded.answers:
         if targets or all_:

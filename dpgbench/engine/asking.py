@@ -24,7 +24,7 @@ from dpgbench.domain.spec import GridSpec
 from dpgbench.engine.work import Worker
 from dpgbench.errors import DataError
 from dpgbench.interrupts import stop_requested
-from dpgbench.store.image_files import EncodedFiles, ImageFiles
+from dpgbench.store.image_files import SeenImage, encoded_image, with_full_paths
 from dpgbench.store.images import open_tiles, single_colour_tiles
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class OpenGrid(NamedTuple):
     """An item whose image has open questions: for each tile, the rows without an answer."""
 
     item_id: str
-    image: ImageFiles | EncodedFiles
+    image: SeenImage
     rows_by_tile: Mapping[int, Sequence[QuestionRow]]
 
     @property
@@ -43,18 +43,29 @@ class OpenGrid(NamedTuple):
         """How many questions are open."""
         return sum(len(rows) for rows in self.rows_by_tile.values())
 
+    def for_another_process(self, *, shared_storage: bool) -> OpenGrid:
+        """Return it with its image's content, or with full paths where workers see the files."""
+        if shared_storage:
+            return self._replace(image=with_full_paths(self.image))
+        try:
+            return self._replace(image=encoded_image(self.image))
+        except OSError:
+            return self  # the worker that opens it says what is wrong with it
+
 
 class Opened(NamedTuple):
     """An item's image as it was seen before it was asked about.
 
     Attributes:
         single_colour: numbers, from 0, of tiles whose pixels are all alike.
-        error: why it could not be opened; its questions stay open.
+        error: why it could not be opened.
+        num_left: questions that stay open for it.
     """
 
-    grid: OpenGrid
+    item_id: str
     single_colour: tuple[int, ...] = ()
     error: DataError | None = None
+    num_left: int = 0
 
 
 class Spent(NamedTuple):
@@ -124,14 +135,21 @@ class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):
         tiles = 1 if self.grid is None else self.grid.num_images
         return 4 * -(-max(1, self.judge.num_images_at_once) // tiles)
 
+    def decides(self) -> Mapping[str, Any]:
+        """Return what decides the answers: weights, settings.
+
+        Raises:
+            JudgeContractError: the judge says it in a form that no manifest can hold.
+        """
+        return checked_description(self.judge.class_name, self.judge.describe())
+
     def facts(self) -> JudgeFacts:
         """Return what the judge says of itself.
 
         Raises:
             JudgeContractError: it says it in a form that no manifest can hold.
         """
-        described = checked_description(self.judge.class_name, self.judge.describe())
-        return JudgeFacts(self.judge.class_name, described, dict(self.judge.origin()))
+        return JudgeFacts(self.judge.class_name, self.decides(), self.judge.origin())
 
     def spent(self) -> Spent:
         """Return what asking has cost so far."""
@@ -175,7 +193,7 @@ class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):
                 try:
                     decoded = images.result()
                 except DataError as error:
-                    opened.append(Opened(grid, error=error))
+                    opened.append(Opened(grid.item_id, (), error, grid.num_questions))
                     continue
                 for tile, rows in grid.rows_by_tile.items():
                     if stop_requested():
@@ -193,7 +211,7 @@ class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):
         """Return the tiles of an image, each with what the judge makes of it; in a thread."""
         tiles = open_tiles(grid.image, self.grid)
         if alike := single_colour_tiles(tiles):
-            opened.append(Opened(grid, tuple(alike)))
+            opened.append(Opened(grid.item_id, tuple(alike)))
         return [
             (tile, self.judge.prepare(tile) if number in grid.rows_by_tile else None)
             for number, tile in enumerate(tiles)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dpgbench.backends.generators.plan import GenerationPlan
+from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.protocols import Truncation
-from dpgbench.domain.spec import GridSpec
+from dpgbench.domain.spec import GridSpec, differences
+from dpgbench.engine.portable_error import PortableError
 from dpgbench.engine.work import Worker
-from dpgbench.errors import StorageError
+from dpgbench.errors import SetupError, StorageError, shortened
 from dpgbench.store.images import join_tiles, png_bytes, single_colour_tiles, write_image
 
 
@@ -49,26 +51,62 @@ class Drawn(NamedTuple):
     single_colour: tuple[int, ...] = ()
 
 
-class NotDrawn(NamedTuple):
+@dataclass(frozen=True)
+class NotDrawn:
     """An item that failed, and what the generator raised."""
 
     item_id: str
     error: Exception
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Have the error sent in a form that every process understands."""
+        return _not_drawn, (self.item_id, PortableError.of(self.error))
+
+
+def _not_drawn(item_id: str, error: PortableError) -> NotDrawn:
+    raised = error.error()
+    return NotDrawn(item_id, raised if isinstance(raised, Exception) else Exception(error.name))
+
 
 @dataclass(frozen=True)
 class DrawerFactory:
-    """Builds a `Drawer` in whatever process it is to work in."""
+    """Builds a `Drawer` in whatever process it is to work in.
+
+    Attributes:
+        plan: made on `machine`, for the run's manifest.
+        request: that it was made of; on another machine weights are looked up by it.
+    """
 
     plan: GenerationPlan
+    request: GeneratorRequest
+    machine: str = field(default_factory=platform.node)
 
     def __call__(self) -> Drawer:
         """Return a worker with the plan's generator loaded.
 
         Raises:
-            SetupError: weights are not what they must be.
+            SetupError: weights are not what they must be, or not the plan's.
         """
-        return Drawer(DrawnWithinMemory(self.plan.load()), self.plan.spec.grid)
+        plan = self.plan if self.machine == platform.node() else self._plan_here()
+        return Drawer(DrawnWithinMemory(plan.load()), plan.spec.grid)
+
+    def _plan_here(self) -> GenerationPlan:
+        """Return the plan with this machine's files, made sure that it draws the same.
+
+        Raises:
+            SetupError: it would not.
+        """
+        here = make_plan(replace(self.request, device=self.plan.device))
+        wanted, has = ({r: w.sha256 for r, w in p.weights.items()} for p in (self.plan, here))
+        changed = differences(
+            {**self.plan.spec.to_json(), "weights": wanted}, {**here.spec.to_json(), "weights": has}
+        )
+        if changed:
+            raise SetupError(
+                f"{platform.node()} would draw other pictures than {self.machine} for the same "
+                f"command: {shortened(changed)}; give both the same weights and releases"
+            )
+        return here
 
 
 class Drawer(Worker[DrawUnit, Drawn | NotDrawn]):
@@ -80,6 +118,10 @@ class Drawer(Worker[DrawUnit, Drawn | NotDrawn]):
     def units_at_once(self) -> int:
         """Return 1: an item takes long against the way of its grid."""
         return 1
+
+    def decides(self) -> Mapping[str, Any]:
+        """Return nothing: `DrawerFactory` refuses weights that are not the plan's."""
+        return {}
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which of `prompts` the generator cuts."""

@@ -2,23 +2,84 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from dpgbench.engine.local import LocalWorkers
 from dpgbench.engine.options import EngineOptions
+from dpgbench.engine.ray_cluster import connect, import_ray
+from dpgbench.engine.ray_process import Setting
+from dpgbench.engine.ray_workers import RayWorkers
 from dpgbench.engine.work import Outcome, Unit, Worker, Workers
+
+_VARIABLES = (
+    "HF_HUB_DISABLE_TELEMETRY",
+    "TOKENIZERS_PARALLELISM",
+    "TRANSFORMERS_VERBOSITY",
+    "DIFFUSERS_VERBOSITY",
+)
+
+
+def check_engine(options: EngineOptions) -> None:
+    """Raise where the engine cannot be used, before anything is written.
+
+    Raises:
+        SetupError: its package is not installed.
+    """
+    if options.is_ray:
+        import_ray(options)
 
 
 def open_workers(
-    options: EngineOptions, factory: Callable[[], Worker[Unit, Outcome]]
+    options: EngineOptions,
+    factory: Callable[[], Worker[Unit, Outcome]],
+    *,
+    device: str,
+    own_class: str | None = None,
 ) -> Workers[Unit, Outcome]:
     """Return workers that `factory` builds, each in its own process; to be used in a ``with``.
 
     Args:
         options: who works, and where.
         factory: can be pickled, and so can all that it holds.
+        device: that the workers' networks run on; ``auto`` is a GPU where there is one.
+        own_class: the user's class that they use, as ``module:Class``, or None.
 
     Raises:
         SetupError: the package of the engine is not installed, or the model lacks weights.
+        UsageError: this machine has not what the workers need.
     """
-    return LocalWorkers(factory())
+    if not options.is_ray:
+        return LocalWorkers(factory())
+    on_gpu = device.partition(":")[0] in ("auto", "cuda")
+    cluster = connect(options, on_gpu=on_gpu)
+    setting = Setting(
+        str(Path.cwd()),
+        {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        num_threads=_num_threads()
+        if not cluster.size.gpus and not options.cpus_per_worker
+        else None,
+    )
+    modules = _module_files(own_class) if options.address and own_class else ()
+    try:
+        return RayWorkers(cluster, factory, setting, modules=modules)
+    except BaseException:
+        cluster.close()
+        raise
+
+
+def _num_threads() -> int:
+    """Return how many threads a network on the CPU would compute with in this process."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
+
+def _module_files(own_class: str) -> tuple[str, ...]:
+    """Return the file, or the folder of the package, that a user's class stands in."""
+    top = importlib.import_module(own_class.partition(":")[0].partition(".")[0])
+    file = getattr(top, "__file__", None)
+    if file is None:
+        return tuple(getattr(top, "__path__", ()))[:1]
+    path = Path(file)
+    return (str(path.parent if path.name == "__init__.py" else path),)

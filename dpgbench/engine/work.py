@@ -8,7 +8,7 @@ run's files: the job does, with the outcomes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
@@ -33,6 +33,10 @@ class Worker(ABC, Generic[Unit, Outcome]):
     @abstractmethod
     def units_at_once(self) -> int:
         """Return how many units it likes to be given together where they are sent in batches."""
+
+    @abstractmethod
+    def decides(self) -> Mapping[str, Any]:
+        """Return plain data that decides the outcomes, and must be the same on all workers."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -20,6 +20,7 @@ from dpgbench.domain.score import Answer, Answers
 from dpgbench.domain.spec import GridSpec
 from dpgbench.engine.asking import Asker, Opened, OpenGrid, Spent
 from dpgbench.engine.local import LocalWorkers
+from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, counted
 from dpgbench.interrupts import finishing_batches, stop_requested
@@ -136,7 +137,7 @@ def ask_workers(
     grids: Sequence[OpenGrid],
     seen: Seen,
     *,
-    packed: Callable[[OpenGrid], OpenGrid] = lambda grid: grid,
+    engine: EngineOptions | None = None,
 ) -> Asked:
     """Have `workers` ask what is open, and append the answers to the run as they come.
 
@@ -147,7 +148,7 @@ def ask_workers(
         workers: ask.
         grids: items with open questions.
         seen: gets what comes beside answers.
-        packed: makes an item ready for its way to a worker.
+        engine: whose workers they are; None is this process's.
 
     Raises:
         IncompleteError: nearly all answers from the start are neither yes nor no, or the first ten
@@ -158,11 +159,16 @@ def ask_workers(
 
     failures = Failures()
     total = sum(item.num_questions for item in grids)
+    shared = engine is not None and engine.shared_storage
+
+    def sent(grid: OpenGrid) -> OpenGrid:
+        return grid if workers.here else grid.for_another_process(shared_storage=shared)
+
     with (
         finishing_batches(),
         JsonLines(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
-        closing(_outcomes(workers, map(packed, grids), len(grids))) as outcomes,
+        closing(_outcomes(workers, map(sent, grids), len(grids))) as outcomes,
     ):
         writer = _ReplyWriter(class_name, judge_name, grids, lines, failures)
         try:
@@ -292,13 +298,12 @@ def _outcomes(
 
 def _note_image(image: Opened, seen: Seen, failures: Failures) -> int:
     """Note what was seen of an item's image; return how many questions will stay open."""
-    item_id = image.grid.item_id
     if image.single_colour:
-        seen.single_colour[item_id] = list(image.single_colour)
-    if image.error is None:
-        return 0
-    log.warning("item %s: %s", item_id, failures.record(item_id, image.error))
-    return image.grid.num_questions
+        seen.single_colour[image.item_id] = list(image.single_colour)
+    if image.error is not None:
+        reason = failures.record(image.item_id, image.error)
+        log.warning("item %s: %s", image.item_id, reason)
+    return image.num_left
 
 
 def _note_lost(lost: Lost[OpenGrid], failures: Failures) -> int:

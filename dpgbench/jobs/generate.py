@@ -10,13 +10,14 @@ from pathlib import Path
 from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.failures import Failures
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
+from dpgbench.backends.import_class import is_own_class
 from dpgbench.backends.protocols import Truncation
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
 from dpgbench.engine.drawing import Drawer, DrawerFactory, Drawn, DrawUnit, NotDrawn
-from dpgbench.engine.open import open_workers
+from dpgbench.engine.open import check_engine, open_workers
 from dpgbench.engine.options import EngineOptions
-from dpgbench.engine.work import Lost
+from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, counted
 from dpgbench.interrupts import finishing_batches, stop_requested
 from dpgbench.store.files import JsonLines
@@ -39,6 +40,7 @@ from dpgbench.store.run.manifest import (
 )
 
 log = logging.getLogger(__name__)
+DrawWorkers = Workers[DrawUnit, Drawn | NotDrawn]
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def generate(request: GenerateRequest) -> Generated:
         StorageError: the disk is full.
         IncompleteError: the first ten items all fail for one reason; the others are not tried.
     """
+    check_engine(request.engine)
     _check_prompts(request)
     plan = make_plan(request.generator)
     identity = plan.identity(request.benchmark)
@@ -181,7 +184,7 @@ def _draw_all(
     prompts = request.benchmark.prompts
     failures = Failures()
     done = len(request.items) - len(todo)
-    with open_workers(request.engine, DrawerFactory(plan)) as workers:
+    with _workers(request, plan) as workers:
         truncation = workers.call(Drawer.truncation, [prompts[item] for item in manifest.items])
         _note_truncation(truncation, manifest)
         manifest.write(run.manifest)
@@ -202,6 +205,16 @@ def _draw_all(
                         f"others were not tried: {reason}"
                     )
     return failures.reasons
+
+
+def _workers(request: GenerateRequest, plan: GenerationPlan) -> DrawWorkers:
+    model = request.generator.model
+    return open_workers(
+        request.engine,
+        DrawerFactory(plan, request.generator),
+        device=plan.device,
+        own_class=model if is_own_class(model) else None,
+    )
 
 
 def _units(

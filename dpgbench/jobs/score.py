@@ -28,13 +28,14 @@ from dpgbench.domain.score import (
 )
 from dpgbench.domain.spec import differences
 from dpgbench.engine.asking import Asker, AskerFactory, JudgeFacts
-from dpgbench.engine.open import open_workers
+from dpgbench.engine.open import check_engine, open_workers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.errors import (
     DataError,
     DpgBenchError,
     IncompleteError,
     ResumeMismatchError,
+    UsageError,
     counted,
     shortened,
 )
@@ -135,7 +136,9 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         request = replace(request, judge=None)
     target.benchmark.require_graphs()
     if request.judge:
+        check_engine(request.engine)
         check_request(request.judge)
+        _check_budget(request.judge, request.engine)
         target.benchmark.require_unique_questions(target.items)
     judge_name = request.judge.label if request.judge else REPLAY
     images, reasons = target.images(partial=request.partial) if request.judge else ({}, {})
@@ -164,6 +167,19 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         refused.append(invalid)
     subset = target.benchmark.subset(target.items)
     return Scored(target.run, results, refused, _incomplete(results), subset)
+
+
+def _check_budget(judge: JudgeRequest, engine: EngineOptions) -> None:
+    """Raise where a limit that one process keeps would hold for each of several.
+
+    Raises:
+        UsageError: says which limit.
+    """
+    if engine.is_ray and judge.options.get("max_requests") is not None:
+        raise UsageError(
+            "--max-requests counts the requests of one process: leave --engine ray out, which "
+            f"judge {judge.name} gains nothing from (see --concurrency)"
+        )
 
 
 @dataclass(frozen=True)
@@ -266,7 +282,9 @@ def _ask_open(
     if not grids and (recorded or not images):
         return {}  # nothing is left to ask: the judge need not be loaded
     factory = AskerFactory(request, target.grid, has_answers=bool(answers))
-    with open_workers(engine, factory) as workers:
+    device = request.device if entry.on_device else "cpu"
+    own_class = entry.target if entry.is_own else None
+    with open_workers(engine, factory, device=device, own_class=own_class) as workers:
         facts = workers.call(Asker.facts)
         record = _judge_record(target, request.label, facts)
         target.manifest.judges[request.label] = record
@@ -277,7 +295,9 @@ def _ask_open(
             return {}
         seen = Seen()
         try:
-            asked = ask_workers(target.run, request.label, facts.class_name, workers, grids, seen)
+            asked = ask_workers(
+                target.run, request.label, facts.class_name, workers, grids, seen, engine=engine
+            )
         finally:
             _keep_single_colour(target, seen.single_colour)
             _keep_account(target, record, seen)

@@ -29,8 +29,8 @@ class EncodedFile:
     data: bytes
 
 
-EncodedFiles = EncodedFile | tuple[EncodedFile, ...]
-"""The image of an item, as `ImageFiles`, by its content."""
+SeenImage = Path | EncodedFile | tuple[Path | EncodedFile, ...]
+"""The image of an item, as `ImageFiles`, by its files or by their content."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _TILES = ("tile", "tile0", "tile1")
@@ -48,15 +48,26 @@ def files_of(image: ImageFiles) -> tuple[Path, ...]:
     return image if isinstance(image, tuple) else (image,)
 
 
-def encoded_files(image: ImageFiles) -> EncodedFiles:
-    """Return the content of an item's image.
+def encoded_image(image: SeenImage) -> SeenImage:
+    """Return an item's image by its content.
 
     Raises:
         OSError: a file cannot be read.
     """
-    if isinstance(image, tuple):
-        return tuple(EncodedFile(path.name, path.read_bytes()) for path in image)
-    return EncodedFile(image.name, image.read_bytes())
+    return tuple(map(_encoded, image)) if isinstance(image, tuple) else _encoded(image)
+
+
+def _encoded(file: Path | EncodedFile) -> EncodedFile:
+    return file if isinstance(file, EncodedFile) else EncodedFile(file.name, file.read_bytes())
+
+
+def with_full_paths(image: SeenImage) -> SeenImage:
+    """Return an item's image by paths that do not depend on the process's folder."""
+    return tuple(map(_full, image)) if isinstance(image, tuple) else _full(image)
+
+
+def _full(file: Path | EncodedFile) -> Path | EncodedFile:
+    return file if isinstance(file, EncodedFile) else file.absolute()
 
 
 def find_images(folder: Path, item_ids: Iterable[str]) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from dpgbench.domain.spec import LAYOUTS, GridSpec, Layout, default_layout
 from dpgbench.errors import DataError, UsageError, counted, reason_of, shortened
 from dpgbench.store.files import write_atomic
-from dpgbench.store.image_files import EncodedFile, EncodedFiles, ImageFiles
+from dpgbench.store.image_files import EncodedFile, SeenImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -316,7 +316,7 @@ def write_image(path: Path, data: bytes) -> None:
     write_atomic(path, data, scratch=path.parent.parent)
 
 
-def open_tiles(image: ImageFiles | EncodedFiles, grid: GridSpec | None) -> list[Image]:
+def open_tiles(image: SeenImage, grid: GridSpec | None) -> list[Image]:
     """Return the tiles of an item, decoded, in RGB; without a grid each file is one tile.
 
     Raises:

@@ -1,0 +1,245 @@
+"""A connection to a Ray cluster: one of this command's own, or one that is there already.
+
+Ray itself is quiet: what it would print says less than the one line that a command ends with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dpgbench.engine.options import EngineOptions
+from dpgbench.errors import SetupError, UsageError, counted, reason_of
+
+INSTALL = "pip install 'dpgbench[ray]'"
+_FOLDER = "dpgbench-"
+_LONGEST_FOLDER = 30  # sockets below it have paths of at most 107 bytes
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no call over the network that nobody asked for
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # lines about workers that end: the command has its own
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+_AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+
+
+def import_ray(options: EngineOptions) -> Any:
+    """Return Ray, which reads some of its settings from the environment when it is imported.
+
+    A cluster of the command's own has a token of its own: nobody else on the machine gets in, and
+    no file holds it.
+
+    Raises:
+        SetupError: it is not installed.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    if options.address is None and "ray" not in sys.modules and not set(_AUTH) & os.environ.keys():
+        os.environ.update(zip(_AUTH, ("token", secrets.token_hex(32)), strict=True))
+    try:
+        import ray
+    except ImportError as error:
+        raise SetupError(
+            f"--engine ray needs a package that is not installed ({reason_of(error)}): {INSTALL}"
+        ) from error
+    return ray
+
+
+class WorkerSize(NamedTuple):
+    """How many workers there are, and what Ray keeps for each."""
+
+    number: int
+    cpus: float
+    gpus: float
+
+    @property
+    def text(self) -> str:
+        """What one of them needs, in words."""
+        return f"{self.cpus:g} CPU and {self.gpus:g} GPU"
+
+
+@dataclass
+class Cluster:
+    """A connection to a cluster.
+
+    Attributes:
+        ray: the package.
+        is_own: the command has started the cluster, on this machine, and ends it.
+        size: of its workers.
+        folder: of files of its own cluster; None of another's.
+    """
+
+    ray: Any
+    is_own: bool
+    size: WorkerSize
+    folder: Path | None = None
+    was_connected: bool = False
+
+    def close(self) -> None:
+        """End the cluster if it is the command's own, else the connection."""
+        if self.was_connected:
+            return
+        with _signals_kept():
+            self.ray.shutdown()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def alive_nodes(self) -> set[str]:
+        """Return the ids of the machines that are in the cluster now."""
+        return {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
+
+    def resources(self) -> str:
+        """Return what the cluster has, in words."""
+        has = self.ray.cluster_resources()
+        return f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU"
+
+
+def connect(options: EngineOptions, *, on_gpu: bool) -> Cluster:
+    """Return a connection to the cluster that `options` name, or to a new one on this machine.
+
+    Args:
+        options: of the user.
+        on_gpu: the work is done on GPUs, where there are any.
+
+    Raises:
+        SetupError: Ray is not installed, or there is no such cluster.
+        UsageError: this machine has fewer GPUs than the workers would need.
+    """
+    ray = import_ray(options)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    if options.address is None and not ray.is_initialized():
+        return _started(ray, options, on_gpu=on_gpu)
+    was_connected = bool(ray.is_initialized())
+    if not was_connected:
+        _attach(ray, str(options.address))
+    return Cluster(ray, False, _size_in(ray, options, on_gpu=on_gpu), was_connected=was_connected)
+
+
+def _attach(ray: Any, address: str) -> None:
+    try:
+        with _signals_kept(), _no_warnings():
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                configure_logging=False,
+            )
+    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError, grpc's own
+        raise SetupError(
+            f"--address {address}: no Ray cluster can be reached "
+            f"({reason_of(error, first_line=True, limit=200)}); 'ray start --head' starts one, and "
+            "without --address the command starts its own"
+        ) from error
+
+
+def _size_in(ray: Any, options: EngineOptions, *, on_gpu: bool) -> WorkerSize:
+    """Return how many workers there are in a cluster that is there already."""
+    has: Mapping[str, float] = ray.cluster_resources()
+    gpus = _gpus_per_worker(options, has.get("GPU", 0), on_gpu=on_gpu)
+    cpus = 1.0 if options.cpus_per_worker is None else options.cpus_per_worker
+    num_nodes = sum(node["Alive"] for node in ray.nodes())
+    number = options.workers or (int(has.get("GPU", 0) / gpus) if gpus else num_nodes)
+    return WorkerSize(max(1, number), cpus, gpus)
+
+
+def _gpus_per_worker(options: EngineOptions, num_gpus: float, *, on_gpu: bool) -> float:
+    if options.gpus_per_worker is not None:
+        return options.gpus_per_worker
+    return 1.0 if on_gpu and num_gpus else 0.0
+
+
+def _started(ray: Any, options: EngineOptions, *, on_gpu: bool) -> Cluster:
+    """Start a cluster on this machine, big enough for the workers that the user wants.
+
+    Its CPUs are counts that Ray keeps, not cores: with ``--workers 8`` eight work on two cores too.
+    """
+    num_gpus = _num_gpus(ray) if on_gpu or options.gpus_per_worker else 0
+    gpus = _gpus_per_worker(options, num_gpus, on_gpu=on_gpu)
+    number = options.workers or (int(num_gpus / gpus) if gpus else 1)
+    if number * gpus > num_gpus:
+        raise UsageError(
+            f"{counted(number, 'worker')} with {gpus:g} GPU each: this machine has "
+            f"{counted(num_gpus, 'GPU')}; give fewer --workers, or a part of one as "
+            "--gpus-per-worker"
+        )
+    cpus = 1.0 if options.cpus_per_worker is None else options.cpus_per_worker
+    folder = _new_folder()
+    try:
+        with _signals_kept(), _no_warnings():
+            ray.init(
+                address="local",
+                num_cpus=max(1, math.ceil(number * cpus)),
+                num_gpus=num_gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                configure_logging=False,
+                object_store_memory=_store_bytes(),
+                _temp_dir=str(folder),
+            )
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SetupError(
+            f"--engine ray: no cluster could be started on this machine: "
+            f"{reason_of(error, first_line=True, limit=200)}"
+        ) from error
+    return Cluster(ray, True, WorkerSize(number, cpus, gpus), folder)
+
+
+def _num_gpus(ray: Any) -> int:
+    """Return how many GPUs there are, by Ray's own count, which needs no torch."""
+    from ray._private.accelerators import NvidiaGPUAcceleratorManager as Nvidia
+
+    visible = Nvidia.get_current_process_visible_accelerator_ids()
+    return int(Nvidia.get_current_node_num_accelerators()) if visible is None else len(visible)
+
+
+def _store_bytes(most: int = 2 * 2**30) -> int:
+    """Return how much memory images may take on their way: a fifth of the machine's at most."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return most // 4
+    return int(min(most, memory / 5))
+
+
+def _new_folder() -> Path:
+    """Return a new folder for the cluster's files; those of commands that were killed go."""
+    parent = tempfile.gettempdir()
+    if len(parent) > _LONGEST_FOLDER - len(_FOLDER) and Path("/tmp").is_dir():
+        parent = "/tmp"
+    for old in Path(parent).glob(f"{_FOLDER}[0-9]*-*"):
+        if not Path(f"/proc/{old.name.split('-')[1]}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=parent))
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Have the command's own handlers of signals back afterwards: Ray puts its own in place."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
