@@ -54,7 +54,8 @@ def open_workers(
     if not options.is_ray:
         return LocalWorkers(factory())
     on_gpu = device.partition(":")[0] in ("auto", "cuda")
-    cluster = connect(options, on_gpu=on_gpu)
+    modules = _module_files(own_class) if own_class else ()
+    cluster = connect(options, on_gpu=on_gpu, modules=modules)
     setting = Setting(
         str(Path.cwd()),
         {name: os.environ[name] for name in _VARIABLES if name in os.environ},
@@ -62,9 +63,8 @@ def open_workers(
         if not cluster.size.gpus and not options.cpus_per_worker
         else None,
     )
-    modules = _module_files(own_class) if options.address and own_class else ()
     try:
-        return RayWorkers(cluster, factory, setting, modules=modules)
+        return RayWorkers(cluster, factory, setting)
     except BaseException:
         cluster.close()
         raise

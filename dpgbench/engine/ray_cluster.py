@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,12 +106,13 @@ class Cluster:
         return f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU"
 
 
-def connect(options: EngineOptions, *, on_gpu: bool) -> Cluster:
+def connect(options: EngineOptions, *, on_gpu: bool, modules: Sequence[str] = ()) -> Cluster:
     """Return a connection to the cluster that `options` name, or to a new one on this machine.
 
     Args:
         options: of the user.
         on_gpu: the work is done on GPUs, where there are any.
+        modules: files and folders of Python modules that workers of another cluster may not have.
 
     Raises:
         SetupError: Ray is not installed, or there is no such cluster.
@@ -123,11 +124,11 @@ def connect(options: EngineOptions, *, on_gpu: bool) -> Cluster:
         return _started(ray, options, on_gpu=on_gpu)
     was_connected = bool(ray.is_initialized())
     if not was_connected:
-        _attach(ray, str(options.address))
+        _attach(ray, str(options.address), modules)
     return Cluster(ray, False, _size_in(ray, options, on_gpu=on_gpu), was_connected=was_connected)
 
 
-def _attach(ray: Any, address: str) -> None:
+def _attach(ray: Any, address: str, modules: Sequence[str]) -> None:
     try:
         with _signals_kept(), _no_warnings():
             ray.init(
@@ -135,6 +136,7 @@ def _attach(ray: Any, address: str) -> None:
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
                 configure_logging=False,
+                runtime_env={"py_modules": list(modules)} if modules else None,
             )
     except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError, grpc's own
         raise SetupError(

@@ -79,7 +79,6 @@ class RayWorkers(Workers[Unit, Outcome]):
         cluster: is closed with the workers.
         factory: builds a worker; sent to each process.
         setting: what the processes take over from this one.
-        modules: files and folders of Python modules that workers need and may not have.
         patience: when to give up.
     """
 
@@ -89,7 +88,6 @@ class RayWorkers(Workers[Unit, Outcome]):
         factory: Callable[[], Worker[Unit, Outcome]],
         setting: Setting,
         *,
-        modules: Iterable[str] = (),
         patience: Patience | None = None,
     ) -> None:
         self.cluster, self.patience = cluster, patience or Patience()
@@ -101,10 +99,10 @@ class RayWorkers(Workers[Unit, Outcome]):
         self._not_loaded: list[BaseException] = []
         self._num_replaced = 0
         self._placed_at = time.monotonic()
-        actor_class = self._actor_class(list(modules))
+        actor_class = self._actor_class()
         self._remotes = [_Remote[Unit](actor_class.remote()) for _ in range(cluster.size.number)]
 
-    def _actor_class(self, modules: list[str]) -> Any:
+    def _actor_class(self) -> Any:
         size = self.cluster.size
         return self._ray.remote(RayProcess).options(
             num_cpus=size.cpus,
@@ -112,7 +110,6 @@ class RayWorkers(Workers[Unit, Outcome]):
             max_restarts=-1,
             max_task_retries=0,  # a batch that was lost is sent to whoever is free
             scheduling_strategy="SPREAD",
-            runtime_env={"py_modules": modules} if modules else None,
         )
 
     def close(self) -> None:

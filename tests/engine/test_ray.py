@@ -1,0 +1,233 @@
+"""`--engine ray`: what a run holds is what one process makes, whatever happens to the workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.parts import ASK, DRAW, content, lines, trouble, write_parts
+from tests.helpers import Ended, Run
+
+KILL = "os._exit(9)"
+
+
+@pytest.fixture
+def ray_words(cluster: Any) -> tuple[str, ...]:
+    """Options for two workers of the cluster."""
+    return ("--engine", "ray", "--workers", "2", "--address", str(cluster.address))
+
+
+def both(run: Run, *words: str) -> tuple[Ended, Ended]:
+    """Draw and judge a run; return how the commands ended."""
+    return run(*DRAW, "r", *words), run("score", "r", *ASK, *words)
+
+
+def undisturbed(run: Run, folder: Path) -> dict[str, Any]:
+    """Return what one process makes of the same parts."""
+    for code in both(run):
+        assert code.code == 0, code.err
+    made = content(folder / "r")
+    (folder / "r").rename(folder / "local")
+    for name in ("loads", "drawn", "asked"):
+        (folder / name).unlink()
+    return made
+
+
+@pytest.mark.parametrize("more", [(), ("--shared-storage",)])
+def test_two_workers_make_the_same_files(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...], more: tuple[str, ...]
+) -> None:
+    write_parts(tmp_path, 9, pause="0.05")
+    wanted = undisturbed(run, tmp_path)
+    drew, asked = both(run, *ray_words, *more)
+    assert (drew.code, asked.code) == (0, 0), drew.err + asked.err
+    assert content(tmp_path / "r") == wanted
+    assert drew.out == "9 grids drawn, 0 there before: r\n"
+    for name, column in (("drawn", 1), ("asked", 2)):
+        worked = [line.split() for line in lines(tmp_path / name)]
+        assert len({words[column] for words in worked}) == 2
+        assert max(Counter(" ".join(words[:column]) for words in worked).values()) == 1
+    assert str(os.getpid()) not in {words.split()[-1] for words in lines(tmp_path / "loads")}
+    assert drew.err.count("loaded with care") == 1  # each worker said it
+    assert "prompts are longer than the text encoder's 5 tokens" in drew.err
+    assert "1 tile of 1 item is of one single colour" in drew.err
+    for err in (drew.err, asked.err):
+        assert "ray" not in err.lower().replace("--engine ray", "")
+    again = run(*DRAW, "r", *ray_words)
+    assert again.out == "0 grids drawn, 9 there before: r\n"
+
+
+class Killer(threading.Thread):
+    """Kills the process that worked last, whenever four more lines of work were noted."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.killed, self.ended = folder, list[int](), threading.Event()
+
+    def run(self) -> None:
+        seen = 0
+        while not self.ended.wait(0.02):
+            worked = lines(self.folder / "drawn") + lines(self.folder / "asked")
+            if len(worked) < seen + 4:
+                continue
+            seen, pid = len(worked), int(worked[-1].split()[-1])
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.killed.append(pid)
+
+
+def test_workers_that_are_killed_now_and_then_are_replaced(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...]
+) -> None:
+    write_parts(tmp_path, 10)
+    wanted = undisturbed(run, tmp_path)
+    (tmp_path / "pause").write_text("0.1")
+    killer = Killer(tmp_path)
+    killer.start()
+    drew = run(*DRAW, "r", *ray_words)
+    killer.ended.set()
+    assert drew.code == 0, drew.err
+    assert len(killer.killed) >= 2
+    assert drew.err.count("a worker ended over 1 item, which is done again") == len(killer.killed)
+    asked = run("score", "r", *ASK, *ray_words)
+    assert asked.code == 0
+    assert content(tmp_path / "r") == wanted
+
+
+def test_an_item_that_ends_its_workers_fails_alone(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...]
+) -> None:
+    write_parts(tmp_path, 5)
+    trouble(tmp_path, i2=KILL, i4_1=KILL)
+    drew, asked = both(run, *ray_words)
+    assert drew.code == 6
+    assert drew.error.startswith("error: 1 item is not drawn, first i2: its worker ended 3 times")
+    assert sum(line.startswith("i2 ") for line in lines(tmp_path / "drawn")) == 3
+    assert asked.code == 6
+    assert "i4: its worker ended 3 times" in asked.err
+    answers = next((tmp_path / "r/answers").iterdir()).read_text()
+    assert {line.split('"')[3] for line in answers.splitlines()} == {"i0", "i1", "i3"}
+    for path in (tmp_path / "trouble").iterdir():
+        path.unlink()
+    mended = both(run, *ray_words)
+    assert [ended.code for ended in mended] == [0, 0]
+    made = content(tmp_path / "r")
+    (tmp_path / "r").rename(tmp_path / "mended")
+    both(run)
+    here = content(tmp_path / "r")
+    assert made["images.jsonl"][-1] == here["images.jsonl"][-1]
+    assert {k: v for k, v in made.items() if k.startswith(("scores", "images/"))} == {
+        k: v for k, v in here.items() if k.startswith(("scores", "images/"))
+    }
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise ValueError('no\\n  luck')",
+        "raise __import__('dpgbench').errors.DataError('not this one')",
+        "class Odd(Exception):\n  def __init__(self, a, b): super().__init__(a)\nraise Odd('x', 2)",
+        "return [1]",
+        "raise MemoryError('enough')",
+    ],
+)
+def test_what_a_model_raises_is_recorded_as_in_one_process(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...], code: str
+) -> None:
+    write_parts(tmp_path, 3)
+    code = code.replace("return [1]", "seeds[:] = [] # too few")
+    trouble(tmp_path, i1=code)
+    here = run(*DRAW, "here", "--num-images", "1")
+    there = run(*DRAW, "there", "--num-images", "1", *ray_words)
+    assert here.code == there.code == 6
+    assert here.error == there.error
+    assert content(tmp_path / "here") == content(tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise ValueError('nothing works')",
+        "sys.exit(7)",
+        "raise __import__('dpgbench').errors.DataError('never')",
+    ],
+)
+def test_what_is_about_no_item_ends_the_command_as_in_one_process(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...], code: str
+) -> None:
+    write_parts(tmp_path, 12)
+    (tmp_path / "all").write_text(code)
+    if code.startswith("raise ValueError"):
+        with pytest.raises(Exception, match="nothing works") as here:
+            run(*DRAW, "here")
+        with pytest.raises(Exception, match="nothing works") as there:
+            run(*DRAW, "there", *ray_words)
+        assert type(here.value).__name__ == type(there.value).__name__
+        assert "my_model.py" in str(there.value.__cause__)
+        return
+    ended = [run(*DRAW, "here"), run(*DRAW, "there", *ray_words)]
+    assert ended[0].code == ended[1].code != 0
+    assert ended[0].error == ended[1].error
+
+
+def test_a_model_that_cannot_be_built_is_one_line(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...]
+) -> None:
+    write_parts(tmp_path, 2, unloadable="")
+    here, there = run(*DRAW, "here"), run(*DRAW, "there", *ray_words)
+    assert (here.code, here.error) == (there.code, there.error)
+    assert "no such luck" in there.error
+
+
+def test_what_asking_costs_is_summed_over_workers(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...]
+) -> None:
+    write_parts(tmp_path, 4, pause="0.1")
+    drew, asked = both(run, *ray_words)
+    assert (drew.code, asked.code) == (0, 0)
+    (record,) = content(tmp_path / "r")["manifest.json"]["judges"].values()
+    assert record["account"] == {"questions": 4 * 4 * 3}
+    assert record["truncated_questions"] == 4 * 4
+
+
+def test_sigterm_keeps_what_was_done(run: Run, tmp_path: Path, ray_words: tuple[str, ...]) -> None:
+    from tests.helpers import run_process  # a process of its own: signals are the command line's
+
+    write_parts(tmp_path, 40, pause="0.1")
+    done: list[Any] = []
+    work = threading.Thread(
+        target=lambda: done.append(run_process(*DRAW, "r", *ray_words, cwd=tmp_path, timeout=60))
+    )
+    work.start()
+    deadline = time.monotonic() + 60
+    while len(lines(tmp_path / "drawn")) < 6 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = Path(f"/proc/self/task/{work.native_id}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGTERM)
+    work.join()
+    ended = done[0]
+    assert ended.returncode == 143, ended.stderr
+    assert "Traceback" not in ended.stderr
+    drawn = len(list((tmp_path / "r/images").iterdir()))
+    assert 6 <= drawn < 40
+    assert len(lines(tmp_path / "drawn")) == drawn  # none was broken off
+    assert run(*DRAW, "r").out == f"{40 - drawn} grids drawn, {drawn} there before: r\n"
+
+
+def test_weights_that_differ_between_machines_are_refused() -> None:
+    from dpgbench.engine.ray_process import WorkerFacts
+    from dpgbench.engine.ray_workers import _check_alike
+    from dpgbench.errors import SetupError
+
+    first = WorkerFacts({"weights": "a", "dtype": "float32"}, 1, "one")
+    _check_alike(first, WorkerFacts(dict(first.decides), 1, "two"))
+    with pytest.raises(SetupError, match="weights on two differ from those on one"):
+        _check_alike(first, WorkerFacts({"weights": "b", "dtype": "float32"}, 1, "two"))
