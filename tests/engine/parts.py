@@ -99,13 +99,13 @@ def content(run: Path) -> dict[str, Any]:
         files[name] = path.read_bytes()
         if name == "manifest.json":
             record = json.loads(files[name])
-            files[name] = {
-                k: v for k, v in record.items() if k not in ("created", "completed", "commands")
-            }
+            files[name] = {key: value for key, value in record.items() if key not in TIMES}
         elif name == "images.jsonl":
-            files[name] = [
-                {**json.loads(line), "seconds": None} for line in files[name].splitlines()
-            ]
+            records = [json.loads(line) for line in files[name].splitlines()]
+            by_item = sorted(records, key=lambda record: str(record["item_id"]))
+            files[name] = [{**record, "seconds": None} for record in by_item]
+        elif name.startswith("answers/"):
+            files[name] = sorted(files[name].splitlines())
     return files
 
 
