@@ -26,8 +26,8 @@ class DpgBenchError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __str__(self) -> str:
-        """Return the message as one line, whatever was put into it."""
-        return one_line(" ".join(str(part) for part in self.args))
+        """Return the message as one line that can be read, whatever was put into it."""
+        return _readable(one_line(" ".join(str(part) for part in self.args)))
 
 
 class UsageError(DpgBenchError):
@@ -62,6 +62,17 @@ class IncompleteError(DpgBenchError):
 
 class StorageError(IncompleteError):
     """A file could not be written: the disk is full, read-only or forbidden."""
+
+
+_LONGEST_MESSAGE = 2_000  # characters; a name or a cell of a damaged file can have millions
+_MESSAGE_END = 500  # of them at the end, where it says what to do next
+
+
+def _readable(message: str) -> str:
+    """Return a message without its middle, where it is longer than anybody reads."""
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    return f"{message[: _LONGEST_MESSAGE - _MESSAGE_END - 5]} ... {message[-_MESSAGE_END:]}"
 
 
 def one_line(text: str) -> str:

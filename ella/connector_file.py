@@ -162,7 +162,7 @@ def _stated(path: Path, metadata: Mapping[str, str], *, forgive: bool) -> dict[s
         stated = json.loads(metadata.get(METADATA_KEY, "{}"))
         if not isinstance(stated, dict) or type(stated.get("heads", 1)) is not int:
             raise ValueError
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if forgive:
             return {}
         raise ConnectorFileError(

@@ -15,13 +15,31 @@ Each message is one line: what is wrong, where, and what to do next.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 NUM_NAMES_SHOWN = 3
+_LONGEST_MESSAGE = 2_000  # characters; a name in a damaged file can have millions
+_MESSAGE_END = 500  # of them at the end, where it says what to do next
 
 
 class EllaError(Exception):
     """Anything that ella itself found wrong."""
+
+    def __str__(self) -> str:
+        """The message on one line that can be read, whatever a file has put into it."""
+        line = " ".join(" ".join(str(part) for part in self.args).split())
+        line = line if line.isprintable() else "".join(map(_shown, line))
+        if len(line) <= _LONGEST_MESSAGE:
+            return line
+        return f"{line[: _LONGEST_MESSAGE - _MESSAGE_END - 5]} ... {line[-_MESSAGE_END:]}"
+
+
+def _shown(character: str) -> str:
+    """A character as it is, or escaped where a terminal would obey it or show nothing."""
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 class ConnectorFileError(EllaError, ValueError):

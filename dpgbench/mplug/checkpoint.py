@@ -3,9 +3,9 @@
 A checkpoint is read as tensors and nothing else: a pickle's code never runs.
 """
 
+import errno
 import hashlib
 import json
-import pickle
 import re
 import zipfile
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -27,16 +26,7 @@ from dpgbench.mplug.processing import VOCAB_FILE
 WEIGHTS_FILE: Final = "pytorch_model.bin"
 CONVERTED_FILE: Final = "model.safetensors"
 
-_UNREADABLE: Final = (
-    RuntimeError,
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    SafetensorError,
-)
+_REFUSED: Final = (errno.EACCES, errno.EISDIR, errno.EIO)
 _NAMES_SHOWN: Final = 3
 
 
@@ -113,7 +103,11 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(
             f"{path}: not there; the judge needs its weights, download the folder again"
         ) from None
-    except _UNREADABLE as error:
+    except MemoryError:
+        raise CheckpointError(
+            f"{path}: does not fit into this machine's memory, or is damaged; nothing in it was run"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - a damaged file can break a decoder in any way
         raise CheckpointError(f"{path}: {_why_unreadable(path, error)}") from None
     for wrapper in ("model", "module"):
         tensors = tensors[wrapper] if isinstance(tensors.get(wrapper), Mapping) else tensors
@@ -133,6 +127,8 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
     """One line for a file that is no set of tensors: code, cut short, or something else."""
     if code := re.search(r"GLOBAL `?([\w.]+)", str(error)):
         return f"holds code ({code[1]}), which was not run; get weights from a source you trust"
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        return f"{error.strerror}; a file that can be read is needed"
     size = f"{path.stat().st_size:,} bytes"
     return f"no weights, or cut short ({size}); nothing in it was run; delete it, get it again"
 

@@ -4,6 +4,7 @@ No tensor lives here: a config says how large the network is and how it searches
 """
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ CONFIGURATION_FILE: Final = "configuration.json"
 CONFIG_FILE: Final = "config.yaml"
 BERT_FILE: Final = "config_bert.json"
 VISION_HEAD_WIDTH: Final = 64
+_LARGEST_FILE: Final = 2**20  # bytes; published ones have some 2 KB
+_LARGEST_SIZE: Final = 1_000_000  # of what a field counts; beyond it no tensor could be made
+_MOST_LAYERS: Final = 200  # each takes time to build, before a weight shows that it is not there
 
 
 class _Trunk(NamedTuple):
@@ -140,10 +144,10 @@ class MplugConfig:
             num_positions=bert.count("max_position_embeddings"),
             num_token_types=bert.count("type_vocab_size"),
             vocab_size=bert.count("vocab_size"),
-            text_layers=bert.count("text_encoder_layers"),
-            fusion_layers=bert.count("fusion_layers"),
-            declared_fusion_layers=bert.count("num_hidden_layers"),
-            decoder_layers=bert.count("text_decode_layers"),
+            text_layers=bert.count("text_encoder_layers", at_most=_MOST_LAYERS),
+            fusion_layers=bert.count("fusion_layers", at_most=_MOST_LAYERS),
+            declared_fusion_layers=bert.count("num_hidden_layers", at_most=_MOST_LAYERS),
+            decoder_layers=bert.count("text_decode_layers", at_most=_MOST_LAYERS),
             stride=bert.count("stride_layer"),
             search=SearchRules(
                 beam_size=task.count("beam_size"),
@@ -176,28 +180,38 @@ class _Fields:
     def read(cls, path: Path) -> Self:
         parse = yaml.safe_load if path.suffix in {".yaml", ".yml"} else json.loads
         try:
+            if path.stat().st_size > _LARGEST_FILE:
+                raise ValueError(f"more than {_LARGEST_FILE >> 10} KiB, which no such file has")
             values = parse(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CheckpointError(
                 f"{path}: not there; the judge needs the whole folder, download it again"
             ) from None
-        except (yaml.YAMLError, ValueError) as error:
-            reason = " ".join(str(error).split())
+        except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise CheckpointError(f"{path}: cannot be read ({reason}); download it again") from None
         if not isinstance(values, Mapping):
             raise CheckpointError(f"{path}: holds no fields; download it again")
         return cls(path, values)
 
-    def count(self, name: str, default: int | None = None, at_least: int = 1) -> int:
+    def count(
+        self,
+        name: str,
+        default: int | None = None,
+        at_least: int = 1,
+        at_most: int = _LARGEST_SIZE,
+    ) -> int:
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            self.refuse(name, f"a whole number from {at_least}")
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not at_least <= value <= at_most:
+            self.refuse(name, f"a whole number from {at_least} to {at_most}")
         return int(value)
 
     def positive(self, name: str, default: float) -> float:
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            self.refuse(name, "a number above 0")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value <= 1:
+            self.refuse(name, "a number above 0, at most 1")
         return float(value)
 
     def text(self, name: str, default: str) -> str:
@@ -207,7 +221,8 @@ class _Fields:
         return str(value)
 
     def refuse(self, name: str, expected: str) -> None:
-        value = repr(self.values[name]) if name in self.values else "nothing"
+        # Not `repr`: a few lines of YAML that name each other stand for gigabytes of it.
+        value = reprlib.repr(self.values[name]) if name in self.values else "nothing"
         raise CheckpointError(f"{self.path}: field `{name}`: expected {expected}, found {value}")
 
 
@@ -217,7 +232,9 @@ def _check_kind(path: Path) -> None:
         model = _Fields.read(path).values.get("model")
         kind = model.get("type") if isinstance(model, Mapping) else None
         if kind != "mplug":
-            raise CheckpointError(f"{path}: field `model.type`: expected 'mplug', found {kind!r}")
+            raise CheckpointError(
+                f"{path}: field `model.type`: expected 'mplug', found {reprlib.repr(kind)}"
+            )
 
 
 def _trunk(task: _Fields) -> _Trunk:
@@ -225,7 +242,7 @@ def _trunk(task: _Fields) -> _Trunk:
     if name not in _TRUNKS:
         task.refuse("clip_name", f"one of {', '.join(_TRUNKS)}")
     trunk = _TRUNKS[name]
-    layers = task.count("clip_vision_layers", trunk.num_layers)
+    layers = task.count("clip_vision_layers", trunk.num_layers, at_most=_MOST_LAYERS)
     return trunk._replace(num_layers=layers, width=task.count("clip_vision_width", trunk.width))
 
 

@@ -51,7 +51,7 @@ class MplugProcessor:
         path = Path(folder) / VOCAB_FILE
         try:
             lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        except (FileNotFoundError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError(
                 f"{path}: {_reason(error)}; the judge needs it, download the folder again"
             ) from None
@@ -118,4 +118,6 @@ def _check_vocabulary(
 
 
 def _reason(error: Exception) -> str:
-    return "not there" if isinstance(error, FileNotFoundError) else "not UTF-8 text"
+    if isinstance(error, FileNotFoundError):
+        return "not there"
+    return error.strerror or "unreadable" if isinstance(error, OSError) else "not UTF-8 text"

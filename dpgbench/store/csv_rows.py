@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _check_header(path: Path, header: Sequence[str], required: Sequence[str]) ->
             f"{path} has no column {shortened(missing, 9)}; "
             f"its columns are {shortened(list(header), 12)}"
         )
-    twice = sorted({column for column in header if column.strip() and header.count(column) > 1})
+    twice = sorted(c for c, number in Counter(header).items() if number > 1 and c.strip())
     if twice:
         raise DataError(
             f"{path} has column {shortened(twice)} twice; leave one, so that it is clear which "

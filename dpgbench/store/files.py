@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dpgbench.errors import DataError, StorageError, UsageError
+from dpgbench.errors import DataError, StorageError, UsageError, clipped
 
 PART = ".part-"
 _FORGOTTEN_SECONDS = 24 * 3600  # a part this old, of another machine, is nobody's any more
@@ -172,7 +173,15 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite_float(digits: str) -> float:
+    """Return the number; one beyond what a float holds would be read as infinity, and never written."""
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{clipped(digits)} is larger than any number that can be kept")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 
 
 class JsonLines:

@@ -78,8 +78,8 @@ class FolderPairs:
             raise TrainingDataError(f"{where}: {file!r} is not within {self.folder}")
         try:
             self._bytes.append((self.folder / file).stat().st_size)
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, ValueError) as error:  # a NUL or half a surrogate pair names no file
+            reason = getattr(error, "strerror", None) or error
             raise TrainingDataError(f"{where}: {self.folder / file}: {reason}") from error
         self._rows.append((file, text))
 
@@ -126,7 +126,7 @@ def _read_list(path: Path) -> Iterator[tuple[int, object, object]]:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, *_json_row(path, number, line)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingDataError(f"{path}: is not {path.suffix[1:]} in UTF-8 ({error})") from error
 
 
@@ -134,7 +134,7 @@ def _json_row(path: Path, number: int, line: str) -> tuple[object, object]:
     try:
         row = json.loads(line)
         return row.get("file"), row.get("text")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise TrainingDataError(f"{path}: row {number}: is no JSON object ({error})") from error
 
 

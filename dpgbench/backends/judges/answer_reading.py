@@ -57,6 +57,8 @@ _PLAIN = re.compile(
 _CHINESE = re.compile(r"[\W_]*(?:(?:最终)?答案(?:是|为)?\s*[:：])?[\W_]*(是的?|否|不是)[\W_]*")
 _CHINESE_YES = "是"
 
+_MARKUP = re.compile(r"[<>◁▷\[\]\\{}|]")
+
 _WORD = r"[^\W_]"
 _FIRST_WORD = re.compile(rf"[\W_]*(yes|no)(?!{_WORD})(.*)", re.IGNORECASE | re.DOTALL)
 _OTHER_TOO = re.compile(rf"[\W_]*(?:(?:and|or|but)[\W_]+)?(yes|no)(?!{_WORD})", re.IGNORECASE)
@@ -143,7 +145,10 @@ def kept(text: str) -> str:
     """
     line = " ".join(writable(text).split())
     short = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
-    return f"unclear: {short}"[:_LONGEST] if reads_as_either(short) else short
+    if not reads_as_either(short):
+        return short
+    unclear = f"unclear: {short}"[:_LONGEST]  # what is cut off may have said the opposite
+    return _MARKUP.sub(" ", unclear) if reads_as_either(unclear) else unclear
 
 
 def reads_as_either(text: str) -> bool:

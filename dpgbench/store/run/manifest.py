@@ -346,7 +346,7 @@ def read_manifest(path: Path) -> Manifest:
             record.setdefault("file_names", old_names(record["judges"]))
         check_json(record, Manifest)
         manifest = Manifest(**record)
-        _check_values(manifest)
+        _check_values(path, manifest)
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}; restore it") from None
     if recorded != manifest.identity_hash:
@@ -358,14 +358,15 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def _check_values(manifest: Manifest) -> None:
+def _check_values(path: Path, manifest: Manifest) -> None:
     """Raise where a field is not what this kind of run or another field needs it to be.
 
     Raises:
         ValueError: names the field and what stands there.
+        DataError: an id could not be a file's name.
     """
     for item_id in manifest.items:
-        check_item_id(item_id, "items")
+        check_item_id(item_id, f"{path}: items")
     if manifest.kind in REQUIRED_BY_KIND:
         name, required = REQUIRED_BY_KIND[manifest.kind]
         check_json(getattr(manifest, name), required, name)

@@ -58,7 +58,7 @@ class ModelFiles:
                 f"judge {self.judge}: {self.folder} has no config.json; give a folder that holds "
                 "a whole transformers model, such as 'hf download ORG/REPO' makes"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SetupError(
                 f"judge {self.judge}: {path} cannot be read: {reason_of(error, limit=300)}; "
                 "fetch it again"

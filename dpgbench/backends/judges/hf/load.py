@@ -13,7 +13,7 @@ from typing import Any, Literal
 from dpgbench.backends.judges.hf.files import ModelFiles
 from dpgbench.backends.loading import loading, quiet
 from dpgbench.backends.protocols import JudgeRequest
-from dpgbench.errors import SetupError, UsageError, shortened
+from dpgbench.errors import SetupError, UsageError, clipped, shortened
 
 Family = Literal["image-text-to-text", "blip-vqa"]
 _BLIP_VQA = "BlipForQuestionAnswering"
@@ -44,6 +44,12 @@ def find_family(files: ModelFiles) -> Family:
     config = files.config()
     kind = config.get("model_type")
     named = config.get("architectures") or [kind]
+    for name, value in (("model_type", [kind]), ("architectures", named)):
+        if not isinstance(value, list) or not all(isinstance(one, str | None) for one in value):
+            raise SetupError(
+                f"judge {files.judge}: {name} in {files.folder / 'config.json'} is "
+                f"{clipped(config.get(name))}, not the name of a class; fetch it again"
+            )
     if kind not in transformers.CONFIG_MAPPING:
         raise SetupError(_unknown(files.judge, kind, needs_code="auto_map" in config))
     if kind == "blip" and named[0] == _BLIP_VQA:

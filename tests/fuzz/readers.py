@@ -1,0 +1,686 @@
+"""Every reader of files, with sound files to damage and what must hold of what it makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dpgbench.errors import DpgBenchError
+from tests.fuzz import sound
+from tests.fuzz.bounds import MEBIBYTE, Bounds
+
+Read = Callable[[Path], Any]
+
+
+def _nothing(_path: Path, _value: Any) -> None:
+    """Hold nothing more."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of one format.
+
+    Attributes:
+        file: what the damaged file is called; a folder before it is made.
+        kind: of `damage.KINDS`.
+        samples: sound files.
+        read: reads the file at a path.
+        errors: what it may raise.
+        check: raises where a value that was read is not what it must be, such as the same again
+            once it was written and read anew.
+        beside: puts other files beside it first.
+        names_file: an error names the file.
+        bounds: what reading may need.
+        examples: of the bounded form, in `make test`.
+    """
+
+    name: str
+    file: str
+    kind: str
+    samples: Callable[[], list[bytes]]
+    read: Read
+    errors: tuple[type[BaseException], ...] = (DpgBenchError,)
+    check: Callable[[Path, Any], None] = _nothing
+    beside: Callable[[Path], None] = lambda _folder: None
+    names_file: bool = True
+    bounds: Bounds = field(default_factory=Bounds)
+    examples: int = 60
+
+    def warm(self, folder: Path) -> None:
+        """Read the sound files, so that what is imported for it is there."""
+        for sample in self.samples():
+            path = folder / self.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.beside(path.parent)
+            path.write_bytes(sample)
+            with contextlib.suppress(*self.errors):  # an animation is sound, and refused
+                self.check(path, self.read(path))
+
+
+READERS: dict[str, Reader] = {}
+
+
+def _reader(*values: Any, **fields: Any) -> None:
+    reader = Reader(*values, **fields)
+    assert reader.name not in READERS
+    READERS[reader.name] = reader
+
+
+# -- tables -------------------------------------------------------------------------------------
+
+
+def _load_benchmark(path: Path) -> Any:
+    from dpgbench.store.benchmarks import load_benchmark
+
+    benchmark = load_benchmark(path)
+    benchmark.findings()
+    benchmark.counts()
+    return benchmark
+
+
+def _same_benchmark(path: Path, benchmark: Any) -> None:
+    """A benchmark that is written again is the same, and pandas sees the same cells."""
+    from dpgbench.domain.benchmark import COLUMNS
+    from dpgbench.store.benchmarks import load_csv
+    from tests.helpers import csv_text
+
+    if benchmark.is_list:
+        return
+    rows = [
+        {
+            **{name: getattr(row, name) for name in COLUMNS if hasattr(row, name)},
+            "proposition_id": str(row.qid),
+            "question_natural_language": row.question,
+        }
+        for row in benchmark.rows
+    ]
+    again = path.with_name("again.csv")
+    again.write_bytes(csv_text(rows).encode())
+    second = load_csv(again, benchmark.name)
+    assert second.prompts == benchmark.prompts
+    assert second.graphs_sha256 == benchmark.graphs_sha256
+    assert second.questions_sha256 == benchmark.questions_sha256
+
+
+def _recorded(path: Path) -> Any:
+    from dpgbench.store.recorded_answers import read_recorded_answers
+
+    return read_recorded_answers(path, {})
+
+
+def _same_answers(path: Path, answers: Any) -> None:
+    from dpgbench.store.recorded_answers import read_recorded_answers
+    from dpgbench.store.run.answers import write_answer_file
+
+    again = path.with_name("again.jsonl")
+    write_answer_file(again, answers, scratch=path.parent)
+    if answers:
+        assert read_recorded_answers(again, {}) == answers
+
+
+def _people(path: Path) -> Any:
+    from dpgbench.store.human_scores import read_human_scores
+
+    return read_human_scores(path)
+
+
+def _finite_scores(_path: Path, people: Any) -> None:
+    assert people.scores
+    assert all(map(math.isfinite, people.scores.values()))
+
+
+def _published(path: Path) -> Any:
+    from dpgbench.store.published import read_published
+
+    return read_published(path)
+
+
+def _prompts(path: Path) -> Any:
+    from dpgbench.store.prompt_lists import is_prompt_list, read_prompt_list
+
+    return read_prompt_list(path) if is_prompt_list(path) else None
+
+
+def _same_prompts(path: Path, prompts: Any) -> None:
+    if prompts is None:
+        return
+    again = path.with_name("again.jsonl")
+    lines = [json.dumps({"id": key, "prompt": text}) + "\n" for key, text in prompts.items()]
+    again.write_text("".join(lines))
+    assert _prompts(again) == prompts
+
+
+def _sound_prompts(path: Path, prompts: Any) -> None:
+    for item_id in prompts or ():
+        assert (path.parent / f"{item_id}.png").parent == path.parent
+    _same_prompts(path, prompts)
+
+
+_reader("benchmark", "b.csv", "table", lambda: [sound.BENCHMARK], _load_benchmark,
+        check=_same_benchmark, examples=150)  # fmt: skip
+_reader("benchmark.tsv", "b.tsv", "table",
+        lambda: [sound.BENCHMARK.replace(b",", b"\t")], _load_benchmark)  # fmt: skip
+_reader("recorded answers", "a.csv", "table", lambda: [sound.ANSWERS], _recorded,
+        check=_same_answers, examples=100)  # fmt: skip
+_reader("recorded lines", "a.jsonl", "lines", lambda: [sound.ANSWER_LINES], _recorded,
+        check=_same_answers)  # fmt: skip
+_reader("human scores", "h.csv", "table", lambda: [sound.PEOPLE], _people, check=_finite_scores)
+_reader("published scores", "published.csv", "table",
+        lambda: [_packaged("reports", "published.csv")], _published)  # fmt: skip
+_reader("prompts.txt", "p.txt", "text", lambda: [b"a cube\n\n  two dogs \n\xc3\xa9\r\n"], _prompts,
+        check=_sound_prompts)  # fmt: skip
+_reader("prompts.jsonl", "p.jsonl", "lines", lambda: [sound.PROMPT_LINES], _prompts,
+        check=_sound_prompts, examples=100)  # fmt: skip
+_reader("prompts.csv", "p.csv", "table", lambda: [sound.PROMPT_TABLE], _prompts,
+        check=_sound_prompts)  # fmt: skip
+
+
+def _packaged(folder: str, name: str) -> bytes:
+    from dpgbench.store.paths import data_folder
+
+    return b"".join((data_folder(folder) / name).read_bytes().splitlines(keepends=True)[:6])
+
+
+# -- a run's files ------------------------------------------------------------------------------
+
+
+def _manifest(path: Path) -> Any:
+    from dpgbench.store.run import manifest_summary as summary
+    from dpgbench.store.run.manifest import judge_file_name, read_manifest, recorded_model
+
+    recorded_model(path)
+    judge_file_name(path, "j")
+    manifest = read_manifest(path)
+    for judge in ("j", *manifest.judges):
+        summary.benchmark_hash(manifest, judge)
+        summary.judge_hash(manifest, judge)
+        summary.releases(manifest, judge)
+        summary.truncated_questions(manifest, judge)
+    for about in (summary.seed_rule, summary.base_seed, summary.image_size, summary.truncation,
+                  summary.reads_all, summary.generation_settings):  # fmt: skip
+        about(manifest)
+    return manifest
+
+
+def _same_manifest(path: Path, manifest: Any) -> None:
+    from dpgbench.store.run.manifest import read_manifest
+
+    again = path.with_name("again.json")
+    manifest.write(again)
+    assert read_manifest(again) == manifest
+
+
+def _image_log(path: Path) -> Any:
+    from dpgbench.store.run.image_log import changed_images, read_image_log
+
+    changed_images(path, {"a1": "0" * 64})
+    return read_image_log(path)
+
+
+def _same_log(path: Path, log: Any) -> None:
+    from dpgbench.store.files import json_line, write_atomic
+    from dpgbench.store.run.image_log import read_image_log
+
+    again = path.with_name("again.jsonl")
+    write_atomic(again, "".join(map(json_line, log.values())))
+    assert read_image_log(again) == log
+
+
+def _answer_file(path: Path) -> Any:
+    from dpgbench.store.run.answers import read_answer_file
+
+    return read_answer_file(path)
+
+
+def _answers_agree(path: Path, answers: Any) -> None:
+    """Both readers of answers see the same, and so does who reads them written again."""
+    from dpgbench.store.run.answers import (
+        drop_invalid_answers,
+        read_answer_file,
+        read_answer_table,
+        write_answer_file,
+    )
+
+    table = read_answer_table(path)
+    assert {(a.item_id, a.tile, a.qid): a.answer for a in answers} == {
+        (item, tile, qid): text for (item, tile), row in table.items() for qid, text in row.items()
+    }
+    again = path.with_name("again.jsonl")
+    write_answer_file(again, answers, scratch=path.parent)
+    assert read_answer_file(again) == answers
+    drop_invalid_answers(again, scratch=path.parent)
+    assert all(not answer.invalid for answer in read_answer_file(again))
+
+
+def _result(path: Path) -> Any:
+    from dpgbench.store.run.scores import read_result
+
+    return read_result(path, 4)
+
+
+def _same_result(path: Path, result: Any) -> None:
+    from dpgbench.store.files import write_json
+    from dpgbench.store.run.scores import items_csv, read_result, result_json
+
+    again = path.with_name("again.json")
+    write_json(again, result_json(result))
+    again.with_suffix(".items.csv").write_text(items_csv(result), encoding="utf-8")
+    assert read_result(again, 4) == result
+
+
+def _scores_beside(folder: Path) -> None:
+    (folder / "dsg.items.csv").write_bytes(sound.run_file("scores/*/dsg.items.csv"))
+    (folder / "dsg.json").write_bytes(sound.run_file("scores/*/dsg.json"))
+
+
+def _item_figures(path: Path) -> Any:
+    from dpgbench.store.run.scores import read_item_figures
+
+    return read_item_figures(path)
+
+
+_reader("manifest", "manifest.json", "json",
+        lambda: [sound.run_file("manifest.json"),
+                 *map(sound.manifest, ("generated", "images", "answers"))],
+        _manifest, check=_same_manifest, examples=150)  # fmt: skip
+_reader("image log", "images.jsonl", "lines", lambda: [sound.run_file("images.jsonl")], _image_log,
+        check=_same_log, examples=100)  # fmt: skip
+_reader("answers", "answers.jsonl", "lines",
+        lambda: [sound.ANSWER_LINES, sound.run_file("answers/*.jsonl")], _answer_file,
+        check=_answers_agree, examples=100)  # fmt: skip
+_reader("scores", "dsg.json", "json",
+        lambda: [sound.run_file("scores/*/dsg.json"), sound.run_file("scores/*/corrected-v1.json")],
+        _result, check=_same_result, beside=_scores_beside, examples=150)  # fmt: skip
+_reader("items of scores", "dsg.items.csv", "table",
+        lambda: [sound.run_file("scores/*/dsg.items.csv")], _item_figures)  # fmt: skip
+
+
+# -- the cache ----------------------------------------------------------------------------------
+
+
+def _questions_source(path: Path) -> Any:
+    from dpgbench.store.benchmarks import questions_source
+
+    return questions_source(path.parent)
+
+
+def _hashes(path: Path) -> Any:
+    from dpgbench.store.hashes import _Memory
+
+    memory = _Memory(path)
+    big = path.with_name("big")
+    if not big.exists():
+        with big.open("wb") as file:
+            file.truncate(17 * MEBIBYTE)
+    digest = memory.sha256(big)
+    memory.save()
+    return digest
+
+
+def _is_digest(_path: Path, digest: Any) -> None:
+    assert isinstance(digest, str)
+    assert len(digest) == 64
+
+
+def _marker(path: Path) -> Any:
+    from dpgbench.backends.entries import ModelScope
+    from dpgbench.backends.weights.modelscope import _is_complete, is_of_revision
+
+    source = ModelScope("a/b", "x", ("config.yaml",))
+    return is_of_revision(path.parent, None), _is_complete(path.parent, source, None)
+
+
+_reader("source of a benchmark", "source.json", "json",
+        lambda: [b'{"questions_from": "https://x", "questions_blob": "0"}'], _questions_source,
+        errors=(), examples=40)  # fmt: skip
+_reader("remembered hashes", "hashes.json", "json", lambda: [b'{"/x|1|2": "0"}'], _hashes,
+        errors=(), check=_is_digest, examples=20)  # fmt: skip
+_reader("marker of fetched weights", ".fetched.json", "json",
+        lambda: [b'{"model": "a/b", "revision": null, "files": {"config.yaml": {"size": 3}}}'],
+        _marker, errors=(), examples=40)  # fmt: skip
+
+
+def _pull(path: Path) -> Any:
+    from dpgbench.store.pull import pull
+
+    wanted, _ = sound.upstream()
+    target = path.parent / "cache" / "dpg"
+    shutil.rmtree(target.parent, ignore_errors=True)
+    pulled = pull(str(path), target, wanted)
+    return pulled, target
+
+
+def _pulled(_path: Path, value: Any) -> None:
+    """Whatever was stored is upstream's, to the byte."""
+    _, files = sound.upstream()
+    pulled, target = value
+    assert pulled.num_prompts in (0, 2)
+    for name, data in files.items():
+        stored = target / name.removeprefix("dpg_bench/")
+        assert not stored.exists() or stored.read_bytes() == data
+
+
+for _form, _kind in (("zip", "zip"), ("tar", "bytes"), ("tar.gz", "bytes"), ("tar.xz", "bytes"),
+                     ("tar.bz2", "bytes")):  # fmt: skip
+    _reader(f"pulled {_form}", f"x.{_form}", _kind, lambda form=_form: [sound.archive(form)], _pull,
+            check=_pulled, examples=40)  # fmt: skip
+_reader("pulled questions", "dpg_bench.csv", "text", lambda: [sound.BENCHMARK], _pull, check=_pulled,
+        examples=30)  # fmt: skip
+
+
+# -- pictures -----------------------------------------------------------------------------------
+
+_OF_PICTURES = Bounds(fixed_bytes=96 * MEBIBYTE, factor=100)
+
+
+def _picture(path: Path) -> Any:
+    from dpgbench.domain.spec import GridSpec
+    from dpgbench.store.images import is_whole, open_picture, read_picture_size, read_size
+
+    is_whole(path, GridSpec(4, 4, 3))
+    read_size(path)
+    try:
+        size = read_picture_size(path)
+    except DpgBenchError:
+        size = None
+    picture = open_picture(path)
+    assert size == picture.size, (size, picture.size)
+    return picture
+
+
+def _same_picture(path: Path, picture: Any) -> None:
+    from dpgbench.store.images import open_picture, png_bytes
+
+    assert picture.mode == "RGB"
+    assert open_picture(path.read_bytes()).tobytes() == picture.tobytes()
+    assert open_picture(png_bytes(picture)).tobytes() == picture.tobytes()
+
+
+_reader("PNG", "a.png", "png",
+        lambda: [*(sound.picture("PNG", mode) for mode in ("RGB", "RGBA", "L", "P", "1", "I;16")),
+                 sound.animated_png()],
+        _picture, check=_same_picture, bounds=_OF_PICTURES, examples=150)  # fmt: skip
+_reader("JPEG", "a.jpg", "bytes", lambda: [sound.picture("JPEG"), sound.picture("JPEG", "CMYK")],
+        _picture, check=_same_picture, bounds=_OF_PICTURES)  # fmt: skip
+_reader("WebP", "a.webp", "bytes", lambda: [sound.picture("WEBP", "RGBA")], _picture,
+        check=_same_picture, bounds=_OF_PICTURES)  # fmt: skip
+
+
+def _other_picture(path: Path) -> Any:
+    from dpgbench.store.images import open_picture
+
+    try:
+        return open_picture(path)
+    except DpgBenchError:
+        return None
+
+
+_reader("other pictures", "a.png", "bytes",
+        lambda: [sound.picture("GIF", "P"), sound.picture("TIFF"), sound.picture("BMP")],
+        _other_picture, bounds=_OF_PICTURES, examples=40)  # fmt: skip
+
+
+# -- networks' files ----------------------------------------------------------------------------
+
+
+def _beside_mplug(folder: Path) -> None:
+    for path in sound.mplug_folder().iterdir():
+        if path.suffix in (".json", ".yaml", ".txt"):
+            shutil.copy(path, folder / path.name)
+
+
+def _mplug_file(name: str) -> Callable[[], list[bytes]]:
+    return lambda: [(sound.mplug_folder() / name).read_bytes()]
+
+
+def _mplug_config(path: Path) -> Any:
+    import torch
+
+    from dpgbench.mplug import Mplug, MplugConfig
+    from dpgbench.mplug.config import has_bert_config
+    from dpgbench.mplug.processing import MplugProcessor
+
+    has_bert_config(path.parent)
+    config = MplugConfig.from_folder(path.parent)
+    with torch.device("meta"):
+        Mplug(config)
+    MplugProcessor.from_folder(path.parent, config)
+    return config
+
+
+def _sound_config(_path: Path, config: Any) -> None:
+    assert math.isfinite(config.norm_eps)
+
+
+def _mplug_weights(path: Path) -> Any:
+    from dpgbench.mplug import MplugConfig
+    from dpgbench.mplug.checkpoint import file_hashes, load_network
+
+    file_hashes(path.parent)
+    return load_network(path.parent, MplugConfig.from_folder(path.parent))
+
+
+def _mplug_error() -> tuple[type[BaseException], ...]:
+    from dpgbench.mplug.errors import CheckpointError
+
+    return (CheckpointError,)
+
+
+_OF_NETWORKS = Bounds(fixed_bytes=128 * MEBIBYTE, factor=100)
+
+for _name, _kind in (("config.yaml", "text"), ("config_bert.json", "json"),
+                     ("configuration.json", "json"), ("vocab.txt", "text")):  # fmt: skip
+    _reader(f"mplug {_name}", _name, _kind, _mplug_file(_name), _mplug_config,
+            errors=_mplug_error(), check=_sound_config, beside=_beside_mplug, bounds=_OF_NETWORKS,
+            names_file=False)  # fmt: skip
+_reader("mplug pickle", "pytorch_model.bin", "zip", lambda: [sound.pickled(new=True)], _mplug_weights,
+        errors=_mplug_error(), beside=_beside_mplug, bounds=_OF_NETWORKS)  # fmt: skip
+_reader("mplug old pickle", "pytorch_model.bin", "bytes", lambda: [sound.pickled(new=False)], _mplug_weights,
+        errors=_mplug_error(), beside=_beside_mplug, bounds=_OF_NETWORKS)  # fmt: skip
+_reader("mplug safetensors", "model.safetensors", "safetensors",
+        lambda: [sound.small_tensors()], _mplug_weights, errors=_mplug_error(),
+        beside=_beside_mplug, bounds=_OF_NETWORKS)  # fmt: skip
+
+
+def _ella_errors() -> tuple[type[BaseException], ...]:
+    from ella.errors import EllaError
+
+    return (EllaError,)
+
+
+def _connector(path: Path) -> Any:
+    import warnings
+
+    from ella import TimestepAwareSemanticConnector
+    from ella.connector_file import read_trained_text
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        connector = TimestepAwareSemanticConnector.from_safetensors(path)
+    read_trained_text(path, forgive=True)
+    return connector
+
+
+def _same_connector(path: Path, connector: Any) -> None:
+    import torch
+
+    again = path.with_name("again.safetensors")
+    connector.save_safetensors(again)
+    second = _connector(again)
+    assert second.config == connector.config
+    for name, tensor in connector.state_dict().items():
+        assert torch.equal(tensor.nan_to_num(), second.state_dict()[name].nan_to_num())
+
+
+def _training_checkpoint(path: Path) -> Any:
+    from ella.training.checkpoints import Checkpoints
+
+    return Checkpoints(path.parent, 2).load_last({"seed": 0})
+
+
+def _shard(path: Path) -> Any:
+    from ella.training.cache import TensorCache
+
+    cache: Any = TensorCache(lambda _items: [], folder=path.parent)
+    return [cache[name] for name in ("b",) if name in cache]
+
+
+def _captions(path: Path) -> Any:
+    from ella.training.data import FolderPairs, texts_digest
+
+    pairs = FolderPairs(path.parent)
+    texts_digest(pairs)
+    return [(pairs.text(index), pairs.image_key(index), pairs.image(index)) for index in range(len(pairs))]
+
+
+def _picture_beside(folder: Path) -> None:
+    (folder / "a.png").write_bytes(sound.picture("PNG"))
+
+
+def _training_picture(path: Path) -> Any:
+    from ella.training.data import FolderPairs, to_pixels
+
+    return to_pixels(FolderPairs(path.parent).image(0), 8)
+
+
+def _captions_beside(folder: Path) -> None:
+    (folder / "captions.csv").write_text("file,text\na.png,a cube\n")
+
+
+_reader("ella connector", "c.safetensors", "safetensors", lambda: [sound.connector()], _connector,
+        errors=_ella_errors(), check=_same_connector, bounds=_OF_NETWORKS)  # fmt: skip
+_reader("ella checkpoint", "run/step-00000003.safetensors", "safetensors",
+        lambda: [sound.checkpoint()], _training_checkpoint, errors=_ella_errors())  # fmt: skip
+_reader("ella shard", "shards/x.safetensors", "safetensors", lambda: [sound.small_tensors()], _shard,
+        errors=_ella_errors())  # fmt: skip
+_reader("ella captions.csv", "csv/captions.csv", "table",
+        lambda: [b'file,text\na.png,"a cube, purple"\na.png,two\n'], _captions,
+        errors=_ella_errors(), beside=_picture_beside, names_file=False)  # fmt: skip
+_reader("ella captions.jsonl", "jsonl/captions.jsonl", "lines",
+        lambda: [b'{"file": "a.png", "text": "a cube"}\n{"file": "a.png", "text": "two"}\n'],
+        _captions, errors=_ella_errors(), beside=_picture_beside, names_file=False)  # fmt: skip
+_reader("ella picture", "pictures/a.png", "png",
+        lambda: [sound.picture("PNG", "RGBA"), sound.picture("PNG", "I;16"), sound.animated_png()],
+        _training_picture, errors=_ella_errors(), beside=_captions_beside,
+        bounds=_OF_PICTURES)  # fmt: skip
+
+
+def _single_file(path: Path) -> Any:
+    from dpgbench.backends.generators.single_file import check_single_file
+
+    check_single_file(path)
+
+
+def _judge_config(path: Path) -> Any:
+    from dpgbench.backends.judges.hf.files import ModelFiles
+    from dpgbench.backends.judges.hf.load import find_family
+
+    files = ModelFiles("hf:x", path.parent, "x", None)
+    files.describe()
+    return find_family(files)
+
+
+@sound.cache
+def _whole_checkpoint() -> bytes:
+    import torch
+    from safetensors.torch import save
+
+    names = ("model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.x",
+             "cond_stage_model.y", "model.diffusion_model.attn2.to_k.weight")  # fmt: skip
+    return bytes(save({name: torch.zeros(2, 4) for name in names}))
+
+
+_reader("single checkpoint", "m.safetensors", "safetensors", lambda: [_whole_checkpoint()],
+        _single_file)  # fmt: skip
+_reader("judge's config.json", "config.json", "json",
+        lambda: [b'{"model_type": "blip", "architectures": ["BlipForQuestionAnswering"]}'],
+        _judge_config, bounds=_OF_NETWORKS, names_file=False)  # fmt: skip
+
+
+# -- words of servers and models ----------------------------------------------------------------
+
+
+def _reply(path: Path) -> Any:
+    from dpgbench.backends.judges.openai import client
+
+    body = client._json_object(path.read_bytes())
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if body.get("error"):
+        client._status_of(body["error"])
+    return client._completion(choice) if isinstance(choice, dict) else None
+
+
+def _sound_reply(_path: Path, completion: Any) -> None:
+    from dpgbench.backends.judges.openai.parsing import read
+
+    if completion is None:
+        return
+    assert completion.p_yes is None or 0 <= completion.p_yes <= 1
+    for number, words in read(completion.text, [1, 2], 2).items():
+        assert number in (1, 2)
+        words.encode()
+
+
+def _words(path: Path) -> Any:
+    from dpgbench.backends.judges import answer_reading as reading
+    from dpgbench.backends.judges.openai.parsing import read
+    from dpgbench.domain.answer_text import is_missing, read_yes_no
+
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    is_missing(text)
+    read_yes_no(text)
+    reading.first_word_answer(text)
+    reading.first_word_settled(text)
+    for asked, count in (([1], 1), ([1, 2, 3], 3), ([2], 3)):
+        for words in read(text, asked, count).values():
+            reading.plain_answer(words)
+    return reading.plain_answer(text), reading.kept(text)
+
+
+def _kept_is_harmless(_path: Path, value: Any) -> None:
+    from dpgbench.backends.judges.answer_reading import reads_as_either
+
+    _, kept = value
+    assert len(kept) <= 200
+    assert not reads_as_either(kept)
+    kept.encode()
+
+
+_CHAT = json.dumps(
+    {
+        "model": "m", "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+        "choices": [{
+            "finish_reason": "stop", "message": {"role": "assistant", "content": '{"1": "yes"}'},
+            "logprobs": {"content": [{"token": "yes", "logprob": -0.1, "top_logprobs": [
+                {"token": "yes", "logprob": -0.1}, {"token": "no", "logprob": -2.5}]}]},
+        }],
+    }
+).encode()  # fmt: skip
+_reader("chat reply", "reply", "json",
+        lambda: [_CHAT, b'{"error": {"message": "no", "code": 429, "type": "x"}}'], _reply,
+        errors=(), check=_sound_reply, examples=150)  # fmt: skip
+_reader("words of a model", "words", "text",
+        lambda: [b'<think>so...</think> {"1": "yes", "2": "no", "3": "yes"}',
+                 b"1. Yes\n2) no\n- 3: yes", rb"\boxed{\text{yes}}", b"<answer>no</answer></s>",
+                 b"<|channel|>analysis<|message|>x<|end|><|channel|>final<|message|>yes<|return|>"],
+        _words, errors=(), check=_kept_is_harmless, examples=150)  # fmt: skip
+
+
+def large_inputs(size: int) -> dict[str, bytes]:
+    """Return inputs of some `size` bytes, each of one thing that a reader could stumble over."""
+    forms: dict[str, bytes] = {
+        "letters": b"a", "line ends": b"\n", "carriage returns": b"\r", "commas": b",", "quotes": b'"',
+        "spaces": b" ", "brackets": b"[", "braces": b'{"a":', "digits": b"9", "lines": b"{}\n",
+        "empty lists": b"[],", "cells": b"a,b\n", "zeros": b"\x00", "dashes": b"-", "tags": b"<think>",
+        "backslashes": b"\\", "anchors": b"- &a [*a]\n", "keys": b"a: 1\n", "stars": b"*" , "dots": b".",
+        "e": "é".encode(), "tabs": b"\t", "half": b'{"a": "\\ud800"}\n',
+    }  # fmt: skip
+    return {name: part * (size // len(part)) for name, part in forms.items()}
+

@@ -1,0 +1,212 @@
+"""Sound files of every format, made by the toolkit itself; each is made once a process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
+from tests.helpers import Ended, csv_text, row
+
+BENCHMARK = csv_text(
+    [
+        row("a1", 1),
+        row("a1", 2, "1"),
+        row("b-2", 1, tuple="attribute - colour (cube, purple)", text='a "cube", purple\nand é'),
+        row("b-2", 2, "1,0"),
+        row("c", 1, "0"),
+    ]
+).encode()
+ANSWERS = (
+    b"item_id,tile,question_id,answer,model\n"
+    b"a1,0,1,yes,m\na1,0,2,no,m\na1,1,1,yes,m\na1,1,2,yes,m\nb-2,0,1,No,n\nb-2,0,2,yes,m\nc,0,1,,m\n"
+)
+ANSWER_LINES = (
+    b'{"item_id": "a1", "tile": 0, "qid": 1, "answer": "yes", "p_yes": 0.9}\n'
+    b'{"item_id": "a1", "tile": 0, "qid": 2, "answer": "no", "truncated": true}\n'
+    b'{"item_id": "b-2", "tile": 3, "qid": 1, "answer": "unclear: \xc3\xa9", "invalid": true}\n'
+    b'{"item_id": "c", "tile": 1, "qid": 1, "answer": null}\n'
+)
+PEOPLE = b"item,model,score,rater\na1,m,3.5,r1\na1,m,4,r2\nb-2,m,1,r1\nc,n,2e0,r1\n"
+PROMPT_LINES = (
+    b'{"id": "p1", "prompt": "a cube"}\n{"prompt_id": 7, "text": "\xc3\xa9 \\u00e9"}\n"three dogs"\n'
+)
+PROMPT_TABLE = b'id,prompt,note\np1,"a cube, purple",x\np2,two dogs,\n'
+
+
+@contextlib.contextmanager
+def folder(path: Path) -> Iterator[None]:
+    """Work in a folder for a while."""
+    before = Path.cwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def call(*words: object) -> Ended:
+    """Run the command line in this process; what it raises beyond its exit comes through."""
+    from dpgbench.cli import main
+
+    out, err, arguments = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["dpgbench", *map(str, words)]
+    code = 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
+    finally:
+        sys.argv = arguments
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@cache
+def made_run() -> Path:
+    """Return a folder with own classes, a benchmark `b.csv` and a generated and judged run `r`."""
+    place = Path(tempfile.mkdtemp(prefix="fuzz-run-"))
+    write_parts(place)
+    with folder(place):
+        for words in ((*GENERATE, "--bench", "b.csv"), SCORE):
+            ended = call(*words)
+            assert ended.code == 0, ended.err
+        lines = "".join(f"{item},0,{qid},yes\n" for item in ITEMS for qid in (1, 2, 3))
+        Path("a.csv").write_text("item_id,tile,question_id,answer\n" + lines)
+        Path("h.csv").write_text("item,score\n" + "".join(f"{x},{n}\n" for n, x in enumerate(ITEMS)))
+    return place
+
+
+def run_file(pattern: str) -> bytes:
+    """Return the content of the first file of the run that a pattern names."""
+    return min((made_run() / "r").glob(pattern)).read_bytes()
+
+
+@cache
+def manifest(kind: str) -> bytes:
+    """Return a manifest of a kind."""
+    from tests.store.manifests import made
+
+    path = Path(tempfile.mkdtemp(prefix="fuzz-")) / "manifest.json"
+    made(kind).write(path)
+    return path.read_bytes()
+
+
+@cache
+def picture(form: str, mode: str = "RGB") -> bytes:
+    """Return a picture of 8x6 pixels in a format and a mode."""
+    from PIL import Image
+
+    picture = Image.new("RGBA", (8, 6), (200, 30, 20, 255))
+    picture.putpixel((3, 2), (1, 2, 3, 100))
+    buffer = io.BytesIO()
+    more: dict[str, Any] = {}
+    if form == "JPEG":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        more["exif"] = exif
+    picture.convert("RGB" if mode == "P" else mode).convert(mode).save(buffer, form, **more)
+    return buffer.getvalue()
+
+
+@cache
+def animated_png() -> bytes:
+    """Return an animated PNG of two frames."""
+    from PIL import Image
+
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+def upstream() -> tuple[Any, dict[str, bytes]]:
+    """Return which files a small upstream has, and the files by path."""
+    from dpgbench.store.hashes import git_blob_id
+    from dpgbench.store.pull import Upstream
+
+    prompts = {"a1": b"a cube\n", "b-2": "é\n".encode()}
+    files = {f"dpg_bench/prompts/{name}.txt": text for name, text in prompts.items()}
+    files["dpg_bench/dpg_bench.csv"] = BENCHMARK
+    blobs = {name: git_blob_id(text) for name, text in prompts.items()}
+    return Upstream("http://127.0.0.1:9/x.tar.gz", git_blob_id(BENCHMARK), blobs), files
+
+
+@cache
+def archive(form: str) -> bytes:
+    """Return the small upstream as ``zip``, ``tar``, ``tar.gz``, ``tar.bz2`` or ``tar.xz``."""
+    _, files = upstream()
+    buffer = io.BytesIO()
+    if form == "zip":
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for name, data in files.items():
+                zipped.writestr(f"ELLA-main/{name}", data)
+        return buffer.getvalue()
+    mode: Any = f"w:{form.partition('.')[2]}"
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"ELLA-main/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@cache
+def mplug_folder() -> Path:
+    """Return the folder of a tiny judge."""
+    from dpgbench.mplug import write_tiny_checkpoint
+
+    place = Path(tempfile.mkdtemp(prefix="fuzz-mplug-"))
+    write_tiny_checkpoint(place)
+    return place
+
+
+@cache
+def pickled(*, new: bool) -> bytes:
+    """Return some tensors, one of a judge, as `torch.save` writes them now or wrote them once."""
+    import torch
+
+    tensors = {
+        "visual_encoder.visual.class_embedding": torch.zeros(64),
+        "model.x": torch.ones(2, 3, dtype=torch.float16),
+        "text_decoder.bert.embeddings.position_ids": torch.arange(4),
+    }
+    buffer = io.BytesIO()
+    torch.save({"model": tensors, "epoch": 3}, buffer, _use_new_zipfile_serialization=new)
+    return buffer.getvalue()
+
+
+@cache
+def connector() -> bytes:
+    """Return a tiny connector's file."""
+    from ella.tiny import tiny_connector
+
+    path = Path(tempfile.mkdtemp(prefix="fuzz-ella-")) / "connector.safetensors"
+    tiny_connector().save_safetensors(path)
+    return path.read_bytes()
+
+
+@cache
+def small_tensors(metadata: str = "") -> bytes:
+    """Return a safetensors file of two small tensors."""
+    import torch
+    from safetensors.torch import save
+
+    tensors = {"weights/a": torch.zeros(2, 3), "b": torch.ones(1)}
+    return save(tensors, {"ella": metadata} if metadata else None)
+
+
+@cache
+def checkpoint() -> bytes:
+    """Return a training checkpoint."""
+    return small_tensors(json.dumps({"step": 3, "settings": {"seed": 0}, "scaler": {}}))
