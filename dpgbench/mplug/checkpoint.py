@@ -117,6 +117,10 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
 def _read_pickle(path: Path) -> Mapping[str, Any]:
     """A `torch.save` file's content. The old format, no zip file, cannot be mapped."""
     is_zip = zipfile.is_zipfile(path)
+    if is_zip:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("packed, as torch.save does not do it: it could be of any size")
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     if not isinstance(content, Mapping):
         raise TypeError(f"a {type(content).__name__} instead of named tensors")

@@ -85,11 +85,17 @@ def _fuzz(reader: Reader, seed: int, counts: Counter[str], out: Path) -> bool:
         out.mkdir(parents=True, exist_ok=True)
         path = out / f"{reader.name.replace(' ', '-')}-{seed}{Path(reader.file).suffix}"
         path.write_bytes(last.content)
-        print(f"\n== {reader.name} (seed {seed}): {path}\n{traceback.format_exc()[-6000:]}", flush=True)
+        print(f"\n== {reader.name} (seed {seed}): {path}\n{_short_trace()}", flush=True)
         return False
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return True
+
+
+def _short_trace() -> str:
+    """Return where an exception came from, without the library's frames and long lines."""
+    lines = [line[:300] for line in traceback.format_exc().splitlines()]
+    return "\n".join(line for line in lines if "hypothesis" not in line)[-6000:]
 
 
 if __name__ == "__main__":
