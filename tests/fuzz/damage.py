@@ -196,18 +196,18 @@ def changed_lines(draw: st.DrawFn, sample: bytes) -> bytes:
         elif change == 2:
             lines.insert(draw(st.integers(0, len(lines))), lines[place])
         else:
-            tree = _change_tree(draw, _tree(json.loads(lines[place]))) if _is_json(lines[place]) else {}
-            lines[place] = _rendered(tree).encode("utf-8", "surrogatepass")
+            lines[place] = draw(_changed_line(lines[place]))
     end = draw(st.sampled_from((b"\n", b"\n", b"\n", b"", b"\r\n", b"\n{")))
     return b"\n".join(lines) + end
 
 
-def _is_json(line: bytes) -> bool:
+@st.composite
+def _changed_line(draw: st.DrawFn, line: bytes) -> bytes:
     try:
-        json.loads(line)
+        tree = _tree(json.loads(line))
     except (ValueError, RecursionError):
-        return False
-    return True
+        return draw(changed_bytes(line))
+    return _rendered(_change_tree(draw, tree)).encode("utf-8", "surrogatepass")
 
 
 @st.composite
