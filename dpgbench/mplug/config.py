@@ -18,7 +18,7 @@ CONFIGURATION_FILE: Final = "configuration.json"
 CONFIG_FILE: Final = "config.yaml"
 BERT_FILE: Final = "config_bert.json"
 VISION_HEAD_WIDTH: Final = 64
-_LARGEST_FILE: Final = 2**20  # bytes; published ones have some 2 KB
+_LARGEST_FILE: Final = 2**16  # bytes; published ones have some 2 KB
 _LARGEST_SIZE: Final = 1_000_000  # of what a field counts; beyond it no tensor could be made
 _MOST_LAYERS: Final = 200  # each takes time to build, before a weight shows that it is not there
 
@@ -202,16 +202,17 @@ class _Fields:
         at_most: int = _LARGEST_SIZE,
     ) -> int:
         value = self.values.get(name, default)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or not at_least <= value <= at_most:
-            self.refuse(name, f"a whole number from {at_least} to {at_most}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+            self.refuse(name, f"a whole number from {at_least}")
+        if value > at_most:
+            self.refuse(name, f"at most {at_most}")
         return int(value)
 
     def positive(self, name: str, default: float) -> float:
         value = self.values.get(name, default)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value <= 1:
-            self.refuse(name, "a number above 0, at most 1")
+        if not number or not 0 < value <= 1:  # nor is it so with what is no number
+            self.refuse(name, "a number above 0")
         return float(value)
 
     def text(self, name: str, default: str) -> str:

@@ -174,7 +174,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _finite_float(digits: str) -> float:
-    """Return the number; one beyond what a float holds would be read as infinity, and never written."""
+    """Return the number; one beyond floats would be read as infinity, and never be written."""
     number = float(digits)
     if math.isinf(number):
         raise ValueError(f"{clipped(digits)} is larger than any number that can be kept")

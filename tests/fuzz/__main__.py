@@ -1,7 +1,7 @@
 """The long form: `python -m tests.fuzz --minutes 20 --seed 7`, other examples with each seed.
 
-Every reader and command meets damaged files in turn until the time is over. What fails is shrunk to its
-smallest example, printed, and written to a folder, one file a failure.
+Every reader and command meets damaged files in turn until the time is over. What fails is shrunk to
+its smallest example, printed, and written to a folder, one file a failure.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _fuzz(name: str, seed: int, counts: Counter[str], out: Path) -> bool:
             look(one)
 
         examine_one()
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
         path = _kept(out, name, seed, last)
         print(f"\n== {name} (seed {seed}): {path}\n{last}\n{_short_trace()}", flush=True)
         return False

@@ -125,7 +125,7 @@ def run_in(place: Path, words: Sequence[str], size: int) -> int:
     with sound.folder(place), warnings.catch_warnings(), within(BOUNDS, size):
         try:
             ended = sound.call(*words)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - whatever it is, it is what is looked for
             raise AssertionError(f"{words}\n{_tail()}") from None
     assert ended.code in CODES, (words, ended)
     errors = [line for line in ended.err.splitlines() if line.startswith("error: ")]
@@ -161,7 +161,8 @@ OPTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
         "--revision", "--weights-source", "--concurrency", "--max-requests", "--base-url",
         "--price-in", "--device")),
     *((_ON_ANSWERS, name) for name in (
-        "--where", "--items", "--source", "--limit", "--num-images", "--name", "--rule", "--bench")),
+        "--where", "--items", "--source", "--limit", "--num-images", "--name", "--rule",
+        "--bench")),
     *((_DRAWING, name) for name in (
         "--option", "--items", "--source", "--limit", "--num-images", "--seed", "--seed-rule",
         "--steps", "--guidance", "--width", "--height", "--scheduler", "--dtype", "--weights",

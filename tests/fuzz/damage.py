@@ -22,13 +22,18 @@ TEXTS = (
     "inf", "-Infinity", "1_0", "+1", "0x10", "9" * 20, "9" * 400, "9" * 5000, "1" + "0" * 308,
     "１２", "१", "²", "½", "yes", "no", "Yes", "TRUE", "None", "null", "N/A",
     "../x", "..", ".", "/", "/etc/passwd", "C:\\x", "CON", "con.png", "nul", "a/b", "a\\b", "a:b",
-    "~", "~root", "~nobody-there/x", "x" * 255, "x" * 10_000, "é" * 200, "\u202e", "\u200b", "\ufeff",
-    "\x00", "\x07", "\x1b[31m", "\x85", "\u2028", "\r", "\n", "\r\n", "\t", '"', "'", '""', ",", ";",
+    "~", "~root", "~nobody-there/x", "x" * 255, "x" * 10_000, "é" * 200, "\u202e", "\u200b",
+    "\ufeff",
+    "\x00", "\x07", "\x1b[31m", "\x85", "\u2028", "\r", "\n", "\r\n", "\t", '"', "'", '""', ",",
+    ";",
     "=1+1", "@x", "{item_id}", "{0}", "{item_id:>9999999999}", "{item_id.__class__}", "%s", "%(x)s",
-    "{", "}", "[", "]", "\\", "\\u0000", "\\ud800", "<script>", "&amp;", "*", "?", "[!", "(", "a" * 63,
-    "\U0001f600", "e\u0301", "\uffff", "\U0010ffff", "A=B=C", "=", "0,0", "1,2,3", "1,,2", "-", "--x",
+    "{", "}", "[", "]", "\\", "\\u0000", "\\ud800", "<script>", "&amp;", "*", "?", "[!", "(",
+    "a" * 63,
+    "\U0001f600", "e\u0301", "\uffff", "\U0010ffff", "A=B=C", "=", "0,0", "1,2,3", "1,,2", "-",
+    "--x",
     "hf:", "hf:x", "hf:a/b", "openai:", "ensemble:", "ensemble:,", "ensemble:ensemble:x", "a:b:c",
-    "http://", "http://[", "http://x:99999", "://", "file:///etc/passwd", "1/3", "0/3", "4/3", "1/0",
+    "http://", "http://[", "http://x:99999", "://", "file:///etc/passwd", "1/3", "0/3", "4/3",
+    "1/0",
     "4x4", "2x2", "1×4", "0x0", "2X2", "²x2",
 )  # fmt: skip
 """What stands in cells, ids, options and names of people who mean well or ill."""
@@ -40,15 +45,19 @@ RAW_JSON = (
     r'"\udc00\ud800"', r'"\u202e"', r'"a\nb"', r'"\u001b[31m"', '"' + "x" * 10_000 + '"', '"٣"',
     '"yes"', '"2x2"', '"{item_id}.png"', '"~nobody-there"', "[]", "[1]", '["x"]', "[null]",
     '[["a", 1]]', "{}", '{"a": 1}', '{"": null}', '{"a": {"b": [1e400]}}', "[" * 300 + "]" * 300,
-    "[" * 100_000, '{"a":' * 900 + "1" + "}" * 900, '{"a":' * 20_000, "01", "+1", "'x'", "undefined",
+    "[" * 100_000, '{"a":' * 900 + "1" + "}" * 900, '{"a":' * 20_000, "01", "+1", "'x'",
+    "undefined",
     "1 2", "/**/1", '"\t"', '"', "\\", "[1,]", '{"a":1,"a":2}', '{"a"}', "[" + "0," * 5000 + "0]",
 )  # fmt: skip
 """JSON values that are of another type, out of range, huge, deep, or no JSON."""
 
 TOKENS: tuple[bytes, ...] = (
-    b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\r",
-    b"\n", b"\r\n", b"\n\n\n", b"\x0c", b"\x1a", b"\x1b[31m", b"\xc2\x85", b"\xe2\x80\xa8", b'"', b"'",
-    b",", b";", b"\t", b'""', b"{", b"}", b"[", b"]", b":", b"\\", b"1e400", b"NaN", b"-0", b"9" * 5000,
+    b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\xed\xa0\x80", b"\xc0\x80",
+    b"\r",
+    b"\n", b"\r\n", b"\n\n\n", b"\x0c", b"\x1a", b"\x1b[31m", b"\xc2\x85", b"\xe2\x80\xa8", b'"',
+    b"'",
+    b",", b";", b"\t", b'""', b"{", b"}", b"[", b"]", b":", b"\\", b"1e400", b"NaN", b"-0",
+    b"9" * 5000,
     b"null", b"\xd9\xa3", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x00\x00\x00\x80",
     b"\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x00" * 64, b"x" * 20_000, b"," * 3_000, b"[" * 20_000,
 )  # fmt: skip
@@ -78,7 +87,9 @@ def changed_bytes(draw: st.DrawFn, sample: bytes, most: int = 4) -> bytes:
             data = data[start:end] + data[:start] + data[end:]
         elif change == 6:
             number = draw(st.sampled_from((0, 1, -1, 2**31 - 1, -(2**31), 2**16, 2**24)))
-            data = data[:start] + struct.pack(draw(st.sampled_from("<>")) + "i", number) + data[end:]
+            data = (
+                data[:start] + struct.pack(draw(st.sampled_from("<>")) + "i", number) + data[end:]
+            )
         else:
             data = data[:start] + data[start:end] * draw(st.integers(2, 50)) + data[end:]
     return data
@@ -91,7 +102,8 @@ def recoded(sample: bytes) -> Strategy:
         b"", b"\n", b" ", b"\x00", b"\xef\xbb\xbf", b"\xef\xbb\xbf" + sample,
         b"\xef\xbb\xbf" * 2 + sample, text.encode("utf-16"), text.encode("utf-16-le"),
         text.encode("utf-32"), text.encode("latin-1", "replace"), text.encode("cp1252", "replace"),
-        sample.replace(b"\n", b"\r\n"), sample.replace(b"\n", b"\r"), sample.replace(b"\n", b"\n\r"),
+        sample.replace(b"\n", b"\r\n"), sample.replace(b"\n", b"\r"), sample.replace(b"\n",
+    b"\n\r"),
         sample.replace(b"\n", b"\n\n"), sample.replace(b"\n", b" "), sample.replace(b",", b";"),
         sample.replace(b",", b"\t"), sample.replace(b'"', b"'"), sample.rstrip(b"\n"),
         sample + sample, sample + b"\x00" * 4096, b"\n" * 2000 + sample, sample * 20,
@@ -262,11 +274,16 @@ def changed_png(draw: st.DrawFn, sample: bytes) -> bytes:
         elif change == 3:
             chunks[place] = (kind, draw(changed_bytes(content)))
         else:
-            width, height = (draw(st.sampled_from((0, 1, 7, 8, 8193, 2**31 - 1, 2**32 - 1))) for _ in "wh")
+            width, height = (
+                draw(st.sampled_from((0, 1, 7, 8, 8193, 2**31 - 1, 2**32 - 1))) for _ in "wh"
+            )
             depth = draw(st.sampled_from((1, 2, 4, 8, 16, 0, 3, 255)))
             colour = draw(st.sampled_from((0, 2, 3, 4, 6, 1, 255)))
             interlace = draw(st.sampled_from((0, 1, 2)))
-            chunks[0] = (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace))
+            chunks[0] = (
+                b"IHDR",
+                struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace),
+            )
     return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks)
 
 
@@ -294,7 +311,12 @@ def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 @st.composite
@@ -308,7 +330,7 @@ def changed_safetensors(draw: st.DrawFn, sample: bytes) -> bytes:
 
 @st.composite
 def changed_zip(draw: st.DrawFn, sample: bytes) -> bytes:
-    """Return an archive with members damaged, absent, twice, renamed, packed, or huge when unpacked."""
+    """Return an archive with members damaged, absent, renamed, packed, or huge when unpacked."""
     with zipfile.ZipFile(io.BytesIO(sample)) as archive:
         members = [(info.filename, archive.read(info)) for info in archive.infolist()]
     method = draw(st.sampled_from((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))

@@ -46,4 +46,3 @@ def check_message(message: str, name: str = "") -> None:
     assert one_line(message) == message, message[:300]
     assert len(message) <= LONGEST_MESSAGE, f"{len(message)} characters: {message[:300]}"
     assert name in message, f"{name} is not named: {message[:300]}"
-

@@ -162,23 +162,67 @@ def _sound_prompts(path: Path, prompts: Any) -> None:
     _same_prompts(path, prompts)
 
 
-_reader("benchmark", "b.csv", "table", lambda: [sound.BENCHMARK], _load_benchmark,
-        check=_same_benchmark, examples=150)  # fmt: skip
-_reader("benchmark.tsv", "b.tsv", "table",
-        lambda: [sound.BENCHMARK.replace(b",", b"\t")], _load_benchmark)  # fmt: skip
-_reader("recorded answers", "a.csv", "table", lambda: [sound.ANSWERS], _recorded,
-        check=_same_answers, examples=100)  # fmt: skip
-_reader("recorded lines", "a.jsonl", "lines", lambda: [sound.ANSWER_LINES], _recorded,
-        check=_same_answers)  # fmt: skip
+_reader(
+    "benchmark",
+    "b.csv",
+    "table",
+    lambda: [sound.BENCHMARK],
+    _load_benchmark,
+    check=_same_benchmark,
+    examples=150,
+)
+_reader(
+    "benchmark.tsv",
+    "b.tsv",
+    "table",
+    lambda: [sound.BENCHMARK.replace(b",", b"\t")],
+    _load_benchmark,
+)
+_reader(
+    "recorded answers",
+    "a.csv",
+    "table",
+    lambda: [sound.ANSWERS],
+    _recorded,
+    check=_same_answers,
+    examples=100,
+)
+_reader(
+    "recorded lines",
+    "a.jsonl",
+    "lines",
+    lambda: [sound.ANSWER_LINES],
+    _recorded,
+    check=_same_answers,
+)
 _reader("human scores", "h.csv", "table", lambda: [sound.PEOPLE], _people, check=_finite_scores)
-_reader("published scores", "published.csv", "table",
-        lambda: [_packaged("reports", "published.csv")], _published)  # fmt: skip
-_reader("prompts.txt", "p.txt", "text", lambda: [b"a cube\n\n  two dogs \n\xc3\xa9\r\n"], _prompts,
-        check=_sound_prompts)  # fmt: skip
-_reader("prompts.jsonl", "p.jsonl", "lines", lambda: [sound.PROMPT_LINES], _prompts,
-        check=_sound_prompts, examples=100)  # fmt: skip
-_reader("prompts.csv", "p.csv", "table", lambda: [sound.PROMPT_TABLE], _prompts,
-        check=_sound_prompts)  # fmt: skip
+_reader(
+    "published scores",
+    "published.csv",
+    "table",
+    lambda: [_packaged("reports", "published.csv")],
+    _published,
+)
+_reader(
+    "prompts.txt",
+    "p.txt",
+    "text",
+    lambda: [b"a cube\n\n  two dogs \n\xc3\xa9\r\n"],
+    _prompts,
+    check=_sound_prompts,
+)
+_reader(
+    "prompts.jsonl",
+    "p.jsonl",
+    "lines",
+    lambda: [sound.PROMPT_LINES],
+    _prompts,
+    check=_sound_prompts,
+    examples=100,
+)
+_reader(
+    "prompts.csv", "p.csv", "table", lambda: [sound.PROMPT_TABLE], _prompts, check=_sound_prompts
+)
 
 
 def _packaged(folder: str, name: str) -> bytes:
@@ -271,7 +315,12 @@ def _same_result(path: Path, result: Any) -> None:
     again = path.with_name("again.json")
     write_json(again, result_json(result))
     again.with_suffix(".items.csv").write_text(items_csv(result), encoding="utf-8")
-    assert read_result(again, 4) == result
+    second = read_result(again, 4)
+    assert (second.overall, second.item_figures) == (result.overall, result.item_figures)
+    write_json(
+        again, result_json(second)
+    )  # the first time, what only files of old have is left out
+    assert read_result(again, 4) == second
 
 
 def _scores_beside(folder: Path) -> None:
@@ -285,20 +334,53 @@ def _item_figures(path: Path) -> Any:
     return read_item_figures(path)
 
 
-_reader("manifest", "manifest.json", "json",
-        lambda: [sound.run_file("manifest.json"),
-                 *map(sound.manifest, ("generated", "images", "answers"))],
-        _manifest, check=_same_manifest, examples=150)  # fmt: skip
-_reader("image log", "images.jsonl", "lines", lambda: [sound.run_file("images.jsonl")], _image_log,
-        check=_same_log, examples=100)  # fmt: skip
-_reader("answers", "answers.jsonl", "lines",
-        lambda: [sound.ANSWER_LINES, sound.run_file("answers/*.jsonl")], _answer_file,
-        check=_answers_agree, examples=100)  # fmt: skip
-_reader("scores", "dsg.json", "json",
-        lambda: [sound.run_file("scores/*/dsg.json"), sound.run_file("scores/*/corrected-v1.json")],
-        _result, check=_same_result, beside=_scores_beside, examples=150)  # fmt: skip
-_reader("items of scores", "dsg.items.csv", "table",
-        lambda: [sound.run_file("scores/*/dsg.items.csv")], _item_figures)  # fmt: skip
+_reader(
+    "manifest",
+    "manifest.json",
+    "json",
+    lambda: [
+        sound.run_file("manifest.json"),
+        *map(sound.manifest, ("generated", "images", "answers")),
+    ],
+    _manifest,
+    check=_same_manifest,
+    examples=150,
+)
+_reader(
+    "image log",
+    "images.jsonl",
+    "lines",
+    lambda: [sound.run_file("images.jsonl")],
+    _image_log,
+    check=_same_log,
+    examples=100,
+)
+_reader(
+    "answers",
+    "answers.jsonl",
+    "lines",
+    lambda: [sound.ANSWER_LINES, sound.run_file("answers/*.jsonl")],
+    _answer_file,
+    check=_answers_agree,
+    examples=100,
+)
+_reader(
+    "scores",
+    "dsg.json",
+    "json",
+    lambda: [sound.run_file("scores/*/dsg.json"), sound.run_file("scores/*/corrected-v1.json")],
+    _result,
+    check=_same_result,
+    beside=_scores_beside,
+    examples=150,
+)
+_reader(
+    "items of scores",
+    "dsg.items.csv",
+    "table",
+    lambda: [sound.run_file("scores/*/dsg.items.csv")],
+    _item_figures,
+)
 
 
 # -- the cache ----------------------------------------------------------------------------------
@@ -336,14 +418,34 @@ def _marker(path: Path) -> Any:
     return is_of_revision(path.parent, None), _is_complete(path.parent, source, None)
 
 
-_reader("source of a benchmark", "source.json", "json",
-        lambda: [b'{"questions_from": "https://x", "questions_blob": "0"}'], _questions_source,
-        errors=(), examples=40)  # fmt: skip
-_reader("remembered hashes", "hashes.json", "json", lambda: [b'{"/x|1|2": "0"}'], _hashes,
-        errors=(), check=_is_digest, examples=20)  # fmt: skip
-_reader("marker of fetched weights", ".fetched.json", "json",
-        lambda: [b'{"model": "a/b", "revision": null, "files": {"config.yaml": {"size": 3}}}'],
-        _marker, errors=(), examples=40)  # fmt: skip
+_reader(
+    "source of a benchmark",
+    "source.json",
+    "json",
+    lambda: [b'{"questions_from": "https://x", "questions_blob": "0"}'],
+    _questions_source,
+    errors=(),
+    examples=40,
+)
+_reader(
+    "remembered hashes",
+    "hashes.json",
+    "json",
+    lambda: [b'{"/x|1|2": "0"}'],
+    _hashes,
+    errors=(),
+    check=_is_digest,
+    examples=20,
+)
+_reader(
+    "marker of fetched weights",
+    ".fetched.json",
+    "json",
+    lambda: [b'{"model": "a/b", "revision": null, "files": {"config.yaml": {"size": 3}}}'],
+    _marker,
+    errors=(),
+    examples=40,
+)
 
 
 def _pull(path: Path) -> Any:
@@ -368,10 +470,24 @@ def _pulled(_path: Path, value: Any) -> None:
 
 for _form, _kind in (("zip", "zip"), ("tar", "bytes"), ("tar.gz", "bytes"), ("tar.xz", "bytes"),
                      ("tar.bz2", "bytes")):  # fmt: skip
-    _reader(f"pulled {_form}", f"x.{_form}", _kind, lambda form=_form: [sound.archive(form)], _pull,
-            check=_pulled, examples=40)  # fmt: skip
-_reader("pulled questions", "dpg_bench.csv", "text", lambda: [sound.BENCHMARK], _pull, check=_pulled,
-        examples=30)  # fmt: skip
+    _reader(
+        f"pulled {_form}",
+        f"x.{_form}",
+        _kind,
+        lambda form=_form: [sound.archive(form)],
+        _pull,
+        check=_pulled,
+        examples=40,
+    )
+_reader(
+    "pulled questions",
+    "dpg_bench.csv",
+    "text",
+    lambda: [sound.BENCHMARK],
+    _pull,
+    check=_pulled,
+    examples=30,
+)
 
 
 # -- pictures -----------------------------------------------------------------------------------
@@ -402,14 +518,37 @@ def _same_picture(path: Path, picture: Any) -> None:
     assert open_picture(png_bytes(picture)).tobytes() == picture.tobytes()
 
 
-_reader("PNG", "a.png", "png",
-        lambda: [*(sound.picture("PNG", mode) for mode in ("RGB", "RGBA", "L", "P", "1", "I;16")),
-                 sound.animated_png()],
-        _picture, check=_same_picture, bounds=_OF_PICTURES, examples=150)  # fmt: skip
-_reader("JPEG", "a.jpg", "bytes", lambda: [sound.picture("JPEG"), sound.picture("JPEG", "CMYK")],
-        _picture, check=_same_picture, bounds=_OF_PICTURES)  # fmt: skip
-_reader("WebP", "a.webp", "bytes", lambda: [sound.picture("WEBP", "RGBA")], _picture,
-        check=_same_picture, bounds=_OF_PICTURES)  # fmt: skip
+_reader(
+    "PNG",
+    "a.png",
+    "png",
+    lambda: [
+        *(sound.picture("PNG", mode) for mode in ("RGB", "RGBA", "L", "P", "1", "I;16")),
+        sound.animated_png(),
+    ],
+    _picture,
+    check=_same_picture,
+    bounds=_OF_PICTURES,
+    examples=150,
+)
+_reader(
+    "JPEG",
+    "a.jpg",
+    "bytes",
+    lambda: [sound.picture("JPEG"), sound.picture("JPEG", "CMYK")],
+    _picture,
+    check=_same_picture,
+    bounds=_OF_PICTURES,
+)
+_reader(
+    "WebP",
+    "a.webp",
+    "bytes",
+    lambda: [sound.picture("WEBP", "RGBA")],
+    _picture,
+    check=_same_picture,
+    bounds=_OF_PICTURES,
+)
 
 
 def _other_picture(path: Path) -> Any:
@@ -421,9 +560,15 @@ def _other_picture(path: Path) -> Any:
         return None
 
 
-_reader("other pictures", "a.png", "bytes",
-        lambda: [sound.picture("GIF", "P"), sound.picture("TIFF"), sound.picture("BMP")],
-        _other_picture, bounds=_OF_PICTURES, examples=40)  # fmt: skip
+_reader(
+    "other pictures",
+    "a.png",
+    "bytes",
+    lambda: [sound.picture("GIF", "P"), sound.picture("TIFF"), sound.picture("BMP")],
+    _other_picture,
+    bounds=_OF_PICTURES,
+    examples=40,
+)
 
 
 # -- networks' files ----------------------------------------------------------------------------
@@ -476,16 +621,48 @@ _OF_NETWORKS = Bounds(fixed_bytes=128 * MEBIBYTE, factor=100)
 
 for _name, _kind in (("config.yaml", "text"), ("config_bert.json", "json"),
                      ("configuration.json", "json"), ("vocab.txt", "text")):  # fmt: skip
-    _reader(f"mplug {_name}", _name, _kind, _mplug_file(_name), _mplug_config,
-            errors=_mplug_error(), check=_sound_config, beside=_beside_mplug, bounds=_OF_NETWORKS,
-            names_file=False)  # fmt: skip
-_reader("mplug pickle", "pytorch_model.bin", "zip", lambda: [sound.pickled(new=True)], _mplug_weights,
-        errors=_mplug_error(), beside=_beside_mplug, bounds=_OF_NETWORKS)  # fmt: skip
-_reader("mplug old pickle", "pytorch_model.bin", "bytes", lambda: [sound.pickled(new=False)], _mplug_weights,
-        errors=_mplug_error(), beside=_beside_mplug, bounds=_OF_NETWORKS)  # fmt: skip
-_reader("mplug safetensors", "model.safetensors", "safetensors",
-        lambda: [sound.small_tensors()], _mplug_weights, errors=_mplug_error(),
-        beside=_beside_mplug, bounds=_OF_NETWORKS)  # fmt: skip
+    _reader(
+        f"mplug {_name}",
+        _name,
+        _kind,
+        _mplug_file(_name),
+        _mplug_config,
+        errors=_mplug_error(),
+        check=_sound_config,
+        beside=_beside_mplug,
+        bounds=_OF_NETWORKS,
+        names_file=False,
+    )
+_reader(
+    "mplug pickle",
+    "pytorch_model.bin",
+    "zip",
+    lambda: [sound.pickled(new=True)],
+    _mplug_weights,
+    errors=_mplug_error(),
+    beside=_beside_mplug,
+    bounds=_OF_NETWORKS,
+)
+_reader(
+    "mplug old pickle",
+    "pytorch_model.bin",
+    "bytes",
+    lambda: [sound.pickled(new=False)],
+    _mplug_weights,
+    errors=_mplug_error(),
+    beside=_beside_mplug,
+    bounds=_OF_NETWORKS,
+)
+_reader(
+    "mplug safetensors",
+    "model.safetensors",
+    "safetensors",
+    lambda: [sound.small_tensors()],
+    _mplug_weights,
+    errors=_mplug_error(),
+    beside=_beside_mplug,
+    bounds=_OF_NETWORKS,
+)
 
 
 def _ella_errors() -> tuple[type[BaseException], ...]:
@@ -536,7 +713,10 @@ def _captions(path: Path) -> Any:
 
     pairs = FolderPairs(path.parent)
     texts_digest(pairs)
-    return [(pairs.text(index), pairs.image_key(index), pairs.image(index)) for index in range(len(pairs))]
+    return [
+        (pairs.text(index), pairs.image_key(index), pairs.image(index))
+        for index in range(len(pairs))
+    ]
 
 
 def _picture_beside(folder: Path) -> None:
@@ -553,22 +733,62 @@ def _captions_beside(folder: Path) -> None:
     (folder / "captions.csv").write_text("file,text\na.png,a cube\n")
 
 
-_reader("ella connector", "c.safetensors", "safetensors", lambda: [sound.connector()], _connector,
-        errors=_ella_errors(), check=_same_connector, bounds=_OF_NETWORKS)  # fmt: skip
-_reader("ella checkpoint", "run/step-00000003.safetensors", "safetensors",
-        lambda: [sound.checkpoint()], _training_checkpoint, errors=_ella_errors())  # fmt: skip
-_reader("ella shard", "shards/x.safetensors", "safetensors", lambda: [sound.small_tensors()], _shard,
-        errors=_ella_errors())  # fmt: skip
-_reader("ella captions.csv", "csv/captions.csv", "table",
-        lambda: [b'file,text\na.png,"a cube, purple"\na.png,two\n'], _captions,
-        errors=_ella_errors(), beside=_picture_beside, names_file=False)  # fmt: skip
-_reader("ella captions.jsonl", "jsonl/captions.jsonl", "lines",
-        lambda: [b'{"file": "a.png", "text": "a cube"}\n{"file": "a.png", "text": "two"}\n'],
-        _captions, errors=_ella_errors(), beside=_picture_beside, names_file=False)  # fmt: skip
-_reader("ella picture", "pictures/a.png", "png",
-        lambda: [sound.picture("PNG", "RGBA"), sound.picture("PNG", "I;16"), sound.animated_png()],
-        _training_picture, errors=_ella_errors(), beside=_captions_beside,
-        bounds=_OF_PICTURES)  # fmt: skip
+_reader(
+    "ella connector",
+    "c.safetensors",
+    "safetensors",
+    lambda: [sound.connector()],
+    _connector,
+    errors=_ella_errors(),
+    check=_same_connector,
+    bounds=_OF_NETWORKS,
+)
+_reader(
+    "ella checkpoint",
+    "run/step-00000003.safetensors",
+    "safetensors",
+    lambda: [sound.checkpoint()],
+    _training_checkpoint,
+    errors=_ella_errors(),
+)
+_reader(
+    "ella shard",
+    "shards/x.safetensors",
+    "safetensors",
+    lambda: [sound.small_tensors()],
+    _shard,
+    errors=_ella_errors(),
+)
+_reader(
+    "ella captions.csv",
+    "csv/captions.csv",
+    "table",
+    lambda: [b'file,text\na.png,"a cube, purple"\na.png,two\n'],
+    _captions,
+    errors=_ella_errors(),
+    beside=_picture_beside,
+    names_file=False,
+)
+_reader(
+    "ella captions.jsonl",
+    "jsonl/captions.jsonl",
+    "lines",
+    lambda: [b'{"file": "a.png", "text": "a cube"}\n{"file": "a.png", "text": "two"}\n'],
+    _captions,
+    errors=_ella_errors(),
+    beside=_picture_beside,
+    names_file=False,
+)
+_reader(
+    "ella picture",
+    "pictures/a.png",
+    "png",
+    lambda: [sound.picture("PNG", "RGBA"), sound.picture("PNG", "I;16"), sound.animated_png()],
+    _training_picture,
+    errors=_ella_errors(),
+    beside=_captions_beside,
+    bounds=_OF_PICTURES,
+)
 
 
 def _single_file(path: Path) -> Any:
@@ -591,16 +811,27 @@ def _whole_checkpoint() -> bytes:
     import torch
     from safetensors.torch import save
 
-    names = ("model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.x",
-             "cond_stage_model.y", "model.diffusion_model.attn2.to_k.weight")  # fmt: skip
+    names = (
+        "model.diffusion_model.input_blocks.0.0.weight",
+        "first_stage_model.x",
+        "cond_stage_model.y",
+        "model.diffusion_model.attn2.to_k.weight",
+    )
     return bytes(save({name: torch.zeros(2, 4) for name in names}))
 
 
-_reader("single checkpoint", "m.safetensors", "safetensors", lambda: [_whole_checkpoint()],
-        _single_file)  # fmt: skip
-_reader("judge's config.json", "config.json", "json",
-        lambda: [b'{"model_type": "blip", "architectures": ["BlipForQuestionAnswering"]}'],
-        _judge_config, bounds=_OF_NETWORKS, names_file=False)  # fmt: skip
+_reader(
+    "single checkpoint", "m.safetensors", "safetensors", lambda: [_whole_checkpoint()], _single_file
+)
+_reader(
+    "judge's config.json",
+    "config.json",
+    "json",
+    lambda: [b'{"model_type": "blip", "architectures": ["BlipForQuestionAnswering"]}'],
+    _judge_config,
+    bounds=_OF_NETWORKS,
+    names_file=False,
+)
 
 
 # -- words of servers and models ----------------------------------------------------------------
@@ -663,24 +894,29 @@ _CHAT = json.dumps(
         }],
     }
 ).encode()  # fmt: skip
-_reader("chat reply", "reply", "json",
-        lambda: [_CHAT, b'{"error": {"message": "no", "code": 429, "type": "x"}}'], _reply,
-        errors=(), check=_sound_reply, examples=150)  # fmt: skip
-_reader("words of a model", "words", "text",
-        lambda: [b'<think>so...</think> {"1": "yes", "2": "no", "3": "yes"}',
-                 b"1. Yes\n2) no\n- 3: yes", rb"\boxed{\text{yes}}", b"<answer>no</answer></s>",
-                 b"<|channel|>analysis<|message|>x<|end|><|channel|>final<|message|>yes<|return|>"],
-        _words, errors=(), check=_kept_is_harmless, examples=150)  # fmt: skip
-
-
-def large_inputs(size: int) -> dict[str, bytes]:
-    """Return inputs of some `size` bytes, each of one thing that a reader could stumble over."""
-    forms: dict[str, bytes] = {
-        "letters": b"a", "line ends": b"\n", "carriage returns": b"\r", "commas": b",", "quotes": b'"',
-        "spaces": b" ", "brackets": b"[", "braces": b'{"a":', "digits": b"9", "lines": b"{}\n",
-        "empty lists": b"[],", "cells": b"a,b\n", "zeros": b"\x00", "dashes": b"-", "tags": b"<think>",
-        "backslashes": b"\\", "anchors": b"- &a [*a]\n", "keys": b"a: 1\n", "stars": b"*" , "dots": b".",
-        "e": "é".encode(), "tabs": b"\t", "half": b'{"a": "\\ud800"}\n',
-    }  # fmt: skip
-    return {name: part * (size // len(part)) for name, part in forms.items()}
-
+_reader(
+    "chat reply",
+    "reply",
+    "json",
+    lambda: [_CHAT, b'{"error": {"message": "no", "code": 429, "type": "x"}}'],
+    _reply,
+    errors=(),
+    check=_sound_reply,
+    examples=150,
+)
+_reader(
+    "words of a model",
+    "words",
+    "text",
+    lambda: [
+        b'<think>so...</think> {"1": "yes", "2": "no", "3": "yes"}',
+        b"1. Yes\n2) no\n- 3: yes",
+        rb"\boxed{\text{yes}}",
+        b"<answer>no</answer></s>",
+        b"<|channel|>analysis<|message|>x<|end|><|channel|>final<|message|>yes<|return|>",
+    ],
+    _words,
+    errors=(),
+    check=_kept_is_harmless,
+    examples=150,
+)

@@ -39,7 +39,8 @@ ANSWER_LINES = (
 )
 PEOPLE = b"item,model,score,rater\na1,m,3.5,r1\na1,m,4,r2\nb-2,m,1,r1\nc,n,2e0,r1\n"
 PROMPT_LINES = (
-    b'{"id": "p1", "prompt": "a cube"}\n{"prompt_id": 7, "text": "\xc3\xa9 \\u00e9"}\n"three dogs"\n'
+    b'{"id": "p1", "prompt": "a cube"}\n'
+    b'{"prompt_id": 7, "text": "\xc3\xa9 \\u00e9"}\n"three dogs"\n'
 )
 PROMPT_TABLE = b'id,prompt,note\np1,"a cube, purple",x\np2,two dogs,\n'
 
@@ -83,7 +84,9 @@ def made_run() -> Path:
             assert ended.code == 0, ended.err
         lines = "".join(f"{item},0,{qid},yes\n" for item in ITEMS for qid in (1, 2, 3))
         Path("a.csv").write_text("item_id,tile,question_id,answer\n" + lines)
-        Path("h.csv").write_text("item,score\n" + "".join(f"{x},{n}\n" for n, x in enumerate(ITEMS)))
+        Path("h.csv").write_text(
+            "item,score\n" + "".join(f"{x},{n}\n" for n, x in enumerate(ITEMS))
+        )
     return place
 
 
