@@ -147,8 +147,16 @@ def stop_requested() -> bool:
     return _State.in_batches and _State.cause is not None
 
 
-def is_ending() -> bool:
-    """Return whether a signal has asked the command to end."""
+def is_ending(*, within_seconds: float = 0.0) -> bool:
+    """Return whether a signal has asked the command to end.
+
+    Args:
+        within_seconds: how long to wait for the thread that the signal wakes, where a library has
+            taken our handler's place.
+    """
+    deadline = time.monotonic() + within_seconds
+    while _State.cause is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     return _State.cause is not None
 
 
@@ -220,8 +228,8 @@ def _end_in_time() -> None:
 
 def _end_batch_in_time() -> None:
     """End the process after SIGTERM: a batch gets the grace, cleaning up what is left of it."""
-    deadline = time.monotonic() + CLEANUP_SECONDS
     _State.cause = _State.cause or signal.SIGTERM  # the main thread may not have come to it yet
+    deadline = time.monotonic() + CLEANUP_SECONDS
     if _State.in_batches:
         deadline += _State.grace_seconds
         if not _State.batches_ended.wait(_State.grace_seconds):

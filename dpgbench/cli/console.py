@@ -72,7 +72,7 @@ def _code_of_exit(stop: SystemExit) -> int:
     """Say what a call of exit() within a command means, and return the command's exit code."""
     if any(name.endswith("_COMPLETE") for name in os.environ):  # the shell's completion ends so
         raise stop
-    if interrupts.is_ending():  # by the handler of SIGTERM that a library put in place
+    if interrupts.is_ending(within_seconds=0.3):  # by a library's own handler of SIGTERM
         return _code_of_interrupt()
     say(
         "error: something ended the command before its work was done (SystemExit); does a "
