@@ -166,7 +166,7 @@ def ask_workers(
 
     with (
         finishing_batches(),
-        JsonLines(run.answers(judge_name)) as lines,
+        run.append_to(run.answers(judge_name)) as lines,
         tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
         closing(_outcomes(workers, map(sent, grids), len(grids))) as outcomes,
     ):

@@ -20,7 +20,6 @@ from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, counted
 from dpgbench.interrupts import finishing_batches, stop_requested
-from dpgbench.store.files import JsonLines
 from dpgbench.store.hashes import sha256_file
 from dpgbench.store.images import (
     is_whole,
@@ -157,7 +156,7 @@ def _missing(run: RunDir, items: Sequence[str], plan: GenerationPlan) -> list[st
             missing.append(item_id)
         elif item_id not in logged or logged[item_id].get("error", "none") is not None:
             unlogged.append(item_id)
-    with JsonLines(run.images_log) as lines:
+    with run.append_to(run.images_log) as lines:
         for item_id in unlogged:
             digest = sha256_file(run.image(item_id))
             line = image_line(item_id, sha256=digest, seeds=_seeds(item_id, plan.spec))
@@ -190,7 +189,7 @@ def _draw_all(
         manifest.write(run.manifest)
         with (
             finishing_batches(),
-            JsonLines(run.images_log) as lines,
+            run.append_to(run.images_log) as lines,
             tqdm(
                 total=len(request.items), initial=done, unit="grid", desc=request.generator.model
             ) as progress,

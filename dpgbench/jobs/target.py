@@ -10,7 +10,6 @@ from pathlib import Path
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GridSpec, Layout
 from dpgbench.errors import DataError, ResumeMismatchError, counted, shortened
-from dpgbench.store.files import JsonLines
 from dpgbench.store.hashes import sha256_file
 from dpgbench.store.image_files import (
     ImageFiles,
@@ -290,7 +289,7 @@ def log_images(target: Target) -> None:
         new += [i for i, sha in hashes.items() if i in logged and logged[i].get("sha256") != sha]
     else:
         hashes = image_hashes({item_id: target.image_files[item_id] for item_id in new})
-    with JsonLines(target.run.images_log) as lines:
+    with target.run.append_to(target.run.images_log) as lines:
         for item_id in new:
             if item_id in hashes:
                 lines.append(_line_of(target, target.folder, item_id, hashes[item_id]))

@@ -13,7 +13,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,10 @@ from dpgbench.errors import DataError, StorageError, UsageError, clipped
 PART = ".part-"
 _FORGOTTEN_SECONDS = 24 * 3600  # a part this old, of another machine, is nobody's any more
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_PASSING = {errno.ESTALE, errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT}  # of network file systems
+_PAUSES_SECONDS = (0.1, 0.4, 1.5)
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # a file system that has no fsync
 
 
 @contextlib.contextmanager
@@ -39,8 +43,18 @@ def writing(path: Path) -> Iterator[None]:
         reason = "the disk is full" if error.errno in _FULL else (error.strerror or str(error))
         raise StorageError(
             f"cannot write {path}: {reason}; what was written before is kept: "
-            "make room or choose another folder, then run the same command again"
+            f"{_remedy(error.errno)}, then run the same command again"
         ) from error
+
+
+def _remedy(code: int | None) -> str:
+    if code in _FULL:
+        return "make room or choose another folder"
+    if code in _CLOSED:
+        return "make it writable or choose another folder"
+    if code == errno.ENOENT:
+        return "name the folder where it is now, if it was moved"
+    return "mend the disk or choose another folder"
 
 
 def write_atomic(path: Path, content: bytes | str, *, scratch: Path | None = None) -> None:
@@ -66,21 +80,68 @@ def replacing(path: Path, *, scratch: Path | None = None) -> Iterator[Path]:
         StorageError: it could not be written; the old file is untouched.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if scratch is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
         folder = scratch or path.parent
         sweep_parts(folder)
         handle, name = tempfile.mkstemp(dir=folder, prefix=_part_of_this_process())
         os.close(handle)
         part = Path(name)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)  # not before: `scratch` must be there
             yield part
             with part.open("rb") as file:
-                os.fsync(file.fileno())
+                _sync(file.fileno())
             part.chmod(0o644)
-            part.replace(path)
+            _take_place(part, path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def _sync(handle: int) -> None:
+    """Have the operating system bring a file to the disk, where the file system can do that."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def _take_place(part: Path, path: Path) -> None:
+    """Rename `part` to `path`; what only a network file system answers is tried again.
+
+    Such a one may also answer that `part` is not there because its first answer, that the rename
+    was done, was lost.
+    """
+    written = part.stat()
+    for pause in (*_PAUSES_SECONDS, None):
+        try:
+            part.replace(path)
+        except OSError as error:
+            if _is_file(path, written):
+                return
+            if error.errno == errno.EXDEV and part.parent != path.parent:
+                _copy_beside(part, path)  # the folder is a link to, or the root of, another disk
+                return
+            if error.errno not in _PASSING or pause is None:
+                raise
+        else:
+            return
+        time.sleep(pause)
+
+
+def _is_file(path: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), status)
+    except OSError:
+        return False
+
+
+def _copy_beside(part: Path, path: Path) -> None:
+    with replacing(path) as copy:
+        shutil.copyfile(part, copy)
+    part.unlink()
 
 
 def utf8(text: str) -> bytes:
@@ -141,7 +202,13 @@ def read_json(path: Path) -> Any:
         DataError: there is no such file, or it is not JSON that could be written again.
     """
     try:
-        return parse_json(path.read_bytes())
+        data = path.read_bytes()
+        if not data.strip(b"\0\n "):
+            raise DataError(
+                f"{path} is empty, as a power cut or a broken copy may leave it; "
+                "restore it, or start anew in another folder"
+            )
+        return parse_json(data)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; is this a run directory?") from None
     except OSError as error:
@@ -185,15 +252,32 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite
 
 
 class JsonLines:
-    """Appends one JSON object a line, each on disk before the next begins.
+    """Appends one JSON object a line, each with the operating system before the next begins.
 
-    Opening cuts off a torn last line that a kill may have left.
+    So a kill costs none; a power cut costs at most the lines of the last `sync_seconds`. Opening
+    cuts off a torn last line that a kill may have left.
+
+    Args:
+        path: of the file.
+        check: called now and then before lines are written; raises where they must not be.
+        sync_seconds: how long a line may wait for the disk while others come.
+        check_seconds: how much time passes between two calls of `check`, at least.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        check: Callable[[], None] = lambda: None,
+        sync_seconds: float = 2.0,
+        check_seconds: float = 1.0,
+    ) -> None:
         self.path = path
+        self._check, self._check_seconds, self._sync_seconds = check, check_seconds, sync_seconds
+        self._checked = self._synced = time.monotonic()
+        self._is_synced = True
         with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True, parents=True)
             _cut_torn_tail(path)
             self._file: RawIOBase = path.open("ab", buffering=0)
 
@@ -206,19 +290,39 @@ class JsonLines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        try:
+            with contextlib.nullcontext() if error is None else contextlib.suppress(StorageError):
+                self._sync()
+        finally:
+            self._file.close()
 
     def append(self, *records: Mapping[str, Any]) -> None:
         """Append `records` together and hand them to the operating system.
 
         Raises:
             StorageError: they could not be written.
+            DpgBenchError: what `check` raises.
         """
-        text = "".join(json_line(record) for record in records)
-        data = utf8(text)
+        now = time.monotonic()
+        if now - self._checked >= self._check_seconds:
+            self._check()
+            self._checked = now
+        data = memoryview(utf8("".join(json_line(record) for record in records)))
+        self._is_synced = self._is_synced and not data
         with writing(self.path):
-            if self._file.write(data) != len(data):
-                raise OSError(errno.ENOSPC, "only a part was written")
+            while data:  # a part of it may be written, before the disk is full for example
+                written = self._file.write(data)
+                if not written:
+                    raise OSError(errno.ENOSPC, "nothing was written")
+                data = data[written:]
+        if now - self._synced >= self._sync_seconds:
+            self._sync()
+
+    def _sync(self) -> None:
+        if not self._is_synced:
+            with writing(self.path):
+                _sync(self._file.fileno())
+            self._synced, self._is_synced = time.monotonic(), True
 
 
 def json_line(record: Mapping[str, Any]) -> str:
@@ -237,6 +341,28 @@ def _cut_torn_tail(path: Path) -> None:
             file.seek(position)
             tail = file.read(size - position)
         file.truncate(position + tail.rfind(b"\n") + 1)
+
+
+def drop_zeroed_lines(path: Path, *, scratch: Path) -> int:
+    """Take out lines of which a power cut has left zeros; what they said is done again.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        StorageError: it could not be written; the file is as it was.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return 0
+    if b"\0" not in data:
+        return 0
+    lines = data.split(b"\n")
+    kept = [line for line in lines[:-1] if not line.startswith(b"\0")]
+    if len(kept) < len(lines) - 1:
+        write_atomic(path, b"".join(line + b"\n" for line in kept), scratch=scratch)
+    return len(lines) - 1 - len(kept)
 
 
 def read_jsonl(path: Path) -> list[dict[str, object]]:

@@ -167,6 +167,7 @@ def test_tiles_of_one_colour() -> None:
 def test_png_is_the_same_bytes_and_lies_alone_in_its_folder(tmp_path: Path) -> None:
     image = Image.effect_noise((16, 16), 50).convert("RGB")
     assert png_bytes(image) == png_bytes(image.copy())
+    (tmp_path / "r").mkdir()
     write_image(tmp_path / "r" / "images" / "a.png", png_bytes(image))
     assert [p.name for p in (tmp_path / "r" / "images").iterdir()] == ["a.png"]
     with Image.open(tmp_path / "r" / "images" / "a.png") as read:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dpgbench.errors import DataError, UsageError
-from dpgbench.store.files import PART, sweep_parts, writing
+from dpgbench.store.files import PART, JsonLines, drop_zeroed_lines, sweep_parts, writing
 from dpgbench.store.paths import check_item_id, file_name, old_file_name
 from dpgbench.store.run.manifest import judge_file_name, recorded_model
+from dpgbench.store.run.ownership import OWNER, check_owner, owner_of, owning
 
 RUNS = Path("runs")
 MANIFEST = "manifest.json"
+LOCK = ".lock"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class RunDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process alone; the lock goes with the process.
+        """Hold the run for this process alone, mended; the lock goes with the process.
 
         Raises:
             UsageError: another process is working in it.
@@ -87,21 +92,51 @@ class RunDir:
 
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / ".lock")
+        lock = filelock.FileLock(self.path / LOCK)
         with writing(self.path):
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:  # an OSError too, but not the disk's
                 raise UsageError(
-                    f"{self.path} is in use by another process; "
-                    "wait for it, or choose another --out"
+                    f"{self.path} is in use by {owner_of(self.path)}; "
+                    f"wait for it, or choose another --out{self._if_it_is_dead(lock)}"
                 ) from None
         try:
-            for folder in self._folders():
-                sweep_parts(folder, all_=True)  # of writes that were killed: the lock is ours
-            yield
+            with owning(self.path):
+                self._mend()
+                yield
         finally:
             lock.release()
+
+    def _if_it_is_dead(self, lock: object) -> str:
+        """Return what to do about a lock that its process left behind, where one can be left.
+
+        The operating system's own lock goes with its process; a lock that is only a file, where a
+        file system has no others, stays where the process was killed on another machine.
+        """
+        import filelock
+
+        only_a_file = isinstance(lock, filelock.SoftFileLock)
+        return f"; if it is dead, remove {self.path / LOCK}" if only_a_file else ""
+
+    def _mend(self) -> None:
+        """Sweep what killed writers left, and what a power cut left of lines; the lock is ours."""
+        for folder in self._folders():
+            sweep_parts(folder, all_=True)
+        for log_file in (self.images_log, *sorted((self.path / "answers").glob("*.jsonl"))):
+            if number := drop_zeroed_lines(log_file, scratch=self.path):
+                log.warning(
+                    "%s: %s zeros, as a power cut leaves them; what stood there is done again",
+                    log_file,
+                    "1 line was" if number == 1 else f"{number} lines were",
+                )
+
+    def append_to(self, path: Path) -> JsonLines:
+        """Return a writer of one of the run's files of lines, to be used in a ``with``.
+
+        It stops where the run was moved, or taken over by another process.
+        """
+        return JsonLines(path, check=partial(check_owner, self.path))
 
 
 def default_run(model: str, identity: str, root: Path = RUNS) -> RunDir:
@@ -160,7 +195,7 @@ def refuse_foreign_folder(run: RunDir) -> None:
 
 def _is_ours(path: Path) -> bool:
     """Return whether a file is what a kill leaves that came before there was a manifest."""
-    return path.name == ".lock" or path.name.startswith(PART)
+    return path.name in (LOCK, OWNER) or path.name.startswith(PART)
 
 
 def find_runs(paths: list[Path]) -> list[RunDir]:

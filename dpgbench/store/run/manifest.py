@@ -288,7 +288,7 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Write the manifest to `path`, atomically."""
         self.created = self.created or now()
-        write_json(path, {"identity_hash": self.identity_hash, **asdict(self)})
+        write_json(path, {"identity_hash": self.identity_hash, **asdict(self)}, scratch=path.parent)
 
     def note(self, *notes: str) -> None:
         """Add notes that are not there yet."""
