@@ -11,10 +11,11 @@ from dpgbench.jobs.verify.subject import Subject
 from dpgbench.store.files import PART
 from dpgbench.store.run.directory import MANIFEST, RunDir
 from dpgbench.store.run.lock_holder import LOCK, lock_holder
+from dpgbench.store.run.ownership import OWNER
 from dpgbench.store.run.set_aside import FOLDER
 
 SHARDS = "shards"
-_OWN = {MANIFEST, "images.jsonl", "images", "answers", "scores", LOCK, FOLDER, SHARDS}
+_OWN = {MANIFEST, "images.jsonl", "images", "answers", "scores", LOCK, OWNER, FOLDER, SHARDS}
 
 
 def look_at_lock(run: RunDir, findings: Findings) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from dpgbench.errors import DataError, UsageError
 from dpgbench.store.files import PART, JsonLines, drop_zeroed_lines, sweep_parts, writing
 from dpgbench.store.paths import check_item_id, file_name, old_file_name
+from dpgbench.store.run.lock_holder import LOCK
 from dpgbench.store.run.manifest import judge_file_name, recorded_model
 from dpgbench.store.run.ownership import OWNER, check_owner, owner_of, owning
 
 RUNS = Path("runs")
 MANIFEST = "manifest.json"
-LOCK = ".lock"
 log = logging.getLogger(__name__)
 
 
