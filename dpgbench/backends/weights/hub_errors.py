@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dpgbench.errors import reason_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_CUT = ("RemoteProtocolError", "ReadError", "ReadTimeout", "IncompleteRead", "ChunkedEncodingError")
+_CUT_WORDS = "Consistency check failed"  # the client counts the bytes
 _NO_NETWORK = ("ConnectError", "ConnectionError", "ConnectTimeout", "Timeout", "NetworkError")
 
 
@@ -40,7 +42,8 @@ def hub_trouble(error: BaseException, repository: str, revision: str | None = No
     if raised(errors.RevisionNotFoundError):
         return (
             f"{repository} has no revision '{revision or 'main'}': see "
-            f"https://huggingface.co/{repository}/commits for those that it has"
+            f"https://huggingface.co/{repository}/commits for those that it has "
+            "(--revision main is the newest)"
         )
     if raised(errors.DisabledRepoError):
         return f"{repository} was taken down by the hub: take another copy"
@@ -57,6 +60,11 @@ def hub_trouble(error: BaseException, repository: str, revision: str | None = No
     if raised(errors.RemoteEntryNotFoundError):
         reason = reason_of(error, first_line=True)
         return f"{repository} lacks a file that is needed ({reason}): check the name"
+    if any(map(_is_cut, chain)):
+        return (
+            f"the transfer of {repository} ended before it was whole: run the same command again, "
+            "what has arrived is kept"
+        )
     if raised(errors.OfflineModeIsEnabled) or (_offline() and raised(errors.EntryNotFoundError)):
         return (
             "the hub may not be asked (HF_HUB_OFFLINE is set) and its files are not in the cache: "
@@ -65,14 +73,17 @@ def hub_trouble(error: BaseException, repository: str, revision: str | None = No
     if raised(errors.LocalEntryNotFoundError) or any(_is_network(one) for one in chain):
         return f"the hub cannot be reached (no network, or a proxy in between): {elsewhere}"
     status = next((code for one in chain if (code := _status(one))), None)
+    return _of_status(status, repository) or f"{reason_of(error, first_line=True)}: {elsewhere}"
+
+
+def _of_status(status: int | None, repository: str) -> str | None:
+    """Return what an HTTP status without a reason of its own says; None without a status."""
     if status in (401, 403):
         return (
             f"the hub refuses ({status}): log in with 'hf auth login' (or set HF_TOKEN) with an "
             f"account that may read {repository}"
         )
-    if status is not None:
-        return f"the hub answered with {status}: try again later"
-    return f"{reason_of(error, first_line=True)}: {elsewhere}"
+    return None if status is None else f"the hub answered with {status}: try again later"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -87,6 +98,12 @@ def _offline() -> bool:
     from huggingface_hub import constants
 
     return bool(constants.is_offline_mode())
+
+
+def _is_cut(error: BaseException) -> bool:
+    """Return whether a transfer had begun and ended before all bytes were there."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return bool(names & {*_CUT}) or (isinstance(error, OSError) and _CUT_WORDS in str(error))
 
 
 def _is_network(error: BaseException) -> bool:
