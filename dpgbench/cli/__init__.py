@@ -16,6 +16,7 @@ from dpgbench.cli import (
     generate,
     judges,
     models,
+    plan,
     prompts,
     report,
     score,
@@ -45,7 +46,7 @@ def _common(
     setup(quiet=quiet)
 
 
-for module in (generate, score, report, compare, models, judges, doctor, verify, demo):
+for module in (generate, score, report, compare, models, judges, doctor, plan, verify, demo):
     module.register(app)
 app.add_typer(prompts.app, name="prompts")
 
