@@ -8,6 +8,10 @@ from typing import Any, Literal
 Basis = Literal["counted", "measured", "given", "computed", "estimated", "assumed", "unknown"]
 
 
+CPU_ONLY = "a CPU's rate says nothing of a GPU's"
+"""Said of a rate that was measured on a CPU, and of all that is computed of it."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """A number.
@@ -51,4 +55,7 @@ def computed(value: float | None, *parts: Figure, note: str = "") -> Figure:
     unsure: tuple[Basis, ...] = ("assumed", "estimated", "given", "measured", "counted", "computed")
     bases = [part.basis for part in parts]
     basis: Basis = next((basis for basis in unsure if basis in bases), "computed")
+    carried = [CPU_ONLY for part in parts if CPU_ONLY in part.note and CPU_ONLY not in note]
+    carried += [part.note for part in parts if part.basis == "assumed"]
+    note = "; ".join(dict.fromkeys(text for text in (note, *carried) if text))
     return Figure(value, "computed" if basis == "counted" else basis, note)

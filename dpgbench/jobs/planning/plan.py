@@ -16,7 +16,7 @@ from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer
 from dpgbench.errors import SetupError, UsageError
 from dpgbench.jobs.find_target import ItemChoice
-from dpgbench.jobs.planning.figures import Figure, computed, unknown
+from dpgbench.jobs.planning.figures import CPU_ONLY, Figure, computed, unknown
 from dpgbench.jobs.planning.trying import (
     TriedGenerator,
     TriedJudge,
@@ -29,6 +29,7 @@ from dpgbench.jobs.planning.weights import missing_command, weights_here, weight
 from dpgbench.store.files import json_line
 from dpgbench.store.run.answers import answer_line
 
+_PLANNED_DEVICE = "cuda"  # where rates are given, they are those of GPUs
 _START_SECONDS = 60.0  # of a worker, where loading was not measured
 _PNG_BYTES_A_PIXEL, _RAW_BYTES_A_PIXEL = 1.7, 3
 _UNKNOWN_PX = 1024
@@ -143,14 +144,15 @@ def plan_run(request: PlanRequest) -> Plan:
     """
     entry = find_model(request.generator.model) if request.generator else None
     judge = check_request(request.judge) if request.judge else None
-    settings = _settings(request.generator, entry) if request.generator and entry else {}
+    settings = _settings(request, entry) if entry else {}
     num_images = int(settings.get("num_images") or 4)
     bench = request.bench or (entry.benchmark if entry else "dpg")
     units = find_units(bench, request.choice, num_images)
     generated, judged = _try(request, entry, judge, units)
     rates = _rates(request, generated, judged, judge)
     starts = _starts(request, generated, judged)
-    hours = _hours(request, units, rates, starts)
+    on_server = judge is not None and not judge.on_device
+    hours = _hours(request, units, rates, starts, on_server=on_server)
     return Plan(
         _units(request, units, judge),
         _memory(request, entry, judge, settings, generated, judged),
@@ -162,10 +164,14 @@ def plan_run(request: PlanRequest) -> Plan:
     )
 
 
-def _settings(request: GeneratorRequest, entry: ModelEntry) -> dict[str, Any]:
+def _settings(request: PlanRequest, entry: ModelEntry) -> dict[str, Any]:
     """Return the settings as far as they are known without the weights."""
-    chosen = {name: value for name, value in request.settings.items() if value is not None}
-    dtype = default_dtype(find_device(request.device))
+    if request.generator is None:
+        return {}
+    settings = request.generator.settings
+    chosen = {name: value for name, value in settings.items() if value is not None}
+    tried = request.seconds_per_image is None
+    dtype = default_dtype(find_device(request.generator.device) if tried else _PLANNED_DEVICE)
     return {"dtype": dtype, **entry.defaults, **chosen}
 
 
@@ -247,7 +253,7 @@ def _rates(
 def _measured(value: float, device: str, items: int) -> Figure:
     note = f"on {device}, {items} items tried" + (", the first left out" if items > 1 else "")
     if device.startswith("cpu"):
-        note += "; a CPU's rate says nothing of a GPU's"
+        note += f"; {CPU_ONLY}"
     return Figure(value, "measured", note)
 
 
@@ -276,41 +282,72 @@ def _hours(
     units: Units,
     rates: Mapping[str, Figure],
     starts: Mapping[str, Figure],
+    *,
+    on_server: bool,
 ) -> dict[str, Figure]:
-    """Return the hours of each part, on one GPU and on all of them, and the shares of the parts."""
-    works: dict[str, tuple[list[float], Figure]] = {}
+    """Return the hours of each part, alone and on all GPUs, and what share drawing has of all."""
+    hours: dict[str, Figure] = {}
+    ends = []
     if request.generator:
         images = [float(units.num_images)] * len(units.items)
-        works["generate"] = images, rates["seconds_per_image"]
+        each = rates["seconds_per_image"]
+        work = _Work("generate", images, each, starts["start_seconds_generate"], units.grids)
+        hours |= work.hours(request.gpus)
+        ends.append(list(hours.values())[0 if request.gpus == 1 else 1])
     if request.judge:
         questions = [units.num_images * number for number in units.questions_by_item]
         rate = rates["questions_per_second"]
         seconds = None if rate.value is None else 1 / rate.value
-        works["judge"] = questions, Figure(seconds, rate.basis, rate.note)
-    hours: dict[str, Figure] = {}
-    for name, (sizes, each) in works.items():
-        start, basis = starts[f"start_seconds_{name}"], units.questions if name == "judge" else each
-        alone = (start.known + sum(sizes) * each.known) / _HOUR
-        hours[f"{name}_on_1"] = computed(alone, each, start, basis, note="one worker")
-        if request.gpus == 1:
-            continue
-        for way, longest in (("", longest_share), ("_in_shards", longest_shard)):
-            busiest = longest(sizes, request.gpus)
-            even = sum(sizes) / request.gpus
-            over = 100 * (busiest / even - 1) if even else 0
-            what = "shards fixed beforehand" if way else "workers that take items as they come"
-            hours[f"{name}_on_{request.gpus}{way}"] = computed(
-                (start.known + busiest * each.known) / _HOUR, each, start, basis,
-                note=f"{what}; the busiest has {over:.1f}% more than an even share; {request.gpus} "
-                f"GPUs are assumed to be {request.gpus} times one",
-            )  # fmt: skip
-    last = f"_on_{request.gpus}"
-    parts = [hours[f"{name}{last}"] for name in works]
-    hours["all"] = computed(sum(p.known for p in parts), *parts, note="one part after the other")
-    if len(works) == 2 and hours["all"].value:
-        share = 100 * parts[0].known / hours["all"].value
-        hours["share_of_generate"] = computed(share, hours["all"], note="per cent of all hours")
+        each = Figure(seconds, rate.basis, rate.note)
+        work = _Work("judge", questions, each, starts["start_seconds_judge"], units.questions)
+        workers = 1 if on_server else request.gpus  # a server has the rate that it has
+        judged = work.hours(workers)
+        hours |= judged
+        ends.append(list(judged.values())[0 if workers == 1 else 1])
+    total = sum(end.known for end in ends)
+    hours["all"] = computed(total, *ends, note="one part after the other" * (len(ends) > 1))
+    if len(ends) > 1 and total:
+        share = 100 * ends[0].known / total
+        hours["share_of_generate"] = computed(share, *ends, note="per cent of all hours")
     return hours
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A part of a run: its units, and how long each takes.
+
+    Attributes:
+        name: of the part.
+        sizes: of each unit, in its own measure: images, questions.
+        seconds: for one of that measure.
+        start: seconds until a worker's first unit.
+        amount: how sure the sizes are.
+    """
+
+    name: str
+    sizes: Sequence[float]
+    seconds: Figure
+    start: Figure
+    amount: Figure
+
+    def hours(self, workers: int) -> dict[str, Figure]:
+        """Return the hours on one worker; on several too, as they come and in fixed shards."""
+        total = sum(self.sizes)
+        hours = {f"{self.name}_on_1": self._for(total, "one worker")}
+        if workers > 1:
+            for end, longest, what in (
+                ("", longest_share, "workers that take items as they come"),
+                ("_in_shards", longest_shard, "shards fixed beforehand"),
+            ):
+                busiest = longest(self.sizes, workers)
+                over = 100 * (busiest * workers / total - 1) if total else 0
+                note = f"{what}; the busiest has {over:.1f}% more than an even share"
+                hours[f"{self.name}_on_{workers}{end}"] = self._for(busiest, note)
+        return hours
+
+    def _for(self, size: float, note: str) -> Figure:
+        spent = (self.start.known + size * self.seconds.known) / _HOUR
+        return computed(spent, self.seconds, self.start, self.amount, note=note)
 
 
 def _units(request: PlanRequest, units: Units, judge: JudgeEntry | None) -> dict[str, Figure]:
@@ -394,15 +431,14 @@ def _cost(
     judge: JudgeEntry | None,
 ) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
-    on_server = bool(request.judge and judge and not judge.on_device)
+    on_server = judge is not None and not judge.on_device
     price = request.price_per_gpu_hour
-    if price is not None:
-        names = [n for n in ("generate", "judge") if f"{n}_on_{request.gpus}" in hours]
-        parts = [hours[f"{n}_on_{request.gpus}"] for n in names if n != "judge" or not on_server]
-        if parts:
-            spent = sum(part.known for part in parts) * request.gpus * price
-            note = f"{request.gpus} GPUs at {price:g} an hour, until the busiest is done"
-            figures["gpus"] = computed(spent, *parts, note=note)
+    names = ["generate"] if on_server else ["generate", "judge"]
+    parts = [h for n in names if (h := hours.get(f"{n}_on_{request.gpus}"))]
+    if price is not None and parts:
+        spent = sum(part.known for part in parts) * request.gpus * price
+        note = f"{request.gpus} GPUs at {price:g} an hour, until the busiest is done"
+        figures["gpus"] = computed(spent, *parts, note=note)
     if on_server and request.judge:
         figures |= _server_cost(request, request.judge, units)
     return figures
@@ -459,6 +495,11 @@ def _remarks(
             remarks.append(f"each of the {request.gpus} GPUs is taken to be {device}")
     if units.loaded is not None and not units.loaded.has_graphs and request.judge:
         remarks.append(f"{units.benchmark} has no questions here: it can be drawn, not yet scored")
-    if request.judge and request.generator:
+    if request.gpus > 1:
+        remarks.append(
+            f"{request.gpus} workers are assumed to do {request.gpus} times the work of one; "
+            "failures, restarts and waiting for machines are not in it"
+        )
+    else:
         remarks.append("failures, restarts and waiting for machines are not in it")
     return remarks

@@ -15,7 +15,9 @@ from dpgbench.store.run.ownership import OWNER
 from dpgbench.store.run.set_aside import FOLDER
 
 SHARDS = "shards"
-_OWN = {MANIFEST, "images.jsonl", "images", "answers", "scores", LOCK, OWNER, FOLDER, SHARDS}
+_HEARTBEAT = ".progress.json"  # of a command at work; of one that was killed, a leftover
+_PARTS = {"images.jsonl", "images", "answers", "scores", FOLDER, SHARDS}
+_OWN = {MANIFEST, LOCK, OWNER, _HEARTBEAT, *_PARTS}
 
 
 def look_at_lock(run: RunDir, findings: Findings) -> None:
