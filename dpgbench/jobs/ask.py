@@ -24,6 +24,8 @@ from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, counted
 from dpgbench.interrupts import finishing_batches, stop_requested
+from dpgbench.jobs.events import EventLog
+from dpgbench.jobs.progress import Progress
 from dpgbench.store.files import JsonLines
 from dpgbench.store.image_files import ImageFiles
 from dpgbench.store.run.answers import AnswerLine, answer_line
@@ -138,6 +140,7 @@ def ask_workers(
     seen: Seen,
     *,
     engine: EngineOptions | None = None,
+    events: EventLog | None = None,
 ) -> Asked:
     """Have `workers` ask what is open, and append the answers to the run as they come.
 
@@ -149,14 +152,13 @@ def ask_workers(
         grids: items with open questions.
         seen: gets what comes beside answers.
         engine: whose workers they are; None is this process's.
+        events: gets what happens.
 
     Raises:
         IncompleteError: nearly all answers from the start are neither yes nor no, or the first ten
             items all end their workers.
         JudgeContractError: the judge returned something else than answers.
     """
-    from tqdm import tqdm
-
     failures = Failures()
     total = sum(item.num_questions for item in grids)
     shared = engine is not None and engine.shared_storage
@@ -167,7 +169,15 @@ def ask_workers(
     with (
         finishing_batches(),
         run.append_to(run.answers(judge_name)) as lines,
-        tqdm(total=total, unit="question", desc=f"ask {judge_name}") as progress,
+        Progress(
+            run.path,
+            "score",
+            judge_name,
+            "question",
+            {item.item_id: item.num_questions for item in grids},
+            failures.reasons,
+            events=events,
+        ) as progress,
         closing(_outcomes(workers, map(sent, grids), len(grids))) as outcomes,
     ):
         writer = _ReplyWriter(class_name, judge_name, grids, lines, failures)
@@ -178,14 +188,16 @@ def ask_workers(
                         writer.write(outcome)
                         if outcome.answers:
                             failures.success()
-                        progress.update(len(outcome.answers))
+                        progress.update(outcome.item_id, len(outcome.answers))
                         writer.validity.watch(outcome.answers.values())
                     case Opened():
-                        progress.update(_note_image(outcome, seen, failures))
+                        num_left = _note_image(outcome, seen, failures)
+                        progress.update(outcome.item_id, num_left)
                     case Spent():
                         seen.note_cost(outcome)
                     case Lost():
-                        progress.update(_note_lost(outcome, failures))
+                        num_left = _note_lost(outcome, failures)
+                        progress.update(outcome.unit.item_id, num_left)
         except IncompleteError as error:
             left = f"{total - writer.written} of {total} questions are left"
             raise type(error)(f"{error} ({left})") from error

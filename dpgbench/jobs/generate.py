@@ -20,6 +20,8 @@ from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, counted
 from dpgbench.interrupts import finishing_batches, stop_requested
+from dpgbench.jobs.events import EventLog
+from dpgbench.jobs.progress import Progress
 from dpgbench.store.hashes import sha256_file
 from dpgbench.store.images import (
     is_whole,
@@ -37,6 +39,7 @@ from dpgbench.store.run.manifest import (
     now,
     open_manifest,
 )
+from dpgbench.store.run.order import order_image_log
 
 log = logging.getLogger(__name__)
 DrawWorkers = Workers[DrawUnit, Drawn | NotDrawn]
@@ -53,6 +56,7 @@ class GenerateRequest:
         out: run directory; None is `runs/<model>-<identity>`.
         engine: who draws, and where.
         command: the command line, for the manifest.
+        events: gets what happens.
     """
 
     generator: GeneratorRequest
@@ -61,6 +65,7 @@ class GenerateRequest:
     out: Path | None = None
     engine: EngineOptions = field(default_factory=EngineOptions)
     command: str = ""
+    events: EventLog = field(default_factory=EventLog)
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ def generate(request: GenerateRequest) -> Generated:
         todo = _missing(run, request.items, plan)
         try:
             failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
+            order_image_log(run, request.benchmark.prompts)
             manifest.completed = now()
         finally:
             _count_trouble(run, manifest, plan)
@@ -178,8 +184,6 @@ def _draw_all(
     plan: GenerationPlan,
     todo: Sequence[str],
 ) -> dict[str, str]:
-    from tqdm import tqdm
-
     prompts = request.benchmark.prompts
     failures = Failures()
     done = len(request.items) - len(todo)
@@ -190,13 +194,22 @@ def _draw_all(
         with (
             finishing_batches(),
             run.append_to(run.images_log) as lines,
-            tqdm(
-                total=len(request.items), initial=done, unit="grid", desc=request.generator.model
+            Progress(
+                run.path,
+                "generate",
+                request.generator.model,
+                "grid",
+                dict.fromkeys(todo, 1),
+                failures.reasons,
+                items_before=done,
+                units_before=done,
+                events=request.events,
             ) as progress,
         ):
             for outcome in workers.run(_units(run, request, plan, todo), len(todo)):
-                lines.append(_line_of(run, outcome, plan, failures))
-                progress.update()
+                line = _line_of(run, outcome, plan, failures)
+                lines.append(line)
+                progress.update(line["item_id"])
                 reason = failures.hopeless()
                 if reason:
                     raise IncompleteError(

@@ -41,6 +41,7 @@ from dpgbench.errors import (
 )
 from dpgbench.jobs.ask import Seen, ask_workers, open_grids
 from dpgbench.jobs.ella_text_files import write_reference_files
+from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.target import Target
 from dpgbench.store.image_files import ImageFiles
 from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file
@@ -54,6 +55,7 @@ from dpgbench.store.run.manifest import (
     judge_releases,
     now,
 )
+from dpgbench.store.run.order import order_answers, order_image_log
 from dpgbench.store.run.scores import write_result
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class ScoreRequest:
         ask_invalid_again: answers of the judge that are neither yes nor no are asked anew.
         engine: who asks, and where.
         command: the command line, for the manifest.
+        events: gets what happens.
     """
 
     rules: Sequence[str] = DEFAULT_RULES
@@ -87,6 +90,7 @@ class ScoreRequest:
     ask_invalid_again: bool = False
     engine: EngineOptions = field(default_factory=EngineOptions)
     command: str = ""
+    events: EventLog = field(default_factory=EventLog)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,9 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         if request.judge:
             if request.ask_invalid_again:
                 drop_invalid_answers(target.run.answers(judge_name), scratch=target.run.path)
-            reasons |= _ask_open(target, request.judge, images, request.engine)
+            reasons |= _ask_open(target, request.judge, images, request)
+            order_answers(target.run, judge_name, target.benchmark, target.num_images)
+            order_image_log(target.run, target.benchmark.prompts)
         answers = _read_answers(target, judge_name, read=request.read_answers)
         results, refused = _score_under(rules, target, answers, reasons)
         if not results:
@@ -271,7 +277,7 @@ def _ask_open(
     target: Target,
     request: JudgeRequest,
     images: Mapping[str, ImageFiles],
-    engine: EngineOptions,
+    scoring: ScoreRequest,
 ) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
@@ -284,7 +290,7 @@ def _ask_open(
     factory = AskerFactory(request, target.grid, has_answers=bool(answers))
     device = request.device if entry.on_device else "cpu"
     own_class = entry.target if entry.is_own else None
-    with open_workers(engine, factory, device=device, own_class=own_class) as workers:
+    with open_workers(scoring.engine, factory, device=device, own_class=own_class) as workers:
         facts = workers.call(Asker.facts)
         record = _judge_record(target, request.label, facts)
         target.manifest.judges[request.label] = record
@@ -296,7 +302,14 @@ def _ask_open(
         seen = Seen()
         try:
             asked = ask_workers(
-                target.run, request.label, facts.class_name, workers, grids, seen, engine=engine
+                target.run,
+                request.label,
+                facts.class_name,
+                workers,
+                grids,
+                seen,
+                engine=scoring.engine,
+                events=scoring.events,
             )
         finally:
             _keep_single_colour(target, seen.single_colour)

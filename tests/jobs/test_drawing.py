@@ -93,7 +93,14 @@ def test_a_failure_that_was_mended_is_none(run: Run, parts: Path) -> None:
     after = {p.name: p.stat().st_mtime_ns for p in (parts / "r/images").iterdir()}
     assert sorted(after) == ["a1.png", "a2.png", "b1.png", "b2.png"]
     assert before.items() <= after.items()  # nothing was drawn twice
-    assert [record["item_id"] for record in records(parts)] == [*ITEMS, "a2"]
+    drawn = [record["item_id"] for record in records(parts)]
+    assert drawn == [
+        "a1",
+        "a2",
+        "a2",
+        "b1",
+        "b2",
+    ]  # in the order of the items; the last line counts
     assert len(manifest(parts)["commands"]) == 2
 
 
