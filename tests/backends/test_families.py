@@ -22,7 +22,7 @@ from dpgbench.backends.generators import plan as plans
 from dpgbench.backends.generators.hub_pipeline import HubPipeline
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
 from dpgbench.backends.generators.published_models import PublishedModel, published_models
-from dpgbench.errors import SetupError, UsageError
+from dpgbench.errors import DataError, SetupError, UsageError
 from tests.backends.tiny_pipelines import FAMILIES, write_pipeline
 from tests.helpers import Run, row, write_csv
 
@@ -210,6 +210,18 @@ def test_guidance_negative_prompt_and_tokens(
         assert truncation.limit is None
     else:
         assert truncation == (max(shown) if around is None else tokens[0], (1,))
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_no_family_draws_black_pictures_of_nan(
+    name: str, planned: Callable[..., GenerationPlan]
+) -> None:
+    generator = planned(name).load()
+    with torch.no_grad():
+        for weights in generator.pipeline.vae.decoder.parameters():  # type: ignore[attr-defined]
+            weights.fill_(float("nan"))
+    with pytest.raises(DataError, match="holds NaN or infinite numbers in 1 of 1 tile"):
+        draw(generator)
 
 
 def test_lumina2_is_guided_for_the_first_quarter_of_its_steps(
