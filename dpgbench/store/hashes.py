@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dpgbench.store.files import read_json, write_json
 from dpgbench.store.paths import cache_folder
 
 _WORTH_REMEMBERING_BYTES = 16 * 2**20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def sha256_file(path: Path) -> str:
@@ -55,7 +57,8 @@ class _Memory:
         if status.st_size < _WORTH_REMEMBERING_BYTES:
             return sha256_file(path)
         key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-        if key not in self.hashes:
+        remembered: object = self.hashes.get(key)
+        if not isinstance(remembered, str) or not _SHA256.fullmatch(remembered):
             self.hashes[key] = sha256_file(path)
             self.changed = True
         return self.hashes[key]

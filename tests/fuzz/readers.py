@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dpgbench.errors import DpgBenchError
 from tests.fuzz import sound
@@ -395,11 +398,12 @@ def _questions_source(path: Path) -> Any:
 def _hashes(path: Path) -> Any:
     from dpgbench.store.hashes import _Memory
 
-    memory = _Memory(path)
     big = path.with_name("big")
-    if not big.exists():
-        with big.open("wb") as file:
-            file.truncate(17 * MEBIBYTE)
+    with big.open("wb") as file:
+        file.truncate(17 * MEBIBYTE)
+    os.utime(big, ns=(0, 0))
+    path.write_bytes(path.read_bytes().replace(b"BIG", str(big.resolve()).encode()))
+    memory = _Memory(path)
     digest = memory.sha256(big)
     memory.save()
     return digest
@@ -431,7 +435,7 @@ _reader(
     "remembered hashes",
     "hashes.json",
     "json",
-    lambda: [b'{"/x|1|2": "0"}'],
+    lambda: [b'{"BIG|17825792|0": "%s"}' % (b"0" * 64)],
     _hashes,
     errors=(),
     check=_is_digest,
@@ -445,6 +449,61 @@ _reader(
     _marker,
     errors=(),
     examples=40,
+)
+
+
+def _listed(path: Path) -> Any:
+    from dpgbench.backends.entries import ModelScope
+    from dpgbench.backends.weights.modelscope import fetch
+
+    server = sound.modelscope()
+    server.listing = path.read_bytes()
+    source = ModelScope("a/b", "x", ("config.yaml",))
+    target = path.parent / "fetched"
+    shutil.rmtree(target, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODELSCOPE_ENDPOINT", server.url)
+        patch.setenv("MODELSCOPE_HOME", str(path.parent / "home"))
+        fetch(source, target, say=lambda _line: None)
+    return (target / "config.yaml").read_bytes()
+
+
+def _as_served(_path: Path, content: Any) -> None:
+    assert content == sound.modelscope().files["config.yaml"]
+
+
+_LISTING = {
+    "Code": 200,
+    "Data": {
+        "Files": [
+            {"Path": "description", "Type": "tree", "Size": 0},
+            {"Path": "config.yaml", "Name": "config.yaml", "Type": "blob", "Size": 13,
+             "Sha256": "8ff1d3d2a5e6dcdbb5ab0a7c32ed73d5ad0dbd2b5b9a1a7ebb1b1d0c6b1c0a10"},
+        ]
+    },
+}  # fmt: skip
+
+
+def _listings() -> list[bytes]:
+    import copy
+    import hashlib
+
+    right: Any = copy.deepcopy(_LISTING)
+    content = sound.modelscope().files["config.yaml"]
+    right["Data"]["Files"][1]["Sha256"] = hashlib.sha256(content).hexdigest()
+    return [json.dumps(right).encode(), json.dumps(_LISTING).encode()]
+
+
+_reader(
+    "list of a hub",
+    "list.json",
+    "json",
+    _listings,
+    _listed,
+    check=_as_served,
+    names_file=False,
+    bounds=Bounds(fixed_bytes=128 * MEBIBYTE),
+    examples=30,
 )
 
 

@@ -12,9 +12,12 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from functools import cache
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
+from tests.backends.fake_modelscope import FakeModelScope
 from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
 from tests.helpers import Ended, csv_text, row
 
@@ -213,3 +216,31 @@ def small_tensors(metadata: str = "") -> bytes:
 def checkpoint() -> bytes:
     """Return a training checkpoint."""
     return small_tensors(json.dumps({"step": 3, "settings": {"seed": 0}, "scaler": {}}))
+
+
+class SpoiltModelScope(FakeModelScope):
+    """A ModelScope whose list of files is what a test says.
+
+    Attributes:
+        listing: the body of its answer.
+    """
+
+    listing = b""
+
+    def answer(self, call: BaseHTTPRequestHandler) -> None:
+        """Answer one call."""
+        if not urlsplit(call.path).path.endswith("/repo/files"):
+            super().answer(call)
+            return
+        call.send_response(200)
+        call.send_header("Content-Length", str(len(self.listing)))
+        call.end_headers()
+        call.wfile.write(self.listing)
+
+
+@cache
+def modelscope() -> SpoiltModelScope:
+    """Return a running server with one small model; it ends with the process."""
+    server = SpoiltModelScope("a/b", {"config.yaml": b"image_res: 1\n"})
+    server._thread.daemon = True
+    return cast("SpoiltModelScope", server.__enter__())

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from dpgbench.backends.judges.answer_checks import JudgeContractError, checked_answers
 from dpgbench.backends.judges.answer_reading import kept, reads_as_either
 from dpgbench.backends.judges.hf.files import ModelFiles
 from dpgbench.backends.judges.hf.load import find_family
+from dpgbench.backends.judges.messages import JudgeAnswer, TileQuestions
 from dpgbench.errors import DataError, SetupError
 from dpgbench.mplug import MplugConfig
 from dpgbench.mplug.checkpoint import read_tensors
@@ -25,6 +30,7 @@ from ella.errors import TrainingDataError
 from ella.training.data import FolderPairs
 from tests.fuzz import sound
 from tests.fuzz.examine import LONGEST_MESSAGE, check_message
+from tests.fuzz.readers import READERS
 
 
 def test_a_number_beyond_floats_is_refused_where_it_is_read(tmp_path: Path) -> None:
@@ -177,3 +183,43 @@ def test_captions_nested_too_deeply(tmp_path: Path) -> None:
     (tmp_path / "captions.jsonl").write_text("[" * 100_000 + "\n")
     with pytest.raises(TrainingDataError, match="row 1: is no JSON object"):
         FolderPairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"Data": {"Files": ["x"]}}', b'{"Data": {"Files": [{"Path": "config.yaml", "Size": "x"}]}}',
+     b'{"Data": {"Files": [{"Path": []}]}}', b'{"Data": []}', b"[]", b"1", b"[" * 100_000, b"",
+     b'{"Data": {"Files": [{"Path": "config.yaml", "Size": 13, "Sha256": 7}]}}',
+     b'{"Data": {"Files": [{"Path": "config.yaml", "Size": ' + b"9" * 5000 + b"}]}}"],
+)  # fmt: skip
+def test_a_hub_that_lists_nonsense(tmp_path: Path, body: bytes) -> None:
+    """The client's own KeyError or AttributeError came through as a traceback."""
+    reader = READERS["list of a hub"]
+    (tmp_path / "list.json").write_bytes(body)
+    with pytest.raises(SetupError, match="a/b") as caught:
+        reader.read(tmp_path / "list.json")
+    check_message(str(caught.value))
+
+
+class _Secretive:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [JudgeAnswer("yes", 10**400), JudgeAnswer("yes", Fraction(10**400)), _Secretive(),
+     JudgeAnswer(_Secretive()), JudgeAnswer("yes", _Secretive()),
+     JudgeAnswer("yes", None, np.array([True, False]))],
+)  # fmt: skip
+def test_a_judge_that_answers_with_odd_objects(answer: Any) -> None:
+    tile: Any = TileQuestions("a1", 0, None, (1,), ("Is it?",))  # type: ignore[arg-type]
+    with pytest.raises(JudgeContractError, match=r"Judge\.ask must return"):
+        checked_answers("Judge", [tile], [[answer]])
+
+
+def test_remembered_hashes_that_are_none_are_made_anew(tmp_path: Path) -> None:
+    reader = READERS["remembered hashes"]
+    (tmp_path / "hashes.json").write_text('{"BIG|17825792|0": 7}')
+    digest = reader.read(tmp_path / "hashes.json")
+    assert digest == hashlib.sha256(bytes(17 * 2**20)).hexdigest()

@@ -131,15 +131,27 @@ def _checked(method: str, answer: Any, where: str) -> JudgeAnswer:
     if p_yes is not None:
         if isinstance(p_yes, bool) or not isinstance(p_yes, Real):
             raise JudgeContractError(f"{must} with a number as p_yes, not {shown(p_yes)} ({where})")
-        p_yes = float(p_yes)
+        try:
+            p_yes = float(p_yes)
+        except OverflowError:  # a whole number, or a fraction, beyond every float
+            p_yes = math.inf
         if not math.isfinite(p_yes) or not 0 <= p_yes <= 1:
             raise JudgeContractError(f"{must} with p_yes from 0 to 1, not {p_yes} ({where})")
-    return JudgeAnswer(writable(answer.text), p_yes, bool(answer.truncated), bool(answer.invalid))
+    try:
+        truncated, invalid = bool(answer.truncated), bool(answer.invalid)
+    except Exception as error:  # an array of several truths, or whatever a class says of itself
+        raise JudgeContractError(
+            f"{must} with truncated and invalid true or false ({where}): {reason_of(error)}"
+        ) from error
+    return JudgeAnswer(writable(answer.text), p_yes, truncated, invalid)
 
 
 def shown(value: object) -> str:
     """Return a value and its type, for a message about what was returned."""
     if value is None:
         return "None"
-    text = one_line(repr(value))
+    try:
+        text = one_line(repr(value))
+    except Exception:  # noqa: BLE001 - it is a user's class, and this is about what it returned
+        return f"something of type {type(value).__name__}"
     return f"{text if len(text) <= 60 else 'something'} of type {type(value).__name__}"

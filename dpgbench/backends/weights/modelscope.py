@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from dpgbench.backends.entries import ModelScope
-from dpgbench.errors import DataError, SetupError, StorageError, shortened
+from dpgbench.errors import DataError, SetupError, StorageError, reason_of, shortened
 from dpgbench.store.files import read_json, write_json, writing
 from dpgbench.store.hashes import sha256_file
 
@@ -306,6 +306,11 @@ def _in_plain_words(origin: _Origin, target: Path) -> Iterator[None]:
     except OSError:
         with writing(target):
             raise
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise SetupError(
+            f"{origin.host} does not give {origin}: its answer is not one that ModelScope gives "
+            f"({reason_of(error, limit=200)}); check MODELSCOPE_ENDPOINT, {OWN_COPY}"
+        ) from error
 
 
 def _root_cause(error: BaseException) -> BaseException:
