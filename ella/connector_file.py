@@ -1,7 +1,8 @@
 """Connector files: safetensors in, safetensors out, never a pickle.
 
-Sizes are read off the tensors' shapes; the number of heads is in no shape, so files written here
-carry the whole configuration as metadata, and how long the texts were in training.
+Kind and sizes are read off the tensors' names and shapes; the number of heads is in no shape, so
+files written here carry the whole configuration as metadata, and how long the texts were in
+training.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from ella.config import ConnectorConfig, TrainedText
+from ella.config import ConnectorConfig, ConnectorKind, TrainedText
 from ella.errors import ConnectorFileError, first_names, one_line
 from ella.files import write_safetensors
 
@@ -28,12 +29,17 @@ METADATA_KEY = "ella_connector"
 TEXT_KEY = "text"
 DEFAULT_HEADS = 8
 
-_SIZED_BY = (
-    "time_embedding.linear_1.weight",
-    "connector.latents",
-    "connector.proj_in.weight",
-    "connector.perceiver_blocks.0.attn.in_proj_weight",
-)
+_TIME, _PROJECTION = "time_embedding.linear_1.weight", "connector.proj_in.weight"
+_LATENTS = "connector.latents"
+_ATTENTION = "connector.perceiver_blocks.0.attn.in_proj_weight"
+_SIZED_BY: dict[ConnectorKind, tuple[str, ...]] = {
+    "adaln": (_TIME, _LATENTS, _PROJECTION, _ATTENTION),
+    "adaln-zero": (_TIME, _LATENTS, _PROJECTION, _ATTENTION),
+    "resampler": (_LATENTS, _PROJECTION, _ATTENTION),
+    "mlp": (_PROJECTION, "connector.proj_out.weight"),
+}
+_GATED = "connector.perceiver_blocks.0.ln_1.linear.weight"
+_PLAIN_NORM = "connector.perceiver_blocks.0.ln_1.weight"
 _BLOCK = re.compile(r"connector\.perceiver_blocks\.(\d+)\.")
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -65,7 +71,7 @@ def read_connector_file(
     except SafetensorError as error:
         raise ConnectorFileError(f"{path}: {_unreadable(path, error)}") from error
     stated = _stated(path, metadata, forgive=heads is not None)
-    config = _infer_config(path, state, heads or stated.get("heads", DEFAULT_HEADS))
+    config = _infer_config(path, state, stated, heads or stated.get("heads", DEFAULT_HEADS))
     _check_stated(path, stated, config, heads)
     return config, state
 
@@ -140,8 +146,16 @@ def write_connector_file(
         text: How long the texts were in training, if that is known.
     """
     # One entry only: safetensors writes several in no fixed order, so in other bytes each time.
-    stated = {**asdict(config), **({TEXT_KEY: asdict(text)} if text else {})}
+    stated = {**asdict(config), **({TEXT_KEY: _text_entries(text)} if text else {})}
     write_safetensors(Path(path), state, {METADATA_KEY: json.dumps(stated, sort_keys=True)})
+
+
+def _text_entries(text: TrainedText) -> dict[str, Any]:
+    """What stands in a file; a layer only where it is not the last, so that old readers read it."""
+    entries = asdict(text)
+    if text.hidden_layer is None:
+        del entries["hidden_layer"]
+    return entries
 
 
 def _unreadable(path: Path, error: SafetensorError) -> str:
@@ -181,7 +195,8 @@ def _check_stated(
                 f"{path}: its metadata says {name} {stated[name]}, its tensors {size}; download it"
                 " again"
             )
-    if "heads" not in stated and not heads and config != ConnectorConfig():
+    certain = config == ConnectorConfig() or not config.has_latents
+    if "heads" not in stated and not heads and not certain:
         warnings.warn(
             f"{path}: the file does not say how many attention heads the connector has;"
             f" {DEFAULT_HEADS} assumed, as the released one has (pass `heads` if that is wrong)",
@@ -189,23 +204,46 @@ def _check_stated(
         )
 
 
-def _infer_config(path: Path, state: Mapping[str, Tensor], heads: int) -> ConnectorConfig:
-    missing = [name for name in _SIZED_BY if name not in state]
+def _kind_of(state: Mapping[str, Tensor]) -> ConnectorKind:
+    """The kind that the tensors' names speak of; the released one where they speak of none."""
+    if "connector.proj_out.weight" in state:
+        return "mlp"
+    if _PLAIN_NORM in state:
+        return "resampler"
+    modulation, projection = state.get(_GATED), state.get(_PROJECTION)
+    if modulation is None or projection is None:
+        return "adaln"
+    return "adaln-zero" if len(modulation) == 3 * len(projection) else "adaln"
+
+
+def _infer_config(
+    path: Path, state: Mapping[str, Tensor], stated: Mapping[str, Any], heads: int
+) -> ConnectorConfig:
+    kind = _kind_of(state)
+    missing = [name for name in _SIZED_BY[kind] if name not in state]
     if missing:
         raise ConnectorFileError(
             f"{path}: not an ELLA connector (missing: {first_names(missing)}; it has"
             f" {first_names(sorted(state))}); give the connector's file"
         )
-    time_embed_dim, time_channel = _matrix(path, state, "time_embedding.linear_1.weight")
-    num_latents, width = _matrix(path, state, "connector.latents")
-    _, input_dim = _matrix(path, state, "connector.proj_in.weight")
-    layers = len({match[1] for match in map(_BLOCK.match, state) if match})
+    width, input_dim = _matrix(path, state, _PROJECTION)
+    sizes = {"width": width, "input_dim": input_dim, "heads": heads}
+    if _TIME in _SIZED_BY[kind]:
+        sizes["time_embed_dim"], sizes["time_channel"] = _matrix(path, state, _TIME)
+    if _LATENTS in _SIZED_BY[kind]:
+        sizes["num_latents"], sizes["width"] = _matrix(path, state, _LATENTS)
+        sizes["layers"] = len({match[1] for match in map(_BLOCK.match, state) if match})
+    # Sizes of parts that this kind has not change nothing: they are as the file says.
+    unused = {name: stated[name] for name in _unused(kind) if type(stated.get(name)) is int}
     try:
-        return ConnectorConfig(
-            time_channel, time_embed_dim, width, layers, heads, num_latents, input_dim
-        )
+        return ConnectorConfig(**{**unused, **sizes}, kind=kind)
     except ValueError as error:
         raise ConnectorFileError(f"{path}: {error}; pass the right `heads`") from error
+
+
+def _unused(kind: ConnectorKind) -> tuple[str, ...]:
+    without_time = () if _TIME in _SIZED_BY[kind] else ("time_channel", "time_embed_dim")
+    return without_time + (() if _LATENTS in _SIZED_BY[kind] else ("layers", "num_latents"))
 
 
 def _matrix(path: Path, state: Mapping[str, Tensor], name: str) -> tuple[int, int]:
