@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ella.config import ConnectorConfig, Length, TrainedText
     from ella.connector import TimestepAwareSemanticConnector
+    from ella.connector_base import Connector
     from ella.errors import (
         ConnectorFileError,
         EllaError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ella.training.run import new_connector, train_connector
 
 _MODULE_OF = {
+    "Connector": "ella.connector_base",
     "ConnectorConfig": "ella.config",
     "ConnectorFileError": "ella.errors",
     "Ella": "ella.pipeline",
@@ -67,6 +69,7 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "Connector",
     "ConnectorConfig",
     "ConnectorFileError",
     "Ella",

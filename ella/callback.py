@@ -19,7 +19,7 @@ class NextStepConditions:
 
     Args:
         conditions: The conditions of the whole schedule.
-        num_images_per_prompt: How often the pipeline repeats each prompt.
+        repeats: How often the pipeline repeats each prompt: its images, or a video's frames.
         then: A callback of the user's. It runs after this one, sees the coming step's
             `prompt_embeds`, and what it returns wins.
     """
@@ -27,11 +27,11 @@ class NextStepConditions:
     def __init__(
         self,
         conditions: GuidedConditions,
-        num_images_per_prompt: int = 1,
+        repeats: int = 1,
         then: StepCallback | None = None,
     ) -> None:
         self._conditions = conditions
-        self._num_images = num_images_per_prompt
+        self._repeats = repeats
         self._then = then
 
     def __call__(
@@ -57,7 +57,7 @@ class NextStepConditions:
         stacked = positive
         if negative is not None and pipeline.do_classifier_free_guidance:
             stacked = torch.cat([negative, positive])
-        coming = stacked.repeat_interleave(self._num_images, dim=0)
+        coming = stacked.repeat_interleave(self._repeats, dim=0)
         if coming.shape != current.shape:
             raise UnsupportedPipelineError(
                 f"{type(pipeline).__name__}: conditions of the shape {tuple(current.shape)} where"

@@ -2,38 +2,94 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from ella import saving
 from ella.callback import NextStepConditions
 from ella.config import Length
-from ella.connector import TimestepAwareSemanticConnector
-from ella.errors import UnsupportedPipelineError
-from ella.step_conditions import GuidedConditions, StepConditions
+from ella.connector_base import Connector
+from ella.own_texts import (
+    POOLED,
+    SECOND_TEXTS,
+    OwnTexts,
+    encode_own,
+    has_own_encoders,
+    warn_of_silent_tokens,
+)
+from ella.placement import is_offloaded, module_of, working_on
+from ella.rows_by_length import counts_for, for_ragged_rows
+from ella.step_conditions import Forward, GuidedConditions, StepConditions
+from ella.supported import check_pipeline_class, check_unet, is_sdxl
 from ella.text_encoder import TextEncoder
 from ella.timesteps import call_arguments, predict_timesteps
 
 Texts = str | Sequence[str]
+Memory = dict[tuple[str, Length], Tensor]
+"""Features of texts that come again, such as the negative prompt."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What one call draws, after its arguments were checked.
+
+    Attributes:
+        arguments: Of the pipeline, with its defaults.
+        prompts: The prompts.
+        negatives: The user's negative prompts, one for each prompt; None where there are none.
+        guided: Whether negative prompts have an effect.
+        length: Of the texts.
+        with_clip: Whether CLIP's tokens follow ELLA's.
+        positive_only: Whether negative prompts are CLIP's alone.
+        memory: Features that stay for later calls.
+    """
+
+    arguments: Mapping[str, Any]
+    prompts: list[str]
+    negatives: list[str] | None
+    guided: bool
+    length: Length
+    with_clip: bool
+    positive_only: bool
+    memory: Memory = field(default_factory=dict)
+
+    @property
+    def negative_texts(self) -> list[str]:
+        """The negative prompts that ELLA encodes; none where it encodes none."""
+        if not self.guided or self.positive_only:
+            return []
+        return self.negatives or [""] * len(self.prompts)
+
+    @property
+    def repeats(self) -> int:
+        """How often the pipeline repeats each prompt: a video's frames, or a prompt's images."""
+        frames = self.arguments.get("num_frames")
+        return int(frames or self.arguments.get("num_images_per_prompt") or 1)
 
 
 class Ella:
-    """A language model and a connector, in place of CLIP before any Stable Diffusion 1.x pipeline.
+    """A language model and a connector, in place of CLIP before any Stable Diffusion pipeline.
 
     Args:
-        connector: The Timestep-aware Semantic Connector.
+        connector: Of any kind; the released one is a Timestep-aware Semantic Connector.
         text_encoder: The language model that it was trained with.
+        follow_pipeline: Whether both go to the pipeline's device to work, and back to the CPU
+            where the pipeline is offloaded; else they stay where they are.
 
     Raises:
         ValueError: If their widths differ.
     """
 
     def __init__(
-        self, connector: TimestepAwareSemanticConnector, text_encoder: TextEncoder
+        self, connector: Connector, text_encoder: TextEncoder, *, follow_pipeline: bool = True
     ) -> None:
         if connector.config.input_dim != text_encoder.feature_dim:
             raise ValueError(
@@ -43,10 +99,13 @@ class Ella:
             )
         self.connector = connector
         self.text_encoder = text_encoder
-        self._warn_of_tokens()
+        self.follow_pipeline = follow_pipeline
+        self._offloads = False
+        self._forward: Forward | None = None
+        self._warn_of_texts()
 
-    def _warn_of_tokens(self) -> None:
-        """Warn where fixed length is of another number of tokens than in training."""
+    def _warn_of_texts(self) -> None:
+        """Warn where texts become other features than in training."""
         trained = self.connector.trained_text
         tokens = getattr(self.text_encoder, "fixed_length", None)
         if trained and trained.tokens and tokens and tokens != trained.tokens:
@@ -56,25 +115,101 @@ class Ella:
                 f" fixed_length={trained.tokens}",
                 stacklevel=3,
             )
+        layer = getattr(self.text_encoder, "hidden_layer", None)
+        if trained and layer != trained.hidden_layer:
+            warnings.warn(
+                f"`connector` was trained with hidden layer {trained.hidden_layer} of the language"
+                f" model, but `text_encoder` gives {layer}; load it with"
+                f" hidden_layer={trained.hidden_layer}",
+                stacklevel=3,
+            )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        follow_pipeline: bool = True,
+    ) -> Self:
+        """What `save_pretrained` wrote; the hub is never asked.
+
+        Args:
+            folder: With `ella.json`, `connector.safetensors` and `text_encoder`.
+            dtype: Of both; by default the connector's own, and of the text encoder as in
+                `T5TextEncoder.from_pretrained`.
+            device: Where to.
+            follow_pipeline: As in `Ella`.
+
+        Raises:
+            ConnectorFileError: If the folder or its connector cannot be read.
+            TextEncoderError: If its text encoder cannot be read.
+        """
+        connector, encoder = saving.load_pretrained(Path(folder), dtype, device)
+        return cls(connector, encoder, follow_pipeline=follow_pipeline)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write connector, language model, tokenizer and how texts are encoded to a folder.
+
+        Raises:
+            ValueError: If the text encoder is not one of transformers.
+        """
+        saving.save_pretrained(Path(folder), self.connector, self.text_encoder)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move connector and language model; `generate` does so itself where it follows."""
+        self.connector.to(device)
+        module = module_of(self.text_encoder)
+        if module is not None:
+            module.to(device)
+        return self
+
+    def enable_model_cpu_offload(self) -> None:
+        """Keep both on the CPU, and on the pipeline's device only while they work.
+
+        So it is without this call where the pipeline itself is offloaded.
+        """
+        self.follow_pipeline = self._offloads = True
+        self.to("cpu")
+
+    def compile_connector(self, **torch_compile_arguments: Any) -> None:
+        """Have `torch.compile` make the connector's steps; under `fixed` its shapes are static."""
+        self._forward = torch.compile(self.connector.forward_projected, **torch_compile_arguments)
 
     def check_pipeline(self, pipeline: Any) -> None:
-        """Raise unless the connector's tokens are of the width that the pipeline's U-Net takes.
+        """Raise unless this pipeline can be shown the connector's tokens at each step.
 
         `generate` does so itself; here it is known before anything is drawn.
 
         Raises:
-            UnsupportedPipelineError: If the widths differ, or there is no U-Net.
+            UnsupportedPipelineError: If the widths differ, there is no U-Net, or pipelines of this
+                class cannot be drawn with.
         """
-        unet = getattr(pipeline, "unet", None)
-        wanted = None if unet is None else unet.config.cross_attention_dim
-        if wanted != self.connector.config.width:
-            raise UnsupportedPipelineError(
-                f"{type(pipeline).__name__}: its U-Net takes tokens of width {wanted}, but the"
-                f" connector gives {self.connector.config.width}; use the base model that the"
-                " connector was trained for"
-            )
+        check_unet(pipeline, self.connector.config.width)
+        check_pipeline_class(pipeline)
 
-    @torch.no_grad()
+    @contextmanager
+    def on(self, pipeline: Any, **defaults: Any) -> Iterator[EllaPipeline]:
+        """Give a callable like the pipeline, drawing with ELLA, for the length of the block.
+
+        Nothing is registered on the pipeline. Features of negative prompts are computed once for
+        all calls.
+
+        Args:
+            pipeline: As in `generate`.
+            **defaults: Arguments of `generate` for each call.
+
+        Raises:
+            UnsupportedPipelineError: If the pipeline cannot be drawn with.
+        """
+        self.check_pipeline(pipeline)
+        drawing = EllaPipeline(self, pipeline, defaults)
+        try:
+            yield drawing
+        finally:
+            drawing.close()
+
     def generate(
         self,
         pipeline: Any,
@@ -83,6 +218,7 @@ class Ella:
         negative_prompt: Texts | None = None,
         length: Length | None = None,
         with_clip: bool = False,
+        positive_only: bool = False,
         **pipeline_arguments: Any,
     ) -> Any:
         """What `pipeline(prompt, ...)` returns, with ELLA's conditions at every step.
@@ -90,8 +226,8 @@ class Ella:
         Nothing is registered on the pipeline or its networks, before, during or after the call.
 
         Args:
-            pipeline: A Stable Diffusion 1.x pipeline of diffusers: text-to-image, image-to-image,
-                inpainting, or any of them with ControlNet.
+            pipeline: A Stable Diffusion pipeline of diffusers: text-to-image, image-to-image,
+                inpainting, or any of them with ControlNet; of SDXL's shape too; AnimateDiff.
             prompt: One text or several.
             negative_prompt: One for all, or one for each; by default the empty text.
             length: `fixed` (128 tokens, padded and truncated) or `flexible` (each text at its own
@@ -99,6 +235,8 @@ class Ella:
                 trained, and where it does not, as the released one's, `fixed`.
             with_clip: Whether CLIP's 77 tokens follow ELLA's 64: brings back what speaks through
                 CLIP, such as LoRA trigger words and textual inversion.
+            positive_only: Whether the negative prompts are CLIP's alone, without ELLA. The U-Net
+                is called for the two halves of guidance one after the other.
             **pipeline_arguments: The pipeline's own: `generator`, `num_inference_steps`,
                 `guidance_scale`, `num_images_per_prompt`, `callback_on_step_end`, `image`, ...
 
@@ -108,80 +246,179 @@ class Ella:
             UnsupportedPipelineError: If this pipeline cannot be shown other conditions at each
                 step, or was about to be shown those of a wrong timestep.
         """
-        self.check_pipeline(pipeline)
-        trained = self.connector.trained_text
-        length = length or (trained.length if trained else "fixed")
-        arguments = call_arguments(pipeline, pipeline_arguments)
-        prompts = _as_texts("prompt", prompt)
-        negatives = _negatives(negative_prompt, len(prompts)) if _is_guided(arguments) else None
-        conditions = self._conditions(pipeline, arguments, prompts, negatives, length)
-        if with_clip:
-            clip = _clip_tokens(pipeline, arguments, prompts, negatives)
-            conditions = replace(conditions, clip_positive=clip[0], clip_negative=clip[1])
-        positive, negative = conditions.at(0)
-        return pipeline(
-            **pipeline_arguments
-            | _callback_arguments(conditions, arguments)
-            | {"prompt_embeds": positive, "negative_prompt_embeds": negative}
+        return self._draw(
+            pipeline,
+            prompt,
+            negative_prompt,
+            {"length": length, "with_clip": with_clip, "positive_only": positive_only},
+            pipeline_arguments,
+            {},
         )
 
-    def _conditions(
+    @torch.no_grad()
+    def _draw(
         self,
         pipeline: Any,
-        arguments: dict[str, Any],
-        prompts: list[str],
-        negatives: list[str] | None,
-        length: Length,
-    ) -> GuidedConditions:
-        device = pipeline._execution_device
-        texts = list(dict.fromkeys(prompts + (negatives or [])))
-        steps = StepConditions(
-            self.connector,
-            self.text_encoder.encode(texts, length),
-            predict_timesteps(pipeline, arguments, device),
-            device=device,
-            dtype=pipeline.unet.dtype,
+        prompt: Texts,
+        negative_prompt: Texts | None,
+        how: Mapping[str, Any],
+        pipeline_arguments: dict[str, Any],
+        memory: Memory,
+    ) -> Any:
+        self.check_pipeline(pipeline)
+        arguments = call_arguments(pipeline, pipeline_arguments)
+        trained = self.connector.trained_text
+        prompts, guided = _as_texts("prompt", prompt), _is_guided(arguments)
+        call = _Call(
+            arguments,
+            prompts,
+            _negatives(negative_prompt, len(prompts)) if guided else None,
+            guided,
+            how["length"] or (trained.length if trained else "fixed"),
+            how["with_clip"],
+            how["positive_only"],
+            memory,
         )
+        if not call.with_clip:
+            warn_of_silent_tokens(pipeline, [*call.prompts, *call.negative_texts])
+        own = self._own_texts(pipeline, call)
+        conditions = self._conditions(pipeline, call, own)
+        positive, negative = conditions.at(0)
+        passed = {k: v for k, v in pipeline_arguments.items() if k not in SECOND_TEXTS}
+        passed |= _callback_arguments(conditions, call)
+        passed |= {"prompt_embeds": positive, "negative_prompt_embeds": negative}
+        passed |= own.pooled if own else {}
+        if not conditions.is_ragged:
+            return pipeline(**passed)
+        return _draw_ragged(pipeline, conditions, call, passed)
+
+    def _own_texts(self, pipeline: Any, call: _Call) -> OwnTexts | None:
+        """What the pipeline's own encoders say, where it is wanted; checked that it has any."""
+        pooled = is_sdxl(pipeline) and call.arguments.get(POOLED[0]) is None
+        wanted = {
+            "with_clip": call.with_clip,
+            "positive_only": call.positive_only and call.guided,
+        }
+        for name in [name for name, value in wanted.items() if value]:
+            if not has_own_encoders(pipeline):
+                raise ValueError(f"`{name}` needs a pipeline with a `text_encoder`, got None")
+        if pooled and not has_own_encoders(pipeline):
+            raise ValueError(
+                f"{type(pipeline).__name__}: has no text encoders for the pooled embeddings that"
+                " its U-Net wants; pass `pooled_prompt_embeds` and `negative_pooled_prompt_embeds`"
+            )
+        if not pooled and not any(wanted.values()):
+            return None
+        own = encode_own(pipeline, call.arguments, call.prompts, call.negatives, call.guided)
+        return own if pooled else OwnTexts(own.positive, own.negative, {})
+
+    def _conditions(self, pipeline: Any, call: _Call, own: OwnTexts | None) -> GuidedConditions:
+        device = pipeline._execution_device
+        texts = list(dict.fromkeys(call.prompts + call.negative_texts))
+        returns = self._offloads or is_offloaded(pipeline)
+        encoder = module_of(self.text_encoder) if self.follow_pipeline else None
+        with working_on(encoder, device, returns=returns):
+            features = self._features(texts, call)
+        connector = self.connector if self.follow_pipeline else None
+        with working_on(connector, device, returns=returns):
+            steps = StepConditions(
+                self.connector,
+                features,
+                predict_timesteps(pipeline, call.arguments, device),
+                device=device,
+                dtype=pipeline.unet.dtype,
+                forward=self._forward,
+            )
+            if returns:
+                steps.finish()
         index = {text: i for i, text in enumerate(texts)}
+        negative = [index[text] for text in call.negative_texts] or None
+        alone = call.guided and call.positive_only
         return GuidedConditions(
             steps,
-            positive=[index[text] for text in prompts],
-            negative=None if negatives is None else [index[text] for text in negatives],
+            positive=[index[text] for text in call.prompts],
+            negative=negative,
+            clip_positive=own.positive if own and call.with_clip else None,
+            clip_negative=own.negative if own and (call.with_clip or alone) else None,
         )
 
+    def _features(self, texts: list[str], call: _Call) -> list[Tensor]:
+        memory, length = call.memory, call.length
+        new = [text for text in texts if (text, length) not in memory]
+        made = dict(zip(new, self.text_encoder.encode(new, length), strict=True))
+        for text in call.negative_texts:
+            if text in made:
+                memory[text, length] = made[text]
+        return [made[text] if text in made else memory[text, length] for text in texts]
 
-def _callback_arguments(conditions: GuidedConditions, arguments: dict[str, Any]) -> dict[str, Any]:
+
+class EllaPipeline:
+    """Calls like the pipeline's own, drawing with ELLA; all else is the pipeline's.
+
+    `Ella.on` makes it and ends it.
+    """
+
+    def __init__(self, ella: Ella, pipeline: Any, defaults: Mapping[str, Any]) -> None:
+        self._ella = ella
+        self._pipeline = pipeline
+        self._defaults = dict(defaults)
+        self._memory: Memory = {}
+        self._is_open = True
+
+    def __call__(self, prompt: Texts, **arguments: Any) -> Any:
+        """What `Ella.generate` returns.
+
+        Raises:
+            RuntimeError: If the block of `Ella.on` has ended.
+        """
+        if not self._is_open:
+            raise RuntimeError("the block of Ella.on(pipeline) has ended; draw within it")
+        given = {**self._defaults, **arguments}
+        how = {
+            "length": given.pop("length", None),
+            "with_clip": given.pop("with_clip", False),
+            "positive_only": given.pop("positive_only", False),
+        }
+        negative = given.pop("negative_prompt", None)
+        return self._ella._draw(self._pipeline, prompt, negative, how, given, self._memory)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+    def close(self) -> None:
+        """Forget the texts; no call draws any more."""
+        self._is_open = False
+        self._memory.clear()
+
+
+def _draw_ragged(
+    pipeline: Any, conditions: GuidedConditions, call: _Call, passed: dict[str, Any]
+) -> Any:
+    """A call where rows have different numbers of tokens: on a copy of the pipeline."""
+    if "num_frames" in inspect.signature(type(pipeline).__call__).parameters:
+        raise ValueError(
+            f"{type(pipeline).__name__}: prompt and negative prompt have different numbers of"
+            " tokens, which videos cannot have; use length='fixed', without positive_only"
+        )
+    counts = counts_for(conditions.positive_counts, conditions.negative_counts, call.repeats)
+    drawn = for_ragged_rows(pipeline, counts)(**passed)
+    pipeline.maybe_free_model_hooks()
+    return drawn
+
+
+def _callback_arguments(conditions: GuidedConditions, call: _Call) -> dict[str, Any]:
     """ELLA's callback, before the user's own, and the tensors that either asks for."""
-    then = arguments["callback_on_step_end"]
+    then = call.arguments["callback_on_step_end"]
     wanted = getattr(then, "tensor_inputs", None)  # of a diffusers PipelineCallback
     if wanted is None:
-        wanted = arguments["callback_on_step_end_tensor_inputs"]
+        wanted = call.arguments["callback_on_step_end_tensor_inputs"]
     return {
-        "callback_on_step_end": NextStepConditions(
-            conditions, arguments["num_images_per_prompt"] or 1, then
-        ),
+        "callback_on_step_end": NextStepConditions(conditions, call.repeats, then),
         "callback_on_step_end_tensor_inputs": list(dict.fromkeys(["prompt_embeds", *wanted])),
     }
 
 
-def _clip_tokens(
-    pipeline: Any, arguments: dict[str, Any], prompts: list[str], negatives: list[str] | None
-) -> tuple[Tensor, Tensor | None]:
-    """CLIP's tokens by the pipeline's own method, so with its LoRA and textual inversions."""
-    if getattr(pipeline, "text_encoder", None) is None:
-        raise ValueError("`with_clip` needs a pipeline with a `text_encoder`, got None")
-    return pipeline.encode_prompt(
-        prompts,
-        pipeline._execution_device,
-        1,
-        negatives is not None,
-        negatives,
-        lora_scale=(arguments.get("cross_attention_kwargs") or {}).get("scale"),
-        clip_skip=arguments.get("clip_skip"),
-    )
-
-
-def _is_guided(arguments: dict[str, Any]) -> bool:
+def _is_guided(arguments: Mapping[str, Any]) -> bool:
     return bool(arguments["guidance_scale"] > 1)
 
 
@@ -192,9 +429,11 @@ def _as_texts(name: str, texts: Texts) -> list[str]:
     return listed
 
 
-def _negatives(negative_prompt: Texts | None, num_prompts: int) -> list[str]:
-    if negative_prompt is None or isinstance(negative_prompt, str):
-        return [negative_prompt or ""] * num_prompts
+def _negatives(negative_prompt: Texts | None, num_prompts: int) -> list[str] | None:
+    if negative_prompt is None:
+        return None
+    if isinstance(negative_prompt, str):
+        return [negative_prompt] * num_prompts
     listed = _as_texts("negative_prompt", negative_prompt)
     if len(listed) != num_prompts:
         raise ValueError(

@@ -1,24 +1,30 @@
 """Language models as text encoders: texts in, one feature matrix per text out.
 
 `TextEncoder` is all that the rest of ella asks for. `TransformersTextEncoder` fulfils it with any
-network and tokenizer of transformers; `T5TextEncoder` loads the one that ELLA was trained with.
+language model of transformers; `T5TextEncoder` loads the one that ELLA was trained with.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, T5EncoderModel
 
 from ella.config import TRAINED_LENGTH, Length
-from ella.errors import TextEncoderError, first_names, one_line
-from ella.strict_loading import LoadingReport, strict_loading
+from ella.errors import TextEncoderError
+from ella.language_models import (
+    load_language_model,
+    load_t5,
+    names_a_path,
+    text_side,
+    width_of,
+)
 
 
 class PrecisionWarning(UserWarning):
@@ -39,17 +45,21 @@ class TextEncoder(Protocol):
 
 
 class TransformersTextEncoder:
-    """Any encoder or language model of transformers that returns a `last_hidden_state`.
+    """Any encoder or language model of transformers: T5's encoder, LLaMA, Qwen, Mistral, Gemma, ...
+
+    Of a vision-language model the language model reads the text alone.
 
     Args:
-        model: Such as `AutoModel.from_pretrained(...)` gives (T5's encoder, LLaMA, Qwen, ...).
+        model: Such as `AutoModel.from_pretrained(...)` gives.
         tokenizer: The model's own. Fixed length needs one with a padding token.
         fixed_length: Tokens under `fixed`; ELLA was trained with 128.
         mask_padding: Whether the *language model* ignores padding, as is usual with transformers.
             The connector never does.
+        hidden_layer: Which of the model's `hidden_states`: 0 are the embeddings, n what layer n
+            gives, negative ones count from the end; None is the last, after the final norm.
 
     Raises:
-        ValueError: If `fixed_length` is below 1.
+        ValueError: If `fixed_length` is below 1, or there is no such layer.
     """
 
     def __init__(
@@ -59,18 +69,73 @@ class TransformersTextEncoder:
         *,
         fixed_length: int = TRAINED_LENGTH,
         mask_padding: bool = True,
+        hidden_layer: int | None = None,
     ) -> None:
         if fixed_length < 1:
             raise ValueError(f"`fixed_length` must be at least 1, got {fixed_length}")
-        self.model = model.eval()
+        self.model = text_side(model).eval()
+        layers = self.model.config.get_text_config().num_hidden_layers
+        if hidden_layer is not None and not -layers - 1 <= hidden_layer <= layers:
+            raise ValueError(
+                f"`hidden_layer` must be from {-layers - 1} to {layers}, as"
+                f" {type(self.model).__name__} has {layers} layers, got {hidden_layer}"
+            )
         self.tokenizer = tokenizer
         self.fixed_length = fixed_length
         self.mask_padding = mask_padding
+        self.hidden_layer = hidden_layer
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        subfolder: str = "",
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        fixed_length: int = TRAINED_LENGTH,
+        mask_padding: bool = True,
+        hidden_layer: int | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """A language model and its tokenizer; of a T5 its encoder, in a strict check.
+
+        Args:
+            source: A folder, or the name of a repository on the Hugging Face hub. Safetensors
+                only; code in the repository is never run.
+            subfolder: The folder within `source`.
+            dtype: By default float16 on an accelerator and float32 on a CPU. Some models (Gemma)
+                give no finite numbers in float16: those want bfloat16.
+            device: Where to.
+            fixed_length: Tokens under fixed length. A tokenizer without a padding token pads with
+                its end-of-text token, on the right.
+            mask_padding: Whether the model ignores padding.
+            hidden_layer: As in the class.
+            local_files_only: Never ask the hub; so it is for a folder in any case.
+
+        Raises:
+            TextEncoderError: If there is no language model with its tokenizer, or its files lack
+                tensors, or have them in another shape.
+            ValueError: If there is no such layer.
+        """
+        where: dict[str, Any] = {
+            "subfolder": subfolder,
+            "local_files_only": local_files_only or names_a_path(source),
+        }
+        dtype = dtype or _default_dtype(torch.device(device))
+        model, tokenizer = load_language_model(source, dtype, where)
+        return cls(
+            model.requires_grad_(False).to(device),
+            tokenizer,
+            fixed_length=fixed_length,
+            mask_padding=mask_padding,
+            hidden_layer=hidden_layer,
+        )
 
     @property
     def feature_dim(self) -> int:
         """Width of the features."""
-        return int(self.model.config.hidden_size)
+        return width_of(self.model)
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str], length: Length) -> list[Tensor]:
@@ -85,15 +150,21 @@ class TransformersTextEncoder:
 
         Raises:
             ValueError: If `length` is neither.
-            TextEncoderError: If the tokenizer has no token for padding or for an empty text.
+            TextEncoderError: If the tokenizer has no token for padding or for an empty text, or a
+                feature is no finite number: the model's precision is too low for it.
         """
         if length not in ("fixed", "flexible"):
             raise ValueError(f"`length` must be 'fixed' or 'flexible', got {length!r}")
         if not texts:
             return []
-        if length == "fixed":
-            return self._encode_fixed(texts)
-        return self._encode_flexible(texts)
+        encode = self._encode_fixed if length == "fixed" else self._encode_flexible
+        features = encode(texts)
+        if not all(bool(feature.isfinite().all()) for feature in features):
+            raise TextEncoderError(
+                f"{type(self.model).__name__}: gives features that are no finite numbers in"
+                f" {features[0].dtype}; load it with dtype=torch.bfloat16 or torch.float32"
+            )
+        return features
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text without padding or truncation: above `fixed_length`, `fixed` cuts."""
@@ -137,13 +208,24 @@ class TransformersTextEncoder:
             truncation=True,
             return_tensors="pt",
         )
-        mask = batch.attention_mask if self.mask_padding else torch.ones_like(batch.attention_mask)
-        return list(self._run(batch.input_ids, mask))
+        ids, mask = batch.input_ids, batch.attention_mask
+        empty = mask.sum(1) == 0
+        if empty.any():  # of padding alone: a language model that sees nothing gives no number
+            first = -1 if self.tokenizer.padding_side == "left" else 0
+            ids[empty, first], mask[empty, first] = self._empty_token_id(), 1
+        return list(self._run(ids, mask if self.mask_padding else torch.ones_like(mask)))
 
     def _run(self, ids: Tensor, mask: Tensor) -> Tensor:
         device = self.model.device
-        output = self.model(input_ids=ids.to(device), attention_mask=mask.to(device))
-        return output.last_hidden_state
+        given: dict[str, Any] = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        if "use_cache" in inspect.signature(self.model.forward).parameters:
+            given["use_cache"] = False
+        if self.hidden_layer is None:
+            features: Tensor = self.model(**given).last_hidden_state
+            return features
+        states = self.model(**given, output_hidden_states=True).hidden_states
+        chosen: Tensor = states[self.hidden_layer]
+        return chosen
 
 
 class T5TextEncoder(TransformersTextEncoder):
@@ -159,6 +241,7 @@ class T5TextEncoder(TransformersTextEncoder):
         device: str | torch.device = "cpu",
         fixed_length: int = TRAINED_LENGTH,
         mask_padding: bool = True,
+        hidden_layer: int | None = None,
         local_files_only: bool = False,
     ) -> Self:
         """A T5 encoder and its tokenizer; of a whole T5 only the encoder is kept.
@@ -173,6 +256,7 @@ class T5TextEncoder(TransformersTextEncoder):
             device: Where to.
             fixed_length: Tokens under fixed length.
             mask_padding: Whether T5 ignores padding.
+            hidden_layer: As in `TransformersTextEncoder`; ELLA's weights were made with the last.
             local_files_only: Never ask the hub; so it is for a folder in any case.
 
         Warns:
@@ -184,87 +268,38 @@ class T5TextEncoder(TransformersTextEncoder):
         """
         dtype = dtype or _default_dtype(torch.device(device))
         _warn_of_precision(dtype)
-        local = local_files_only or _names_a_path(source)
-        where: dict[str, Any] = {"subfolder": subfolder, "local_files_only": local}
-        try:
-            if local and not (Path(source) / subfolder).is_dir() and _names_a_path(source):
-                raise FileNotFoundError("there is no such folder")
-            _check_kind(AutoConfig.from_pretrained(source, **where))
-            tokenizer = AutoTokenizer.from_pretrained(source, **where)
-            with strict_loading(str(Path(source) / subfolder)) as reports:
-                model = T5EncoderModel.from_pretrained(
-                    source, dtype=dtype, use_safetensors=True, **where
-                )
-            _check_only_encoder(reports)
-            _check_vocabulary(model, tokenizer)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-            if isinstance(error, RuntimeError) and "out of memory" in str(error):
-                raise
-            raise TextEncoderError(
-                f"{Path(source) / subfolder}: no T5 encoder with its tokenizer ({one_line(error)});"
-                " give the folder that holds config.json, model.safetensors and the tokenizer's"
-                " files"
-            ) from error
-        model = model.requires_grad_(False).to(device)
-        return cls(model, tokenizer, fixed_length=fixed_length, mask_padding=mask_padding)
+        where: dict[str, Any] = {
+            "subfolder": subfolder,
+            "local_files_only": local_files_only or names_a_path(source),
+        }
+        model, tokenizer = load_t5(source, dtype, where)
+        return cls(
+            model.requires_grad_(False).to(device),
+            tokenizer,
+            fixed_length=fixed_length,
+            mask_padding=mask_padding,
+            hidden_layer=hidden_layer,
+        )
 
 
-def _names_a_path(source: str | Path) -> bool:
-    """Whether `source` is of this machine, so that the hub is not to be asked for it.
+def load_text_encoder(source: str | Path, **settings: Any) -> TransformersTextEncoder:
+    """A T5 as `T5TextEncoder`, any other language model as `TransformersTextEncoder`.
 
-    A repository of the hub is NAME or ORG/NAME.
+    Args:
+        source: A folder.
+        **settings: As in their `from_pretrained`.
+
+    Raises:
+        TextEncoderError: If it cannot be read.
     """
-    text = str(source)
-    return (
-        isinstance(source, Path)
-        or Path(source).exists()
-        or text.startswith((".", "/", "~"))
-        or text.count("/") > 1
-        or "\\" in text
-        or Path(text).suffix in (".safetensors", ".bin", ".pt", ".ckpt", ".gguf")
-    )
-
-
-def _check_kind(config: Any) -> None:
-    """Raise unless a configuration is a T5's: of another kind, random weights would be drawn."""
-    kind = getattr(config, "model_type", None)
-    named = getattr(config, "architectures", None) or []
-    foreign = [name for name in named if not name.startswith("T5")]
-    if kind != "t5" or foreign:
-        raise ValueError(
-            f"config.json is of a {', '.join(foreign) or kind}, of the kind {kind!r}, not of a T5"
-        )
-
-
-def _check_only_encoder(reports: Sequence[LoadingReport]) -> None:
-    """Raise where files hold more than a T5: then config.json is not theirs.
-
-    Of a whole T5 the decoder and the head are left out.
-    """
-    more = [
-        name
-        for report in reports
-        for name in report.unexpected
-        if not name.startswith(("decoder.", "lm_head."))
-    ]
-    if more:
-        raise ValueError(
-            f"its files hold {len(more)} tensors that config.json knows nothing of:"
-            f" {first_names(more)}"
-        )
-
-
-def _check_vocabulary(model: Any, tokenizer: Any) -> None:
-    if len(tokenizer) > model.config.vocab_size:
-        raise ValueError(
-            f"its tokenizer knows {len(tokenizer)} tokens, but the network only"
-            f" {model.config.vocab_size}"
-        )
-    if len(tokenizer) * 2 < model.config.vocab_size:  # without its files it is an empty one
-        raise ValueError(
-            f"its tokenizer knows {len(tokenizer)} tokens of the encoder's "
-            f"{model.config.vocab_size}: its files are missing or of another model"
-        )
+    config = Path(source) / "config.json"
+    try:
+        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        kind = None  # loading it says what is wrong
+    if kind == "t5":
+        return T5TextEncoder.from_pretrained(source, **settings)
+    return TransformersTextEncoder.from_pretrained(source, **settings)
 
 
 def _default_dtype(device: torch.device) -> torch.dtype:

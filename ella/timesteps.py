@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import retrieve_timesteps
 
-from ella.errors import UnsupportedPipelineError
+from ella.supported import check_pipeline_class
 
 if TYPE_CHECKING:
     import torch
 
-NEEDED_PARAMETERS = ("prompt_embeds", "negative_prompt_embeds", "callback_on_step_end")
 DEPRECATED_PARAMETERS = {"callback", "callback_steps"}
 OWN_PARAMETERS = ("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")
 
@@ -31,16 +30,9 @@ def call_arguments(pipeline: Any, overrides: Mapping[str, Any]) -> dict[str, Any
         ValueError: If `overrides` holds what ella itself passes.
         TypeError: If the pipeline takes no argument of such a name.
     """
+    check_pipeline_class(pipeline)
     name = type(pipeline).__name__
     parameters = inspect.signature(type(pipeline).__call__).parameters
-    replaceable = getattr(pipeline, "_callback_tensor_inputs", ())
-    missing = [needed for needed in NEEDED_PARAMETERS if needed not in parameters]
-    if missing or "prompt_embeds" not in replaceable:
-        raise UnsupportedPipelineError(
-            f"{name}: its conditions cannot be changed at each step (missing:"
-            f" {', '.join(missing) or 'prompt_embeds in callback_on_step_end'}); use a Stable"
-            " Diffusion 1.x pipeline of diffusers"
-        )
     for own in OWN_PARAMETERS:
         if overrides.get(own) is not None:
             raise ValueError(f"`{own}` is computed by ELLA, got {type(overrides[own]).__name__}")
@@ -57,7 +49,8 @@ def predict_timesteps(
     """What the U-Net will be given at each step of a call with these arguments, in order.
 
     Covers custom `timesteps` and `sigmas`, schedulers that call the U-Net more often than there
-    are steps (Heun, PNDM), and the `strength` of image-to-image and inpainting.
+    are steps (Heun, PNDM), the `strength` of image-to-image and inpainting, and SDXL's
+    `denoising_start` and `denoising_end`.
 
     Raises:
         ValueError: If the scheduler or the strength leaves no step.
@@ -71,10 +64,23 @@ def predict_timesteps(
     )
     strength = arguments.get("strength")
     if strength is not None and hasattr(pipeline, "get_timesteps"):
-        timesteps, num_steps = pipeline.get_timesteps(num_steps, strength, device)
+        start = _share(arguments.get("denoising_start"))
+        more = {} if start is None else {"denoising_start": start}
+        timesteps, num_steps = pipeline.get_timesteps(num_steps, strength, device, **more)
+    end = _share(arguments.get("denoising_end"))
+    if end is not None:
+        # As SDXL's pipelines count it: steps above the cut, from the schedule's beginning on.
+        num_train = pipeline.scheduler.config.num_train_timesteps
+        cut = int(round(num_train - end * num_train))
+        timesteps = timesteps[: int((timesteps >= cut).sum())]
     if len(timesteps) == 0:
         raise ValueError(
             f"`num_inference_steps` {arguments['num_inference_steps']} and `strength` {strength}"
-            " leave no step; raise one of them"
+            " leave no step; raise one of them (or `denoising_end`)"
         )
     return [float(timestep) for timestep in timesteps.tolist()]
+
+
+def _share(value: Any) -> float | None:
+    """A share of the schedule as SDXL's pipelines take it: a float between 0 and 1, or nothing."""
+    return value if isinstance(value, float) and 0 < value < 1 else None

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from ella.config import TRAINED_LENGTH
+from ella.config import TRAINED_LENGTH, ConnectorKind
 from ella.errors import EllaError, one_line
 from ella.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from ella.training.trainer import Trainer
 
+KINDS = get_args(ConnectorKind)
 REQUIRED = {
     "base": "folder of the diffusers model: unet, vae, scheduler",
     "text_encoder": "folder of the language model and its tokenizer",
@@ -38,10 +39,22 @@ SIZES = {
     "connector_time_channel": "channels of its sinusoidal timestep (default 320)",
     "connector_time_embed_dim": "width of its embedded timestep (default 768)",
 }
-TEXT_TOKENS = {"text_tokens": "tokens under --length fixed (default 128, as `ella` draws with)"}
+TEXT = {
+    "text_tokens": "tokens under --length fixed (default 128, as `ella` draws with)",
+    "text_layer": "hidden layer of the language model; negative ones count from its end (default:"
+    " the last, after its final norm)",
+}
+CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "connector_kind": ("of a new connector, as in the paper's Table 6 (default adaln)", KINDS),
+    "text_dtype": (
+        "precision of the language model (default auto: float16, on a CPU float32)",
+        ("auto", "float16", "bfloat16", "float32"),
+    ),
+}
 PATHS = REQUIRED | OPTIONAL
-NUMBERS = SIZES | TEXT_TOKENS
+NUMBERS = SIZES | TEXT
 CONFIG = get_type_hints(TrainConfig)
+NEW_CONNECTOR = [*SIZES, "connector_kind"]
 
 
 class CommandError(EllaError):
@@ -71,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(_flag(name), help=about)
     for name, about in NUMBERS.items():
         parser.add_argument(_flag(name), type=int, help=about)
+    for name, (about, choices) in CHOICES.items():
+        parser.add_argument(_flag(name), choices=choices, help=about)
     for name, kind in CONFIG.items():
         choices = get_args(kind) or None
         how: dict[str, Any] = {"type": kind}
@@ -110,15 +125,19 @@ def _read_toml(path: Path) -> dict[str, Any]:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CommandError(f"{path}: is not TOML ({error})") from error
-    names = [*PATHS, *NUMBERS, *CONFIG]
+    names = [*PATHS, *NUMBERS, *CHOICES, *CONFIG]
     for name, value in settings.items():
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {near[0]}" if near else ""
             raise CommandError(f"{path}: no setting is called {name!r}{hint}")
-        wanted = str if name in PATHS else int if name in NUMBERS else type(value)
+        words = name in PATHS or name in CHOICES
+        wanted = str if words else int if name in NUMBERS else type(value)
         if type(value) is not wanted:
             raise CommandError(f"{path}: {name} must be of type {wanted.__name__}, got {value!r}")
+        if name in CHOICES and value not in CHOICES[name][1]:
+            choices = ", ".join(CHOICES[name][1])
+            raise CommandError(f"{path}: {name} must be one of {choices}, got {value!r}")
     return settings
 
 
@@ -128,7 +147,8 @@ def _train(settings: dict[str, Any]) -> Path:
         config = TrainConfig(**{name: settings[name] for name in CONFIG.keys() & settings.keys()})
         sizes = {
             name.removeprefix("connector_"): settings[name]
-            for name in SIZES.keys() & settings.keys()
+            for name in NEW_CONNECTOR
+            if name in settings
         }
         trainer = _trainer(settings, config, sizes)
     except ValueError as error:
@@ -137,9 +157,9 @@ def _train(settings: dict[str, Any]) -> Path:
     return trainer.run()
 
 
-def _trainer(settings: dict[str, Any], config: TrainConfig, sizes: dict[str, int]) -> Trainer:
+def _trainer(settings: dict[str, Any], config: TrainConfig, sizes: dict[str, Any]) -> Trainer:
     """Everything loaded and checked against each other; nothing written yet."""
-    from ella.connector import TimestepAwareSemanticConnector
+    from ella.connector_base import Connector
     from ella.training.base_model import load_base, load_text_encoder
     from ella.training.data import FolderPairs
     from ella.training.run import build_trainer
@@ -149,11 +169,15 @@ def _trainer(settings: dict[str, Any], config: TrainConfig, sizes: dict[str, int
     pairs = FolderPairs(settings["data"])
     base = load_base(Path(settings["base"]))
     encoder = load_text_encoder(
-        Path(settings["text_encoder"]), config.device, settings.get("text_tokens", TRAINED_LENGTH)
+        Path(settings["text_encoder"]),
+        config.device,
+        settings.get("text_tokens", TRAINED_LENGTH),
+        hidden_layer=settings.get("text_layer"),
+        dtype=settings.get("text_dtype", "auto"),
     )
     connector = None
     if "init" in settings:
-        connector = TimestepAwareSemanticConnector.from_safetensors(settings["init"])
+        connector = Connector.from_safetensors(settings["init"])
     return build_trainer(
         base, encoder, pairs, settings["out"], config, connector=connector, sizes=sizes
     )

@@ -14,14 +14,14 @@ import torch
 from accelerate import PartialState
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from ella.config import ConnectorConfig
-from ella.connector import TimestepAwareSemanticConnector
-from ella.errors import EllaError, IncompleteWeightsError, TrainingError
+from ella.connector_base import Connector
+from ella.errors import IncompleteWeightsError, TrainingError
 from ella.files import module_hash
 from ella.strict_loading import strict_loading
-from ella.text_encoder import T5TextEncoder, TextEncoder, TransformersTextEncoder
+from ella.text_encoder import TextEncoder, TransformersTextEncoder
+from ella.text_encoder import load_text_encoder as load_any_text_encoder
 from ella.training.config import TrainConfig
 from ella.training.features import downscale
 
@@ -65,11 +65,11 @@ class BaseModel:
         width = unet.config.cross_attention_dim
         return cls(unet, vae, scheduler, width, text_encoder.feature_dim, image_px)
 
-    def connector_config(self, sizes: Mapping[str, int]) -> ConnectorConfig:
+    def connector_config(self, sizes: Mapping[str, Any]) -> ConnectorConfig:
         """Sizes of a connector for these: `sizes`, and for the rest those of the released one."""
         return ConnectorConfig(**{"width": self.width, "input_dim": self.feature_dim, **sizes})
 
-    def check_connector(self, connector: TimestepAwareSemanticConnector) -> None:
+    def check_connector(self, connector: Connector) -> None:
         """Raise unless the connector fits between text encoder and U-Net.
 
         Raises:
@@ -157,31 +157,31 @@ def load_base(folder: Path) -> Networks:
 
 
 def load_text_encoder(
-    folder: Path, device: Literal["auto", "cpu"], num_tokens: int
+    folder: Path,
+    device: Literal["auto", "cpu"],
+    num_tokens: int,
+    *,
+    hidden_layer: int | None = None,
+    dtype: str = "auto",
 ) -> TransformersTextEncoder:
     """A language model and its tokenizer: of a T5 its encoder, of another kind the `AutoModel`.
 
-    In float16 on an accelerator, in float32 on a CPU.
+    Args:
+        folder: Of both.
+        device: `auto` is the accelerator, where there is one.
+        num_tokens: Under fixed length.
+        hidden_layer: As in `TransformersTextEncoder`.
+        dtype: `auto` is float16 on an accelerator, float32 on a CPU.
 
     Raises:
         EllaError: If it cannot be loaded.
+        ValueError: If there is no such layer.
     """
-    where = PartialState(cpu=device == "cpu").device
-    try:
-        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        if kind == "t5":
-            return T5TextEncoder.from_pretrained(folder, device=where, fixed_length=num_tokens)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        dtype = torch.float32 if where.type == "cpu" else torch.float16
-        with strict_loading(str(folder)):
-            model = AutoModel.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, use_safetensors=True
-            )
-    except EllaError:
-        raise
-    except (OSError, ValueError, SafetensorError) as error:
-        raise TrainingError(f"{folder}: no language model with its tokenizer ({error})") from error
-    return TransformersTextEncoder(
-        model.requires_grad_(False).to(where), tokenizer, fixed_length=num_tokens
+    return load_any_text_encoder(
+        Path(folder),
+        dtype=None if dtype == "auto" else getattr(torch, dtype),
+        device=PartialState(cpu=device == "cpu").device,
+        fixed_length=num_tokens,
+        hidden_layer=hidden_layer,
+        local_files_only=True,
     )

@@ -46,6 +46,8 @@ def encoder_identity(encoder: TextEncoder) -> str:
         str(tokenizer("A first text, to see how it is cut into tokens.").input_ids),
         str((encoder.fixed_length, encoder.mask_padding, tokenizer.padding_side)),
     ]
+    if encoder.hidden_layer is not None:
+        parts.append(f"hidden layer {encoder.hidden_layer}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:NUM_HASH_CHARACTERS]
 
 

@@ -9,14 +9,14 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from ella.connector import TimestepAwareSemanticConnector
+from ella.connector_base import Connector
 from ella.files import text_hash
 
 
 class TokensOfTexts(nn.Module):
     """A connector for texts of different lengths: those of one length go through together."""
 
-    def __init__(self, connector: TimestepAwareSemanticConnector) -> None:
+    def __init__(self, connector: Connector) -> None:
         super().__init__()
         self.connector = connector
 

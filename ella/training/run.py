@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ella.config import ConnectorConfig
-from ella.connector import TimestepAwareSemanticConnector
+from ella.connector_base import Connector
 from ella.text_encoder import TextEncoder
 from ella.training.base_model import BaseModel
 from ella.training.config import TrainConfig
@@ -17,14 +17,14 @@ from ella.training.data import ImagePairs
 from ella.training.trainer import Trainer
 
 
-def new_connector(config: ConnectorConfig, seed: int = 0) -> TimestepAwareSemanticConnector:
+def new_connector(config: ConnectorConfig, seed: int = 0) -> Connector:
     """An untrained connector whose first weights follow from `seed` alone.
 
     torch's global generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TimestepAwareSemanticConnector(config)
+        return Connector.of(config)
 
 
 def train_connector(
@@ -34,7 +34,7 @@ def train_connector(
     out: str | Path,
     config: TrainConfig | None = None,
     *,
-    connector: TimestepAwareSemanticConnector | None = None,
+    connector: Connector | None = None,
     cache_folder: str | Path | None = None,
     progress: bool = True,
 ) -> Path:
@@ -79,8 +79,8 @@ def build_trainer(
     out: str | Path,
     config: TrainConfig | None = None,
     *,
-    connector: TimestepAwareSemanticConnector | None = None,
-    sizes: Mapping[str, int] | None = None,
+    connector: Connector | None = None,
+    sizes: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Trainer:
     """What `train_connector` runs, checked and with nothing written yet.
@@ -92,7 +92,7 @@ def build_trainer(
         out: Likewise.
         config: Likewise.
         connector: Likewise.
-        sizes: Of a new connector, where they are not those of the released one.
+        sizes: Of a new connector, and its kind, where they are not those of the released one.
         progress: Likewise.
 
     Raises:

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ella.config import TrainedText
-from ella.connector import TimestepAwareSemanticConnector
+from ella.connector_base import Connector
 from ella.connector_file import write_connector_file
 from ella.errors import TrainingError
 from ella.files import module_hash
@@ -42,7 +42,7 @@ class Trainer:
         base: BaseModel,
         text_encoder: TextEncoder,
         pairs: ImagePairs,
-        connector: TimestepAwareSemanticConnector,
+        connector: Connector,
         config: TrainConfig,
         out: Path,
         *,
@@ -50,6 +50,11 @@ class Trainer:
     ) -> None:
         if not len(pairs):
             raise ValueError("`pairs` must hold at least one pair")
+        if config.length == "flexible" and not connector.config.has_latents:
+            raise ValueError(
+                f"`length` must be 'fixed' for a connector of the kind {connector.config.kind!r}:"
+                " it gives as many tokens as the text has, and a batch needs one number"
+            )
         self.base, self.text_encoder, self.pairs = base, text_encoder, pairs
         self.connector, self.config, self.out = connector, config, out
         self.accelerator = Accelerator(
@@ -74,6 +79,8 @@ class Trainer:
     def _settings(self) -> dict[str, Any]:
         """All that a resumed run must share with what it resumes."""
         sizes = {f"connector {name}": n for name, n in asdict(self.connector.config).items()}
+        if self.connector.config.kind == "adaln":  # as in checkpoints from before there were others
+            del sizes["connector kind"]
         return {
             **self.config.binding(),
             **sizes,
@@ -237,7 +244,8 @@ class Trainer:
 
 def _trained_text(config: TrainConfig, text_encoder: TextEncoder) -> TrainedText | None:
     """What the finished files say of the texts; None where the encoder does not tell its length."""
+    layer = getattr(text_encoder, "hidden_layer", None)
     if config.length == "flexible":
-        return TrainedText("flexible")
+        return TrainedText("flexible", hidden_layer=layer)
     tokens = getattr(text_encoder, "fixed_length", None)
-    return TrainedText("fixed", tokens) if tokens else None
+    return TrainedText("fixed", tokens, layer) if tokens else None
