@@ -32,11 +32,12 @@ DEFAULT_HEADS = 8
 _TIME, _PROJECTION = "time_embedding.linear_1.weight", "connector.proj_in.weight"
 _LATENTS = "connector.latents"
 _ATTENTION = "connector.perceiver_blocks.0.attn.in_proj_weight"
+_MLP_ONLY = "connector.proj_out.weight"
 _SIZED_BY: dict[ConnectorKind, tuple[str, ...]] = {
     "adaln": (_TIME, _LATENTS, _PROJECTION, _ATTENTION),
     "adaln-zero": (_TIME, _LATENTS, _PROJECTION, _ATTENTION),
     "resampler": (_LATENTS, _PROJECTION, _ATTENTION),
-    "mlp": (_PROJECTION, "connector.proj_out.weight"),
+    "mlp": (_PROJECTION, _MLP_ONLY),
 }
 _GATED = "connector.perceiver_blocks.0.ln_1.linear.weight"
 _PLAIN_NORM = "connector.perceiver_blocks.0.ln_1.weight"
@@ -74,6 +75,19 @@ def read_connector_file(
     config = _infer_config(path, state, stated, heads or stated.get("heads", DEFAULT_HEADS))
     _check_stated(path, stated, config, heads)
     return config, state
+
+
+def has_latents(path: str | Path) -> bool:
+    """Whether a file's connector gives one number of tokens for texts of any length.
+
+    Raises:
+        ConnectorFileError: If the file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _MLP_ONLY not in file.keys()  # noqa: SIM118 - it is no dict
+    except (SafetensorError, OSError) as error:
+        raise ConnectorFileError(f"{path}: {one_line(error)}") from error
 
 
 def read_trained_text(path: str | Path, *, forgive: bool = False) -> TrainedText | None:
@@ -206,7 +220,7 @@ def _check_stated(
 
 def _kind_of(state: Mapping[str, Tensor]) -> ConnectorKind:
     """The kind that the tensors' names speak of; the released one where they speak of none."""
-    if "connector.proj_out.weight" in state:
+    if _MLP_ONLY in state:
         return "mlp"
     if _PLAIN_NORM in state:
         return "resampler"

@@ -6,11 +6,12 @@ import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ella.supported import is_sdxl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 POOLED = ("pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 SECOND_TEXTS = ("prompt_2", "negative_prompt_2")

@@ -1,4 +1,4 @@
-"""Where encoder and connector are while they work: with the pipeline, also where it is offloaded."""
+"""Where encoder and connector work: with the pipeline, also where that is offloaded."""
 
 from __future__ import annotations
 

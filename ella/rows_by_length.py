@@ -34,7 +34,7 @@ class RowsByLength:
         self._network = network
         self._counts_of = counts_of
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # isinstance() is asked by pipelines
         return type(self._network)
 

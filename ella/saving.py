@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ella.connector_base import Connector
 from ella.errors import ConnectorFileError
@@ -21,6 +19,9 @@ from ella.text_encoder import (
     TransformersTextEncoder,
     load_text_encoder,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 SETTINGS_FILE = "ella.json"
 CONNECTOR_FILE = "connector.safetensors"

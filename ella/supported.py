@@ -64,7 +64,7 @@ def check_unet(pipeline: Any, width: int) -> None:
     wanted = None if unet is None else unet.config.cross_attention_dim
     if isinstance(wanted, list | tuple) and len(set(wanted)) == 1:
         wanted = wanted[0]
-    if wanted != width:
+    if unet is None or wanted != width:
         raise UnsupportedPipelineError(
             f"{name}: its U-Net takes tokens of width {wanted}, but the connector gives {width};"
             " use the base model that the connector was trained for"

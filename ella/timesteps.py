@@ -71,7 +71,7 @@ def predict_timesteps(
     if end is not None:
         # As SDXL's pipelines count it: steps above the cut, from the schedule's beginning on.
         num_train = pipeline.scheduler.config.num_train_timesteps
-        cut = int(round(num_train - end * num_train))
+        cut = round(num_train - end * num_train)
         timesteps = timesteps[: int((timesteps >= cut).sum())]
     if len(timesteps) == 0:
         raise ValueError(

@@ -14,19 +14,26 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from torch import Tensor, nn
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTextModelWithProjection,
     CLIPTokenizer,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
 )
 
-from ella.config import ConnectorConfig
-from ella.connector import TimestepAwareSemanticConnector
+from ella.config import ConnectorConfig, ConnectorKind
+from ella.connector_base import Connector
 from ella.text_encoder import T5TextEncoder
 from ella.tiny_tokenizers import NUM_CLIP_TOKENS, tiny_clip_tokenizer, tiny_t5_tokenizer
 
@@ -59,24 +66,49 @@ def tiny_pipeline(seed: int = 0) -> StableDiffusionPipeline:
     return pipeline
 
 
+def tiny_sdxl_pipeline(seed: int = 0) -> StableDiffusionXLPipeline:
+    """A whole pipeline of SDXL's shape with DDIM: two CLIPs, pooled embeddings, sizes.
+
+    Tokens of the U-Net are `2 * WIDTH` wide, as both CLIPs' side by side.
+    """
+    tokenizer = tiny_clip_tokenizer()
+    pipeline = StableDiffusionXLPipeline(
+        vae=_seeded("vae", _vae, seed),
+        text_encoder=_seeded("clip", lambda: _clip(tokenizer), seed),
+        text_encoder_2=_seeded(
+            "clip2", lambda: CLIPTextModelWithProjection(_clip(tokenizer).config), seed
+        ),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=_seeded("unet", _sdxl_unet, seed),
+        scheduler=tiny_scheduler(),
+        add_watermarker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def tiny_text_encoder(seed: int = 0) -> T5TextEncoder:
     """T5's encoder and tokenizer, in float32, with `WIDTH` features."""
     tokenizer = tiny_t5_tokenizer()
     return T5TextEncoder(_seeded("t5", lambda: _t5(tokenizer), seed), tokenizer)
 
 
-def tiny_connector(seed: int = 0) -> TimestepAwareSemanticConnector:
-    """A connector from `WIDTH` features to 8 tokens of `WIDTH`, moving with time."""
+def tiny_connector(
+    seed: int = 0, *, kind: ConnectorKind = "adaln", width: int = WIDTH, input_dim: int = WIDTH
+) -> Connector:
+    """A connector to 8 tokens; by default of the released kind, moving with time."""
     config = ConnectorConfig(
         time_channel=32,
         time_embed_dim=32,
-        width=WIDTH,
+        width=width,
         layers=2,
         heads=4,
         num_latents=8,
-        input_dim=WIDTH,
+        input_dim=input_dim,
+        kind=kind,
     )
-    return _seeded("connector", lambda: TimestepAwareSemanticConnector(config), seed)
+    return _seeded("connector", lambda: Connector.of(config), seed)
 
 
 def tiny_scheduler() -> DDIMScheduler:
@@ -101,6 +133,24 @@ def _unet() -> UNet2DConditionModel:
         cross_attention_dim=WIDTH,
         attention_head_dim=4,
         norm_num_groups=8,
+    )
+
+
+def _sdxl_unet() -> UNet2DConditionModel:
+    size_channels = 8
+    return UNet2DConditionModel(
+        sample_size=IMAGE_PX // 8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=2 * WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=size_channels,
+        projection_class_embeddings_input_dim=WIDTH + 6 * size_channels,
     )
 
 

@@ -84,8 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(_flag(name), help=about)
     for name, about in NUMBERS.items():
         parser.add_argument(_flag(name), type=int, help=about)
-    for name, (about, choices) in CHOICES.items():
-        parser.add_argument(_flag(name), choices=choices, help=about)
+    for name, (about, words) in CHOICES.items():
+        parser.add_argument(_flag(name), choices=words, help=about)
     for name, kind in CONFIG.items():
         choices = get_args(kind) or None
         how: dict[str, Any] = {"type": kind}

@@ -6,7 +6,6 @@ from pathlib import Path
 import diffusers
 import huggingface_hub
 import pytest
-import transformers
 from transformers import LlamaConfig, LlamaModel
 
 import ella
@@ -31,9 +30,10 @@ def offline(monkeypatch, tmp_path):
     answer(diffusers.StableDiffusionPipeline, "from_pretrained", tiny.tiny_pipeline)
     answer(diffusers.StableDiffusionPipeline, "load_lora_weights", lambda: None)
     answer(diffusers.ControlNetModel, "from_pretrained", tiny_controlnet)
-    answer(ella.T5TextEncoder, "from_pretrained", tiny.tiny_text_encoder)
-    answer(transformers.AutoTokenizer, "from_pretrained", tiny_clip_tokenizer)
-    answer(transformers.AutoModel, "from_pretrained", tiny_llama)
+    t5 = tiny.tiny_text_encoder()
+    answer(ella.T5TextEncoder, "from_pretrained", lambda: t5)
+    answer(ella.TransformersTextEncoder, "from_pretrained", tiny_llama)
+    answer(ella.Ella, "from_pretrained", lambda: ella.Ella(tiny.tiny_connector(), t5))
 
 
 def tiny_controlnet():
@@ -43,15 +43,10 @@ def tiny_controlnet():
 
 
 def tiny_llama():
-    return LlamaModel(
-        LlamaConfig(
-            vocab_size=len(tiny_clip_tokenizer()),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-        )
-    )
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    tokenizer = tiny_clip_tokenizer()
+    config = LlamaConfig(vocab_size=len(tokenizer), num_attention_heads=2, **sizes)
+    return ella.TransformersTextEncoder(LlamaModel(config), tokenizer)
 
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # of diffusers
@@ -65,7 +60,13 @@ def test_every_block_runs(offline):
     assert names["too_long"] == [99 * 4 + 1]
     assert names["tokens"].shape == (2, 8, tiny.WIDTH)
     assert names["untrained"].config.input_dim == 16
-    for image in ("image", "painted", "filled", "guided", "art"):
+    assert len(names["series"]) == 2
+    assert sorted(path.name for path in Path("my-ella").iterdir()) == [
+        "connector.safetensors",
+        "ella.json",
+        "text_encoder",
+    ]
+    for image in ("image", "painted", "filled", "guided", "art", "other"):
         assert names[image].size == (tiny.IMAGE_PX, tiny.IMAGE_PX)
 
 

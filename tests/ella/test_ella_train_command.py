@@ -170,7 +170,7 @@ def test_two_processes_are_a_bigger_batch(words, tmp_path):
 
 def test_every_setting_is_on_the_page():
     page = (ROOT / "docs/train-ella.md").read_text(encoding="utf-8")
-    named = [*train.PATHS, *train.NUMBERS, *train.CONFIG]
+    named = [*train.PATHS, *train.NUMBERS, *train.CHOICES, *train.CONFIG]
     missing = [name for name in named if f"`{name}`" not in page]
     assert missing == []
     for name in train.CONFIG:

@@ -170,13 +170,19 @@ class EllaStableDiffusion(StableDiffusion):
 
     @staticmethod
     def defaults(entry: ModelEntry, weights: Mapping[str, Weights]) -> ModelDefaults:
-        """Return the length of texts that the connector's file says it was trained with."""
+        """Return how texts became features in training, as the connector's file says.
+
+        Where it does not, a connector without latents has texts of one length: it gives as many
+        tokens as the text has.
+        """
         trained = _trained_text(weights)
         if trained is None:
-            return ModelDefaults()
+            return ModelDefaults(options={} if _has_latents(weights) else {"text_length": "fixed"})
         options: dict[str, Any] = {"text_length": trained.length}
         if trained.tokens not in (None, TRAINED_LENGTH):
             options["text_tokens"] = trained.tokens
+        if trained.hidden_layer is not None:
+            options["text_layer"] = trained.hidden_layer
         return ModelDefaults(options=options)
 
     @staticmethod
@@ -190,8 +196,9 @@ class EllaStableDiffusion(StableDiffusion):
             source.part
         )
         if not ships and "text_length" not in chosen and _trained_text(weights) is None:
+            length = entry.options["text_length"] if _has_latents(weights) else "fixed"
             notes.append(
-                f"text_length {entry.options['text_length']} is assumed: the connector's file does "
+                f"text_length {length} is assumed: the connector's file does "
                 "not say how long its texts were in training (--option text_length=fixed or "
                 "flexible)"
             )
@@ -230,19 +237,40 @@ class EllaStableDiffusion(StableDiffusion):
     def _load_ella(self, weights: Mapping[str, Weights], device: str) -> Any:
         import torch
 
-        from ella import Ella, T5TextEncoder, TimestepAwareSemanticConnector
+        from ella import Connector, Ella
+        from ella.text_encoder import load_text_encoder
 
         dtype = getattr(torch, self.spec.dtype)
-        connector = TimestepAwareSemanticConnector.from_safetensors(
+        connector = Connector.from_safetensors(
             weights["connector"].path, dtype=dtype, device=device
         )
-        encoder = T5TextEncoder.from_pretrained(
+        encoder = load_text_encoder(
             weights["text_encoder"].path,
             dtype=dtype,
             device=device,
-            fixed_length=self.spec.options.get("text_tokens", TRAINED_LENGTH),
+            fixed_length=_whole_number(self.spec, "text_tokens", TRAINED_LENGTH),
+            hidden_layer=_whole_number(self.spec, "text_layer", None),
         )
         return Ella(connector, encoder)
+
+
+def _whole_number(spec: GenerationSpec, option: str, default: int | None) -> Any:
+    """Return an option's number; from the command line it comes as text."""
+    value = spec.options.get(option, default)
+    try:
+        return None if value is None else int(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{option} '{value}': a whole number") from error
+
+
+def _has_latents(weights: Mapping[str, Weights]) -> bool:
+    from ella.connector_file import has_latents
+    from ella.errors import ConnectorFileError
+
+    try:
+        return has_latents(weights["connector"].path)
+    except ConnectorFileError:  # loading it says what is wrong
+        return True
 
 
 def _trained_text(weights: Mapping[str, Weights]) -> TrainedText | None:

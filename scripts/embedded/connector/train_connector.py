@@ -14,6 +14,7 @@ import json
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 from diffusers import StableDiffusionPipeline
 from PIL import Image
@@ -25,7 +26,7 @@ from ella.training.config import TrainConfig
 from ella.training.run import build_trainer
 from scripts.embedded.data.pool import Pool, read_pool
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "layers": 4,
     "heads": 4,
     "num_latents": 32,

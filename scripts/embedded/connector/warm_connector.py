@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer, T5EncoderModel
 
 from ella.config import ConnectorConfig
-from ella.connector import TimestepAwareSemanticConnector
+from ella.connector_base import Connector
 from ella.text_encoder import T5TextEncoder
 from ella.training.features import TextFeatures, encoder_identity
 from ella.training.run import new_connector
@@ -32,7 +32,7 @@ NUM_TIMES = 1000
 class ReadConnector(nn.Module):
     """The connector and the frozen head that reads its tokens."""
 
-    def __init__(self, connector: TimestepAwareSemanticConnector, reader: nn.Module) -> None:
+    def __init__(self, connector: Connector, reader: nn.Module) -> None:
         super().__init__()
         self.connector = connector
         self.reader = reader.requires_grad_(False)

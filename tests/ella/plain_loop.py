@@ -1,0 +1,97 @@
+"""A denoising loop step by step, without a pipeline and without anything of ella.pipeline.
+
+Connector, text encoder, U-Net and scheduler are called one after the other, the text anew at each
+step and each prompt alone: slow and plain, for comparison.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+
+@torch.no_grad()
+def tokens_of(ella, text, timestep, length):
+    """The connector's tokens `[1, tokens, width]` of one text."""
+    (features,) = ella.text_encoder.encode([text], length)
+    return ella.connector(features[None].float(), float(timestep))
+
+
+@torch.no_grad()
+def clip_of(pipeline, text):
+    """CLIP's tokens as Stable Diffusion 1.x computes them, from the networks themselves."""
+    tokenizer = pipeline.tokenizer
+    ids = tokenizer(
+        [text], padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+    ).input_ids
+    return pipeline.text_encoder(ids)[0]
+
+
+@torch.no_grad()
+def xl_of(pipeline, text):
+    """Both CLIPs' penultimate tokens side by side and the second one's pooled embedding."""
+    tokens = []
+    for tokenizer, encoder in (
+        (pipeline.tokenizer, pipeline.text_encoder),
+        (pipeline.tokenizer_2, pipeline.text_encoder_2),
+    ):
+        ids = tokenizer(
+            [text], padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+        ).input_ids
+        output = encoder(ids, output_hidden_states=True)
+        tokens.append(output.hidden_states[-2])
+    return torch.cat(tokens, dim=-1), output.text_embeds
+
+
+@torch.no_grad()
+def draw(
+    ella,
+    pipeline,
+    prompt,
+    seed,
+    *,
+    negative="",
+    steps=3,
+    guidance=7.5,
+    length="fixed",
+    with_clip=False,
+    positive_only=False,
+    more=lambda text: {},
+    keep=None,
+):
+    """Final latents `[1, 4, h, w]` of one prompt and one seed.
+
+    `more` gives further arguments of the U-Net for a text; `keep` cuts the list of timesteps.
+    """
+    scheduler = copy.deepcopy(pipeline.scheduler)
+    scheduler.set_timesteps(steps)
+    unet = pipeline.unet
+    side = unet.config.sample_size
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.randn(1, 4, side, side, generator=generator) * scheduler.init_noise_sigma
+    clip = (lambda text: xl_of(pipeline, text)[0]) if more(prompt) else None
+    clip = clip or (lambda text: clip_of(pipeline, text))
+    timesteps = scheduler.timesteps if keep is None else keep(scheduler.timesteps)
+    for timestep in timesteps:
+        shown = scheduler.scale_model_input(latents, timestep)
+
+        def predict(text, own_only, shown=shown, timestep=timestep):
+            parts = [] if own_only else [tokens_of(ella, text, timestep, length)]
+            if with_clip or own_only:
+                parts.append(clip(text))
+            hidden = torch.cat(parts, dim=1)
+            return unet(shown, timestep, encoder_hidden_states=hidden, **more(text)).sample
+
+        noise = predict(prompt, False)
+        if guidance > 1:
+            empty = predict(negative, positive_only)
+            noise = empty + guidance * (noise - empty)
+        latents = scheduler.step(noise, timestep, latents, generator=generator).prev_sample
+    return latents
+
+
+def assert_near(one, other, relative=1e-4):
+    """The largest difference is below a share of the largest value."""
+    assert one.shape == other.shape
+    assert float((one - other).abs().max()) <= relative * float(other.abs().max())
