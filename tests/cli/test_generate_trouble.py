@@ -354,7 +354,7 @@ def test_a_text_encoder_of_another_kind_ends_in_one_line(
     import transformers
 
     config = transformers.LlamaConfig(
-        vocab_size=64,
+        vocab_size=256,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=1,
@@ -364,7 +364,13 @@ def test_a_text_encoder_of_another_kind_ends_in_one_line(
     tiny.tiny_text_encoder().tokenizer.save_pretrained(tmp_path / "llama")
     ended = run(*TINY, "--weights", "text_encoder=llama", "--bench", bench, "--out", "r")
     assert ended.code == 4
-    assert "of the kind 'llama', not of a T5" in ended.error
+    assert "features of width 128, but `text_encoder` gives 32" in ended.error
+    transformers.ViTModel(
+        transformers.ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
+    ).save_pretrained(tmp_path / "llama")
+    ended = run(*TINY, "--weights", "text_encoder=llama", "--bench", bench, "--out", "v")
+    assert ended.code == 4
+    assert "no language model with its tokenizer" in ended.error
 
 
 def base_with(folder: Path, part: str, **config: Any) -> Path:

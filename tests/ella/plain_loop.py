@@ -57,23 +57,25 @@ def draw(
     length="fixed",
     with_clip=False,
     positive_only=False,
-    more=lambda text: {},
+    clip=None,
+    more=lambda text, shown, timestep, hidden: {},
     keep=None,
+    guided_until=None,
 ):
     """Final latents `[1, 4, h, w]` of one prompt and one seed.
 
-    `more` gives further arguments of the U-Net for a text; `keep` cuts the list of timesteps.
+    `clip` gives CLIP's tokens for a text, `more` further arguments of the U-Net for a call; `keep`
+    cuts the list of timesteps; after step `guided_until` there is no guidance.
     """
+    clip = clip or (lambda text: clip_of(pipeline, text))
     scheduler = copy.deepcopy(pipeline.scheduler)
     scheduler.set_timesteps(steps)
     unet = pipeline.unet
     side = unet.config.sample_size
     generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(1, 4, side, side, generator=generator) * scheduler.init_noise_sigma
-    clip = (lambda text: xl_of(pipeline, text)[0]) if more(prompt) else None
-    clip = clip or (lambda text: clip_of(pipeline, text))
     timesteps = scheduler.timesteps if keep is None else keep(scheduler.timesteps)
-    for timestep in timesteps:
+    for step, timestep in enumerate(timesteps):
         shown = scheduler.scale_model_input(latents, timestep)
 
         def predict(text, own_only, shown=shown, timestep=timestep):
@@ -81,10 +83,11 @@ def draw(
             if with_clip or own_only:
                 parts.append(clip(text))
             hidden = torch.cat(parts, dim=1)
-            return unet(shown, timestep, encoder_hidden_states=hidden, **more(text)).sample
+            given = more(text, shown, timestep, hidden)
+            return unet(shown, timestep, encoder_hidden_states=hidden, **given).sample
 
         noise = predict(prompt, False)
-        if guidance > 1:
+        if guidance > 1 and (guided_until is None or step <= guided_until):
             empty = predict(negative, positive_only)
             noise = empty + guidance * (noise - empty)
         latents = scheduler.step(noise, timestep, latents, generator=generator).prev_sample
