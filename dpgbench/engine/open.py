@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dpgbench.engine.local import LocalWorkers
 from dpgbench.engine.options import EngineOptions
-from dpgbench.engine.ray_cluster import connect, import_ray
+from dpgbench.engine.ray_cluster import Cluster, connect, import_ray
 from dpgbench.engine.ray_process import Setting
 from dpgbench.engine.ray_workers import RayWorkers
 from dpgbench.engine.work import Outcome, Unit, Worker, Workers
@@ -53,9 +54,7 @@ def open_workers(
     """
     if not options.is_ray:
         return LocalWorkers(factory())
-    on_gpu = device.partition(":")[0] in ("auto", "cuda")
-    modules = _module_files(own_class) if own_class else ()
-    cluster = connect(options, on_gpu=on_gpu, modules=modules)
+    cluster = _connected(options, device, own_class)
     setting = Setting(
         str(Path.cwd()),
         {name: os.environ[name] for name in _VARIABLES if name in os.environ},
@@ -68,6 +67,37 @@ def open_workers(
     except BaseException:
         cluster.close()
         raise
+
+
+@contextlib.contextmanager
+def kept_cluster(
+    options: EngineOptions, *, device: str, own_class: str | None = None
+) -> Iterator[None]:
+    """Keep one connection to a cluster for all workers that are opened inside.
+
+    Starting a cluster takes seconds, which several jobs in a row need not take several times.
+
+    Args:
+        options: who works, and where; nothing is kept for this process.
+        device: that networks run on; as for `open_workers`.
+        own_class: as for `open_workers`.
+
+    Raises:
+        SetupError: the package of the engine is not installed, or there is no such cluster.
+        UsageError: this machine has not what the workers need.
+    """
+    cluster = _connected(options, device, own_class) if options.is_ray else None
+    try:
+        yield
+    finally:
+        if cluster is not None:
+            cluster.close()
+
+
+def _connected(options: EngineOptions, device: str, own_class: str | None) -> Cluster:
+    modules = _module_files(own_class) if own_class else ()
+    on_gpu = device.partition(":")[0] in ("auto", "cuda")
+    return connect(options, on_gpu=on_gpu, modules=modules)
 
 
 def _num_threads() -> int:

@@ -211,14 +211,16 @@ class RayWorkers(Workers[Unit, Outcome]):
         )
         return [(waiting[reference], reference) for reference in ready]
 
-    def _first_ready(self) -> _Remote[Unit]:
-        """Return a worker that is loaded; wait for it."""
-        while True:
-            for remote in self._remotes:
-                if remote.is_ready:
-                    return remote
+    def wait_for(self, number: int) -> None:
+        """Wait until so many workers are loaded."""
+        while sum(remote.is_ready for remote in self._remotes) < number:
             for remote, _ in self._answered():
                 self._take_step(remote)
+
+    def _first_ready(self) -> _Remote[Unit]:
+        """Return a worker that is loaded; wait for it."""
+        self.wait_for(1)
+        return next(remote for remote in self._remotes if remote.is_ready)
 
     def _check_placement(self) -> None:
         """Raise where no worker has been on any machine for too long.
