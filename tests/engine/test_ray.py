@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -231,3 +233,47 @@ def test_weights_that_differ_between_machines_are_refused() -> None:
     _check_alike(first, WorkerFacts(dict(first.decides), 1, "two"))
     with pytest.raises(SetupError, match="weights on two differ from those on one"):
         _check_alike(first, WorkerFacts({"weights": "b", "dtype": "float32"}, 1, "two"))
+
+
+def test_a_machine_that_goes_away_costs_no_item(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...], cluster: Any
+) -> None:
+    write_parts(tmp_path, 12)
+    wanted = undisturbed(run, tmp_path)
+    (tmp_path / "pause").write_text("0.2")
+    leaving = cluster.add_node(num_cpus=2, resources={"leaves": 1}, object_store_memory=2**27)
+
+    def leave() -> None:
+        while len(lines(tmp_path / "drawn")) < 6:
+            time.sleep(0.05)
+        cluster.remove_node(leaving, allow_graceful=False)
+
+    away = threading.Thread(target=leave)
+    away.start()
+    drew = run(*DRAW, "r", "--engine", "ray", "--workers", "6", "--address", cluster.address)
+    away.join()
+    assert drew.code == 0, drew.err
+    assert run("score", "r", *ASK, *ray_words).code == 0
+    assert content(tmp_path / "r") == wanted
+
+
+def test_after_a_kill_of_the_driver_the_same_command_goes_on(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...]
+) -> None:
+    write_parts(tmp_path, 8)
+    wanted = undisturbed(run, tmp_path)
+    (tmp_path / "pause").write_text("0.15")
+    for command, noted in (((*DRAW, "r"), "drawn"), (("score", "r", *ASK), "asked")):
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "dpgbench", *command, *ray_words],
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        )
+        while len(lines(tmp_path / noted)) < 4 and driver.poll() is None:
+            time.sleep(0.02)
+        driver.kill()
+        driver.wait()
+        assert run(*command, *ray_words).code == 0
+    drawn = Counter(line.split()[0] for line in lines(tmp_path / "drawn"))
+    assert drawn.total() <= 8 + 4  # again: what was on its way, two batches a worker
+    assert content(tmp_path / "r") == wanted
