@@ -37,6 +37,9 @@ RUN_COMMANDS: tuple[tuple[str, ...], ...] = (
     ("prompts", "stats", "b.csv"),
     ("prompts", "list", "--bench", "b.csv"),
     ("prompts", "show", "a1", "--bench", "b.csv"),
+    ("verify", "r"),
+    ("verify", "r", "--json"),
+    ("verify", "r", "--repair"),
 )  # fmt: skip
 """Commands that read what a test damages."""
 
@@ -57,15 +60,15 @@ class RunFile:
 
 
 RUN_FILES = (
-    RunFile("r/manifest.json", "json", range(7)),
-    RunFile("r/images.jsonl", "lines", range(7)),
-    RunFile("r/answers/*.jsonl", "lines", range(7)),
-    RunFile("r/scores/*/dsg.json", "json", (2, 3, 4)),
-    RunFile("r/scores/*/dsg.items.csv", "table", (2, 3, 4)),
-    RunFile("b.csv", "table", range(13)),
+    RunFile("r/manifest.json", "json", (*range(7), 13, 14, 15)),
+    RunFile("r/images.jsonl", "lines", (*range(7), 13, 14, 15)),
+    RunFile("r/answers/*.jsonl", "lines", (*range(7), 13, 14, 15)),
+    RunFile("r/scores/*/dsg.json", "json", (2, 3, 4, 13, 14, 15)),
+    RunFile("r/scores/*/dsg.items.csv", "table", (2, 3, 4, 13, 14, 15)),
+    RunFile("b.csv", "table", range(16)),
     RunFile("a.csv", "table", (5, 7)),
     RunFile("h.csv", "table", (6,)),
-    RunFile("r/images/a1.png", "png", (0, 1, 2, 4, 8)),
+    RunFile("r/images/a1.png", "png", (0, 1, 2, 4, 8, 13, 14, 15)),
 )
 
 
@@ -153,6 +156,9 @@ _ON_IMAGES = ("score", "r/images", "--bench", "b.csv", "--out", "ri", "--judge",
 _ON_ANSWERS = ("score", "--bench", "b.csv", "--answers", "a.csv", "--out", "ra")
 _DRAWING = ("generate", "--model", "own_model:Model", "--out", "g", "--device", "cpu", "--bench",
             "b.csv")  # fmt: skip
+_PLAN = ("plan", "--model", "own_model:Model", "--judge", "own_judge:Judge", "--bench", "b.csv",
+         "--device", "cpu", "--seconds-per-image=1", "--questions-per-second=10",
+         "--start-seconds=0")  # fmt: skip
 
 OPTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
     *((_ON_IMAGES, name) for name in (
@@ -167,6 +173,9 @@ OPTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
         "--option", "--items", "--source", "--limit", "--num-images", "--seed", "--seed-rule",
         "--steps", "--guidance", "--width", "--height", "--scheduler", "--dtype", "--weights",
         "--negative-prompt", "--model", "--bench", "--batch-size")),
+    *((_PLAN, name) for name in (
+        "--gpus", "--try", "--seconds-per-image", "--questions-per-second", "--start-seconds",
+        "--price-per-gpu-hour", "--limit", "--items", "--out", "--judge-dtype")),
     (JUDGED, "--judge"),
     (("judges", "compare", "own_judge:Judge", "a.csv", "--run", "r", "--human", "h.csv"),
      "--human-columns"),

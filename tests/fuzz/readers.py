@@ -386,6 +386,107 @@ _reader(
 )
 
 
+def _heartbeat(path: Path) -> Any:
+    from dpgbench.store.run.heartbeat import read_heartbeat
+
+    return read_heartbeat(path.parent)
+
+
+def _owner(path: Path) -> Any:
+    from dpgbench.store.run.ownership import owner_of
+
+    return owner_of(path.parent)
+
+
+def _set_aside(path: Path) -> Any:
+    from dpgbench.store.run.set_aside import read_set_aside
+
+    return list(read_set_aside(path.parents[2]))
+
+
+def _lines(path: Path) -> Any:
+    from dpgbench.store.run.answers import AnswerLine
+    from dpgbench.store.run.lines import examine_lines
+
+    return examine_lines(path, AnswerLine)
+
+
+def _every_line_is_seen(path: Path, lines: Any) -> None:
+    numbers = [line.number for line in (*lines.good, *lines.bad)]
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    assert sorted(numbers) == list(range(1, content.count(b"\n") + 1))
+
+
+def _ordered(path: Path) -> Any:
+    from dpgbench.store.run.directory import RunDir
+    from dpgbench.store.run.order import order_image_log
+
+    before = path.read_bytes()
+    order_image_log(RunDir(path.parent), ["b2", "a1"])
+    return before
+
+
+def _no_line_is_lost(path: Path, before: Any) -> None:
+    lines = before.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:-1]
+    after = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")[:-1]
+    assert sorted(after) == sorted(lines)
+
+
+_HEARTBEAT = {
+    "work": "score", "of": "mplug", "unit": "question", "done": 3, "total": 9, "items_done": 1,
+    "items": 3, "failed": 0, "per_second": 1.5, "seconds_left": 4.0, "process": 7, "host": "h",
+    "started": "2026-01-01T00:00:00+00:00", "updated": "2026-01-01T00:00:02+00:00",
+}  # fmt: skip
+_reader(
+    "heartbeat",
+    ".progress.json",
+    "json",
+    lambda: [json.dumps(_HEARTBEAT).encode()],
+    _heartbeat,
+    errors=(),
+    examples=40,
+)
+_reader(
+    "owner of a run",
+    ".owner",
+    "json",
+    lambda: [b'{"host": "h", "process": 7, "token": "x"}'],
+    _owner,
+    errors=(),
+    examples=40,
+)
+_reader(
+    "what was set aside",
+    "set-aside/2026/why.jsonl",
+    "lines",
+    lambda: [
+        b'{"path": "images/a1.png", "reason": "x", "lines": null, "item_id": "a1"}\n'
+        b'{"path": "answers/j.jsonl", "reason": "y", "lines": [1, 3]}\n'
+    ],
+    _set_aside,
+    errors=(),
+    examples=40,
+)
+_reader(
+    "lines one by one",
+    "answers.jsonl",
+    "lines",
+    lambda: [sound.ANSWER_LINES],
+    _lines,
+    errors=(),
+    check=_every_line_is_seen,
+)
+_reader(
+    "order of the image log",
+    "images.jsonl",
+    "lines",
+    lambda: [sound.run_file("images.jsonl")],
+    _ordered,
+    check=_no_line_is_lost,
+    examples=40,
+)
+
+
 # -- the cache ----------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from dpgbench.errors import DataError
 from dpgbench.store.files import json_line, read_json
+from dpgbench.store.typed_json import check_json
 
 HEARTBEAT = ".progress.json"
 
@@ -67,8 +68,8 @@ def remove_heartbeat(run: Path) -> None:
 def read_heartbeat(run: Path) -> dict[str, Any] | None:
     """Return what a command last wrote; None where there is nothing, or it is being written."""
     try:
-        heartbeat = read_json(run / HEARTBEAT)
-    except DataError:
+        heartbeat: dict[str, Any] = read_json(run / HEARTBEAT)
+        check_json(heartbeat, Heartbeat)
+    except (DataError, ValueError):
         return None
-    complete = isinstance(heartbeat, dict) and Heartbeat.__annotations__.keys() <= heartbeat.keys()
-    return heartbeat if complete else None
+    return heartbeat

@@ -59,7 +59,8 @@ def image_position(items: Iterable[str]) -> Callable[[Record], Position | None]:
     numbers = {item_id: number for number, item_id in enumerate(items)}
 
     def position(line: Record) -> Position | None:
-        number = numbers.get(line.get("item_id", ""))
+        item_id = line.get("item_id")
+        number = numbers.get(item_id) if isinstance(item_id, str) else None
         return None if number is None else (number,)
 
     return position

@@ -80,7 +80,7 @@ def _read(run: Path) -> dict[str, Any] | None:
     """Return the owner that is written down; None where none is, or it is being written."""
     try:
         owner = json.loads((run / OWNER).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return owner if isinstance(owner, dict) and {"host", "process"} <= owner.keys() else None
 
