@@ -135,7 +135,7 @@ def run_in(place: Path, words: Sequence[str], size: int) -> int:
     assert "Traceback" not in ended.err, (words, ended.err[-2000:])
     assert len(errors) == (ended.code != 0), (words, ended)
     for line in errors:
-        check_message(line)
+        check_message(line.removeprefix("error: "))
     if ended.code == 0 and "--json" in words:
         json.loads(ended.out, parse_constant=_refuse)
     return ended.code

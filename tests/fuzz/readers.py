@@ -778,6 +778,7 @@ def _mplug_error() -> tuple[type[BaseException], ...]:
 
 
 _OF_NETWORKS = Bounds(fixed_bytes=128 * MEBIBYTE, factor=100)
+_OF_FOLDERS = Bounds(fixed_bytes=512 * MEBIBYTE, factor=100, seconds=20.0)
 
 for _name, _kind in (("config.yaml", "text"), ("config_bert.json", "json"),
                      ("configuration.json", "json"), ("vocab.txt", "text")):  # fmt: skip
@@ -992,6 +993,51 @@ _reader(
     bounds=_OF_NETWORKS,
     names_file=False,
 )
+
+
+def _beside(place: Callable[[], Path]) -> Callable[[Path], None]:
+    """Return what puts a copy of a whole folder there."""
+    return lambda folder: shutil.copytree(place(), folder, dirs_exist_ok=True) and None
+
+
+def _text_encoder(path: Path) -> Any:
+    from ella import T5TextEncoder
+
+    encoder = T5TextEncoder.from_pretrained(path.parent)
+    return encoder.encode(["a red circle", ""], "flexible")
+
+
+def _vision_judge(path: Path) -> Any:
+    from dpgbench.backends.judges.request import judge_request, load_judge
+
+    return load_judge(judge_request(f"hf:{path.parent}", device="cpu"))
+
+
+for _name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+    _reader(
+        f"text encoder's {_name}",
+        f"t5/{_name}",
+        "safetensors" if _name.endswith("tensors") else "json",
+        lambda name=_name: [(sound.text_encoder() / name).read_bytes()],
+        _text_encoder,
+        errors=_ella_errors(),
+        beside=_beside(sound.text_encoder),
+        names_file=False,
+        bounds=_OF_FOLDERS,
+        examples=6,
+    )
+for _name in ("config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json"):
+    _reader(
+        f"vision judge's {_name}",
+        f"vlm/{_name}",
+        "json",
+        lambda name=_name: [(sound.vision_judge() / name).read_bytes()],
+        _vision_judge,
+        beside=_beside(sound.vision_judge),
+        names_file=False,
+        bounds=_OF_FOLDERS,
+        examples=6,
+    )
 
 
 # -- words of servers and models ----------------------------------------------------------------

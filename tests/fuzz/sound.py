@@ -244,3 +244,23 @@ def modelscope() -> SpoiltModelScope:
     server = SpoiltModelScope("a/b", {"config.yaml": b"image_res: 1\n"})
     server._thread.daemon = True
     return cast("SpoiltModelScope", server.__enter__())
+
+
+@cache
+def text_encoder() -> Path:
+    """Return the folder of a tiny T5 encoder with its tokenizer."""
+    from ella.tiny import tiny_text_encoder
+
+    place = Path(tempfile.mkdtemp(prefix="fuzz-t5-"))
+    encoder = tiny_text_encoder()
+    encoder.model.save_pretrained(place)
+    encoder.tokenizer.save_pretrained(place)
+    return place
+
+
+@cache
+def vision_judge() -> Path:
+    """Return the folder of a tiny LLaVA."""
+    from tests.backends.tiny_vlms import write_llava
+
+    return write_llava(Path(tempfile.mkdtemp(prefix="fuzz-llava-")))
