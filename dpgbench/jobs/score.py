@@ -45,7 +45,7 @@ from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.target import Target
 from dpgbench.store.image_files import ImageFiles
 from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file
-from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.directory import RunDir, is_run
 from dpgbench.store.run.manifest import (
     JudgeRecord,
     Manifest,
@@ -144,6 +144,9 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         check_request(request.judge)
         _check_budget(request.judge, request.engine)
         target.benchmark.require_unique_questions(target.items)
+    if is_run(target.run.path):
+        with target.run.locked():
+            pass  # what a power cut left is mended before it is read
     judge_name = request.judge.label if request.judge else REPLAY
     images, reasons = target.images(partial=request.partial) if request.judge else ({}, {})
     with target.run.locked():

@@ -59,9 +59,10 @@ def check_owner(run: Path) -> None:
             "name that folder in the same command to go on"
         )
     owner = _read(run)
-    if owner is not None and owner != _this_process():
+    came_and_went = owner is None and not (run / OWNER).exists()
+    if came_and_went or owner not in (None, _this_process()):
         raise IncompleteError(
-            f"{run}: {_words(owner)} works in it too, for its file system keeps no locks; this one "
+            f"{run}: {owner_of(run)} works in it too, for its file system keeps no locks; this one "
             "stops, and what was done is kept. One at a time, or each into a folder of its own"
         )
 
