@@ -1,0 +1,217 @@
+"""Language models of other kinds than T5: decoders, and the text side of vision-language models."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ella import (
+    Connector,
+    Ella,
+    T5TextEncoder,
+    TextEncoderError,
+    TransformersTextEncoder,
+    tiny,
+    train,
+)
+from ella.text_encoder import load_text_encoder
+from tests.ella.plain_loop import assert_near, draw
+from tests.ella.tiny_language_models import BUILDERS, WIDTH, write_language_model
+from tests.ella.tiny_training import write_folder
+from tests.helpers import row, write_csv
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # of diffusers
+
+TEXTS = ["a red circle", "", "two dog left of a blue tree"]
+load = TransformersTextEncoder.from_pretrained
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Folder and network of a kind, written once."""
+    made = {}
+
+    def write(kind):
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            made[kind] = (folder, write_language_model(kind, folder))
+        return made[kind]
+
+    return write
+
+
+@torch.no_grad()
+def states_of(network, tokenizer, text):
+    """All hidden states of the text alone, from the whole network as it was built."""
+    ids = tokenizer(text).input_ids or [tokenizer.eos_token_id]
+    output = network(input_ids=torch.tensor([ids]), output_hidden_states=True, use_cache=False)
+    return [state[0] for state in output.hidden_states]
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_every_kind_gives_the_features_of_its_own_network(written, kind):
+    folder, network = written(kind)
+    encoder = load(folder, fixed_length=6)
+    assert encoder.feature_dim == WIDTH
+    assert not any("vision" in name for name, _ in encoder.model.named_modules())
+    flexible, fixed = encoder.encode(TEXTS, "flexible"), encoder.encode(TEXTS, "fixed")
+    for text, own, padded in zip(TEXTS, flexible, fixed, strict=True):
+        expected = states_of(network, encoder.tokenizer, text)[-1]
+        torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
+        assert padded.shape == (6, WIDTH)
+        torch.testing.assert_close(padded[: len(own)], own[:6], atol=1e-4, rtol=1e-4)
+    assert encoder.count_tokens(TEXTS) == [len(own) for own in flexible]
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, -2, -4, 3, -1])
+@pytest.mark.parametrize("kind", ["llama", "qwen2_5_vl"])
+def test_a_hidden_layer_can_be_chosen(written, kind, layer):
+    folder, network = written(kind)
+    encoder = load(folder, hidden_layer=layer, fixed_length=8)
+    for length in ("flexible", "fixed"):
+        (features,) = encoder.encode(TEXTS[:1], length)
+        expected = states_of(network, encoder.tokenizer, TEXTS[0])[layer]
+        torch.testing.assert_close(features[:3], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [4, -5])
+def test_a_layer_that_is_not_there_is_named(written, layer):
+    with pytest.raises(ValueError, match=rf"`hidden_layer` must be from -4 to 3.*got {layer}"):
+        load(written("llama")[0], hidden_layer=layer)
+
+
+def test_a_t5_loads_as_strictly_by_either_name(tmp_path):
+    encoder = tiny.tiny_text_encoder()
+    encoder.model.save_pretrained(tmp_path)
+    encoder.tokenizer.save_pretrained(tmp_path)
+    assert type(load(tmp_path)) is TransformersTextEncoder
+    with pytest.warns(UserWarning, match="float32"):
+        assert type(load_text_encoder(tmp_path)) is T5TextEncoder
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["encoder.extra"] = torch.zeros(1)
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TextEncoderError, match=r"knows nothing of: encoder.extra"):
+        load(tmp_path)
+
+
+def no_tensor(folder):
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name in sorted(tensors) if "up_proj" in name)
+    del tensors[name]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def no_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+
+
+def no_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def code_of_its_own(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "code.C", "AutoModel": "code.M"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "code.py").write_text("raise SystemExit('its code was run')")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (no_tensor, r"lack 1 of its tensors.*up_proj"),
+        (no_tokenizer, "no language model with its tokenizer"),
+        (no_weights, "no language model with its tokenizer"),
+        (code_of_its_own, "no language model with its tokenizer"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_line(tmp_path, spoil, message):
+    write_language_model("llama", tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(TextEncoderError, match=message) as caught:
+        load(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_features_that_are_no_numbers_are_refused(written):
+    encoder = load(written("qwen2")[0])
+    encoder.model.embed_tokens.weight.data.fill_(float("inf"))
+    with pytest.raises(TextEncoderError, match=r"no finite numbers in torch.float32.*bfloat16"):
+        encoder.encode(["a dog"], "flexible")
+
+
+@pytest.mark.parametrize("length", ["fixed", "flexible"])
+def test_a_decoders_pictures_are_those_of_a_plain_loop(written, pipeline, seeded, length):
+    ella = Ella(tiny.tiny_connector(), load(written("qwen3")[0], hidden_layer=-2, fixed_length=6))
+    drawn = ella.generate(
+        pipeline,
+        TEXTS[0],
+        length=length,
+        generator=seeded(1),
+        num_inference_steps=3,
+        output_type="latent",
+    ).images
+    assert_near(drawn, draw(ella, pipeline, TEXTS[0], 1, length=length))
+
+
+def test_a_connector_of_another_layer_than_its_text_encoders_warns(written):
+    from ella import TrainedText
+
+    connector = tiny.tiny_connector()
+    connector.trained_text = TrainedText("flexible", hidden_layer=-2)
+    with pytest.warns(UserWarning, match=r"trained with hidden layer -2.*gives None"):
+        Ella(connector, load(written("llama")[0]))
+    Ella(connector, load(written("llama")[0], hidden_layer=-2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "layers"),
+    [
+        ("adaln", "llama", 2),
+        ("adaln-zero", "gemma3", 2),
+        ("resampler", "qwen2_5_vl", 1),
+        ("mlp", "mistral", 2),
+    ],
+)
+def test_a_connector_is_trained_with_a_language_model_and_draws_on_the_command_line(
+    written, run, tmp_path, kind, model, layers
+):
+    """Folder of pictures, `python -m ella.train`, the finished file, `dpgbench generate`."""
+    folder, _ = written(model)
+    tiny.tiny_pipeline().save_pretrained(tmp_path / "base")
+    write_folder(tmp_path / "data", num_pairs=2)
+    words = ["--base=base", f"--text-encoder={folder}", "--data=data", "--out=out"]
+    words += ["--device=cpu", "--steps=1", "--batch-size=2", "--ema-decay=0"]
+    words += [f"--connector-kind={kind}", f"--connector-layers={layers}", "--text-layer=-2"]
+    words += ["--connector-heads=4", "--connector-num-latents=8", "--text-tokens=12"]
+    bench = write_csv(tmp_path / "bench.csv", [row("x", 1)])  # `run` works in tmp_path
+    drawing = ["generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2"]
+    drawing += ["--weights", "base=base", "--weights", "connector=out/connector.safetensors"]
+    drawing += ["--weights", f"text_encoder={folder}", "--bench", bench, "--out", "drawn"]
+
+    assert train.main(words) == 0
+    connector = Connector.from_safetensors(tmp_path / "out/connector.safetensors")
+    assert (connector.config.kind, connector.config.input_dim) == (kind, WIDTH)
+    ended = run(*drawing)
+    assert ended.code == 0, ended.error
+    options = json.loads((tmp_path / "drawn/manifest.json").read_text())["identity"]["generation"]
+    chosen = {name: options["options"][name] for name in ("text_length", "text_tokens")}
+    assert chosen == {"text_length": "fixed", "text_tokens": 12}
+    assert options["options"]["text_layer"] == -2
+    assert (tmp_path / "drawn/images/x.png").is_file()
+
+
+def test_a_connector_without_latents_that_says_nothing_draws_at_fixed_length(run, tmp_path):
+    mlp = tiny.tiny_connector(kind="mlp", input_dim=128, width=128)  # as the embedded one's
+    mlp.save_safetensors(tmp_path / "mlp.safetensors")
+    bench = write_csv(tmp_path / "bench.csv", [row("x", 1)])
+    words = ["generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "1"]
+    words += ["--weights", "connector=mlp.safetensors", "--bench", bench]
+    assert run(*words, "--out", "fixed").code == 0
+    ended = run(*words, "--out", "flexible", "--option", "text_length=flexible")
+    assert ended.code == 0, ended.error
+    for name in ("fixed", "flexible"):
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        assert manifest["identity"]["generation"]["options"]["text_length"] == name
