@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dpgbench.backends import protocols as base
 from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
@@ -20,13 +20,20 @@ from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.result import Origin, Result
 from dpgbench.domain.rules import DEFAULT_RULES, find_rule
-from dpgbench.domain.score import Answer, Answers, collect, score_benchmark, stray_answers
+from dpgbench.domain.score import (
+    Answer,
+    Answers,
+    collect,
+    refuse_benchmark,
+    score_benchmark,
+    stray_answers,
+)
 from dpgbench.domain.score import read_answers as as_read
 from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_name
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
-from dpgbench.jobs.ask import Validity
 from dpgbench.jobs.find_target import ImageOptions, find_target
+from dpgbench.jobs.score_images import ask_images, tile_questions
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.images import as_image
 from dpgbench.store.run.directory import RunDir, find_runs
@@ -185,6 +192,7 @@ def _scored(
     *,
     read_answers: bool,
     reasons: Mapping[str, str],
+    judge: str = "",
 ) -> Result:
     """Return what `score_answers` returns, with the `reasons` why items have no answers."""
     benchmark.require_graphs()
@@ -203,7 +211,7 @@ def _scored(
         find_rule(rule),
         num_images=num_images,
         items=chosen,
-        origin=Origin(num_read=num_read, num_strays=len(strays), reasons=reasons),
+        origin=Origin(judge, num_read=num_read, num_strays=len(strays), reasons=reasons),
     )
     scoring.warn_strays(strays, benchmark)
     scoring.warn_reading([result])
@@ -285,6 +293,7 @@ def _checked(answer: Answer) -> Answer:
     return answer._replace(tile=tile, qid=qid, answer="" if is_missing(str(text)) else str(text))
 
 
+@overload
 def score_images(
     benchmark: Benchmark,
     images: Mapping[str, Sequence[Image | Tensor]],
@@ -292,51 +301,80 @@ def score_images(
     rule: str = "corrected-v1",
     *,
     read_answers: bool = False,
-) -> Result:
+) -> Result: ...
+
+
+@overload
+def score_images(
+    benchmark: Benchmark,
+    images: Mapping[str, Sequence[Image | Tensor]],
+    judge: base.Judge | Mapping[str, base.Judge],
+    rule: str | Sequence[str] = "corrected-v1",
+    *,
+    read_answers: bool = False,
+) -> Result | list[Result]: ...
+
+
+def score_images(
+    benchmark: Benchmark,
+    images: Mapping[str, Sequence[Image | Tensor]],
+    judge: base.Judge | Mapping[str, base.Judge],
+    rule: str | Sequence[str] = "corrected-v1",
+    *,
+    read_answers: bool = False,
+) -> Result | list[Result]:
     """Return the result of images in memory: `images[item_id]` are the tiles of one item.
+
+    Each judge is asked once, however many rules score its answers.
 
     Args:
         benchmark: with question graphs.
         images: as many tiles for each item: Pillow images of any size, or tensors [3, H, W],
             bytes from 0 to 255 or floating point from 0 to 1.
-        judge: from `load_judge`.
-        rule: name, as `dpgbench score --rule` takes it.
+        judge: from `load_judge`; or several by name.
+        rule: name, as `dpgbench score --rule` takes it; or several.
         read_answers: as in `score_answers`.
+
+    Returns:
+        The result of one judge under one rule. Where judges are given by name, or several rules,
+        a list: each judge under each rule, in their order, with `judge` and `rule` in each result.
+
+    Raises:
+        UsageError: there is no such item or rule, no judge, or not as many tiles for each item.
+        DataError: a rule refuses the benchmark.
+        IncompleteError: nearly all answers of a judge are neither yes nor no.
     """
     benchmark.require_graphs()
+    rules = [rule] if isinstance(rule, str) else list(dict.fromkeys(rule))
+    by_name = judge if isinstance(judge, Mapping) else {"": judge}
+    if not by_name or not rules:
+        raise UsageError(f"{'rule' if by_name else 'judge'}: name one at least")
+    for name in rules:
+        refuse_benchmark(benchmark, find_rule(name))
     num_images = _num_images(benchmark, images)
     tiles = [
-        base.TileQuestions(
-            item_id,
-            number,
-            as_image(image),
-            tuple(row.qid for row in benchmark.items[item_id]),
-            tuple(row.question for row in benchmark.items[item_id]),
-        )
+        tile_questions(item_id, number, as_image(image), benchmark.items[item_id])
         for item_id, drawn in images.items()
         for number, image in enumerate(drawn)
     ]
-    judge = as_judge(judge)
-    validity = Validity(judge.class_name.rpartition(":")[2])
-    reasons: dict[str, str] = {}
-    answers: list[Answer] = []
-    for reply in judge.replies(iter(tiles)):
-        validity.watch(reply.answers.values())
-        if reply.error is not None:
-            reasons[reply.item_id] = reply.error
-        answers += [
-            Answer(reply.item_id, reply.tile, qid, answer.text, answer.p_yes, answer.invalid)
-            for qid, answer in reply.answers.items()
+    results = []
+    for name, each in by_name.items():
+        asked = ask_images(each, name or as_judge(each).class_name.rpartition(":")[2], tiles)
+        results += [
+            _scored(
+                benchmark,
+                asked.answers,
+                rule_name,
+                num_images,
+                list(images),
+                read_answers=read_answers,
+                reasons=asked.reasons,
+                judge=name,
+            )
+            for rule_name in rules
         ]
-    return _scored(
-        benchmark,
-        answers,
-        rule,
-        num_images,
-        list(images),
-        read_answers=read_answers,
-        reasons=reasons,
-    )
+    several = isinstance(judge, Mapping) or not isinstance(rule, str)
+    return results if several else results[0]
 
 
 def _num_images(benchmark: Benchmark, images: Mapping[str, Sequence[Any]]) -> int:

@@ -20,6 +20,7 @@ from dpgbench.cli import (
     prompts,
     report,
     score,
+    serve,
     verify,
 )
 from dpgbench.cli.console import ending, setup, version
@@ -46,7 +47,7 @@ def _common(
     setup(quiet=quiet)
 
 
-for module in (generate, score, report, compare, models, judges, doctor, plan, verify, demo):
+for module in (generate, score, report, compare, models, judges, doctor, plan, verify, serve, demo):
     module.register(app)
 app.add_typer(prompts.app, name="prompts")
 

@@ -246,7 +246,7 @@ class _ReplyWriter:
         if reply.error is not None:
             self._failures.reasons[reply.item_id] = reply.error
             log.warning("item %s tile %d: %s", reply.item_id, reply.tile, reply.error)
-        lines = list(_lines(reply))
+        lines = list(answer_lines(reply))
         self._lines.append(*lines)
         self.written += len(lines)
         self.truncated += sum("truncated" in line for line in lines)
@@ -331,7 +331,7 @@ def _note_lost(lost: Lost[OpenGrid], failures: Failures) -> int:
     return lost.unit.num_questions
 
 
-def _lines(reply: JudgeReply) -> Iterator[AnswerLine]:
+def answer_lines(reply: JudgeReply) -> Iterator[AnswerLine]:
     """Yield the lines of the answers of a reply that are not empty."""
     for qid, answer in reply.answers.items():
         if not is_missing(answer.text):
