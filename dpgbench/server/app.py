@@ -30,7 +30,7 @@ from dpgbench.store.run.manifest import toolkit_version
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Result = TypeVar("Result")
+_Returned = TypeVar("_Returned")
 
 log = logging.getLogger(__name__)
 HEALTH = "/health"
@@ -112,8 +112,8 @@ async def _score(service: Service, request: Request) -> dict[str, Any]:
 
 
 async def _unless(
-    work: Awaitable[Result], endings: Mapping[Callable[[], Awaitable[Any]], Exception]
-) -> Result:
+    work: Awaitable[_Returned], endings: Mapping[Callable[[], Awaitable[Any]], Exception]
+) -> _Returned:
     """Return what `work` gives, unless one of `endings` comes first: its error is raised."""
     working = asyncio.ensure_future(work)
     waiting = {asyncio.ensure_future(wait()): error for wait, error in endings.items()}

@@ -263,8 +263,9 @@ class Service:
             for pictures in opened:
                 asked.append([])
                 for picture in pictures:
-                    asked[-1].extend(await asyncio.wrap_future(picture))
-            return [[await asyncio.wrap_future(tile) for tile in tiles] for tiles in asked]
+                    tiles = await asyncio.wrap_future(picture)
+                    asked[-1] += tiles
+            return [[await asyncio.wrap_future(tile) for tile in of_item] for of_item in asked]
         finally:
             work.given_up.set()
             for future in (future for pictures in opened for future in pictures):

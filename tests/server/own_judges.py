@@ -46,7 +46,11 @@ class Backwards(ByColour):
         keys = [(tile.item_id, tile.tile) for tile in taken]
         assert len(keys) == len(set(keys)), "replies to these cannot be told apart"
         for tile in reversed(taken):
-            (answers,) = self.ask([tile])
+            try:
+                (answers,) = self.ask([tile])
+            except ValueError as error:
+                yield JudgeReply(tile.item_id, tile.tile, {}, f"ValueError: {error}")
+                continue
             for half in (slice(0, None, 2), slice(1, None, 2)):
                 pairs = list(zip(tile.qids, answers, strict=True))[half]
                 if pairs:
