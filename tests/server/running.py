@@ -21,6 +21,7 @@ from PIL import Image
 from tests.helpers import REPOSITORY
 
 PATIENCE = 60
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def running(
     process = subprocess.Popen(
         command,
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        env={**os.environ, **ENVIRONMENT, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
