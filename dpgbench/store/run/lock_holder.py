@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dpgbench.store.run.ownership import owner_of
+
 LOCK = ".lock"
 _LOCKS = Path("/proc/locks")
 
@@ -22,7 +24,7 @@ def lock_holder(run: Path) -> str | None:
         return None
     if (process := _listed(status)) is not None:
         return f"process {process}"
-    return "a process" if _is_refused(path) else None
+    return owner_of(run) if _is_refused(path) else None
 
 
 def _listed(status: os.stat_result) -> int | None:
