@@ -55,7 +55,7 @@ def verify(
             print_json(
                 {
                     **verification.to_json(),
-                    "set_aside": None if done.folder is None else str(done.folder),
+                    "set_aside": [str(folder) for folder in done.folders],
                     "taken": list(done.taken),
                     "commands": list(done.commands),
                 }
@@ -98,10 +98,10 @@ def _shortened(findings: Sequence[Finding]) -> list[str]:
 
 
 def _print_repair(done: Repaired) -> None:
-    if done.folder is None:
+    if not done.folders:
         echo("nothing was set aside: there is nothing damaged that could be done again")
         return
-    echo(f"set aside in {done.folder}:")
+    echo(f"set aside in {', '.join(map(str, done.folders))}:")
     for line in done.taken:
         echo(f"  {line}")
     echo(f"{counted(len(done.commands), 'command')} to do it again, in this order:")

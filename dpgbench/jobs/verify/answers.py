@@ -23,14 +23,13 @@ Question = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class JudgedAnswers:
-    """The answers of one judge, as far as they can be read and do not contradict each other.
+    """The answers of one judge, as far as they can be read.
 
     Attributes:
         judge: whose they are.
         path: of their file.
-        answers: in the file's order, strays among them.
-        lines: number of the line of each question.
-        num_bad: lines that were left out.
+        answers: in the file's order, as scoring reads them.
+        lines: number of the line of each question that has one sound answer.
         open_items: with questions that have no answer.
     """
 
@@ -38,7 +37,6 @@ class JudgedAnswers:
     path: Path
     answers: Sequence[Answer]
     lines: Mapping[Question, int]
-    num_bad: int
     open_items: frozenset[str] = frozenset()
 
     def set_aside(
@@ -101,14 +99,16 @@ def _of_judge(subject: Subject, judge: str, path: Path, findings: Findings) -> J
     elif strays:
         bad |= {n: f"{_shown(answers[n])} is none of the benchmark" for n in strays}
     sound = {n: a for n, a in answers.items() if n not in bad}
-    bad |= _repeated(lines.good, sound)
+    repeated = _Repeated.among(lines.good, sound)
+    bad |= repeated.contradictions
     _tell_bad(subject, judge, path, bad, findings)
+    _tell_repeats(subject, judge, path, repeated.repeats, findings)
     kept = {n: a for n, a in sound.items() if n not in bad}
     if recorded:
         _compare_with_identity(subject, where, list(answers.values()), findings)
     _tell_invalid(where, list(kept.values()), findings)
     questions = {_question(a): n for n, a in kept.items()}
-    judged = JudgedAnswers(judge, path, list(kept.values()), questions, len(bad))
+    judged = JudgedAnswers(judge, path, list(answers.values()), questions)
     return replace(judged, open_items=frozenset(_tell_open(subject, judged, findings)))
 
 
@@ -141,27 +141,58 @@ def _strays(subject: Subject, answers: Mapping[int, Answer]) -> set[int]:
     return {number for number, answer in answers.items() if id(answer) in strays}
 
 
-def _repeated(lines: Sequence[Line], sound: Mapping[int, Answer]) -> dict[int, str]:
-    """Return why lines about one question cannot stay: of equal ones the first does."""
-    records = {line.number: line.record for line in lines}
-    by_question: dict[Question, list[int]] = defaultdict(list)
-    for number, answer in sound.items():
-        by_question[_question(answer)].append(number)
-    bad: dict[int, str] = {}
-    for numbers in by_question.values():
-        first, *others = numbers
-        if not others:
-            continue
-        if all(records[number] == records[first] for number in others):
-            bad |= dict.fromkeys(others, f"it stands at line {first} already")
-            continue
-        answer = sound[first]
-        texts = " and ".join(dict.fromkeys(clipped(sound[n].answer) for n in numbers))
-        bad |= {
-            n: f"lines {shortened(numbers)} contradict each other: {_shown(answer)} is {texts}"
-            for n in numbers
-        }
-    return bad
+@dataclass(frozen=True)
+class _Repeated:
+    """Lines about one question, by their numbers.
+
+    Attributes:
+        contradictions: that differ in their answer, with the reason why none of them can stay.
+        repeats: that say the same again; those that do not say it in the same words (another
+            `p_yes`) are all among them, of equal ones all but the first.
+    """
+
+    contradictions: Mapping[int, str]
+    repeats: Sequence[int]
+
+    @classmethod
+    def among(cls, lines: Sequence[Line], sound: Mapping[int, Answer]) -> _Repeated:
+        """Return those among the lines that can be read."""
+        records = {line.number: line.record for line in lines}
+        by_question: dict[Question, list[int]] = defaultdict(list)
+        for number, answer in sound.items():
+            by_question[_question(answer)].append(number)
+        contradictions: dict[int, str] = {}
+        repeats: list[int] = []
+        for numbers in by_question.values():
+            first, *others = numbers
+            if not others:
+                continue
+            texts = dict.fromkeys((sound[n].answer, sound[n].invalid) for n in numbers)
+            if len(texts) > 1:
+                said = " and ".join(clipped(text) for text, _ in texts)
+                why = f"lines {shortened(numbers)} contradict each other"
+                question = _shown(sound[first])
+                contradictions |= dict.fromkeys(numbers, f"{why}: {question} is {said}")
+            else:
+                equal = all(records[number] == records[first] for number in others)
+                repeats += others if equal else numbers
+        return cls(contradictions, repeats)
+
+
+def _tell_repeats(
+    subject: Subject, judge: str, path: Path, repeats: Sequence[int], findings: Findings
+) -> None:
+    if not repeats:
+        return
+    recorded = subject.manifest.kind == "answers"
+    aside = SetAside(path, tuple(repeats), (f":{judge}", "score"))
+    findings.add(
+        "note", "repeated-answers", subject.shown(path),
+        f"{counted(len(repeats), 'line')} with an answer that stands elsewhere too, the same one "
+        f"(first: line {min(repeats)}); it counts once",
+        "" if recorded else "'--repair' takes them out",
+        set_aside=() if recorded else [aside],
+    )  # fmt: skip
 
 
 def _tell_bad(

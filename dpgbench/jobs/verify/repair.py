@@ -24,14 +24,14 @@ class Repaired:
     Attributes:
         before: what was wrong.
         after: what is left.
-        folder: where things went; None where nothing had to.
+        folders: where things went; none where nothing had to.
         taken: in words, a line a file.
         commands: that do again what was set aside, in order.
     """
 
     before: Verification
     after: Verification
-    folder: Path | None
+    folders: Sequence[Path]
     taken: Sequence[str]
     commands: Sequence[str]
 
@@ -47,19 +47,36 @@ def repair(path: Path, *, bench: str | None = None, images: Path | None = None) 
         StorageError: the run cannot be written.
         DataError: there is no such folder, or it is no run.
     """
-    run = RunDir(path)
     before = verify(path, bench=bench, images=images)
-    if not any(finding.set_aside for finding in before.findings):
-        return Repaired(before, before, None, (), ())
+    taken, commands, folders = [], [], []
+    for part in _with_shards(before):
+        if any(finding.set_aside for finding in part.findings):
+            folder, lines, again = _repair_one(part.run, bench, images)
+            folders += [folder]
+            taken += lines
+            commands += [command for command in again if command not in commands]
+    after = verify(path, bench=bench, images=images) if folders else before
+    return Repaired(before, after, folders, taken, commands)
+
+
+def _with_shards(verification: Verification) -> Iterator[Verification]:
+    for shard in verification.shards:
+        yield from _with_shards(shard)
+    yield verification
+
+
+def _repair_one(
+    path: Path, bench: str | None, images: Path | None
+) -> tuple[Path, list[str], list[str]]:
+    """Return where things of one run went, what went, and the commands that do it again."""
+    run = RunDir(path)
     with run.locked():
-        before = verify(path, bench=bench, images=images)
-        findings = [finding for finding in before.findings if finding.set_aside]
+        found = verify(path, bench=bench, images=images)
+        findings = [finding for finding in found.findings if finding.set_aside]
         folder = SetAsideFolder(path, now())
         taken = list(_take(folder, findings))
-    after = verify(path, bench=bench, images=images)
     redo = {redo for f in findings for part in f.set_aside for redo in part.redo}
-    commands = list(_commands(run, redo))
-    return Repaired(before, after, folder.path if taken else None, taken, commands)
+    return folder.path, taken, list(_commands(run, redo))
 
 
 def _take(folder: SetAsideFolder, findings: Sequence[Finding]) -> Iterator[str]:
@@ -80,7 +97,7 @@ def _take(folder: SetAsideFolder, findings: Sequence[Finding]) -> Iterator[str]:
     for path, (part, why) in sorted(files.items()):
         if path.exists():
             folder.take_file(path, why, dict(part.facts))
-            yield f"{path.relative_to(folder.run).as_posix()}: {why}"
+            yield f"{path}: {why}"
     for path, reasons in sorted(lines.items()):
         if path in files or not reasons:
             continue
@@ -89,7 +106,7 @@ def _take(folder: SetAsideFolder, findings: Sequence[Finding]) -> Iterator[str]:
         numbers = sorted(reasons)
         why = "; ".join(dict.fromkeys(reasons[number] for number in numbers))
         folder.take_lines(path, numbers, why)
-        yield f"{path.relative_to(folder.run).as_posix()}, {len(numbers)} of its lines: {why}"
+        yield f"{path}, {len(numbers)} of its lines: {why}"
 
 
 def _commands(run: RunDir, redo: set[str]) -> Iterator[str]:

@@ -61,7 +61,7 @@ def look_at_scores(subject: Subject, judged: Sequence[JudgedAnswers], findings: 
         if folder.name.startswith("."):
             continue
         paths = [p for p in sorted(folder.glob("*.json")) if not p.name.startswith(".")]
-        answers = folders.get(folder)
+        answers = folders.get(folder) or _unasked(subject, folder, paths)
         if answers is None:
             findings.add(
                 "unverified", "unknown-judge", subject.shown(folder),
@@ -82,6 +82,19 @@ def look_at_scores(subject: Subject, judged: Sequence[JudgedAnswers], findings: 
                 "incomplete", "not-scored", subject.shown(subject.run.path / "scores"),
                 f"the answers of {judge.judge} are not scored", f"{_SCORE} scores them",
             )  # fmt: skip
+
+
+def _unasked(subject: Subject, folder: Path, paths: Sequence[Path]) -> JudgedAnswers | None:
+    """Return a judge that has scores and was asked nothing: there was no image to ask about."""
+    for path in paths:
+        try:
+            judge = read_result(path).judge
+        except DpgBenchError:
+            continue
+        asked = subject.run.answers(judge)
+        if subject.run.scores(judge, "x").parent == folder and not asked.exists():
+            return JudgedAnswers(judge, asked, (), {}, frozenset(subject.manifest.items))
+    return None
 
 
 def folders_of(folders: Mapping[Path, JudgedAnswers], judge: JudgedAnswers) -> Path | None:
