@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dpgbench.domain.result import Result
     from dpgbench.domain.rules import RULES, ScoringRule
     from dpgbench.domain.score import Answer
+    from dpgbench.engine.options import EngineOptions
     from dpgbench.errors import DpgBenchError
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Answer",
     "Benchmark",
     "DpgBenchError",
+    "EngineOptions",
     "JudgeAnswer",
     "JudgeRequest",
     "Result",
@@ -67,6 +69,7 @@ _MODULE_OF = {
     "Answer": "dpgbench.domain.score",
     "Result": "dpgbench.domain.result",
     "DpgBenchError": "dpgbench.errors",
+    "EngineOptions": "dpgbench.engine.options",
     "Benchmark": "dpgbench.domain.benchmark",
     "JudgeAnswer": "dpgbench.backends.protocols",
     "JudgeRequest": "dpgbench.backends.protocols",

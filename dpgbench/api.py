@@ -29,6 +29,7 @@ from dpgbench.domain.score import (
     stray_answers,
 )
 from dpgbench.domain.score import read_answers as as_read
+from dpgbench.engine.options import EngineOptions
 from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_name
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
@@ -62,6 +63,7 @@ def generate(
     out: str | Path | None = None,
     weights: Mapping[str, str] | None = None,
     device: str = "auto",
+    engine: EngineOptions | None = None,
     **settings: Any,
 ) -> generating.Generated:
     """Draw the grids that are not there yet; `dpgbench generate` as a function.
@@ -73,6 +75,7 @@ def generate(
         out: run directory; None is `runs/<model>-<identity>`.
         weights: path by role; roles left out are fetched.
         device: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, ...
+        engine: who draws, and where; None is this process.
         settings: fields of `GenerationSpec`, such as `steps=30`, `num_images=1`, `base_seed=7`.
 
     Raises:
@@ -85,6 +88,7 @@ def generate(
             benchmark=loaded,
             items=list(loaded.prompts) if items is None else loaded.select(items=items),
             out=None if out is None else Path(out),
+            engine=engine or EngineOptions(),
         )
     )
 
@@ -419,6 +423,7 @@ def score(
     partial: bool = False,
     read_answers: bool = False,
     ask_invalid_again: bool = False,
+    engine: EngineOptions | None = None,
 ) -> scoring.Scored:
     """Ask what was not asked yet, then score; `dpgbench score` as a function.
 
@@ -438,6 +443,7 @@ def score(
         read_answers: read answers as yes or no, whatever their case, spaces and marks, before any
             rule sees them.
         ask_invalid_again: answers that are neither yes nor no are asked anew.
+        engine: who asks, and where; None is this process.
 
     Raises:
         DpgBenchError: as the command does; where more than a fifth of a judge's answers are neither
@@ -465,6 +471,7 @@ def score(
             partial=partial,
             read_answers=read_answers,
             ask_invalid_again=ask_invalid_again,
+            engine=engine or EngineOptions(),
         ),
     )
 

@@ -102,10 +102,7 @@ def content(run: Path) -> dict[str, Any]:
             files[name] = {key: value for key, value in record.items() if key not in TIMES}
         elif name == "images.jsonl":
             records = [json.loads(line) for line in files[name].splitlines()]
-            by_item = sorted(records, key=lambda record: str(record["item_id"]))
-            files[name] = [{**record, "seconds": None} for record in by_item]
-        elif name.startswith("answers/"):
-            files[name] = sorted(files[name].splitlines())
+            files[name] = [{**record, "seconds": None} for record in records]
     return files
 
 
