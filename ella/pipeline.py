@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,7 +34,7 @@ from ella.timesteps import call_arguments, predict_timesteps
 
 Texts = str | Sequence[str]
 Memory = dict[tuple[str, Length], Tensor]
-"""Features of texts that come again, such as the negative prompt."""
+"""Features of negative prompts, which come again."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Call:
         length: Of the texts.
         with_clip: Whether CLIP's tokens follow ELLA's.
         positive_only: Whether negative prompts are CLIP's alone.
-        memory: Features that stay for later calls.
+        memory: Features of negative prompts that stay for later calls; None keeps none.
     """
 
     arguments: Mapping[str, Any]
@@ -59,7 +59,7 @@ class _Call:
     length: Length
     with_clip: bool
     positive_only: bool
-    memory: Memory = field(default_factory=dict)
+    memory: Memory | None = None
 
     @property
     def negative_texts(self) -> list[str]:
@@ -252,7 +252,7 @@ class Ella:
             negative_prompt,
             {"length": length, "with_clip": with_clip, "positive_only": positive_only},
             pipeline_arguments,
-            {},
+            None,
         )
 
     @torch.no_grad()
@@ -263,7 +263,7 @@ class Ella:
         negative_prompt: Texts | None,
         how: Mapping[str, Any],
         pipeline_arguments: dict[str, Any],
-        memory: Memory,
+        memory: Memory | None,
     ) -> Any:
         self.check_pipeline(pipeline)
         arguments = call_arguments(pipeline, pipeline_arguments)
@@ -343,13 +343,19 @@ class Ella:
         )
 
     def _features(self, texts: list[str], call: _Call) -> list[Tensor]:
-        memory, length = call.memory, call.length
-        new = [text for text in texts if (text, length) not in memory]
-        made = dict(zip(new, self.text_encoder.encode(new, length), strict=True))
-        for text in call.negative_texts:
-            if text in made:
-                memory[text, length] = made[text]
-        return [made[text] if text in made else memory[text, length] for text in texts]
+        """Features of texts; negative prompts that stay are encoded each alone.
+
+        So they are the same whatever else was in the call that needed them first.
+        """
+        encode, length = self.text_encoder.encode, call.length
+        if call.memory is None:
+            return encode(texts, length)
+        for text in dict.fromkeys(call.negative_texts):
+            if (text, length) not in call.memory:
+                (call.memory[text, length],) = encode([text], length)
+        new = [text for text in texts if (text, length) not in call.memory]
+        made = dict(zip(new, encode(new, length), strict=True))
+        return [made[text] if text in made else call.memory[text, length] for text in texts]
 
 
 class EllaPipeline:

@@ -19,7 +19,7 @@ from ella.connector_base import Connector
 Forward = Callable[[Tensor, Tensor], Tensor]
 """`Connector.forward_projected`, or the same compiled."""
 
-SHARE_OF_FREE_MEMORY = 0.25
+SHARE_OF_MEMORY = 1 / 32
 ROWS_ON_CPU = 128
 
 
@@ -33,8 +33,8 @@ class StepConditions:
             for a connector that takes no timestep there is one step.
         device: Where the tokens are wanted.
         dtype: Of what dtype.
-        rows_at_once: Texts times timesteps in one connector call; by default as many as a quarter
-            of the device's free memory holds.
+        rows_at_once: Texts times timesteps in one connector call; by default as many as 1/32 of
+            the device's memory holds.
         forward: The connector's `forward_projected`, where it is compiled.
 
     Attributes:
@@ -114,18 +114,19 @@ class StepConditions:
 
 
 def rows_that_fit(connector: Connector, text_tokens: int) -> int:
-    """Rows of one connector call that take at most a quarter of the device's free memory.
+    """Rows of one connector call that take at most 1/32 of the device's memory.
 
     Counted generously: a block holds some twelve tensors of queries and keys and three of the MLP.
+    Of all memory, not of what is free: the same device always computes the same bits.
     """
     device, config = connector.device, connector.config
     if device.type != "cuda":
         return ROWS_ON_CPU
-    free, _ = torch.cuda.mem_get_info(device)
+    _, memory = torch.cuda.mem_get_info(device)
     tokens = config.num_tokens(text_tokens)
     numbers = (12 * (tokens + text_tokens) + 12 * tokens) * config.width
     bytes_a_row = numbers * connector.dtype.itemsize
-    return max(1, int(free * SHARE_OF_FREE_MEMORY) // bytes_a_row)
+    return max(1, int(memory * SHARE_OF_MEMORY) // bytes_a_row)
 
 
 @torch.no_grad()

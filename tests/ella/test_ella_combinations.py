@@ -429,7 +429,7 @@ def test_a_callable_for_the_length_of_a_block(ella, pipeline, seeded, monkeypatc
         first = drawer("a dog", generator=seeded(0)).images
         second = drawer("a tree", generator=seeded(0)).images
         assert drawer.scheduler is pipeline.scheduler
-    assert encoded == ["a dog", "blurry", "a tree"]
+    assert encoded == ["blurry", "a dog", "a tree"]
     assert pipeline.components == before
     for text, drawn in (("a dog", first), ("a tree", second)):
         plain = draw(ella, pipeline, text, 0, negative="blurry", length="flexible")

@@ -210,3 +210,12 @@ def test_texts_of_many_lengths_cannot_train_a_connector_without_latents(tmp_path
             TinyPairs(),
             connector=tiny.tiny_connector(kind="mlp"),
         )
+
+
+def test_the_connectors_benchmark_compares_equal_tokens(capsys):
+    from benchmarks.ella_connector import main
+
+    figures = main(["--size", "tiny", "--steps", "4", "--repeats", "1"])
+    assert json.loads(capsys.readouterr().out) == figures
+    assert figures["one call: largest difference"] < 1e-5
+    assert figures["one call: times faster"] > 0
