@@ -283,4 +283,6 @@ def _print_commands(commands: RunCommands) -> None:
     echo("with Slurm, this script for sbatch:")
     for line in commands.slurm.splitlines():
         echo(f"  {line}")
-    echo(f"  and when all have ended: {commands.merge}")
+    echo("and when all of its tasks have ended:")
+    for command in commands.after_slurm:
+        echo(f"  {command}")

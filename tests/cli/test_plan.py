@@ -180,7 +180,7 @@ def test_commands_have_what_was_said(run: Run) -> None:
     assert plan["commands"]["ray"][0].endswith("--engine ray --workers 3")
     assert "#SBATCH --array=1-3" in plan["commands"]["slurm"]
     assert '--shard "$SLURM_ARRAY_TASK_ID/3"' in plan["commands"]["slurm"]
-    assert plan["commands"]["merge"] == "dpgbench merge here"
+    assert plan["commands"]["after_slurm"] == ["dpgbench merge here", shlex.join(score)]
     text = run("plan", "--model", "tiny-sd15", "--judge", "tiny-mplug", *RATES).out
     assert "in one process:" in text
     assert "Ray" not in text

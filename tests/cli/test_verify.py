@@ -425,3 +425,45 @@ def test_a_read_only_run_can_be_looked_at_and_not_repaired(run: Run, made: Path)
         assert run("verify", "r").code == 0
     finally:
         subprocess.run(["umount", made], capture_output=True, check=True)
+
+
+def test_shards_are_looked_at_and_repaired_like_runs(run: Run, made: Path) -> None:
+    shard = made / "shards/1-of-2"
+    words = [word if word != "r" else "r/shards/1-of-2" for word in GENERATED]
+    assert run(*words, "--items", "a1,b1").code == 0
+    ended = run("verify", "r", "--json")
+    report = json.loads(ended.out)
+    assert levels(ended) == {"note": {"shards"}}  # the run has these grids
+    (of_shard,) = report["shards"]
+    assert {f["kind"] for f in of_shard["findings"]} == {"not-judged"}
+    assert ended.code == 6
+
+    (shard / "images/b1.png").write_bytes(b"")
+    (shard / "images/a1.png").unlink()
+    (made / "images/b1.png").unlink()
+    lines(lambda ls: [line for line in ls if '"b1"' not in line], "images.jsonl")(made)
+    ended = run("verify", "r", "--json")
+    assert ended.code == 3
+    assert "shards" in levels(ended)["incomplete"]
+    assert (
+        "shards: 1 shard of 1 with work that is not in this run: 1-of-2" in run("verify", "r").out
+    )
+    repaired = json.loads(run("verify", "r", "--repair", "--json").out)
+    assert repaired["commands"] == ["dpgbench " + " ".join([*words, "--items", "a1,b1"])]
+    assert run(*words, "--items", "a1,b1").code == 0
+    assert not [f for f in repaired["shards"][0]["findings"] if f["level"] == "damaged"]
+
+
+def test_a_score_of_nothing_follows_from_nothing(run: Run, tmp_path: Path) -> None:
+    write_parts(tmp_path)
+    (tmp_path / "own_broken.py").write_text(
+        "class Model:\n    width_px = height_px = 8\n"
+        "    def draw(self, prompt, seeds): raise RuntimeError('no idea')\n"
+    )
+    words = ("--model", "own_broken:Model", "--bench", "b.csv", "--out", "r", "--device", "cpu")
+    assert run("generate", *words).code == 6
+    assert run(*SCORE).code == 6
+    ended = run("verify", "r", "--json")
+    assert ended.code == 6
+    assert levels(ended)["incomplete"] >= {"no-image"}
+    assert not {"damaged", "unverified"} & levels(ended).keys(), ended.out

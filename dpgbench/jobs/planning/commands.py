@@ -47,9 +47,10 @@ class RunCommands:
         return "\n".join(lines) + "\n"
 
     @property
-    def merge(self) -> str:
-        """Joins the shards."""
-        return shlex.join(["dpgbench", "merge", self.out])
+    def after_slurm(self) -> list[str]:
+        """When all tasks have ended: the shards are joined, and scored together."""
+        merge = shlex.join(["dpgbench", "merge", self.out])
+        return [merge, shlex.join(["dpgbench", "score", *self.score])] if self.score else [merge]
 
     def _with(self, more: Sequence[str]) -> list[str]:
         commands = []
@@ -61,5 +62,5 @@ class RunCommands:
 
     def to_json(self) -> dict[str, Any]:
         """Return them as plain data."""
-        several = {"ray": self.ray, "slurm": self.slurm, "merge": self.merge}
+        several = {"ray": self.ray, "slurm": self.slurm, "after_slurm": self.after_slurm}
         return {"alone": self.alone, **(several if self.workers > 1 else {})}

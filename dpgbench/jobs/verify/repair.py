@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dpgbench.backends.judges.table import DEFAULT_JUDGE
 from dpgbench.errors import DpgBenchError
+from dpgbench.jobs.verify.files import SHARDS
 from dpgbench.jobs.verify.findings import Finding, SetAside, Verification
 from dpgbench.jobs.verify.run import verify
 from dpgbench.store.run.directory import RunDir, is_run
@@ -117,7 +118,10 @@ def _commands(run: RunDir, redo: set[str]) -> Iterator[str]:
         manifest = read_manifest(run.manifest)
     except DpgBenchError:
         return
-    if "generate" in redo:
+    has_shards = any(is_run(shard) for shard in (run.path / SHARDS).glob("*/"))
+    if has_shards and redo - {"score"}:
+        yield f"dpgbench merge {shlex.quote(str(run.path))}"
+    elif "generate" in redo:
         if manifest.kind == "generated":
             yield _last(manifest, "generate") or "the 'dpgbench generate' command of this run"
         else:

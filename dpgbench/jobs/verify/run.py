@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dpgbench.errors import counted
 from dpgbench.jobs.verify.answers import JudgedAnswers, look_at_answers
 from dpgbench.jobs.verify.files import SHARDS, look_at_files, look_at_lock
 from dpgbench.jobs.verify.findings import Findings, Verification, worst_first
@@ -17,19 +16,23 @@ from dpgbench.jobs.verify.manifest import (
     look_at_manifest,
 )
 from dpgbench.jobs.verify.scores import look_at_scores
+from dpgbench.jobs.verify.shards import look_at_shards
 from dpgbench.jobs.verify.subject import Subject
 from dpgbench.store.run.directory import RunDir, is_run
 from dpgbench.store.run.manifest import Manifest
 from dpgbench.store.run.set_aside import read_set_aside
 
 
-def verify(path: Path, *, bench: str | None = None, images: Path | None = None) -> Verification:
+def verify(
+    path: Path, *, bench: str | None = None, images: Path | None = None, is_shard: bool = False
+) -> Verification:
     """Return everything that is wrong, open or not verifiable in a run, and in its shards.
 
     Args:
         path: of the run.
         bench: name or file of the benchmark, where that of the run is gone; None is the run's own.
         images: folder that other people's images are in now; None is where they were.
+        is_shard: it is a shard of another run, which alone has scores.
 
     Raises:
         DataError: there is no such folder.
@@ -37,20 +40,17 @@ def verify(path: Path, *, bench: str | None = None, images: Path | None = None) 
     run, findings = RunDir(path), Findings()
     check_is_run(run)
     shards = [
-        verify(shard, bench=bench, images=images)
+        verify(shard, bench=bench, images=images, is_shard=True)
         for shard in sorted((path / SHARDS).glob("*/"))
         if is_run(shard)
     ]
     look_at_lock(run, findings)
     if shards:
-        findings.add(
-            "incomplete", "shards", SHARDS,
-            f"{counted(len(shards), 'shard')} with work that is not joined to this run",
-            f"'dpgbench merge {path}' joins them",
-        )  # fmt: skip
+        look_at_shards(run, [RunDir(shard.run) for shard in shards], findings)
     if is_run(path) or not shards:
         _look(run, findings, bench, images)
-    return Verification(path, worst_first(findings.all), dict(findings.checked), shards)
+    found = [f for f in findings.all if not (is_shard and f.kind == "not-scored")]
+    return Verification(path, worst_first(found), dict(findings.checked), shards)
 
 
 def _look(run: RunDir, findings: Findings, bench: str | None, images: Path | None) -> None:
