@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
 
@@ -20,16 +19,6 @@ from ella.errors import TextEncoderError, first_names, one_line
 from ella.strict_loading import LoadingReport, strict_loading
 
 _TEXT_PARTS = ("language_model", "text_model")
-_LOADING_ERRORS = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    SafetensorError,
-)
 
 
 def load_t5(source: str | Path, dtype: torch.dtype, where: dict[str, Any]) -> tuple[Any, Any]:
@@ -43,7 +32,7 @@ def load_t5(source: str | Path, dtype: torch.dtype, where: dict[str, Any]) -> tu
         config = _read_config(source, where)
         _check_t5(config)
         return _load(T5EncoderModel, source, dtype, where, strict=True)
-    except _LOADING_ERRORS as error:
+    except Exception as error:  # a damaged file can break a library in any way
         raise _explained(source, where, "T5 encoder", error) from error
 
 
@@ -66,7 +55,7 @@ def load_language_model(
             _check_t5(config)
             return _load(T5EncoderModel, source, dtype, where, strict=True)
         model, tokenizer = _load(AutoModel, source, dtype, where)
-    except _LOADING_ERRORS as error:
+    except Exception as error:  # a damaged file can break a library in any way
         raise _explained(source, where, "language model", error) from error
     # On the right, so that a causal model's features are those of the text without padding.
     tokenizer.padding_side = "right"

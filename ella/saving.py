@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from ella.connector_base import Connector
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "ella.json"
 CONNECTOR_FILE = "connector.safetensors"
 TEXT_ENCODER_FOLDER = "text_encoder"
-_SETTINGS = ("fixed_length", "mask_padding", "hidden_layer")
+_SETTINGS: dict[str, tuple[type, ...]] = {
+    "fixed_length": (int,),
+    "mask_padding": (bool,),
+    "hidden_layer": (int, NoneType),
+}
+"""What the file holds, and the types that each can be of."""
 
 
 def save_pretrained(folder: Path, connector: Connector, text_encoder: TextEncoder) -> None:
@@ -68,9 +74,13 @@ def load_pretrained(
 
 def _read_settings(file: Path) -> dict[str, Any]:
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        return {name: settings[name] for name in _SETTINGS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        read = json.loads(file.read_text(encoding="utf-8"))
+        settings = {name: read[name] for name in _SETTINGS}
+        for name, kinds in _SETTINGS.items():
+            if type(settings[name]) not in kinds:
+                raise TypeError(name)
+        return settings
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConnectorFileError(
             f"{file}: is not what Ella.save_pretrained writes ({type(error).__name__}); give the"
             " folder that it wrote"

@@ -295,7 +295,7 @@ def load_text_encoder(source: str | Path, **settings: Any) -> TransformersTextEn
     config = Path(source) / "config.json"
     try:
         kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         kind = None  # loading it says what is wrong
     if kind == "t5":
         return T5TextEncoder.from_pretrained(source, **settings)

@@ -12,6 +12,7 @@ from dpgbench.errors import DpgBenchError, SetupError, reason_of
 _LIMIT = 300
 _OF_FILES = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, MemoryError)
 _OF_SAFETENSORS = ("safetensors", "safetensors_rust")
+_OF_LIBRARIES = (*_OF_SAFETENSORS, "huggingface_hub")  # tokenizers raises `Exception` itself
 
 
 @contextlib.contextmanager
@@ -42,10 +43,12 @@ def loading(subject: str, remedy: str) -> Iterator[None]:
             ) from error
         raise SetupError(f"{subject} cannot be loaded: {reason}; {remedy}") from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _OF_SAFETENSORS:
+        library = type(error).__module__.partition(".")[0]
+        if library not in _OF_LIBRARIES and type(error) is not Exception:
             raise
+        what = "safetensors file" if library in _OF_SAFETENSORS else "file"
         raise SetupError(
-            f"{subject} cannot be loaded: a safetensors file is cut off or damaged "
+            f"{subject} cannot be loaded: a {what} is cut off or damaged "
             f"({reason_of(error, limit=_LIMIT)}); {remedy}"
         ) from error
 

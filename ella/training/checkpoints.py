@@ -153,8 +153,11 @@ def _read(path: Path) -> Checkpoint:
             about = json.loads(file.metadata()["ella"])
             # Copied: a tensor within the mapped file is unaligned, and the file may be deleted.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        return Checkpoint(about["step"], about["settings"], about["scaler"], tensors)
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        step, settings, scaler = about["step"], about["settings"], about["scaler"]
+        if type(step) is not int or not isinstance(settings, dict) or not isinstance(scaler, dict):
+            raise TypeError("its step, settings or scaler are of another type")
+        return Checkpoint(step, settings, scaler, tensors)
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise ResumeError(
             f"{path}: damaged ({one_line(error)}); delete it to resume from the one before"
         ) from error

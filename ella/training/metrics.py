@@ -15,7 +15,8 @@ class MetricsLog:
 
     def __init__(self, path: Path, last_step: int) -> None:
         self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        lines = text.splitlines()
         kept = [line for line in lines if _step(line) <= last_step]
         with replacing(path) as part:
             part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
@@ -29,5 +30,5 @@ class MetricsLog:
 def _step(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return float("inf")

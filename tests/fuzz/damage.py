@@ -323,7 +323,15 @@ def _png_chunk(kind: bytes, content: bytes) -> bytes:
 def changed_safetensors(draw: st.DrawFn, sample: bytes) -> bytes:
     """Return a safetensors file whose header says something else; its length is mostly right."""
     (length,) = struct.unpack("<Q", sample[:8])
-    header = draw(changed_json(sample[8 : 8 + length]))
+    header = sample[8 : 8 + length]
+    inner = json.loads(header)
+    if "__metadata__" in inner and draw(st.booleans()):  # JSON as a text within JSON
+        name = draw(st.sampled_from(sorted(inner["__metadata__"])))
+        changed = draw(changed_json(inner["__metadata__"][name].encode()))
+        inner["__metadata__"][name] = changed.decode("utf-8", "replace")
+        header = json.dumps(inner).encode()
+    else:
+        header = draw(changed_json(header))
     said = draw(st.sampled_from((None, None, None, None, 0, 1, 2**63, 2**32, len(sample))))
     return struct.pack("<Q", len(header) if said is None else said) + header + sample[8 + length :]
 

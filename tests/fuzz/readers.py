@@ -952,6 +952,51 @@ _reader(
 )
 
 
+def _ella_folder(path: Path) -> Any:
+    from ella.saving import _read_settings
+
+    return _read_settings(path)
+
+
+def _sound_settings(_path: Path, settings: Any) -> None:
+    assert type(settings["fixed_length"]) is int
+    assert type(settings["mask_padding"]) is bool
+
+
+def _metrics(path: Path) -> Any:
+    from ella.training.metrics import MetricsLog
+
+    MetricsLog(path, 7)
+    return path.read_bytes()
+
+
+def _no_later_step(_path: Path, content: Any) -> None:
+    for line in content.decode("utf-8").splitlines():
+        assert float(json.loads(line)["step"]) <= 7
+
+
+_reader(
+    "ella settings",
+    "ella.json",
+    "json",
+    lambda: [b'{"fixed_length": 128, "mask_padding": true, "hidden_layer": null}'],
+    _ella_folder,
+    errors=_ella_errors(),
+    check=_sound_settings,
+    examples=40,
+)
+_reader(
+    "ella metrics",
+    "metrics.jsonl",
+    "lines",
+    lambda: [b'{"step": 1, "loss": 0.5}\n{"step": 8, "loss": NaN}\n'],
+    _metrics,
+    errors=(),
+    check=_no_later_step,
+    examples=40,
+)
+
+
 def _single_file(path: Path) -> Any:
     from dpgbench.backends.generators.single_file import check_single_file
 

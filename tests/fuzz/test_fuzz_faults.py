@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import time
 import zipfile
 from fractions import Fraction
@@ -26,8 +27,12 @@ from dpgbench.mplug.errors import CheckpointError
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.image_log import read_image_log
 from dpgbench.store.run.manifest import read_manifest
-from ella.errors import TrainingDataError
+from ella import T5TextEncoder
+from ella.errors import EllaError, ResumeError, TextEncoderError, TrainingDataError
+from ella.saving import load_pretrained
+from ella.training.checkpoints import Checkpoints
 from ella.training.data import FolderPairs
+from ella.training.metrics import MetricsLog
 from tests.fuzz import sound
 from tests.fuzz.examine import LONGEST_MESSAGE, check_message
 from tests.fuzz.readers import READERS
@@ -223,3 +228,60 @@ def test_remembered_hashes_that_are_none_are_made_anew(tmp_path: Path) -> None:
     (tmp_path / "hashes.json").write_text('{"BIG|17825792|0": 7}')
     digest = reader.read(tmp_path / "hashes.json")
     assert digest == hashlib.sha256(bytes(17 * 2**20)).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\n",
+        b'{"step": ' + b"9" * 400 + b"}\n",
+        b"[" * 100_000 + b"\n",
+        b'{"step": NaN}\n',
+        b"1",
+    ],
+)
+def test_metrics_that_a_run_cannot_read_are_dropped(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + content)
+    MetricsLog(path, 7)
+    assert path.read_bytes() == b'{"step": 1}\n'
+
+
+@pytest.mark.parametrize(
+    "about",
+    ['{"step": "3", "settings": {}, "scaler": {}}', '{"step": 3, "settings": [], "scaler": {}}',
+     '{"step": 3, "settings": {}, "scaler": 7}', "[" * 20_000, "[]"],
+)  # fmt: skip
+def test_a_training_checkpoint_of_other_types(tmp_path: Path, about: str) -> None:
+    (tmp_path / "step-00000003.safetensors").write_bytes(sound.small_tensors(about))
+    with pytest.raises(ResumeError, match=r"step-00000003\.safetensors: damaged") as caught:
+        Checkpoints(tmp_path, 2).load_last({})
+    check_message(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("fixed_length", "128"), ("mask_padding", 1), ("hidden_layer", "x")]
+)
+def test_a_saved_ella_of_other_types(tmp_path: Path, name: str, value: object) -> None:
+    settings = {"fixed_length": 128, "mask_padding": True, "hidden_layer": None, name: value}
+    (tmp_path / "ella.json").write_text(json.dumps(settings))
+    with pytest.raises(EllaError, match=r"ella\.json: is not what"):
+        load_pretrained(tmp_path, None, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [("tokenizer.json", "{", '{"": "1.0",'), ("config.json", '"d_ff": 64', '"d_ff": 0.5')],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_text_encoder_whose_files_no_library_takes(
+    tmp_path: Path, name: str, old: str, new: str
+) -> None:
+    """Some libraries raise `Exception` itself, or a class of their own."""
+    shutil.copytree(sound.text_encoder(), tmp_path, dirs_exist_ok=True)
+    text = (tmp_path / name).read_text()
+    assert old in text
+    (tmp_path / name).write_text(text.replace(old, new, 1))
+    with pytest.raises(TextEncoderError, match="no T5 encoder with its tokenizer") as caught:
+        T5TextEncoder.from_pretrained(tmp_path)
+    check_message(str(caught.value))
