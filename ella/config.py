@@ -23,6 +23,8 @@ class TrainedText:
         length: As in `Ella.generate`.
         tokens: Of `fixed`; None where it is `flexible`.
         hidden_layer: As in `TransformersTextEncoder`; None is the last one.
+        language_model: Its kind, as transformers calls it (`llama`); None where it is a T5, or
+            not known.
 
     Raises:
         ValueError: If they do not fit together.
@@ -31,6 +33,7 @@ class TrainedText:
     length: Length
     tokens: int | None = None
     hidden_layer: int | None = None
+    language_model: str | None = None
 
     def __post_init__(self) -> None:
         if self.length not in ("fixed", "flexible"):
@@ -40,6 +43,8 @@ class TrainedText:
             raise ValueError(f"`tokens` of {self.length!r} cannot be {self.tokens!r}")
         if self.hidden_layer is not None and type(self.hidden_layer) is not int:
             raise ValueError(f"`hidden_layer` must be a number, got {self.hidden_layer!r}")
+        if not isinstance(self.language_model, str | None):
+            raise ValueError(f"`language_model` must be a text, got {self.language_model!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,11 +165,9 @@ def write_connector_file(
 
 
 def _text_entries(text: TrainedText) -> dict[str, Any]:
-    """What stands in a file; a layer only where it is not the last, so that old readers read it."""
-    entries = asdict(text)
-    if text.hidden_layer is None:
-        del entries["hidden_layer"]
-    return entries
+    """What stands in a file; what is not known does not, so that old readers read it."""
+    known = {name: value for name, value in asdict(text).items() if value is not None}
+    return {"tokens": text.tokens, **known}
 
 
 def _unreadable(path: Path, error: SafetensorError) -> str:

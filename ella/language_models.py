@@ -7,13 +7,15 @@ encoder. Code in a repository is never run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
+from transformers.utils import logging
 
 from ella.errors import TextEncoderError, first_names, one_line
 from ella.strict_loading import LoadingReport, strict_loading
@@ -124,7 +126,8 @@ def _load(
 ) -> tuple[Any, Any]:
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **where)
     more: dict[str, Any] = {} if strict else {"trust_remote_code": False}
-    with strict_loading(str(Path(source) / where["subfolder"])) as reports:
+    folder = str(Path(source) / where["subfolder"])
+    with _without_loading_table(), strict_loading(folder) as reports:
         model = network.from_pretrained(source, dtype=dtype, use_safetensors=True, **where, **more)
     if strict:
         _check_only_encoder(reports)
@@ -132,6 +135,17 @@ def _load(
     width_of(model)
     _check_vocabulary(model, tokenizer)
     return model, tokenizer
+
+
+@contextlib.contextmanager
+def _without_loading_table() -> Iterator[None]:
+    """Keep back transformers' table of unused tensors: a head is always unused here."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _explained(

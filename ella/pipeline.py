@@ -115,6 +115,14 @@ class Ella:
                 f" fixed_length={trained.tokens}",
                 stacklevel=3,
             )
+        kind = getattr(self.text_encoder, "kind", None)
+        if trained and trained.language_model and kind and kind != trained.language_model:
+            warnings.warn(
+                f"`connector` was trained with a language model of the kind"
+                f" {trained.language_model!r}, but `text_encoder` is of the kind {kind!r}; use the"
+                " language model that the connector was trained with",
+                stacklevel=3,
+            )
         layer = getattr(self.text_encoder, "hidden_layer", None)
         if trained and layer != trained.hidden_layer:
             warnings.warn(

@@ -137,6 +137,11 @@ class TransformersTextEncoder:
         """Width of the features."""
         return width_of(self.model)
 
+    @property
+    def kind(self) -> str:
+        """Of the language model, as transformers calls it."""
+        return str(self.model.config.model_type)
+
     @torch.no_grad()
     def encode(self, texts: Sequence[str], length: Length) -> list[Tensor]:
         """Features for each text, of the model's dtype and on its device.

@@ -244,8 +244,9 @@ class Trainer:
 
 def _trained_text(config: TrainConfig, text_encoder: TextEncoder) -> TrainedText | None:
     """What the finished files say of the texts; None where the encoder does not tell its length."""
-    layer = getattr(text_encoder, "hidden_layer", None)
+    layer, kind = getattr(text_encoder, "hidden_layer", None), getattr(text_encoder, "kind", None)
+    about = {"hidden_layer": layer, "language_model": None if kind == "t5" else kind}
     if config.length == "flexible":
-        return TrainedText("flexible", hidden_layer=layer)
+        return TrainedText("flexible", **about)
     tokens = getattr(text_encoder, "fixed_length", None)
-    return TrainedText("fixed", tokens, layer) if tokens else None
+    return TrainedText("fixed", tokens, **about) if tokens else None

@@ -156,6 +156,16 @@ def test_a_decoders_pictures_are_those_of_a_plain_loop(written, pipeline, seeded
     assert_near(drawn, draw(ella, pipeline, TEXTS[0], 1, length=length))
 
 
+def test_a_connector_of_another_language_model_warns(written):
+    from ella import TrainedText
+
+    connector = tiny.tiny_connector()
+    connector.trained_text = TrainedText("flexible", language_model="qwen2")
+    with pytest.warns(UserWarning, match=r"of the kind 'qwen2', but .* of the kind 'llama'"):
+        Ella(connector, load(written("llama")[0]))
+    Ella(connector, load(written("qwen2")[0]))
+
+
 def test_a_connector_of_another_layer_than_its_text_encoders_warns(written):
     from ella import TrainedText
 
@@ -194,13 +204,15 @@ def test_a_connector_is_trained_with_a_language_model_and_draws_on_the_command_l
     assert train.main(words) == 0
     connector = Connector.from_safetensors(tmp_path / "out/connector.safetensors")
     assert (connector.config.kind, connector.config.input_dim) == (kind, WIDTH)
+    assert connector.trained_text.language_model.startswith(model)
     ended = run(*drawing)
-    assert ended.code == 0, ended.error
+    assert ended.code == 0, ended.err
     options = json.loads((tmp_path / "drawn/manifest.json").read_text())["identity"]["generation"]
     chosen = {name: options["options"][name] for name in ("text_length", "text_tokens")}
     assert chosen == {"text_length": "fixed", "text_tokens": 12}
     assert options["options"]["text_layer"] == -2
     assert (tmp_path / "drawn/images/x.png").is_file()
+    assert "does not say that it was trained with such a one" not in ended.err
 
 
 def test_a_connector_without_latents_that_says_nothing_draws_at_fixed_length(run, tmp_path):
@@ -211,7 +223,20 @@ def test_a_connector_without_latents_that_says_nothing_draws_at_fixed_length(run
     words += ["--weights", "connector=mlp.safetensors", "--bench", bench]
     assert run(*words, "--out", "fixed").code == 0
     ended = run(*words, "--out", "flexible", "--option", "text_length=flexible")
-    assert ended.code == 0, ended.error
+    assert ended.code == 0, ended.err
     for name in ("fixed", "flexible"):
         manifest = json.loads((tmp_path / name / "manifest.json").read_text())
         assert manifest["identity"]["generation"]["options"]["text_length"] == name
+
+
+def test_a_language_model_that_the_connectors_file_does_not_speak_of_is_noted(run, tmp_path):
+    write_language_model("llama", tmp_path / "llama")
+    tiny.tiny_pipeline().save_pretrained(tmp_path / "base")
+    tiny.tiny_connector().save_safetensors(tmp_path / "silent.safetensors")
+    bench = write_csv(tmp_path / "bench.csv", [row("x", 1)])
+    words = ["generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "1"]
+    words += ["--weights", "connector=silent.safetensors", "--weights", "base=base"]
+    ended = run(*words, "--weights", "text_encoder=llama", "--bench", bench, "--out", "r")
+    assert ended.code == 0, ended.err
+    assert "of the kind 'llama', but the connector's file does not say" in ended.err
+    assert "LOAD REPORT" not in ended.err

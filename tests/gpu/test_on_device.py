@@ -255,8 +255,11 @@ def test_parts_that_wait_in_main_memory_draw_the_same(device):
         pytest.skip("nothing to move: no accelerator")
     pipeline = tiny.tiny_pipeline()
     pipeline.enable_model_cpu_offload(device=device)
-    moved = drawn(pipeline, tiny_ella(device))
-    still = drawn(tiny.tiny_pipeline().to(device), tiny_ella(device))
+    ella = tiny_ella("cpu")
+    moved = drawn(pipeline, ella)
+    assert ella.connector.device.type == ella.text_encoder.model.device.type == "cpu"
+    still = drawn(tiny.tiny_pipeline().to(device), ella)  # encoder and connector go along
+    assert ella.connector.device.type == ella.text_encoder.model.device.type != "cpu"
     np.testing.assert_allclose(moved, still, atol=1 / 255, rtol=0)
 
 

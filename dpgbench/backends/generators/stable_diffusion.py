@@ -192,6 +192,14 @@ class EllaStableDiffusion(StableDiffusion):
         """Return what was assumed: also of the texts, where the connector's file does not say."""
         notes = StableDiffusion.notes(entry, weights, chosen, device)
         source = next(role.source for role in entry.roles if role.name == "connector")
+        kind = read_config(weights["text_encoder"].path / "config.json").get("model_type", "t5")
+        trained = _trained_text(weights)
+        if kind != "t5" and (trained is None or trained.language_model is None):
+            notes.append(
+                f"the text encoder is of the kind '{kind}', but the connector's file does not say "
+                "that it was trained with such a one; with another than in training pictures mean "
+                "nothing"
+            )
         ships = isinstance(source, EmbeddedWeights) and weights["connector"].path == embedded_path(
             source.part
         )
