@@ -118,6 +118,7 @@ class ModelEntry:
         options: settings of this model alone, with their defaults.
         variant_of: the entry that it is with other settings; "" for none.
         packages: beyond the toolkit's own, that it needs.
+        on_device: whether it runs on this machine's device; else a server draws.
         variant_options: of its options, those that its name chooses: as if the user had.
     """
 
@@ -132,6 +133,7 @@ class ModelEntry:
     variant_of: str = ""
     variant_options: Mapping[str, Any] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
+    on_device: bool = True
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from dpgbench.backends.judges.answer_checks import checked_reply, checked_stream
 from dpgbench.backends.judges.asking import ask_in_batches
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BEAM",
     "REFERENCE_DTYPE",
+    "DrawnItem",
+    "DrawsMany",
     "Generator",
+    "ItemToDraw",
     "Judge",
     "JudgeAnswer",
     "JudgeReply",
@@ -39,6 +42,39 @@ class Truncation(NamedTuple):
 
     limit: int | None
     cut: tuple[int, ...] = ()
+
+
+class ItemToDraw(NamedTuple):
+    """A prompt with a seed for each of its images."""
+
+    item_id: str
+    prompt: str
+    seeds: tuple[int, ...]
+
+
+class DrawnItem(NamedTuple):
+    """The images of an item, or why it has none, and the seconds that it took."""
+
+    item: ItemToDraw
+    result: list[Image] | Exception
+    seconds: float
+
+
+@runtime_checkable
+class DrawsMany(Protocol):
+    """A generator that works on several items at a time: one that waits for a server.
+
+    Attributes:
+        takes_seeds: whether images follow from seeds, as far as can be known.
+    """
+
+    takes_seeds: bool
+
+    def draw_many(self, items: Iterator[ItemToDraw]) -> Iterator[DrawnItem]:
+        """Yield items as they are done, in any order."""
+
+    def account(self) -> Mapping[str, Any]:
+        """Return what drawing has cost so far, as plain data for the manifest."""
 
 
 class Generator(Protocol):

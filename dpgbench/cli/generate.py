@@ -24,10 +24,12 @@ from dpgbench.cli.options import (
     parse_revisions,
     parse_weights,
 )
-from dpgbench.errors import counted
+from dpgbench.errors import UsageError, counted
 from dpgbench.interrupts import GRACE_SECONDS, set_grace
 
 if TYPE_CHECKING:
+    from dpgbench.backends.entries import ModelEntry
+    from dpgbench.backends.generators.images_api.options import ServerOptions
     from dpgbench.backends.generators.plan import GeneratorSettings
 
 
@@ -92,6 +94,61 @@ class SettingOptions:
         }
 
 
+@dataclass(frozen=True)
+class ServerChoice:
+    """How a server of images is asked."""
+
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="images-api: address of the server.")
+    ] = None
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="images-api: requests in flight at most.")
+    ] = None
+    max_requests: Annotated[
+        int | None, typer.Option("--max-requests", help="images-api: stop after so many requests.")
+    ] = None
+    price_in: Annotated[
+        float | None,
+        typer.Option("--price-in", help="images-api: dollars for a million prompt tokens."),
+    ] = None
+    price_out: Annotated[
+        float | None,
+        typer.Option("--price-out", help="images-api: dollars for a million image tokens."),
+    ] = None
+    price_image: Annotated[
+        float | None, typer.Option("--price-image", help="images-api: dollars for an image.")
+    ] = None
+
+    def options(self) -> ServerOptions:
+        """Return how the server is asked."""
+        from dpgbench.backends.generators.images_api.options import NUM_REQUESTS, ServerOptions
+
+        return ServerOptions(
+            NUM_REQUESTS if self.concurrency is None else self.concurrency,
+            self.max_requests,
+            self.price_in,
+            self.price_out,
+            self.price_image,
+        )
+
+    def address(self, entry: ModelEntry) -> dict[str, str]:
+        """Return the server's address as one of the model's options; nothing where none is given.
+
+        Raises:
+            UsageError: it is no address, or the model has no server.
+        """
+        if self.base_url is None:
+            return {}
+        if "base_url" not in entry.options:
+            raise UsageError(
+                f"--base-url is for servers (--model images-api:MODEL); {entry.name} is drawn here"
+            )
+        from dpgbench.backends.generators.images_api.client import PATH
+        from dpgbench.backends.openai_server import check_base_url
+
+        return {"base_url": check_base_url(self.base_url, PATH)}
+
+
 @with_option_groups
 def generate(
     *,
@@ -118,6 +175,7 @@ def generate(
             help="Revision of the weights to fetch (repeatable; default: the table's).",
         ),
     ] = None,
+    server: ServerChoice,
     items: ItemOptions,
     engine: EngineChoice,
     grace: Grace = GRACE_SECONDS,
@@ -134,15 +192,18 @@ def generate(
     entry = find_model(model)
     paths = parse_weights(weights or [], entry.roles, model)
     benchmark = load_benchmark(bench or entry.benchmark)
+    chosen = settings.settings(entry.options)
+    chosen["options"] = {**chosen["options"], **server.address(entry)}
     outcome = run(
         GenerateRequest(
             items=items.choice().of(benchmark),
             generator=GeneratorRequest(
                 model,
                 paths,
-                settings.settings(entry.options),
+                chosen,
                 device,
                 parse_revisions(revision or [], entry.roles),
+                server.options(),
             ),
             benchmark=benchmark,
             out=out,

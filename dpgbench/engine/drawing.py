@@ -8,16 +8,19 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
-from dpgbench.backends.protocols import Truncation
+from dpgbench.backends.protocols import DrawsMany, ItemToDraw, Truncation
 from dpgbench.domain.spec import GridSpec, differences
 from dpgbench.engine.portable_error import PortableError
 from dpgbench.engine.work import Worker
 from dpgbench.errors import SetupError, StorageError, shortened
 from dpgbench.store.images import join_tiles, png_bytes, single_colour_tiles, write_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class DrawUnit(NamedTuple):
@@ -42,6 +45,7 @@ class Drawn(NamedTuple):
         sha256: of the encoded grid.
         seconds: that drawing and encoding took.
         single_colour: numbers, from 0, of tiles whose pixels are all alike.
+        seeded: whether the images follow from the seeds, as far as can be known.
     """
 
     item_id: str
@@ -49,6 +53,7 @@ class Drawn(NamedTuple):
     sha256: str
     seconds: float
     single_colour: tuple[int, ...] = ()
+    seeded: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,26 +132,77 @@ class Drawer(Worker[DrawUnit, Drawn | NotDrawn]):
         """Return which of `prompts` the generator cuts."""
         return self.generator.truncation(prompts)
 
+    def account(self) -> Mapping[str, Any] | None:
+        """Return what drawing has cost so far; None where nothing is counted."""
+        many = self._many
+        return None if many is None else many.account()
+
     def work(self, units: Iterable[DrawUnit]) -> Iterator[Drawn | NotDrawn]:
-        """Yield the grid of each item, or why it has none, in order."""
-        for unit in units:
-            yield self._draw(unit)
+        """Yield the grid of each item, or why it has none; in order, unless many are drawn at once.
+
+        Raises:
+            StorageError: a grid cannot be written.
+            DpgBenchError: a server draws nothing for anybody.
+        """
+        many = self._many
+        if many is None:
+            for unit in units:
+                yield self._draw(unit)
+            return
+        paths: dict[str, Path | None] = {}
+        for done in many.draw_many(_items(units, paths)):
+            path = paths.pop(done.item.item_id)
+            if isinstance(done.result, Exception):
+                yield NotDrawn(done.item.item_id, done.result)
+            else:
+                yield self._joined(done.item.item_id, done.result, path, done.seconds)
+
+    @property
+    def _many(self) -> DrawsMany | None:
+        generator = self.generator.generator
+        return generator if isinstance(generator, DrawsMany) else None
 
     def _draw(self, unit: DrawUnit) -> Drawn | NotDrawn:
         started = time.perf_counter()
         try:
             tiles = self.generator.draw(unit.prompt, unit.seeds)
-            data = png_bytes(join_tiles(tiles, self.grid))
-            if unit.path is not None:
-                write_image(unit.path, data)
-        except StorageError:
-            raise
         except Exception as error:  # noqa: BLE001 - whatever a generator raises costs its item, not the run
             return NotDrawn(unit.item_id, error)
+        return self._joined(unit.item_id, tiles, unit.path, time.perf_counter() - started)
+
+    def _joined(
+        self, item_id: str, tiles: Sequence[Image], path: Path | None, seconds: float
+    ) -> Drawn | NotDrawn:
+        """Return an item's grid, encoded, and written where the worker does that.
+
+        Args:
+            item_id: whose.
+            tiles: its images.
+            path: where the worker writes it; None where it is sent back.
+            seconds: that drawing took.
+        """
+        started = time.perf_counter()
+        try:
+            data = png_bytes(join_tiles(tiles, self.grid))
+            if path is not None:
+                write_image(path, data)
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - images of another size cost their item
+            return NotDrawn(item_id, error)
+        many = self._many
         return Drawn(
-            unit.item_id,
-            data if unit.path is None else None,
+            item_id,
+            data if path is None else None,
             hashlib.sha256(data).hexdigest(),
-            round(time.perf_counter() - started, 3),
+            round(seconds + time.perf_counter() - started, 3),
             tuple(single_colour_tiles(tiles)),
+            many is None or many.takes_seeds,
         )
+
+
+def _items(units: Iterable[DrawUnit], paths: dict[str, Path | None]) -> Iterator[ItemToDraw]:
+    """Yield units as items to draw, and note where each is to be written."""
+    for unit in units:
+        paths[unit.item_id] = unit.path
+        yield ItemToDraw(unit.item_id, unit.prompt, unit.seeds)

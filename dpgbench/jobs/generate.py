@@ -18,7 +18,7 @@ from dpgbench.engine.drawing import Drawer, DrawerFactory, Drawn, DrawUnit, NotD
 from dpgbench.engine.open import check_engine, open_workers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Lost, Workers
-from dpgbench.errors import DataError, IncompleteError, counted
+from dpgbench.errors import DataError, IncompleteError, UsageError, counted
 from dpgbench.interrupts import finishing_batches, stop_requested
 from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.progress import Progress
@@ -34,6 +34,7 @@ from dpgbench.store.run.image_log import ImageLine, image_line, read_image_log
 from dpgbench.store.run.manifest import (
     Identity,
     Manifest,
+    add_accounts,
     describe_benchmark,
     environment,
     now,
@@ -206,21 +207,42 @@ def _draw_all(
                 events=request.events,
             ) as progress,
         ):
-            for outcome in workers.run(_units(run, request, plan, todo), len(todo)):
-                line = _line_of(run, outcome, plan, failures)
-                lines.append(line)
-                progress.update(line["item_id"])
-                reason = failures.hopeless()
-                if reason:
-                    raise IncompleteError(
-                        f"the first {counted(len(failures.reasons), 'item')} all failed, so the "
-                        f"others were not tried: {reason}"
-                    )
+            try:
+                for outcome in workers.run(_units(run, request, plan, todo), len(todo)):
+                    line = _line_of(run, outcome, plan, failures)
+                    lines.append(line)
+                    progress.update(line["item_id"])
+                    _stop_where_hopeless(failures)
+            finally:
+                _keep_account(workers, manifest)
     return failures.reasons
+
+
+def _stop_where_hopeless(failures: Failures) -> None:
+    reason = failures.hopeless()
+    if reason:
+        raise IncompleteError(
+            f"the first {counted(len(failures.reasons), 'item')} all failed, so the others were "
+            f"not tried: {reason}"
+        )
+
+
+def _keep_account(workers: DrawWorkers, manifest: Manifest) -> None:
+    """Put into the manifest what a server's images have cost, over all commands."""
+    for worker in workers.here:
+        account = worker.account() if isinstance(worker, Drawer) else None
+        if account is not None:
+            before = manifest.generation.get("account", {})
+            manifest.generation["account"] = add_accounts(before, account)
 
 
 def _workers(request: GenerateRequest, plan: GenerationPlan) -> DrawWorkers:
     model = request.generator.model
+    if request.engine.is_ray and not plan.entry.on_device:
+        raise UsageError(
+            f"--engine ray: {model} is drawn by a server, which has many requests at a time as it "
+            "is; leave it out, and give --concurrency"
+        )
     return open_workers(
         request.engine,
         DrawerFactory(plan, request.generator),
@@ -260,7 +282,7 @@ def _line_of(
     line = image_line(
         outcome.item_id,
         sha256=outcome.sha256,
-        seeds=_seeds(outcome.item_id, plan.spec),
+        seeds=_seeds(outcome.item_id, plan.spec) if outcome.seeded else None,
         seconds=outcome.seconds,
     )
     return _with_alike(line, outcome.single_colour)

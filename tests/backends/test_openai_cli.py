@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dpgbench.backends.judges.openai.judge import PUBLIC_URL, TIMEOUT_VARIABLE
 from dpgbench.backends.judges.openai.prompts import MANY, MANY_AGAIN, ONE, ONE_AGAIN, TEMPLATE
+from dpgbench.backends.openai_server import PUBLIC_URL, TIMEOUT_VARIABLE
 from dpgbench.store.run.directory import RunDir
 from tests.backends.fake_openai import HONEST, Act, FakeOpenAi, truth
 from tests.backends.openai_kit import (

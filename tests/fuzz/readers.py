@@ -1089,13 +1089,14 @@ for _name in ("config.json", "tokenizer.json", "tokenizer_config.json", "process
 
 
 def _reply(path: Path) -> Any:
+    from dpgbench.backends import openai_server
     from dpgbench.backends.judges.openai import client
 
-    body = client._json_object(path.read_bytes())
+    body = openai_server.json_object(path.read_bytes())
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if body.get("error"):
-        client._status_of(body["error"])
+        openai_server.status_of(body["error"])
     return client._completion(choice) if isinstance(choice, dict) else None
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, cast
 from dpgbench.backends.device import default_dtype, find_device
 from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.generators.diffusers_common import full_scheduler_config
+from dpgbench.backends.generators.images_api.options import ServerOptions
 from dpgbench.backends.generators.named_generator import NamedGenerator
 from dpgbench.backends.generators.table import find_model
 from dpgbench.backends.import_class import import_target
@@ -46,6 +47,7 @@ class GeneratorRequest:
         settings: as in `GeneratorSettings`; from Python any field of `GenerationSpec`.
         device: ``auto`` is CUDA, then MPS, then the CPU.
         revisions: of what is fetched, by role; roles left out take the entry's own.
+        server: how a server is asked, of models that one draws.
     """
 
     model: str
@@ -53,6 +55,7 @@ class GeneratorRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     revisions: Mapping[str, str] = field(default_factory=dict)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class GenerationPlan:
     weights: Mapping[str, Weights]
     device: str
     notes: Sequence[str] = ()
+    server: ServerOptions = field(default_factory=ServerOptions)
 
     def identity(self, benchmark: Benchmark) -> Identity:
         """Return what decides a run's pictures, as plain data."""
@@ -83,7 +87,13 @@ class GenerationPlan:
         Raises:
             SetupError: weights are not what they must be.
         """
-        return self.generator(self.entry, self.spec, self.weights, self.device)
+        parts = (self.entry, self.spec, self.weights, self.device)
+        return self.generator(*parts) if self.entry.on_device else self._served(*parts)
+
+    def _served(self, *parts: Any) -> Generator:
+        served: Any = self.generator
+        generator: Generator = served(*parts, server=self.server)
+        return generator
 
 
 def make_plan(request: GeneratorRequest) -> GenerationPlan:
@@ -95,7 +105,8 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
     """
     entry = find_model(request.model)
     _check_packages(entry)
-    device = find_device(request.device)
+    _check_server(entry, request.server)
+    device = find_device(request.device if entry.on_device else "cpu")
     located = locate_weights(entry, request.weights, request.revisions)
     generator: type[NamedGenerator] = import_target(entry.target, "model")
     defaults = generator.defaults(entry, located)
@@ -116,7 +127,7 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
     spec = GenerationSpec(model=entry.name, options=options, **settings)
     generator.check(spec, located)
     notes = generator.notes(entry, located, frozenset({*chosen, *chosen_options}), device)
-    return GenerationPlan(entry, generator, spec, located, device, notes)
+    return GenerationPlan(entry, generator, spec, located, device, notes, request.server)
 
 
 def _check_packages(entry: ModelEntry) -> None:
@@ -127,6 +138,14 @@ def _check_packages(entry: ModelEntry) -> None:
         raise SetupError(
             f"model {entry.name} needs {names}, which is not installed: pip install {names} "
             "(the build that belongs to the installed torch)"
+        )
+
+
+def _check_server(entry: ModelEntry, server: ServerOptions) -> None:
+    if entry.on_device and server != ServerOptions():
+        raise UsageError(
+            "--concurrency, --max-requests and prices are for servers (--model images-api:MODEL); "
+            f"{entry.name} is drawn here: leave them out"
         )
 
 

@@ -195,8 +195,10 @@ MODELS: dict[str, ModelEntry] = {
     )
 }
 HUB_FAMILY = "hf:"
+SERVER_FAMILY = "images-api:"
 FORMS = {
     "hf:ORG/REPO": "any diffusers text-to-image pipeline of the hub, or hf:FOLDER",
+    "images-api:MODEL": "a model of an OpenAI-compatible server of images; see docs/images-api.md",
     "package.module:Class": "a class of your own; see docs/models.md",
 }
 
@@ -212,6 +214,8 @@ def find_model(name: str) -> ModelEntry:
     family, colon, argument = name.partition(":")
     if family + colon == HUB_FAMILY:
         return _hub_entry(name, argument)
+    if family + colon == SERVER_FAMILY:
+        return _server_entry(name, argument)
     if is_own_class(name):
         return ModelEntry(
             name,
@@ -220,6 +224,19 @@ def find_model(name: str) -> ModelEntry:
             {"width_px": 512, "height_px": 512},
         )
     raise unknown_name("model", name, [*MODELS, *FORMS], listing="dpgbench models")
+
+
+def _server_entry(name: str, model: str) -> ModelEntry:
+    if not model:
+        raise UsageError(f"--model {name}: write images-api:MODEL, with a model of the server")
+    return ModelEntry(
+        name,
+        f"the model {model} of a server of images",
+        "dpgbench.backends.generators.images_api.generator:ImagesApi",
+        {"width_px": 1024, "height_px": 1024, "dtype": "float32"},
+        options={"base_url": "", "quality": ""},
+        on_device=False,
+    )
 
 
 def _hub_entry(name: str, repository: str) -> ModelEntry:

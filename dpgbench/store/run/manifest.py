@@ -169,6 +169,7 @@ class GenerationRecord(TypedDict, total=False):
         truncation: prompts that the text encoder cut.
         failed: why an item could not be drawn, by item id.
         single_colour: tiles of one single colour.
+        account: what a server's images have cost, over all commands.
         folder: of other people's images.
         layout: rows and columns of a tile in them, as the user said.
         answers: file that answers were read from.
@@ -181,6 +182,7 @@ class GenerationRecord(TypedDict, total=False):
     truncation: TruncationRecord
     failed: dict[str, str]
     single_colour: SingleColourRecord
+    account: dict[str, Any]
     folder: str
     layout: str
     answers: str

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpgbench.backends.entries import argument_of
@@ -18,24 +16,26 @@ from dpgbench.backends.event_loop import in_event_loop
 from dpgbench.backends.failures import RefusedError, RequestFailedError, ServerFailures
 from dpgbench.backends.judges.answer_reading import kept, plain_answer, without_thoughts
 from dpgbench.backends.judges.openai import prompts
-from dpgbench.backends.judges.openai.client import Client, Completion, check_base_url
+from dpgbench.backends.judges.openai.client import PATH, Client, Completion
 from dpgbench.backends.judges.openai.parsing import read
 from dpgbench.backends.judges.openai.retries import Retries
 from dpgbench.backends.judges.openai.usage import CapReachedError, Usage
+from dpgbench.backends.openai_server import (
+    PUBLIC_URL,
+    URL_VARIABLE,
+    check_base_url,
+    server_key,
+    with_timeout,
+)
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.backends.rate_limit import RateLimit, RetryPolicy
 from dpgbench.backends.secrets import hide_key
-from dpgbench.errors import DpgBenchError, SetupError, UsageError, reason_of
+from dpgbench.errors import DpgBenchError, reason_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 log = logging.getLogger(__name__)
-PUBLIC_URL = "https://api.openai.com/v1"
-KEY_VARIABLE = "OPENAI_API_KEY"
-URL_VARIABLE = "OPENAI_BASE_URL"
-TIMEOUT_VARIABLE = "DPGBENCH_OPENAI_TIMEOUT"
-
 _FILTERED = "the server's content filter let no answer through (content_filter)"
 _SPENT = (
     "the model said nothing: its tokens all went into thinking (finish_reason length); "
@@ -55,13 +55,13 @@ class OpenAiJudge(Judge):
         options = request.options
         self.model = argument_of(request.name)
         address = options.get("base_url") or os.environ.get(URL_VARIABLE) or PUBLIC_URL
-        self.base_url = check_base_url(address)
+        self.base_url = check_base_url(address, PATH)
         self.questions_per_request = int(options.get("questions_per_request") or 1)
         self.concurrency = int(options.get("concurrency") or 1)
         prices = (options.get("price_in"), options.get("price_out"))
         self.usage = Usage(options.get("max_requests"), *prices)
-        self._policy = _with_timeout(policy or RetryPolicy())
-        self.key = _key(self.base_url)
+        self._policy = with_timeout(policy or RetryPolicy())
+        self.key = server_key(self.base_url)
         self._retries: Retries | None = None
 
     def describe(self) -> Mapping[str, Any]:
@@ -191,27 +191,3 @@ class _Asking:
 def _plain(words: Mapping[int, str]) -> dict[int, str]:
     """Return the answers that are yes or no."""
     return {number: answer for number, text in words.items() if (answer := plain_answer(text))}
-
-
-def _with_timeout(policy: RetryPolicy) -> RetryPolicy:
-    """Return `policy` with the timeout that the environment names, if it does."""
-    text = os.environ.get(TIMEOUT_VARIABLE)
-    try:
-        seconds = float(text) if text else policy.timeout_seconds
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise UsageError(f"{TIMEOUT_VARIABLE}={text}: give seconds, such as 600")
-    return replace(policy, timeout_seconds=seconds)
-
-
-def _key(base_url: str) -> str | None:
-    """Return the key of the environment; None where there is none and none is needed."""
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    if not key and base_url == PUBLIC_URL:
-        raise SetupError(
-            f"{base_url} wants a key: set {KEY_VARIABLE}, or give your own server's --base-url"
-        )
-    if key and not re.fullmatch(r"[!-~]+", key):
-        raise SetupError(f"{KEY_VARIABLE} holds a character that no key has; set it again")
-    return key or None

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from dpgbench.backends.failures import PassingError, RefusedError, RequestFailedError
+from dpgbench.backends.failures import PassingError, RefusedError
 from dpgbench.backends.judges.openai.client import Client, Completion
 from dpgbench.backends.judges.openai.parameters import Negotiation
 from dpgbench.backends.judges.openai.prompts import Conversation
+from dpgbench.backends.openai_server import Patience
 from dpgbench.backends.rate_limit import RateLimit
-from dpgbench.errors import IncompleteError, SetupError
 
 
-class Retries:
+class Retries(Patience):
     """A model at a server that is not given up easily; used within one event loop."""
 
     def __init__(
@@ -22,8 +22,9 @@ class Retries:
         limit: RateLimit,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        super().__init__(client, limit, sleep)
         self.negotiation = Negotiation()
-        self._client, self._limit, self._sleep = client, limit, sleep
+        self._client = client
 
     async def complete(self, conversation: Conversation) -> Completion:
         """Return what the model says.
@@ -51,28 +52,5 @@ class Retries:
                 simpler = self.negotiation.instead_of(used, str(error), only_named=True)
                 if simpler is None:
                     failures, refusals = failures + (not error.too_many), refusals + error.too_many
-                    await self._wait(error, failures, refusals)
+                    await self.wait(error, failures, refusals)
             used, again = simpler or used, True
-
-    async def _wait(self, error: PassingError, failures: int, refusals: int) -> None:
-        """Wait as long as `error` calls for, or raise where trying has an end."""
-        policy = self._client.policy
-        if failures >= policy.tries and self._client.reached:
-            raise RequestFailedError(f"{error} ({failures} tries)")
-        if failures >= policy.tries:
-            raise SetupError(
-                f"{self._client.base_url} cannot be reached ({error}); "
-                "start the server, or check --base-url"
-            )
-        seconds = max(policy.pause(max(failures, refusals)), error.wait_seconds or 0.0)
-        if error.wait_seconds is None and not error.too_many:
-            await self._sleep(seconds)
-            return
-        if seconds > policy.asked_seconds:
-            raise IncompleteError(
-                f"{error}; it asks for a pause of {seconds:.0f} s. What was answered is kept: "
-                "run the same command again after that"
-            )
-        refusing = self._limit.pause(seconds, str(error))
-        if refusing > policy.refusing_seconds:
-            raise RequestFailedError(f"{error} (for {refusing:.0f} s, to every request)")
