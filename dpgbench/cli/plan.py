@@ -60,6 +60,9 @@ class RateOptions:
     price_per_gpu_hour: Annotated[
         float | None, typer.Option("--price-per-gpu-hour", help="Dollars.")
     ] = None
+    price_image: Annotated[
+        float | None, typer.Option("--price-image", help="images-api: dollars for an image.")
+    ] = None
     tokens_per_image: Annotated[
         int | None,
         typer.Option("--tokens-per-image", help="openai: that the server counts for a picture."),
@@ -122,6 +125,7 @@ def plan(
             start_seconds=rates.start_seconds,
             price_per_gpu_hour=rates.price_per_gpu_hour,
             tokens_per_image=rates.tokens_per_image,
+            price_image=rates.price_image,
         )
     )
     commands = _commands(words, bench, settings, judge_options, items, out, device, rates.gpus)
@@ -205,7 +209,9 @@ def _commands(
     if asked and words.judge:
         score = [place, "--judge", words.judge, *(["--bench", bench] if bench else [])]
         score += [*_flags(judge_options), *_weights(words.of(asked)), *common]
-    return RunCommands(generate, score, place, workers)
+    parts = {"generate": entry, "judge": asked}
+    servers = frozenset(name for name, part in parts.items() if part and not part.on_device)
+    return RunCommands(generate, score, place, workers, servers)
 
 
 def _weights(words: Sequence[str]) -> list[str]:

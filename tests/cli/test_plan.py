@@ -130,6 +130,23 @@ def test_a_server_is_not_tried_and_has_its_price(run: Run) -> None:
     assert value(priced, "cost_dollars", "server") == pytest.approx(dollars, rel=1e-4)
 
 
+def test_a_server_that_draws_is_not_tried_either(run: Run) -> None:
+    words = ("--model", "images-api:m", "--judge", "mplug", "--bench", "shapes", "--gpus", 4)
+    plan = planned(run, *words, "--questions-per-second", 100)
+    assert plan["rates"]["seconds_per_image"]["value"] is None
+    assert plan["hours"]["all"]["value"] is None
+    assert "requests cost money" in plan["hours"]["all"]["note"]
+    assert plan["hours"].keys() & {"generate_on_4", "judge_on_4"} == {"judge_on_4"}
+    assert plan["cost_dollars"]["images_of_the_server"]["value"] is None
+    assert "--engine" not in plan["commands"]["ray"][0]
+    assert "--engine ray" in plan["commands"]["ray"][1]
+    priced = planned(run, *words, *RATES, "--price-image", 0.04, "--price-per-gpu-hour", 3)
+    assert value(priced, "cost_dollars", "images_of_the_server") == pytest.approx(32)
+    hours = value(priced, "hours", "judge_on_4")
+    assert value(priced, "cost_dollars", "gpus") == pytest.approx(12 * hours)
+    assert "weights_generate" not in priced["memory_gib"]
+
+
 def test_a_few_items_are_tried_on_this_machine(run: Run, tmp_path: Path) -> None:
     write_parts(tmp_path, pause=0.05)
     words = ("--model", "own_model:Model", "--judge", "own_judge:Judge", "--bench", "b.csv")

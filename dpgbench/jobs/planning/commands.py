@@ -17,12 +17,14 @@ class RunCommands:
         score: words after ``dpgbench score``; none where nothing is asked.
         out: the run's folder.
         workers: at once.
+        servers: parts that a server does, which need no workers: ``generate``, ``judge``.
     """
 
     generate: Sequence[str]
     score: Sequence[str]
     out: str
     workers: int
+    servers: frozenset[str] = frozenset()
 
     @property
     def alone(self) -> list[str]:
@@ -55,9 +57,11 @@ class RunCommands:
     def _with(self, more: Sequence[str]) -> list[str]:
         commands = []
         if self.generate:
-            commands.append(shlex.join(["dpgbench", "generate", *self.generate, *more]))
+            here = [] if "generate" in self.servers else more
+            commands.append(shlex.join(["dpgbench", "generate", *self.generate, *here]))
         if self.score:
-            commands.append(shlex.join(["dpgbench", "score", *self.score, *more]))
+            here = [] if "judge" in self.servers else more
+            commands.append(shlex.join(["dpgbench", "score", *self.score, *here]))
         return commands
 
     def to_json(self) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class PlanRequest:
         questions_per_second: on one GPU, or of a server, where it is known.
         start_seconds: from a worker's start to its first item, where it is known.
         price_per_gpu_hour: in dollars.
-        tokens_per_image: that a server counts for a picture.
+        tokens_per_image: that a server counts for a picture that it judges.
+        price_image: in dollars, of a picture that a server draws.
     """
 
     bench: str | None = None
@@ -69,6 +70,7 @@ class PlanRequest:
     start_seconds: float | None = None
     price_per_gpu_hour: float | None = None
     tokens_per_image: int | None = None
+    price_image: float | None = None
 
     def __post_init__(self) -> None:
         if self.generator is None and self.judge is None:
@@ -87,6 +89,7 @@ class PlanRequest:
             ("--start-seconds", self.start_seconds),
             ("--price-per-gpu-hour", self.price_per_gpu_hour),
             ("--tokens-per-image", self.tokens_per_image),
+            ("--price-image", self.price_image),
         ):
             if value is not None and not 0 <= value < float("inf"):
                 raise UsageError(f"{flag} {value}: give 0 or more")
@@ -151,17 +154,23 @@ def plan_run(request: PlanRequest) -> Plan:
     generated, judged = _try(request, entry, judge, units)
     rates = _rates(request, generated, judged, judge)
     starts = _starts(request, generated, judged)
-    on_server = judge is not None and not judge.on_device
-    hours = _hours(request, units, rates, starts, on_server=on_server)
+    servers = _servers(entry, judge)
+    hours = _hours(request, units, rates, starts, servers)
     return Plan(
         _units(request, units, judge),
         _memory(request, entry, judge, settings, generated, judged),
         _disk(request, units, settings, generated),
         {**rates, **starts},
         hours,
-        _cost(request, units, hours, judge),
+        _cost(request, units, hours, servers),
         _remarks(request, units, generated, judged),
     )
+
+
+def _servers(entry: ModelEntry | None, judge: JudgeEntry | None) -> set[str]:
+    """Return the parts of a run that a server does: more GPUs here do not change them."""
+    parts = {"generate": entry, "judge": judge}
+    return {name for name, part in parts.items() if part is not None and not part.on_device}
 
 
 def _settings(request: PlanRequest, entry: ModelEntry) -> dict[str, Any]:
@@ -179,7 +188,8 @@ def _try(
     request: PlanRequest, entry: ModelEntry | None, judge: JudgeEntry | None, units: Units
 ) -> tuple[TriedGenerator | None, TriedJudge | None]:
     """Return what trying a few items took; None where a rate is given, or cannot be tried."""
-    draw = request.generator and request.seconds_per_image is None
+    rate = request.seconds_per_image
+    draw = request.generator and rate is None and entry and entry.on_device
     ask = request.judge and request.questions_per_second is None and judge and judge.on_device
     if draw and entry and request.generator:
         _require_weights(entry.roles, request.generator.weights, entry.name, "--seconds-per-image")
@@ -235,6 +245,8 @@ def _rates(
             _measured(generated.seconds_per_image, generated.device, len(generated.items))
             if generated
             else Figure(request.seconds_per_image, "given", "--seconds-per-image")
+            if request.seconds_per_image is not None
+            else _untried(request.generator.model, "--seconds-per-image")
         )
     if request.judge and judged:
         rates["questions_per_second"] = _measured(
@@ -244,10 +256,12 @@ def _rates(
         given = request.questions_per_second
         rates["questions_per_second"] = Figure(given, "given", "--questions-per-second")
     elif request.judge and judge:
-        rates["questions_per_second"] = unknown(
-            f"{request.judge.name} is not tried: requests cost money; give --questions-per-second"
-        )
+        rates["questions_per_second"] = _untried(request.judge.name, "--questions-per-second")
     return rates
+
+
+def _untried(name: str, option: str) -> Figure:
+    return unknown(f"{name} is not tried: requests cost money; give {option}")
 
 
 def _measured(value: float, device: str, items: int) -> Figure:
@@ -282,8 +296,7 @@ def _hours(
     units: Units,
     rates: Mapping[str, Figure],
     starts: Mapping[str, Figure],
-    *,
-    on_server: bool,
+    servers: set[str],
 ) -> dict[str, Figure]:
     """Return the hours of each part, alone and on all GPUs, and what share drawing has of all."""
     hours: dict[str, Figure] = {}
@@ -292,18 +305,18 @@ def _hours(
         images = [float(units.num_images)] * len(units.items)
         each = rates["seconds_per_image"]
         work = _Work("generate", images, each, starts["start_seconds_generate"], units.grids)
-        hours |= work.hours(request.gpus)
-        ends.append(list(hours.values())[0 if request.gpus == 1 else 1])
+        workers = 1 if "generate" in servers else request.gpus  # a server has its own rate
+        hours |= work.hours(workers)
+        ends.append(hours[f"generate_on_{workers}"])
     if request.judge:
         questions = [units.num_images * number for number in units.questions_by_item]
         rate = rates["questions_per_second"]
         seconds = None if rate.value is None else 1 / rate.value
         each = Figure(seconds, rate.basis, rate.note)
         work = _Work("judge", questions, each, starts["start_seconds_judge"], units.questions)
-        workers = 1 if on_server else request.gpus  # a server has the rate that it has
-        judged = work.hours(workers)
-        hours |= judged
-        ends.append(list(judged.values())[0 if workers == 1 else 1])
+        workers = 1 if "judge" in servers else request.gpus
+        hours |= work.hours(workers)
+        ends.append(hours[f"judge_on_{workers}"])
     total = sum(end.known for end in ends)
     hours["all"] = computed(total, *ends, note="one part after the other" * (len(ends) > 1))
     if len(ends) > 1 and total:
@@ -370,7 +383,7 @@ def _memory(
 ) -> dict[str, Figure]:
     """Return the GiB of weights, and the peak where it was measured."""
     figures = {}
-    if request.generator and entry:
+    if request.generator and entry and entry.on_device:
         name = entry.variant_of or entry.name
         figures["weights_generate"] = weights_memory(
             name, entry.roles, request.generator.weights, str(settings["dtype"])
@@ -425,21 +438,24 @@ def _image_bytes(
 
 
 def _cost(
-    request: PlanRequest,
-    units: Units,
-    hours: Mapping[str, Figure],
-    judge: JudgeEntry | None,
+    request: PlanRequest, units: Units, hours: Mapping[str, Figure], servers: set[str]
 ) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
-    on_server = judge is not None and not judge.on_device
     price = request.price_per_gpu_hour
-    names = ["generate"] if on_server else ["generate", "judge"]
-    parts = [h for n in names if (h := hours.get(f"{n}_on_{request.gpus}"))]
+    names = [name for name in ("generate", "judge") if name not in servers]
+    parts = [h for name in names if (h := hours.get(f"{name}_on_{request.gpus}"))]
     if price is not None and parts:
         spent = sum(part.known for part in parts) * request.gpus * price
         note = f"{request.gpus} GPUs at {price:g} an hour, until the busiest is done"
         figures["gpus"] = computed(spent, *parts, note=note)
-    if on_server and request.judge:
+    if "generate" in servers and request.price_image is None:
+        figures["images_of_the_server"] = unknown("give --price-image")
+    elif "generate" in servers and request.price_image is not None:
+        spent = units.images.known * request.price_image
+        note = f"{request.price_image:g} an image; images drawn again are not counted"
+        given = Figure(request.price_image, "given")
+        figures["images_of_the_server"] = computed(spent, given, units.images, note=note)
+    if "judge" in servers and request.judge:
         figures |= _server_cost(request, request.judge, units)
     return figures
 
