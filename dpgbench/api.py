@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from dpgbench.backends import protocols as base
+from dpgbench.backends.generators.images_api.options import ServerOptions
 from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.judges import request as judges
@@ -63,6 +64,8 @@ def generate(
     out: str | Path | None = None,
     weights: Mapping[str, str] | None = None,
     device: str = "auto",
+    revisions: Mapping[str, str] | None = None,
+    server: ServerOptions | None = None,
     engine: EngineOptions | None = None,
     **settings: Any,
 ) -> generating.Generated:
@@ -75,6 +78,8 @@ def generate(
         out: run directory; None is `runs/<model>-<identity>`.
         weights: path by role; roles left out are fetched.
         device: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, ...
+        revisions: of weights that are fetched, by role; roles left out take the table's.
+        server: how the server of ``images-api:MODEL`` is asked.
         engine: who draws, and where; None is this process.
         settings: fields of `GenerationSpec`, such as `steps=30`, `num_images=1`, `base_seed=7`.
 
@@ -84,7 +89,14 @@ def generate(
     loaded = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     return generating.generate(
         generating.GenerateRequest(
-            generator=GeneratorRequest(model, weights or {}, settings, device),
+            generator=GeneratorRequest(
+                model,
+                weights or {},
+                settings,
+                device,
+                revisions or {},
+                server or ServerOptions(),
+            ),
             benchmark=loaded,
             items=list(loaded.prompts) if items is None else loaded.select(items=items),
             out=None if out is None else Path(out),
@@ -98,6 +110,8 @@ def load_generator(
     *,
     weights: Mapping[str, str] | None = None,
     device: str = "auto",
+    revisions: Mapping[str, str] | None = None,
+    server: ServerOptions | None = None,
     **settings: Any,
 ) -> base.Generator:
     """Return a generator in memory: `generator.draw(prompt, seeds)` gives one image a seed.
@@ -108,9 +122,10 @@ def load_generator(
         UsageError: unknown model, device or setting.
         SetupError: weights are missing or wrong.
     """
-    return DrawnWithinMemory(
-        make_plan(GeneratorRequest(model, weights or {}, settings, device)).load()
+    request = GeneratorRequest(
+        model, weights or {}, settings, device, revisions or {}, server or ServerOptions()
     )
+    return DrawnWithinMemory(make_plan(request).load())
 
 
 def load_judge(

@@ -11,8 +11,10 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
+import dpgbench
 from dpgbench.backends.entries import HuggingFace
 from dpgbench.backends.generators import table
+from dpgbench.errors import SetupError
 from tests.backends.fake_hub import COMMIT, Hub, served_hub
 from tests.backends.tiny_pipelines import write_pipeline
 from tests.helpers import Run, row, write_csv
@@ -70,6 +72,8 @@ def test_a_revision_is_what_is_fetched(run: Run, hub: Hub, bench: Path) -> None:
     assert f"https://huggingface.co/{REPOSITORY}/commits" in refused.error
     assert run(*words, "--revision", "base=v2").code == 0
     assert run(*words, "--revision", "").code == 2
+    with pytest.raises(SetupError, match="no revision 'v9'"):
+        dpgbench.load_generator(f"hf:{REPOSITORY}", revisions={"base": "v9"})
 
 
 def test_a_model_of_the_table_is_fetched_at_its_pinned_revision(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dpgbench.backends.generators.images_api.client import TakenParameters
 from dpgbench.backends.generators.images_api.generator import ImagesApi
+from dpgbench.backends.generators.images_api.options import ServerOptions
 from dpgbench.backends.rate_limit import RetryPolicy
 from tests.backends.fake_images import FakeImages, picture
 from tests.backends.fake_openai import HONEST, Act
@@ -271,9 +272,14 @@ def test_from_python(server: FakeImages) -> None:
     import dpgbench
 
     generator = dpgbench.load_generator(
-        "images-api:m", options={"base_url": server.url}, width_px=16, height_px=16
+        "images-api:m",
+        server=ServerOptions(concurrency=1),
+        options={"base_url": server.url},
+        width_px=16,
+        height_px=16,
     )
     images = generator.draw("prompt 0", [5, 6])
     assert [image.tobytes() for image in images] == [
         picture("prompt 0", seed, (16, 16)).tobytes() for seed in (5, 6)
     ]
+    assert server.most_in_flight == 1
