@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,13 +62,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(service: Service, address: Address, announce: Callable[[str], None]) -> None:
+def serve(
+    service: Service,
+    address: Address,
+    announce: Callable[[str], None],
+    ending: Ending | None = None,
+) -> None:
     """Serve until a signal comes; return once everything that was accepted is answered.
 
     Args:
         service: that answers; its judge is loaded here.
         address: where.
         announce: gets a line once the port is open, and one once the judge is ready.
+        ending: what asks for the end beside signals, which only a main thread gets.
 
     Raises:
         UsageError: the address cannot be had.
@@ -81,7 +88,7 @@ def serve(service: Service, address: Address, announce: Callable[[str], None]) -
                 "everyone who reaches %s can ask this judge: give --api-key-env NAME to want a key",
                 address.host,
             )
-        asyncio.run(_serve(service, address, listener, announce))
+        asyncio.run(_serve(service, address, listener, announce, ending or Ending()))
 
 
 @contextlib.contextmanager
@@ -100,7 +107,11 @@ def _listening(address: Address) -> Iterator[socket.socket]:
 
 
 async def _serve(
-    service: Service, address: Address, listener: socket.socket, announce: Callable[[str], None]
+    service: Service,
+    address: Address,
+    listener: socket.socket,
+    announce: Callable[[str], None],
+    ending: Ending,
 ) -> None:
     limits = service.limits
     server = _Server(
@@ -119,7 +130,6 @@ async def _serve(
         )
     )
     logging.getLogger("uvicorn.error").addFilter(_is_no_junk)
-    ending = _Ending()
     with ending.on_signals():
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
@@ -147,24 +157,27 @@ async def _serve(
         )
 
 
-class _Ending:
+class Ending:
     """What signals have asked for: the end, or at the second one the end at once."""
 
     def __init__(self) -> None:
         self.wanted, self.at_once = asyncio.Event(), asyncio.Event()
 
-    def on_signal(self) -> None:
-        """Note a signal."""
+    def ask(self) -> None:
+        """Ask for the end; to be called in the event loop's thread."""
         (self.at_once if self.wanted.is_set() else self.wanted).set()
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Take signals over inside."""
+        """Take signals over inside, where this thread gets them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         wakeup = signal.set_wakeup_fd(-1)
         for number in _SIGNALS:
-            loop.add_signal_handler(number, self.on_signal)
+            loop.add_signal_handler(number, self.ask)
         try:
             yield
         finally:
@@ -185,7 +198,7 @@ async def _first(wanted: Any, other: Any) -> bool:
     return False
 
 
-async def _drain(service: Service, ending: _Ending, limits: Limits) -> int:
+async def _drain(service: Service, ending: Ending, limits: Limits) -> int:
     """Wait until what was accepted is answered; return how many requests were not in time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limits.grace_seconds):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.server.running import Server, running, serve_words
+from tests.server.impatient import make_service
+from tests.server.running import Server, Site, running, running_here, serve_words
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,14 @@ def mplug_server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def impatient_server() -> Iterator[Server]:
-    """A cheap judge behind short limits."""
+def impatient_server() -> Iterator[Site]:
+    """A cheap judge behind short limits, in this process."""
+    with running_here(make_service()) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def impatient_process() -> Iterator[Server]:
+    """The same in a process of its own, whose memory can be measured."""
     with running([sys.executable, "-m", "tests.server.impatient"]) as server:
         yield server

@@ -1,4 +1,4 @@
-"""A server whose patience is short, for tests: `python -m tests.server.impatient`."""
+"""A server whose patience is short, for tests; `python -m tests.server.impatient` runs it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ LIMITS = Limits(
 )
 
 
-def main() -> None:
-    request = judge_request("tests.server.own_judges:ByColour", device="cpu")
-    service = Service(
+def make_service(judge: str = "ByColour") -> Service:
+    request = judge_request(f"tests.server.own_judges:{judge}", device="cpu")
+    return Service(
         lambda: load_judge(request),
         request.label,
         benchmark=load_benchmark("shapes"),
         rules=["corrected-v1"],
         limits=LIMITS,
     )
-    serve(service, Address(port=0), lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":
-    main()
+    serve(make_service(), Address(port=0), lambda line: print(line, flush=True))

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import http.client
 import io
 import json
 import os
+import queue
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from dpgbench.server.process import Address, Ending, serve
+from dpgbench.server.service import Service
 from tests.helpers import REPOSITORY
 
 PATIENCE = 60
@@ -41,10 +46,9 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server that runs."""
+class Site:
+    """A server that answers at a port."""
 
-    process: subprocess.Popen[str]
     port: int
 
     @property
@@ -72,6 +76,13 @@ class Server:
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+
+
+@dataclass(frozen=True)
+class Server(Site):
+    """A server in a process of its own."""
+
+    process: subprocess.Popen[str]
 
     def end(self) -> tuple[int, str]:
         """Ask it to end; return its exit code and what it said on stderr."""
@@ -110,7 +121,7 @@ def running(
         if until_ready:
             line = process.stdout.readline()
             assert line.startswith("ready: judge "), process.communicate()
-        yield Server(process, int(address.rpartition(":")[2]))
+        yield Server(int(address.rpartition(":")[2]), process)
     finally:
         if process.poll() is None:
             process.terminate()
@@ -119,6 +130,29 @@ def running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+
+
+@contextlib.contextmanager
+def running_here(service: Service) -> Iterator[Site]:
+    """Run a server inside, in a thread of this process, where tests see which lines it executes."""
+    lines: queue.Queue[str] = queue.Queue()
+    loops: list[asyncio.AbstractEventLoop] = []
+    ending = Ending()
+
+    def announce(line: str) -> None:
+        loops.append(asyncio.get_running_loop())
+        lines.put(line)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(serve, service, Address(port=0), announce, ending)
+        port = int(lines.get(timeout=PATIENCE).rpartition(":")[2])
+        assert lines.get(timeout=PATIENCE).startswith("ready: judge ")
+        try:
+            yield Site(port)
+            assert not done.done()
+        finally:
+            loops[0].call_soon_threadsafe(ending.ask)
+            done.result(timeout=PATIENCE)
 
 
 def picture(colour: Any = (0, 255, 0), size: tuple[int, int] = (8, 8), kind: str = "PNG") -> bytes:

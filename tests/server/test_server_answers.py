@@ -17,6 +17,7 @@ from dpgbench.shapes.render import render
 from dpgbench.store.files import json_line
 from dpgbench.store.images import join_tiles, png_bytes
 from tests.helpers import json_lines, run_process
+from tests.server.impatient import make_service
 from tests.server.running import (
     ENVIRONMENT,
     Server,
@@ -26,6 +27,7 @@ from tests.server.running import (
     item,
     picture,
     running,
+    running_here,
     serve_words,
 )
 
@@ -216,13 +218,10 @@ def test_the_server_says_what_it_is(mplug_server: Server) -> None:
 
 @pytest.mark.parametrize("judge", ["ByColour", "Backwards"])
 def test_one_item_that_fails_costs_no_other(judge: str) -> None:
-    words = serve_words(
-        "--judge", f"tests.server.own_judges:{judge}", "--bench", "shapes", "--device", "cpu"
-    )
     red, dark = picture((255, 0, 0)), picture((0, 100, 0))
     items = [item(), item(red), item(dark), item(), item(red, images=[in_base64(picture())] * 3)]
     items[4]["images"][1] = in_base64(red)
-    with running([*words, "--rule", "corrected-v1"]) as server:
+    with running_here(make_service(judge)) as server:
         replies = [server.score({"items": items}) for _ in range(2)]
     assert replies[0].body == replies[1].body
     body = replies[0].body

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,18 @@ import pytest
 from dpgbench.server.limits import Limits
 from dpgbench.server.schema import ItemBody, QuestionBody, ScoreBody
 from tests.helpers import REPOSITORY
-from tests.server.running import Server, picture, running, serve_words
+from tests.server.running import Site, picture
 
 PAGE = (REPOSITORY / "docs" / "serve.md").read_text()
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    words = ("--judge", "tests.server.own_judges:ByColour", "--bench", "shapes", "--device", "cpu")
-    with running(serve_words(*words)) as server:
-        yield server
-
-
 def test_the_client_of_the_page_works(
-    server: Server,
+    impatient_server: Site,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("DPG_JUDGE", server.url)
+    monkeypatch.setenv("DPG_JUDGE", impatient_server.url)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     assert len(blocks) == 3
     names: dict[str, Any] = {}

@@ -21,14 +21,14 @@ import pytest
 from PIL import Image
 
 from tests.server.impatient import LIMITS
-from tests.server.running import Reply, Server, form, in_base64, item, picture, read_reply
+from tests.server.running import Reply, Server, Site, form, in_base64, item, picture, read_reply
 
 GOOD = {"items": [item()]}
 POST = b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 
 
 @pytest.fixture(autouse=True)
-def _good_client(impatient_server: Server) -> Iterator[None]:
+def _good_client(impatient_server: Site) -> Iterator[None]:
     """Beside each test a good client is served all the time, and soon."""
     stop, slowest, wrong = threading.Event(), [0.0], []
 
@@ -48,10 +48,9 @@ def _good_client(impatient_server: Server) -> Iterator[None]:
     thread.join()
     assert wrong == []
     assert slowest[0] < 5  # on a machine that is busy otherwise; mostly some ms
-    assert impatient_server.process.poll() is None
 
 
-def raw(server: Server, data: bytes, *, end: bool = False) -> Reply:
+def raw(server: Site, data: bytes, *, end: bool = False) -> Reply:
     """Send bytes as they are, and read one reply."""
     with server.connect() as connection:
         connection.sendall(data)
@@ -117,14 +116,14 @@ JSON_BODIES: dict[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize("name", JSON_BODIES)
-def test_bodies_that_make_no_sense(impatient_server: Server, name: str) -> None:
+def test_bodies_that_make_no_sense(impatient_server: Site, name: str) -> None:
     body, status, says = JSON_BODIES[name]
     reply = impatient_server.score(body)
     assert (reply.status, says in reply.error) == (status, True), reply
     assert len(reply.error) < 500
 
 
-def test_forms_that_make_no_sense(impatient_server: Server) -> None:
+def test_forms_that_make_no_sense(impatient_server: Site) -> None:
     def send(*parts: tuple[str, str | None, bytes], cut: int = 0) -> Reply:
         body, kind = form(*parts)
         return impatient_server.send(
@@ -157,7 +156,7 @@ def test_forms_that_make_no_sense(impatient_server: Server) -> None:
         assert "send application/json or multipart/form-data" in reply.error
 
 
-def test_a_decompression_bomb_is_not_opened(impatient_server: Server) -> None:
+def test_a_decompression_bomb_is_not_opened(impatient_process: Server) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + data))
         return struct.pack(">I", len(data)) + kind + data + check
@@ -168,14 +167,14 @@ def test_a_decompression_bomb_is_not_opened(impatient_server: Server) -> None:
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     )
     assert len(bomb) < LIMITS.request_bytes / 2
-    before = peak_memory(impatient_server)
-    reply = impatient_server.score(text_of(item(bomb)))
+    before = peak_memory(impatient_process)
+    reply = impatient_process.score(text_of(item(bomb)))
     assert (reply.status, "8000x8000" in reply.error) == (413, True)
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**27), 9))
     rest = picture()
     late = rest[:-12] + text + rest[-12:]
-    assert impatient_server.score(text_of(item(late))).status in (200, 422)
-    assert peak_memory(impatient_server) - before < 100 * 2**20
+    assert impatient_process.score(text_of(item(late))).status in (200, 422)
+    assert peak_memory(impatient_process) - before < 100 * 2**20
 
 
 def peak_memory(server: Server) -> int:
@@ -187,7 +186,7 @@ def peak_memory(server: Server) -> int:
     return int(line.split()[1]) * 1024
 
 
-def test_a_body_of_a_gigabyte_is_refused_by_its_head(impatient_server: Server) -> None:
+def test_a_body_of_a_gigabyte_is_refused_by_its_head(impatient_server: Site) -> None:
     with impatient_server.connect() as connection:
         connection.sendall(POST + b"content-length: 1073741824\r\n\r\n")
         reply = reply_from(connection)
@@ -196,11 +195,11 @@ def test_a_body_of_a_gigabyte_is_refused_by_its_head(impatient_server: Server) -
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_gigabyte_that_is_sent_nonetheless_is_never_held(
-    impatient_server: Server, chunked: bool
+    impatient_process: Server, chunked: bool
 ) -> None:
-    before = peak_memory(impatient_server)
+    before = peak_memory(impatient_process)
     block = bytes(2**18)
-    with impatient_server.connect() as connection:
+    with impatient_process.connect() as connection:
         if chunked:
             connection.sendall(POST + b"transfer-encoding: chunked\r\n\r\n")
             block = b"%x\r\n" % len(block) + block + b"\r\n"
@@ -213,10 +212,10 @@ def test_a_gigabyte_that_is_sent_nonetheless_is_never_held(
         with contextlib.suppress(OSError):  # the refusal may be lost with the connection
             reply = reply_from(connection)
             assert reply.status == 413
-    assert peak_memory(impatient_server) - before < 50 * 2**20
+    assert peak_memory(impatient_process) - before < 50 * 2**20
 
 
-def test_a_body_just_too_long_gets_its_refusal(impatient_server: Server) -> None:
+def test_a_body_just_too_long_gets_its_refusal(impatient_server: Site) -> None:
     reply = impatient_server.score(bytes(LIMITS.request_bytes + 1))
     assert reply.status == 413
 
@@ -231,12 +230,12 @@ def test_a_body_just_too_long_gets_its_refusal(impatient_server: Server) -> None
 @pytest.mark.parametrize(
     "head", [b"content-length: 5000\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n7d0\r\n"]
 )
-def test_an_upload_that_is_cut_off_is_told(impatient_server: Server, head: bytes) -> None:
+def test_an_upload_that_is_cut_off_is_told(impatient_server: Site, head: bytes) -> None:
     reply = raw(impatient_server, POST + head + b"x" * 100, end=True)
     assert (reply.status, "cut off after 100 bytes" in reply.error) == (400, True), reply
 
 
-def test_clients_that_leave_in_the_middle_cost_nothing(impatient_server: Server) -> None:
+def test_clients_that_leave_in_the_middle_cost_nothing(impatient_server: Site) -> None:
     body = json.dumps({"items": [item()] * 4}).encode()
     whole = POST + b"content-length: %d\r\n\r\n" % len(body) + body
     for size in (10, len(POST) + 10, len(whole) - 1, len(whole)):
@@ -251,7 +250,7 @@ def test_clients_that_leave_in_the_middle_cost_nothing(impatient_server: Server)
     assert "dpgbench_queue_megapixels 0.0" in metrics or "dpgbench_queue_megapixels 1.0" in metrics
 
 
-def test_slow_clients_are_not_waited_for(impatient_server: Server) -> None:
+def test_slow_clients_are_not_waited_for(impatient_server: Site) -> None:
     with ThreadPoolExecutor(3) as pool:
         slow_head = pool.submit(drip, impatient_server, POST)
         slow_body = pool.submit(
@@ -264,7 +263,7 @@ def test_slow_clients_are_not_waited_for(impatient_server: Server) -> None:
     assert silent.result().status == 408
 
 
-def drip(server: Server, data: bytes, first: bytes = b"") -> Reply:
+def drip(server: Site, data: bytes, first: bytes = b"") -> Reply:
     """Send a byte at a time; return what the server says to it."""
     with server.connect() as connection:
         connection.sendall(first)
@@ -275,7 +274,7 @@ def drip(server: Server, data: bytes, first: bytes = b"") -> Reply:
         return reply_from(connection)
 
 
-def test_hundreds_of_idle_connections_keep_nobody_out(impatient_server: Server) -> None:
+def test_hundreds_of_idle_connections_keep_nobody_out(impatient_server: Site) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(contextlib.closing(impatient_server.connect()))
@@ -294,7 +293,7 @@ def test_hundreds_of_idle_connections_keep_nobody_out(impatient_server: Server) 
         b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
     ],
 )  # fmt: skip
-def test_what_is_no_http_is_refused(impatient_server: Server, junk: bytes) -> None:
+def test_what_is_no_http_is_refused(impatient_server: Site, junk: bytes) -> None:
     with impatient_server.connect() as connection:
         try:
             connection.sendall(junk)
@@ -304,7 +303,7 @@ def test_what_is_no_http_is_refused(impatient_server: Server, junk: bytes) -> No
     assert reply.status in (400, 405, 415), reply
 
 
-def test_junk_behind_a_request_costs_the_connection_alone(impatient_server: Server) -> None:
+def test_junk_behind_a_request_costs_the_connection_alone(impatient_server: Site) -> None:
     with impatient_server.connect() as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" * 3 + b"junk\r\n\r\n")
         connection.settimeout(10)
@@ -316,7 +315,7 @@ def test_junk_behind_a_request_costs_the_connection_alone(impatient_server: Serv
     assert text.count(b"HTTP/1.1 400 Bad Request") == 1
 
 
-def test_paths_and_methods_that_there_are_not(impatient_server: Server) -> None:
+def test_paths_and_methods_that_there_are_not(impatient_server: Site) -> None:
     reply = impatient_server.send("GET", "/v2/score")
     assert (reply.status, "there are /, /health" in reply.error) == (404, True)
     reply = impatient_server.send("GET", "/v1/score")
@@ -324,7 +323,7 @@ def test_paths_and_methods_that_there_are_not(impatient_server: Server) -> None:
     assert impatient_server.send("POST", "/../../etc/passwd", b"").status == 404
 
 
-def test_what_a_client_sends_is_not_said_back_at_length(impatient_server: Server) -> None:
+def test_what_a_client_sends_is_not_said_back_at_length(impatient_server: Site) -> None:
     name = "\x1b[2J" + "x" * 5000
     for body in (item(item_id=name), item(**{name: 1}), item(images=[name])):
         reply = impatient_server.score(text_of(body))
@@ -333,7 +332,7 @@ def test_what_a_client_sends_is_not_said_back_at_length(impatient_server: Server
         assert reply.error.isprintable()
 
 
-def test_pictures_of_every_kind_are_read(impatient_server: Server) -> None:
+def test_pictures_of_every_kind_are_read(impatient_server: Site) -> None:
     for kind in ("PNG", "JPEG", "WEBP"):
         assert impatient_server.score(text_of(item(picture(kind=kind)))).status == 200
     buffer = io.BytesIO()
