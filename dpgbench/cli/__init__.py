@@ -15,6 +15,7 @@ from dpgbench.cli import (
     doctor,
     generate,
     judges,
+    merge,
     models,
     plan,
     prompts,
@@ -47,7 +48,20 @@ def _common(
     setup(quiet=quiet)
 
 
-for module in (generate, score, report, compare, models, judges, doctor, plan, verify, serve, demo):
+for module in (
+    generate,
+    score,
+    merge,
+    report,
+    compare,
+    models,
+    judges,
+    doctor,
+    plan,
+    verify,
+    serve,
+    demo,
+):
     module.register(app)
 app.add_typer(prompts.app, name="prompts")
 

@@ -18,12 +18,14 @@ from dpgbench.cli.options import (
     EngineChoice,
     Grace,
     ItemOptions,
+    ShardChoice,
     WeightPaths,
     complete_model,
     parse_options,
     parse_revisions,
     parse_weights,
 )
+from dpgbench.domain.shard import Shard
 from dpgbench.errors import UsageError, counted
 from dpgbench.interrupts import GRACE_SECONDS, set_grace
 
@@ -177,6 +179,7 @@ def generate(
     ] = None,
     server: ServerChoice,
     items: ItemOptions,
+    shard: ShardChoice = None,
     engine: EngineChoice,
     grace: Grace = GRACE_SECONDS,
     as_json: AsJson = False,
@@ -207,6 +210,7 @@ def generate(
             ),
             benchmark=benchmark,
             out=out,
+            shard=Shard.parse(shard) if shard is not None else None,
             engine=engine.options(),
             command=command_line(),
         )

@@ -98,6 +98,12 @@ Grace = Annotated[
 ]
 
 
+ShardChoice = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Part I of N; 'dpgbench merge' joins the parts."),
+]
+
+
 @dataclass(frozen=True)
 class EngineChoice:
     """Who works, and where."""

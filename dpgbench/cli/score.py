@@ -29,9 +29,11 @@ from dpgbench.cli.options import (
     JudgeName,
     JudgeOptions,
     LayoutOptions,
+    ShardChoice,
     complete_rule,
 )
 from dpgbench.domain.rules import DEFAULT_RULES, RULES, find_rule
+from dpgbench.domain.shard import Shard
 from dpgbench.errors import DpgBenchError, UsageError, counted
 from dpgbench.interrupts import GRACE_SECONDS, set_grace
 
@@ -134,6 +136,7 @@ def score(
     judge_options: JudgeOptions,
     items: ItemOptions,
     scoring: ScoringOptions,
+    shard: ShardChoice = None,
     engine: EngineChoice,
     grace: Grace = GRACE_SECONDS,
     as_json: AsJson = False,
@@ -144,6 +147,10 @@ def score(
     for name in rules:
         find_rule(name)
     request = replace(scoring.request(rules), engine=engine.options())
+    part = Shard.parse(shard) if shard is not None else None
+    if part and (recorded.answers or scoring.reference_files):
+        option = "--answers" if recorded.answers else "--reference-files"
+        raise UsageError(f"--shard {shard}: {option} is about the whole run; leave --shard out")
     finders: dict[Path, Callable[[], Target]]
     if recorded.answers:
         if targets or all_:
@@ -163,7 +170,7 @@ def score(
         asked, choice = _take_hub(asked, items.choice(), paths, bench)
         request = replace(request, judge=asked)
         finders = {
-            path: partial(_run_or_folder, path, bench, layout, run, choice) for path in paths
+            path: partial(_run_or_folder, path, bench, layout, run, choice, part) for path in paths
         }
     _score_each(finders, request, as_json=as_json)
 
@@ -227,7 +234,12 @@ def _take_hub(
 
 
 def _run_or_folder(
-    path: Path, bench: str | None, layout: LayoutOptions, run: RunOptions, choice: ItemChoice
+    path: Path,
+    bench: str | None,
+    layout: LayoutOptions,
+    run: RunOptions,
+    choice: ItemChoice,
+    shard: Shard | None,
 ) -> Target:
     """Return a run or a folder of images as something to score."""
     from dpgbench.jobs.find_target import find_target
@@ -239,6 +251,7 @@ def _run_or_folder(
         item_choice=choice,
         out=run.out,
         name=run.name,
+        shard=shard,
     )
 
 
@@ -295,7 +308,8 @@ def _score_each(
             outcomes.append(outcome)
             if outcome.refused:
                 raise outcome.refused[0]
-            raise_incomplete(outcome.incomplete, "not scored", partial=request.partial)
+            what = "not scored" if outcome.results else "not judged"
+            raise_incomplete(outcome.incomplete, what, partial=request.partial)
         except DpgBenchError as error:
             failures.append(error if len(finders) == 1 else type(error)(f"{path}: {error}"))
     _print_all(outcomes, as_json=as_json)
@@ -345,8 +359,12 @@ def _print_all(outcomes: Sequence[Scored], *, as_json: bool) -> None:
     if as_json:
         print_json({"results": [result_json(result) for result in results]})
     elif outcomes:
-        _print(results)
+        if results:
+            _print(results)
         for outcome in outcomes:
+            if not outcome.results:  # a shard has none
+                echo(f"answers: {outcome.run.path / 'answers'}")
+                continue
             whole = f" of {outcome.subset.with_choice}" if outcome.subset else ""
             echo(f"results{whole}: {outcome.run.path / 'scores'}")
 

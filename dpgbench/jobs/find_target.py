@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, cast
 
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.score import Answer
+from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import (
     GridSpec,
     Layout,
@@ -18,6 +21,7 @@ from dpgbench.domain.spec import (
     identity_hash,
 )
 from dpgbench.errors import DataError, DpgBenchError, UsageError, counted, shortened
+from dpgbench.jobs.merge.unmerged import unmerged
 from dpgbench.jobs.target import Target, log_images
 from dpgbench.store.benchmarks import DPG, load_benchmark
 from dpgbench.store.image_files import ImagePattern, count_tiles
@@ -28,8 +32,10 @@ from dpgbench.store.run.directory import (
     is_run,
     newest_run,
     refuse_foreign_folder,
+    refuse_unmerged,
 )
 from dpgbench.store.run.manifest import (
+    GenerationRecord,
     Identity,
     Manifest,
     RunKind,
@@ -145,15 +151,42 @@ def find_target(
     item_choice: ItemChoice | None = None,
     out: Path | None = None,
     name: str | None = None,
+    shard: Shard | None = None,
 ) -> Target:
     """Return what `target` is: a run, or a folder of images; None is the newest run.
 
     Args are those of `target_of_run` and `target_of_images`.
+
+    Args:
+        shard: the part of it that is wanted, as a target of its own; None is all.
+
+    Raises:
+        UsageError: its shards are not merged.
     """
     image_options = image_options or ImageOptions()
     path = target or newest_run().path
+    if shard and not is_run(path) and RunDir(path).shards():
+        return _own_shard(path, shard, bench, image_options, item_choice)
+    refuse_unmerged(path)
     if is_run(path):
-        return target_of_run(path, bench, image_options, item_choice)
+        whole = target_of_run(path, bench, image_options, item_choice)
+    else:
+        whole = _target_of_folder(path, bench, image_options, item_choice, out=out, name=name)
+    if shard is None:
+        refuse_unmerged(whole.run.path)
+    _refuse_newer_shards(whole.run, answers=shard is None)
+    return part_of_target(whole, shard) if shard else whole
+
+
+def _target_of_folder(
+    path: Path,
+    bench: str | None,
+    image_options: ImageOptions,
+    item_choice: ItemChoice | None,
+    *,
+    out: Path | None,
+    name: str | None,
+) -> Target:
     if not path.exists():
         raise DataError(f"{path} is not there; name a run or a folder of images")
     if image_options.images:
@@ -167,6 +200,82 @@ def find_target(
         item_choice=item_choice,
         out=out,
         name=name,
+    )
+
+
+def _refuse_newer_shards(run: RunDir, *, answers: bool) -> None:
+    """Raise where shards of a run have what the run has not: it would be done twice.
+
+    Args:
+        run: the run.
+        answers: answers count too, not only images.
+
+    Raises:
+        UsageError: has the command that merges them.
+    """
+    for shard, part in run.shards().items() if is_run(run.path) else ():
+        if what := unmerged(part, run, answers=answers):
+            raise UsageError(
+                f"{run.path}: its shard {shard} has {what} that are not merged: "
+                f"dpgbench merge {shlex.quote(str(run.path))}"
+            )
+
+
+def _own_shard(
+    path: Path,
+    shard: Shard,
+    bench: str | None,
+    image_options: ImageOptions,
+    item_choice: ItemChoice | None,
+) -> Target:
+    """Return a shard of a run that is not merged yet, with the images that it has drawn itself.
+
+    Raises:
+        UsageError: there is no such shard.
+    """
+    run = RunDir(path).shard(shard)
+    if not is_run(run.path):
+        has = shortened([str(known) for known in RunDir(path).shards()])
+        raise UsageError(
+            f"--shard {shard}: {path} has the shards {has}; name one of these, or merge them "
+            f"first to divide the run anew: dpgbench merge {shlex.quote(str(path))}"
+        )
+    target = target_of_run(run.path, bench, image_options, item_choice)
+    target.items = [item for item in target.items if item in set(target.manifest.items)]
+    target.shard = shard
+    return target
+
+
+def part_of_target(whole: Target, shard: Shard) -> Target:
+    """Return a part of what is to be judged, with a run directory of its own in the whole one's.
+
+    What the whole run has answers to already is not asked again.
+    """
+    home = whole.run if is_run(whole.run.path) else None
+    kept: tuple[Literal["device", "weights", "folder", "layout", "shuffled"], ...]
+    kept = ("device", "weights", "folder", "layout", "shuffled")
+    generation = whole.manifest.generation
+    manifest = replace(
+        whole.manifest,
+        items=[],
+        generation=cast(
+            "GenerationRecord", {name: generation[name] for name in kept if name in generation}
+        ),
+        judges={},
+        notes=list(whole.manifest.notes),
+        commands=[],
+        created="",
+        completed=None,
+        file_names={},
+    )
+    return replace(
+        whole,
+        run=whole.run.shard(shard),
+        manifest=manifest,
+        items=shard.items(whole.items),
+        shard=shard,
+        chosen=whole.items,
+        home=home,
     )
 
 

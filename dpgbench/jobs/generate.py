@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dpgbench.backends.entries import foreign_notes
@@ -13,6 +13,7 @@ from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, 
 from dpgbench.backends.import_class import is_own_class
 from dpgbench.backends.protocols import Truncation
 from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
 from dpgbench.engine.drawing import Drawer, DrawerFactory, Drawn, DrawUnit, NotDrawn
 from dpgbench.engine.open import check_engine, open_workers
@@ -29,16 +30,24 @@ from dpgbench.store.images import (
     single_colour_tiles,
     write_image,
 )
-from dpgbench.store.run.directory import RunDir, default_run, refuse_foreign_folder
+from dpgbench.store.run.directory import (
+    RunDir,
+    default_run,
+    is_run,
+    refuse_foreign_folder,
+    refuse_unmerged,
+)
 from dpgbench.store.run.image_log import ImageLine, image_line, read_image_log
 from dpgbench.store.run.manifest import (
     Identity,
     Manifest,
     add_accounts,
+    check_same,
     describe_benchmark,
     environment,
     now,
     open_manifest,
+    read_manifest,
 )
 from dpgbench.store.run.order import order_image_log
 
@@ -55,6 +64,7 @@ class GenerateRequest:
         benchmark: whose prompts.
         items: ids to draw, in order.
         out: run directory; None is `runs/<model>-<identity>`.
+        shard: which part of the items to draw, into a folder of its own in the run's; None is all.
         engine: who draws, and where.
         command: the command line, for the manifest.
         events: gets what happens.
@@ -64,6 +74,7 @@ class GenerateRequest:
     benchmark: Benchmark
     items: Sequence[str]
     out: Path | None = None
+    shard: Shard | None = None
     engine: EngineOptions = field(default_factory=EngineOptions)
     command: str = ""
     events: EventLog = field(default_factory=EventLog)
@@ -103,13 +114,24 @@ def generate(request: GenerateRequest) -> Generated:
         else default_run(request.generator.model, identity_hash(identity))
     )
     refuse_foreign_folder(run)
+    drawn_before: Collection[str] = ()
+    chosen = request.items
+    if shard := request.shard:
+        drawn_before = _drawn_in(run, request.items, plan, identity)
+        request = replace(request, items=shard.items(chosen))
+        run = run.shard(shard)
+        refuse_foreign_folder(run)
+    else:
+        refuse_unmerged(run.path)
     with run.locked():
         manifest = open_manifest(run.manifest, _fresh_manifest(request, plan, identity))
         manifest.add_items(request.items, request.benchmark.prompts)
+        if shard:
+            manifest.record_shard(shard, chosen, request.benchmark.prompts)
         manifest.commands += [request.command] if request.command else []
         manifest.completed = None
         manifest.write(run.manifest)
-        todo = _missing(run, request.items, plan)
+        todo = [item for item in _missing(run, request.items, plan) if item not in drawn_before]
         try:
             failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
             order_image_log(run, request.benchmark.prompts)
@@ -119,6 +141,25 @@ def generate(request: GenerateRequest) -> Generated:
             manifest.write(run.manifest)
     drawn = len(todo) - len(failures)
     return Generated(run, drawn, len(request.items) - len(todo), failures, manifest.notes)
+
+
+def _drawn_in(
+    run: RunDir, items: Sequence[str], plan: GenerationPlan, identity: Identity
+) -> set[str]:
+    """Return the items whose grids the run has that a shard is to be a part of.
+
+    Raises:
+        ResumeMismatchError: it holds other work.
+    """
+    if not is_run(run.path):
+        return set()
+    manifest = read_manifest(run.manifest)
+    check_same(
+        run.path,
+        {"kind": manifest.kind, **manifest.identity},
+        {"kind": "generated", **identity},
+    )
+    return {item_id for item_id in items if is_whole(run.image(item_id), plan.spec.grid)}
 
 
 def _check_prompts(request: GenerateRequest) -> None:

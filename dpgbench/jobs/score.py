@@ -54,6 +54,7 @@ from dpgbench.store.run.manifest import (
     environment,
     judge_releases,
     now,
+    read_manifest,
 )
 from dpgbench.store.run.order import order_answers, order_image_log
 from dpgbench.store.run.scores import write_result
@@ -97,7 +98,8 @@ class ScoreRequest:
 class Scored:
     """Results in the order asked, the run that holds them, and what was refused or is missing.
 
-    `subset` is what part of the benchmark they are over, None where it is all of it.
+    `subset` is what part of the benchmark they are over, None where it is all of it. Of a shard
+    there is no result: a score is one over all shards, merged.
     """
 
     run: RunDir
@@ -159,6 +161,8 @@ def score(target: Target, request: ScoreRequest) -> Scored:
             order_answers(target.run, judge_name, target.benchmark, target.num_images)
             order_image_log(target.run, target.benchmark.prompts)
         answers = _read_answers(target, judge_name, read=request.read_answers)
+        if target.shard:
+            return _asked_shard(target, request, answers, reasons)
         results, refused = _score_under(rules, target, answers, reasons)
         if not results:
             raise refused[0]
@@ -176,6 +180,31 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         refused.append(invalid)
     subset = target.benchmark.subset(target.items)
     return Scored(target.run, results, refused, _incomplete(results), subset)
+
+
+def _asked_shard(
+    target: Target, request: ScoreRequest, answers: _RunAnswers, reasons: Mapping[str, str]
+) -> Scored:
+    """Return what came of asking a part: no result, for a score is one over all parts."""
+    invalid = _check_invalid(answers.of_items, answers.judge)
+    done = collect([*_answers_at_home(target, answers.judge), *answers.of_items])
+    incomplete = {
+        item_id: reasons.get(item_id, "not all answers")
+        for item_id in target.items
+        for tile in range(target.num_images)
+        if any(
+            row.qid not in done.get((item_id, tile), {})
+            for row in target.benchmark.items.get(item_id, ())
+        )
+    }
+    _complete(target, request)
+    subset = target.benchmark.subset(target.items)
+    return Scored(target.run, [], [invalid] if invalid else [], incomplete, subset)
+
+
+def _answers_at_home(target: Target, judge: str) -> list[Answer]:
+    """Return the answers that the run has which the target is a part of."""
+    return read_answer_file(target.home.answers(judge)) if target.home else []
 
 
 def _check_budget(judge: JudgeRequest, engine: EngineOptions) -> None:
@@ -284,7 +313,8 @@ def _ask_open(
 ) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
-    answers = collect(read_answer_file(target.run.answers(request.label)))
+    own = read_answer_file(target.run.answers(request.label))
+    answers = collect([*_answers_at_home(target, request.label), *own])
     grids = open_grids(target.benchmark, target.items, images, answers, target.num_images)
     chosen = request.weights or request.options.get("weights_source")
     recorded = request.label in target.manifest.judges and not chosen
@@ -457,9 +487,11 @@ def _judge_record(target: Target, name: str, facts: JudgeFacts) -> JudgeRecord:
     path = target.run.answers(name)
     has_answers = path.exists() and path.stat().st_size > 0
     before = target.manifest.judges.get(name) if has_answers else None
-    if before:
-        old = {key: before.get(key) for key in described}
-        check_same(target.run.path, old, described, f"answers of judge {name}")
+    at_home = read_manifest(target.home.manifest).judges.get(name) if target.home else None
+    for run, asked in ((target.run, before), (target.home, at_home)):
+        if asked and run:
+            old = {key: asked.get(key) for key in described}
+            check_same(run.path, old, described, f"answers of judge {name}")
     record = cast(
         "JudgeRecord", {**described, **facts.origin, "truncated_questions": 0, **(before or {})}
     )

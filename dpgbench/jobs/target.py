@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import GridSpec, Layout
 from dpgbench.errors import DataError, ResumeMismatchError, counted, shortened
 from dpgbench.store.hashes import sha256_file
@@ -54,6 +55,9 @@ class Target:
         hashes: of the images that are there, by item.
         image_files: of the items that have an image.
         before_work: called with the target, inside the run's lock.
+        shard: which part of the items this is, of a run that others work on too; None is all.
+        chosen: the items of all parts.
+        home: the run that this is a part of, where it is there; what it has is done.
         announce: called with each note on what was assumed, before the judge is asked.
     """
 
@@ -73,6 +77,9 @@ class Target:
     hashes: Mapping[str, str] = field(default_factory=dict)
     image_files: Mapping[str, ImageFiles] = field(default_factory=dict)
     before_work: Callable[[Target], None] = field(default=lambda target: None)
+    shard: Shard | None = None
+    chosen: Sequence[str] = ()
+    home: RunDir | None = None
     announce: Callable[[str], None] = field(default=lambda note: None)
 
     def prepare(self) -> None:
@@ -85,11 +92,19 @@ class Target:
         self.manifest = open_manifest(self.run.manifest, self.manifest)
         self._verify()
         self.manifest.add_items(self.items, self.benchmark.prompts)
+        if self.shard:
+            chosen = self.chosen or self.manifest.items
+            self.manifest.record_shard(self.shard, chosen, self.benchmark.prompts)
         if self.moved:
             self.manifest.generation["folder"] = str(self.folder and self.folder.resolve())
         self._say_assumed()
         self.manifest.write(self.run.manifest)
         self.before_work(self)
+
+    @property
+    def runs(self) -> list[RunDir]:
+        """The run, and before it the one that it is a part of."""
+        return [self.home, self.run] if self.home else [self.run]
 
     def _verify(self) -> None:
         if self.manifest.kind == "answers" or not self.image_files:
@@ -98,7 +113,9 @@ class Target:
             self.manifest.note(UNVERIFIED)
             return
         self.hashes = image_hashes(self.image_files)
-        changed = changed_images(self.run.images_log, self.hashes)
+        logs = [run.images_log for run in self.runs]
+        differing = {item for path in logs for item in changed_images(path, self.hashes)}
+        changed = [item for item in self.hashes if item in differing]
         if changed and self.manifest.kind == "images":  # what was never judged may be mended
             judged = self._judged_items()
             changed = [item_id for item_id in changed if item_id in judged]
@@ -112,7 +129,7 @@ class Target:
         self.manifest.notes = [note for note in self.manifest.notes if note != UNVERIFIED]
 
     def _judged_items(self) -> set[str]:
-        files = sorted((self.run.path / "answers").glob("*.jsonl"))
+        files = [path for run in self.runs for path in (run.path / "answers").glob("*.jsonl")]
         return {answer.item_id for path in files for answer in read_answer_file(path)}
 
     def _say_assumed(self) -> None:
@@ -140,7 +157,7 @@ class Target:
         if self.folder is None or not self.folder.is_dir():
             return {}, self._without_images()
         images, missing = self._find()
-        if not images and self.manifest.kind == "images":
+        if not images and self.items and self.manifest.kind == "images":
             if self._has_answers:
                 return {}, self._without_images() | missing
             raise DataError(self._nothing_found())
@@ -174,7 +191,7 @@ class Target:
 
     @property
     def _has_answers(self) -> bool:
-        return any((self.run.path / "answers").glob("*.jsonl"))
+        return any(any((run.path / "answers").glob("*.jsonl")) for run in self.runs)
 
     def _find(self) -> tuple[dict[str, ImageFiles], dict[str, str]]:
         """Return images by item, and why some are missing that a pattern speaks of."""
@@ -228,7 +245,9 @@ class Target:
 
     def _failures_beside(self, images: Mapping[str, ImageFiles]) -> dict[str, str]:
         """Return why each item that is not among `images` has none."""
-        logged = read_image_log(self.run.images_log)
+        logged = {
+            item: line for run in self.runs for item, line in read_image_log(run.images_log).items()
+        }
         reasons = {}
         for item_id in self.items:
             if item_id not in images:

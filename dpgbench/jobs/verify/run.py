@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dpgbench.errors import DataError
+from dpgbench.jobs.merge.unmerged import unmerged
 from dpgbench.jobs.verify.answers import JudgedAnswers, look_at_answers
 from dpgbench.jobs.verify.files import SHARDS, look_at_files, look_at_lock
 from dpgbench.jobs.verify.findings import Findings, Verification, worst_first
@@ -42,7 +44,7 @@ def verify(
     shards = [
         verify(shard, bench=bench, images=images, is_shard=True)
         for shard in sorted((path / SHARDS).glob("*/"))
-        if is_run(shard)
+        if is_run(shard) and not _is_done_with(RunDir(shard), run)
     ]
     look_at_lock(run, findings)
     if shards:
@@ -51,6 +53,15 @@ def verify(
         _look(run, findings, bench, images)
     found = [f for f in findings.all if not (is_shard and f.kind == "not-scored")]
     return Verification(path, worst_first(found), dict(findings.checked), shards)
+
+
+def _is_done_with(shard: RunDir, run: RunDir) -> bool:
+    """Return whether a shard without grids of its own has no answer that its run has not."""
+    try:
+        merged = is_run(run.path) and unmerged(shard, run) is None
+        return merged and not shard.images.is_dir()
+    except DataError:  # damaged: what is wrong is said when it is looked at
+        return False
 
 
 def _look(run: RunDir, findings: Findings, bench: str | None, images: Path | None) -> None:

@@ -88,7 +88,7 @@ def read_answer_file(path: Path) -> list[Answer]:
             line.get("p_yes"),
             line.get("invalid") is True,
         )
-        for line in _read_lines(path)
+        for line in read_answer_lines(path)
     ]
 
 
@@ -124,8 +124,12 @@ def _is_invalid(line: AnswerLine) -> bool:
     return line.get("invalid") is True or is_missing(line["answer"] or "")
 
 
-def _read_lines(path: Path) -> Sequence[AnswerLine]:
-    """Return the lines of a file, none of which contradict each other."""
+def read_answer_lines(path: Path) -> Sequence[AnswerLine]:
+    """Return the lines of a file, none of which contradict each other.
+
+    Raises:
+        DataError: as `read_answer_file`.
+    """
     lines = _lines_of(path)
     if len({(line["item_id"], line["tile"], line["qid"]) for line in lines}) < len(lines):
         _refuse_contradiction(path, lines)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from dpgbench.domain.shard import Shard
 from dpgbench.errors import DataError, UsageError
 from dpgbench.store.files import PART, JsonLines, drop_zeroed_lines, sweep_parts, writing
 from dpgbench.store.paths import check_item_id, file_name, old_file_name
@@ -18,6 +20,7 @@ from dpgbench.store.run.ownership import OWNER, check_owner, owner_of, owning
 
 RUNS = Path("runs")
 MANIFEST = "manifest.json"
+SHARDS = "shards"
 log = logging.getLogger(__name__)
 
 
@@ -71,6 +74,19 @@ class RunDir:
     def item_scores(self, judge: str, rule: str, part: str = "") -> Path:
         """Return the path of the table of items that goes with `scores`."""
         return self.scores(judge, rule, part).with_suffix(".items.csv")
+
+    def shard(self, shard: Shard) -> RunDir:
+        """Return the run directory of a part of the run."""
+        return RunDir(self.path / SHARDS / shard.folder_name)
+
+    def shards(self) -> dict[Shard, RunDir]:
+        """Return the parts of the run that have a folder of their own, sorted."""
+        try:
+            names = [path.name for path in (self.path / SHARDS).iterdir()]
+        except OSError:
+            return {}
+        shards = sorted(shard for name in names if (shard := Shard.of_folder(name)))
+        return {shard: self.shard(shard) for shard in shards}
 
     def score_files(self) -> list[Path]:
         """Return every result file of the run, sorted."""
@@ -159,6 +175,8 @@ def runs_by_age(root: Path = RUNS) -> list[RunDir]:
     """
     manifests = sorted(root.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
     if not manifests:
+        for path in sorted(root.glob("*/")):
+            refuse_unmerged(path)
         raise UsageError(
             f"no run under {root}/; name a run or an image folder, "
             "or make one with 'dpgbench generate'"
@@ -180,6 +198,18 @@ def is_run(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
+def refuse_unmerged(path: Path) -> None:
+    """Raise where a folder is no run yet because its shards are not merged.
+
+    Raises:
+        UsageError: has the command that merges them.
+    """
+    if not is_run(path) and RunDir(path).shards():
+        raise UsageError(
+            f"{path} has shards that are not merged: dpgbench merge {shlex.quote(str(path))}"
+        )
+
+
 def refuse_foreign_folder(run: RunDir) -> None:
     """Raise where a run would be written into a folder that holds something else.
 
@@ -195,7 +225,7 @@ def refuse_foreign_folder(run: RunDir) -> None:
 
 def _is_ours(path: Path) -> bool:
     """Return whether a file is what a kill leaves that came before there was a manifest."""
-    return path.name in (LOCK, OWNER) or path.name.startswith(PART)
+    return path.name in (LOCK, OWNER, SHARDS) or path.name.startswith(PART)
 
 
 def find_runs(paths: list[Path]) -> list[RunDir]:
@@ -208,6 +238,7 @@ def find_runs(paths: list[Path]) -> list[RunDir]:
     for path in paths:
         if not path.exists():
             raise DataError(f"{path} is not there; name a run, or make one with 'dpgbench score'")
+        refuse_unmerged(path)
         if not is_run(path):
             raise UsageError(f"{path} is not a run (no {MANIFEST}); 'dpgbench score' makes one")
     if paths:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import TILE_COUNTS, differences, identity_hash
 from dpgbench.errors import DataError, ResumeMismatchError, clipped, shortened
 from dpgbench.store.benchmarks import (
@@ -160,6 +161,34 @@ class SingleColourRecord(TypedDict, total=False):
     items: dict[str, list[int]]
 
 
+class ShardRecord(TypedDict, total=False):
+    """Which part of a run's items a shard works on.
+
+    Attributes:
+        number: which part, from 1.
+        of: how many parts there are.
+        chosen: ids of the items of all parts, in the benchmark's order.
+    """
+
+    number: int
+    of: int
+    chosen: list[str]
+
+
+class MergedRecord(TypedDict, total=False):
+    """What a run has taken over from another one's manifest, so that it is counted once.
+
+    Attributes:
+        run: name of its folder.
+        commands: how many of its command lines.
+        accounts: what asking each judge had cost there.
+    """
+
+    run: str
+    commands: int
+    accounts: dict[str, dict[str, Any]]
+
+
 class GenerationRecord(TypedDict, total=False):
     """Where images or answers came from, beyond the identity.
 
@@ -175,6 +204,8 @@ class GenerationRecord(TypedDict, total=False):
         answers: file that answers were read from.
         where: rows of it that were chosen, as value by column.
         shuffled: of which run and seed a control with the images of other prompts was made.
+        shard: which part of the items this is, of a shard.
+        merged: what was taken over from which run, by a hash of what that run is.
     """
 
     device: str
@@ -188,6 +219,8 @@ class GenerationRecord(TypedDict, total=False):
     answers: str
     where: dict[str, str]
     shuffled: dict[str, Any]
+    shard: ShardRecord
+    merged: dict[str, MergedRecord]
 
 
 class JudgeRecord(TypedDict, total=False):
@@ -300,6 +333,15 @@ class Manifest:
         """Widen the run by `items`, kept in `order`."""
         wanted = {*self.items, *items}
         self.items = [item_id for item_id in order if item_id in wanted]
+
+    def record_shard(self, shard: Shard, chosen: Iterable[str], order: Iterable[str]) -> None:
+        """Record which part of the `chosen` items this is; items of earlier commands stay."""
+        wanted = {*self.generation.get("shard", {}).get("chosen", ()), *chosen}
+        self.generation["shard"] = {
+            "number": shard.number,
+            "of": shard.of,
+            "chosen": [item_id for item_id in order if item_id in wanted],
+        }
 
     def record_single_colour(self, tiles: Mapping[str, list[int]]) -> None:
         """Record tiles whose pixels are all alike, by item id, in place of those before."""

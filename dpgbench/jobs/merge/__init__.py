@@ -1,0 +1,1 @@
+"""Several runs, or the shards of one, made into one run."""

@@ -1,0 +1,63 @@
+"""The answers of several runs to the same questions: each once, and none against another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.benchmark import Benchmark
+from dpgbench.errors import DataError
+from dpgbench.jobs.merge.sources import Source
+from dpgbench.store.files import json_line
+from dpgbench.store.run.answers import AnswerLine, read_answer_lines
+from dpgbench.store.run.order import answer_position, in_order
+
+
+class _Placed(NamedTuple):
+    path: Path
+    number: int
+    line: AnswerLine
+
+
+def merged_answers(
+    sources: Sequence[Source], judge: str, benchmark: Benchmark, num_images: int
+) -> list[AnswerLine]:
+    """Return a judge's answers in all `sources`, in canonical order, equal ones once.
+
+    An empty answer is none where another run has one.
+
+    Raises:
+        DataError: two runs have different answers to one question; shows both.
+    """
+    kept: dict[tuple[str, int, int], _Placed] = {}
+    for source in sources:
+        if judge not in source.manifest.judges:
+            continue
+        path = source.run.answers(judge)
+        for number, line in enumerate(read_answer_lines(path), 1):
+            question = (line["item_id"], line["tile"], line["qid"])
+            placed = _Placed(path, number, line)
+            before = kept.setdefault(question, placed)
+            if before.line == line or _is_empty(line):
+                continue
+            if not _is_empty(before.line):
+                _refuse(before, placed)
+            kept[question] = placed
+    position = answer_position(benchmark, num_images)
+    return in_order([(placed.line, position(placed.line)) for placed in kept.values()])
+
+
+def _is_empty(line: AnswerLine) -> bool:
+    return is_missing(line["answer"] or "")
+
+
+def _refuse(first: _Placed, other: _Placed) -> None:
+    line = first.line
+    raise DataError(
+        f"{first.path} line {first.number} and {other.path} line {other.number} have different "
+        f"answers to question {line['qid']} of item {line['item_id']} tile {line['tile']}: "
+        f"{json_line(line).strip()} and {json_line(other.line).strip()}; remove the wrong line, or "
+        "leave one of the two runs out"
+    )

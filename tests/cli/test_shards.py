@@ -1,0 +1,315 @@
+"""`--shard I/N` and `dpgbench merge`: parts of a run, done apart, make the run that one makes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpgbench.store.files import json_line
+from tests.cli.own_parts import ITEMS, write_parts
+from tests.cli.test_kill import content, start
+from tests.helpers import Run, json_lines
+
+DRAW = ("generate", "--model", "own_model:Model", "--bench", "b.csv", "--device", "cpu")
+ASK = ("--judge", "own_judge:Judge", "--device", "cpu")
+
+
+def scores_and_answers(run: Path) -> dict[str, bytes]:
+    files = [*run.glob("scores/*/*"), *run.glob("answers/*"), *run.glob("images/*")]
+    assert any("scores" in path.parts for path in files)
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in files}
+
+
+def logged(run: Path) -> list[dict[str, Any]]:
+    return [{**line, "seconds": None} for line in json_lines(run / "images.jsonl")]
+
+
+def manifest(run: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    return record
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    record = json.loads(path.read_text())
+    edit(record)
+    path.write_text(json.dumps(record))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `local`, a run of one process, and `m`, drawn and judged in three shards."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_parts(folder)
+    assert start(folder, (*DRAW, "--out", "local")) == 0
+    assert start(folder, ("score", "local", *ASK)) == 0
+    for number in (1, 2, 3):
+        assert start(folder, (*DRAW, "--out", "m", "--shard", f"{number}/3")) == 0
+        assert start(folder, ("score", "m", *ASK, "--shard", f"{number}/3")) == 0
+    return folder
+
+
+@pytest.fixture
+def parts(drawn: Path, tmp_path: Path) -> Path:
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def shard(parts: Path, number: int, of: int = 3) -> Path:
+    return parts / "m/shards" / f"{number}-of-{of}"
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "", "1", "-1/3", "1/3/5", "١/٣"])
+def test_what_is_no_shard_is_one_line(run: Run, tmp_path: Path, text: str) -> None:
+    write_parts(tmp_path)
+    for words in ((*DRAW, "--out", "m"), ("score", "m", *ASK)):
+        ended = run(*words, f"--shard={text}")
+        assert ended.code == 2
+        assert "write I/N" in ended.error
+
+
+EMBEDDED = ("generate", "--model", "tiny-sd15", "--bench", "shapes", "--limit", 4, "--device")
+EMBEDDED = (*EMBEDDED, "cpu", "--steps", 2)
+TINY = ("--judge", "tiny-mplug", "--device", "cpu")
+
+
+def test_shards_of_the_embedded_world_equal_one_process_in_every_byte(
+    run: Run, tmp_path: Path
+) -> None:
+    """In 1, 3 and 7 shards, of which the last have no items; judged as shards of the merged run."""
+    assert run(*EMBEDDED, "--out", "local").code == 0
+    assert run("score", "local", *TINY).code == 0
+    local = manifest(tmp_path / "local")
+    for of in (1, 3, 7):
+        shards = [f"{number}/{of}" for number in range(1, of + 1)]
+        out = tmp_path / f"m{of}"
+        for part in reversed(shards):
+            assert run(*EMBEDDED, "--out", out, "--shard", part).code == 0
+        assert run("merge", out).code == 0
+        for part in shards:
+            ended = run("score", out, *TINY, "--shard", part)
+            assert ended.code == 0, ended.err
+        assert not (out / "scores").exists()
+        assert run("merge", out).code == 0
+        ended = run("score", out, *TINY)
+        assert ended.code == 0, ended.err
+        assert scores_and_answers(out) == scores_and_answers(tmp_path / "local")
+        assert logged(out) == logged(tmp_path / "local")
+        record = manifest(out)
+        for name in ("items", "notes", "judges", "identity_hash", "benchmark", "environment"):
+            assert record[name] == local[name]
+        for name in ("truncation", "failed", "device", "weights"):
+            assert record["generation"].get(name) == local["generation"].get(name)
+        assert len(record["commands"]) == 2 * of + 2 + 1
+        ended = run("verify", out)
+        assert ended.code == 0, ended.out
+
+
+def test_shards_of_other_folders_and_other_numbers_are_merged_as_items(
+    run: Run, parts: Path
+) -> None:
+    """Two shards of three, and four of four in folders of their own: some items twice."""
+    for number in (1, 2, 3, 4):
+        assert run(*DRAW, "--out", f"n{number}", "--shard", f"{number}/4").code == 0
+        assert run("score", f"n{number}", *ASK, "--shard", f"{number}/4").code == 0
+    shutil.rmtree(shard(parts, 1))
+    ended = run("merge", "m", "n1", "n2", "n3", "n4", "--out", "all")
+    assert ended.code == 0, ended.err
+    assert run("score", "all", *ASK).code == 0
+    assert scores_and_answers(parts / "all") == scores_and_answers(parts / "local")
+    assert "--out" in run("merge", "n1", "n2").error
+
+
+def test_a_folder_of_images_is_judged_in_shards(run: Run, parts: Path) -> None:
+    images = ("score", "local/images", "--bench", "b.csv", *ASK)
+    assert run(*images, "--out", "one").code == 0
+    for number in (3, 1, 2):
+        ended = run(*images, "--out", "many", "--shard", f"{number}/3")
+        assert ended.code == 0, ended.err
+    assert "dpgbench merge many" in run(*images, "--out", "many").error
+    assert run("merge", "many").code == 0
+    assert run("score", "many", *ASK).code == 0
+    assert scores_and_answers(parts / "many") == scores_and_answers(parts / "one")
+    assert logged(parts / "many") == logged(parts / "one")
+
+
+def test_what_is_not_merged_is_not_scored_drawn_or_reported(run: Run, parts: Path) -> None:
+    for words in (("score", "m", *ASK), ("report", "m"), ("compare", "m", "local")):
+        ended = run(*words)
+        assert ended.code == 2
+        assert "dpgbench merge m" in ended.error
+    assert "dpgbench merge m" in run(*DRAW, "--out", "m").error
+    assert "1/3, 2/3, 3/3" in run("score", "m", *ASK, "--shard", "1/2").error
+    late = shard(parts, 3) / "answers"
+    late.rename(parts / "late")
+    assert run("merge", "m").code == 6
+    (parts / "late").rename(late)
+    assert "dpgbench merge m" in run("score", "m", *ASK).error  # it would ask them again
+    assert run("merge", "m").code == 0
+    assert run("score", "m", *ASK).code == 0
+    assert scores_and_answers(parts / "m") == scores_and_answers(parts / "local")
+
+
+def test_shards_that_are_missing_or_in_use_are_said_and_the_others_kept(
+    run: Run, parts: Path
+) -> None:
+    from dpgbench.store.run.directory import RunDir
+
+    shutil.rmtree(shard(parts, 2))
+    with RunDir(shard(parts, 3)).locked():
+        ended = run("merge", "m", "--json")
+    assert ended.code == 6
+    assert "2 items are not finished, first a2: shard 2/3 is missing" in ended.error
+    told = json.loads(ended.out)
+    assert sorted(told["incomplete"]) == ["a2", "b1"]
+    assert "shards/3-of-3 is in use by" in told["incomplete"]["b1"]
+    assert told["images"] == 2
+    assert manifest(parts / "m")["items"] == list(ITEMS)  # what the run set out to do
+    ended = run("score", "m", *ASK)
+    assert "3/3 has images that are not merged" in ended.error
+    assert run(*DRAW, "--out", "m", "--shard", "2/3").code == 0  # done again: one grid
+    assert run("merge", "m").code == 6
+    assert run("score", "m", *ASK, "--shard", "2/3").code == 0
+    assert run("merge", "m").code == 0
+    assert run("score", "m", *ASK).code == 0
+    assert scores_and_answers(parts / "m") == scores_and_answers(parts / "local")
+
+
+def test_a_failed_item_of_one_shard_is_healed_by_another(run: Run, parts: Path) -> None:
+    (shard(parts, 2) / "images/a2.png").unlink()
+    log = shard(parts, 2) / "images.jsonl"
+    log.write_text(json_line({"item_id": "a2", "sha256": None, "error": "out of memory"}))
+    change(
+        shard(parts, 2) / "manifest.json",
+        lambda record: record["generation"].update(failed={"a2": "out of memory"}),
+    )
+    ended = run("merge", "m")
+    assert ended.code == 6
+    assert "first a2: out of memory" in ended.error
+    assert manifest(parts / "m")["generation"]["failed"] == {"a2": "out of memory"}
+    assert run(*DRAW, "--out", "m", "--shard", "2/4").code == 0
+    assert run("merge", "m").code == 0
+    assert manifest(parts / "m")["generation"]["failed"] == {}
+    assert logged(parts / "m") == logged(parts / "local")
+
+
+def test_different_answers_are_an_error_with_both(run: Run, parts: Path) -> None:
+    assert run(*DRAW, "--out", "m", "--shard", "1/1").code == 0
+    assert run("score", "m", *ASK, "--shard", "1/1").code == 0
+    path = next((shard(parts, 3) / "answers").glob("*"))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], lines[1].replace('"no"', '"yes"'), *lines[2:]]))
+    before = sorted(parts.rglob("*"))
+    ended = run("merge", "m")
+    assert ended.code == 3
+    other = next((shard(parts, 1, 1) / "answers").glob("*"))
+    for text in (f"{path.relative_to(parts)} line 2", f"{other.relative_to(parts)} line 26"):
+        assert text in ended.error
+    for text in ("item b1 tile 0", '"answer": "yes"', '"answer": "no"'):
+        assert text in ended.error
+    assert [p for p in sorted(parts.rglob("*")) if p.name not in (".lock",)] == [
+        p for p in before if p.name not in (".lock",)
+    ]  # nothing was written
+    path.write_text("".join(lines))
+    assert run("merge", "m").code == 0
+
+
+def test_different_images_are_an_error_with_both(run: Run, parts: Path) -> None:
+    assert run(*DRAW, "--out", "m", "--shard", "1/1").code == 0
+    log = shard(parts, 3) / "images.jsonl"
+    record = json_lines(log)[0]
+    shutil.copy(parts / "local/images/a1.png", shard(parts, 3) / "images/b1.png")
+    log.write_text(json_line({**record, "sha256": "0" * 64}))
+    ended = run("merge", "m")
+    assert ended.code == 3
+    for text in ("item b1", "0" * 64, record["sha256"], "3-of-3", "1-of-1"):
+        assert text in ended.error
+
+
+@pytest.mark.parametrize("what", ["settings", "judge"])
+def test_other_settings_are_no_shard_of_the_run(run: Run, parts: Path, what: str) -> None:
+    if what == "settings":
+        shutil.rmtree(shard(parts, 2))
+        assert run(*DRAW, "--out", "m", "--shard", "2/3", "--seed", 2).code == 0
+        wanted = "generation.base_seed: 0 -> 2"
+    else:
+        change(
+            shard(parts, 2) / "manifest.json",
+            lambda record: record["judges"]["own_judge:Judge"].update(decode="loose"),
+        )
+        wanted = 'decode: (absent) -> "loose"'
+    ended = run("merge", "m")
+    assert ended.code == 5
+    assert wanted in ended.error
+    assert "m/shards/1-of-3" in ended.error
+    assert "m/shards/2-of-3" in ended.error
+    assert not (parts / "m/manifest.json").exists()
+
+
+def test_costs_cuts_notes_and_commands_are_counted_once_however_often_it_is_merged(
+    run: Run, parts: Path
+) -> None:
+    def spend(number: int, requests: int) -> None:
+        def edit(record: dict[str, Any]) -> None:
+            judge = record["judges"]["own_judge:Judge"]
+            judge["account"] = {"requests": requests, "models": [f"v{number}"]}
+            item = record["items"][0]
+            record["generation"]["truncation"].update(limit=77, truncated=1, items=[item])
+            record["notes"] += ["of all", f"of {number}"]
+            record["generation"]["single_colour"] = {"tiles": 1, "items": {item: [number]}}
+
+        change(shard(parts, number) / "manifest.json", edit)
+
+    for number in (1, 2, 3):
+        spend(number, 10**number)
+    for _ in range(2):
+        assert run("merge", "m").code == 0
+        record = manifest(parts / "m")
+        account = record["judges"]["own_judge:Judge"]["account"]
+        assert account == {"requests": 1110, "models": ["v1", "v2", "v3"]}
+        cut = record["generation"]["truncation"]
+        assert cut == {"limit": 77, "truncated": 3, "prompts": 4, "items": ["a1", "a2", "b1"]}
+        assert record["generation"]["single_colour"]["items"] == {"a1": [1], "a2": [2], "b1": [3]}
+        assert record["notes"].count("of all") == 1
+        assert {f"of {number}" for number in (1, 2, 3)} <= set(record["notes"])
+    commands = [text for text in record["commands"] if "merge" not in text]
+    assert len(commands) == len(set(commands)) == 6
+    spend(2, 105)  # asked again since
+    assert run("merge", "m").code == 0
+    account = manifest(parts / "m")["judges"]["own_judge:Judge"]["account"]
+    assert account["requests"] == 1115
+
+
+def test_nothing_is_deleted_and_grids_take_no_room_twice(run: Run, parts: Path) -> None:
+    before = {p: p.read_bytes() for p in (parts / "m/shards").rglob("*") if p.suffix != ".lock"
+              and p.is_file() and p.name != ".lock"}  # fmt: skip
+    ended = run("merge", "m", "--json")
+    assert {path: path.read_bytes() for path in before} == before
+    told = json.loads(ended.out)
+    images = [*(parts / "m/shards").rglob("*.png")]
+    assert told["shared_bytes"] == sum(path.stat().st_size for path in images)
+    assert told["shards_bytes"] > told["shared_bytes"]
+    assert all(path.stat().st_nlink == 2 for path in images)
+    shutil.rmtree(parts / "m/shards")
+    assert run("score", "m", *ASK).code == 0
+    assert scores_and_answers(parts / "m") == scores_and_answers(parts / "local")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_after_a_kill_at_any_rename_the_same_merge_goes_on(drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(drawn, tmp_path / "whole")
+    assert start(tmp_path / "whole", ("merge", "m")) == 0
+    wanted = content(tmp_path / "whole/m")
+    for number in range(1, 20):
+        folder = tmp_path / str(number)
+        shutil.copytree(drawn, folder)
+        if start(folder, ("merge", "m"), kill_at=number) == 0:
+            assert number > 7  # the manifest twice, four grids, the log, the answers
+            return
+        assert start(folder, ("merge", "m")) == 0
+        assert content(folder / "m") == wanted
+    pytest.fail("the command never ended undisturbed")
