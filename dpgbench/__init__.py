@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         score_answers,
         score_images,
     )
+    from dpgbench.backends.generators.images_api.options import ServerOptions
     from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
     from dpgbench.domain.benchmark import Benchmark
     from dpgbench.domain.result import Result
@@ -52,6 +53,7 @@ __all__ = [
     "JudgeRequest",
     "Result",
     "ScoringRule",
+    "ServerOptions",
     "TileQuestions",
     "build_report",
     "generate",
@@ -70,6 +72,7 @@ _MODULE_OF = {
     "Result": "dpgbench.domain.result",
     "DpgBenchError": "dpgbench.errors",
     "EngineOptions": "dpgbench.engine.options",
+    "ServerOptions": "dpgbench.backends.generators.images_api.options",
     "Benchmark": "dpgbench.domain.benchmark",
     "JudgeAnswer": "dpgbench.backends.protocols",
     "JudgeRequest": "dpgbench.backends.protocols",

@@ -12,7 +12,6 @@ from PIL import Image
 
 from dpgbench.backends.generators.images_api.client import TakenParameters
 from dpgbench.backends.generators.images_api.generator import ImagesApi
-from dpgbench.backends.generators.images_api.options import ServerOptions
 from dpgbench.backends.rate_limit import RetryPolicy
 from tests.backends.fake_images import FakeImages, picture
 from tests.backends.fake_openai import HONEST, Act
@@ -273,7 +272,7 @@ def test_from_python(server: FakeImages) -> None:
 
     generator = dpgbench.load_generator(
         "images-api:m",
-        server=ServerOptions(concurrency=1),
+        server=dpgbench.ServerOptions(concurrency=1),
         options={"base_url": server.url},
         width_px=16,
         height_px=16,
