@@ -413,6 +413,7 @@ def test_a_folder_that_is_no_run(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="mounts need root")
 def test_a_read_only_run_can_be_looked_at_and_not_repaired(run: Run, made: Path) -> None:
+    DAMAGE["a grid is cut off"][0](made)
     mounted = subprocess.run(
         ["mount", "--bind", made, made], capture_output=True, check=False
     ).returncode == 0 and subprocess.run(
@@ -422,7 +423,11 @@ def test_a_read_only_run_can_be_looked_at_and_not_repaired(run: Run, made: Path)
         subprocess.run(["umount", made], capture_output=True, check=False)
         pytest.skip("this machine allows no mounts")
     try:
-        assert run("verify", "r").code == 0
+        assert run("verify", "r").code == 3
+        repair = run("verify", "r", "--repair")
+        assert repair.code == 6
+        assert "cannot write r" in repair.error
+        assert "Read-only file system" in repair.error
     finally:
         subprocess.run(["umount", made], capture_output=True, check=True)
 
