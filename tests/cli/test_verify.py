@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -472,3 +473,34 @@ def test_a_score_of_nothing_follows_from_nothing(run: Run, tmp_path: Path) -> No
     assert ended.code == 6
     assert levels(ended)["incomplete"] >= {"no-image"}
     assert not {"damaged", "unverified"} & levels(ended).keys(), ended.out
+
+
+def test_a_merged_run_is_repaired_from_its_shards(run: Run, tmp_path: Path) -> None:
+    write_parts(tmp_path)
+    scored = (*SCORE[:4], "--device", "cpu")
+    for shard in ("1/2", "2/2"):
+        assert run(*GENERATED, "--shard", shard).code == 0
+        assert run(*scored, "--shard", shard).code == 0
+    ended = run("verify", "r", "--json")
+    assert (ended.code, levels(ended)) == (6, {"incomplete": {"shards"}})
+    assert run("merge", "r").code == 0
+    assert run(*scored).code == 0
+    ended = run("verify", "r", "--json")
+    assert (ended.code, levels(ended)) == (0, {"note": {"shards"}})
+    before = kept(Path("r"))
+
+    grid = Path("r/images/a2.png")
+    grid.write_bytes(grid.read_bytes()[:70] + b"xx" + grid.read_bytes()[72:])  # the shard's, too
+    DAMAGE["an answer is no JSON"][0](Path("r"))
+    repaired = json.loads(run("verify", "r", "--repair", "--json").out)
+    assert len(repaired["set_aside"]) == 2
+    commands = [shlex.split(command)[1:] for command in repaired["commands"]]
+    assert [words[0] for words in commands] == ["generate", "merge", "score"]
+    for words in commands:
+        assert run(*words).code == 0, words
+    assert run("verify", "r").code == 0
+    for path in [Path("r/set-aside"), *Path("r/shards").glob("*/set-aside")]:
+        shutil.rmtree(path)
+    after = kept(Path("r"))
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert {Path(name).name for name in changed} <= {"manifest.json"}

@@ -9,12 +9,11 @@ from dpgbench.errors import counted, shortened
 from dpgbench.jobs.verify.findings import Findings
 from dpgbench.jobs.verify.subject import Subject
 from dpgbench.store.files import PART
-from dpgbench.store.run.directory import MANIFEST, RunDir
+from dpgbench.store.run.directory import MANIFEST, SHARDS, RunDir
 from dpgbench.store.run.lock_holder import LOCK, lock_holder
 from dpgbench.store.run.ownership import OWNER
 from dpgbench.store.run.set_aside import FOLDER
 
-SHARDS = "shards"
 _HEARTBEAT = ".progress.json"  # of a command at work; of one that was killed, a leftover
 _PARTS = {"images.jsonl", "images", "answers", "scores", FOLDER, SHARDS}
 _OWN = {MANIFEST, LOCK, OWNER, _HEARTBEAT, *_PARTS}

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from dpgbench.backends.judges.table import DEFAULT_JUDGE
 from dpgbench.errors import DpgBenchError
-from dpgbench.jobs.verify.files import SHARDS
 from dpgbench.jobs.verify.findings import Finding, SetAside, Verification
 from dpgbench.jobs.verify.run import verify
 from dpgbench.store.run.directory import RunDir, is_run
@@ -118,7 +117,7 @@ def _commands(run: RunDir, redo: set[str]) -> Iterator[str]:
         manifest = read_manifest(run.manifest)
     except DpgBenchError:
         return
-    has_shards = any(is_run(shard) for shard in (run.path / SHARDS).glob("*/"))
+    has_shards = any(is_run(shard.path) for shard in run.shards().values())
     if has_shards and redo - {"score"}:
         yield f"dpgbench merge {shlex.quote(str(run.path))}"
     elif "generate" in redo:

@@ -7,7 +7,7 @@ from pathlib import Path
 from dpgbench.errors import DataError
 from dpgbench.jobs.merge.unmerged import unmerged
 from dpgbench.jobs.verify.answers import JudgedAnswers, look_at_answers
-from dpgbench.jobs.verify.files import SHARDS, look_at_files, look_at_lock
+from dpgbench.jobs.verify.files import look_at_files, look_at_lock
 from dpgbench.jobs.verify.findings import Findings, Verification, worst_first
 from dpgbench.jobs.verify.grids import LoggedImages, look_at_images
 from dpgbench.jobs.verify.manifest import (
@@ -42,9 +42,9 @@ def verify(
     run, findings = RunDir(path), Findings()
     check_is_run(run)
     shards = [
-        verify(shard, bench=bench, images=images, is_shard=True)
-        for shard in sorted((path / SHARDS).glob("*/"))
-        if is_run(shard) and not _is_done_with(RunDir(shard), run)
+        verify(shard.path, bench=bench, images=images, is_shard=True)
+        for shard in run.shards().values()
+        if is_run(shard.path) and not _is_done_with(shard, run)
     ]
     look_at_lock(run, findings)
     if shards:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from dpgbench.errors import DataError, counted, shortened
-from dpgbench.jobs.verify.files import SHARDS
+from dpgbench.errors import DpgBenchError, counted, shortened
+from dpgbench.jobs.merge.unmerged import unmerged
 from dpgbench.jobs.verify.findings import Findings
-from dpgbench.store.run.answers import read_answer_table
-from dpgbench.store.run.directory import RunDir
-from dpgbench.store.run.image_log import read_image_log
+from dpgbench.store.run.directory import SHARDS, RunDir, is_run
 
 
 def look_at_shards(run: RunDir, shards: Sequence[RunDir], findings: Findings) -> None:
@@ -35,15 +33,6 @@ def look_at_shards(run: RunDir, shards: Sequence[RunDir], findings: Findings) ->
 def _is_merged(run: RunDir, shard: RunDir) -> bool:
     """Return whether a run has every image and answer of a shard; False where it cannot be told."""
     try:
-        have = {i: line.get("sha256") for i, line in read_image_log(run.images_log).items()}
-        for item_id, line in read_image_log(shard.images_log).items():
-            if line.get("sha256") and have.get(item_id) != line.get("sha256"):
-                return False
-        for path in sorted((shard.path / "answers").glob("*.jsonl")):
-            answers = read_answer_table(run.path / "answers" / path.name)
-            for tile, texts in read_answer_table(path).items():
-                if not texts.items() <= answers.get(tile, {}).items():
-                    return False
-    except DataError:
+        return is_run(run.path) and unmerged(shard, run) is None
+    except DpgBenchError:
         return False
-    return True
