@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check format setup clean
+.PHONY: demo test test-slow fuzz check format setup clean
 
 setup: $(READY)
 
@@ -27,6 +27,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --minutes 20
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ from dpgbench.domain.rows import QuestionRow, parse_whole_number
 from dpgbench.errors import DataError, SetupError, clipped, unknown_name
 from dpgbench.store.csv_rows import read_table, read_text
 from dpgbench.store.files import mended, read_json
-from dpgbench.store.paths import cache_folder, check_item_id, data_folder
+from dpgbench.store.paths import cache_folder, check_item_id, data_folder, user_path
 from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, read_prompt_list
 
 DPG = "dpg"
@@ -40,7 +40,7 @@ def load_benchmark(name: str | Path) -> Benchmark:
     packaged = data_folder("prompts") / f"{text}.csv"
     if text in packaged_names():
         return load_csv(packaged, text)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         named = path if path.name.strip(".") else path.resolve()  # `.` and `..` are no names
         return load_folder(path, named.name)

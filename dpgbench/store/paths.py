@@ -16,6 +16,18 @@ _READABLE = 40  # characters of a name that its file keeps beside the hash
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
+def user_path(text: str | Path) -> Path:
+    """Return the path that a user wrote, a home folder's ``~`` resolved.
+
+    Where there is no such user, the ``~`` is a character as any other, as in a shell.
+    """
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def data_folder(name: str) -> Path:
     """Return the folder of packaged data called `name` (``prompts`` or ``reports``).
 
@@ -29,9 +41,9 @@ def cache_folder() -> Path:
     """Return the user's cache: ``$DPGBENCH_CACHE``, or ``dpgbench`` in the platform's cache."""
     chosen = os.environ.get("DPGBENCH_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return user_path(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "dpgbench"
+    return user_path(base) / "dpgbench"
 
 
 def check_item_id(item_id: str, where: str) -> None:

@@ -31,7 +31,7 @@ from dpgbench.store.benchmarks import (
 from dpgbench.store.csv_rows import read_table
 from dpgbench.store.files import json_text, locked_folder, replace_folder
 from dpgbench.store.hashes import git_blob_id
-from dpgbench.store.paths import check_item_id, data_folder
+from dpgbench.store.paths import check_item_id, data_folder, user_path
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 _CHUNK_BYTES = 1 << 16
@@ -214,7 +214,7 @@ def _read_source(source: str, upstream: Upstream, progress: Progress) -> _Bundle
     if source.startswith(("http://", "https://")):
         content = _download(source, progress=progress, limit=_MAX_ARCHIVE_BYTES)
         return _verified(_unpack(source, io.BytesIO(content), wanted), upstream, source)
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.is_dir():
         return _verified(dict(_wanted(_walk(path), wanted, source)), upstream, source)
     if not path.exists():

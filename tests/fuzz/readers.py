@@ -778,7 +778,8 @@ def _mplug_error() -> tuple[type[BaseException], ...]:
 
 
 _OF_NETWORKS = Bounds(fixed_bytes=128 * MEBIBYTE, factor=100)
-_OF_FOLDERS = Bounds(fixed_bytes=512 * MEBIBYTE, factor=100, seconds=20.0)
+# What a configuration says of a network's size is what the network takes.
+_OF_FOLDERS = Bounds(fixed_bytes=3 * 1024 * MEBIBYTE, factor=100, seconds=30.0)
 
 for _name, _kind in (("config.yaml", "text"), ("config_bert.json", "json"),
                      ("configuration.json", "json"), ("vocab.txt", "text")):  # fmt: skip
@@ -1083,6 +1084,73 @@ for _name in ("config.json", "tokenizer.json", "tokenizer_config.json", "process
         bounds=_OF_FOLDERS,
         examples=6,
     )
+
+
+# -- requests to a server -----------------------------------------------------------------------
+
+
+def _refused_requests() -> tuple[type[BaseException], ...]:
+    from dpgbench.server.limits import RefusedRequestError
+
+    return (RefusedRequestError,)
+
+
+def _request(content_type: str) -> Read:
+    """Return what asks a server's service for scores by a body."""
+
+    def read(path: Path) -> Any:
+        import asyncio
+
+        from dpgbench.server.limits import Body, RefusedRequestError
+
+        service = sound.service()
+        body = Body(service.bodies)
+        body.add(path.read_bytes())
+        try:
+            return asyncio.run(asyncio.wait_for(service.score(content_type, body), 30))
+        except RefusedRequestError as error:
+            assert error.status in (400, 413, 415, 422), error
+            raise
+        finally:
+            body.release()
+
+    return read
+
+
+def _sound_scores(_path: Path, reply: Any) -> None:
+    """A reply is JSON, its scores are in range, and nothing of the request is held any more."""
+    text = json.dumps(reply, allow_nan=False)
+    text.encode()
+    for item in reply["items"]:
+        for score in item["scores"].values():
+            assert score["score"] is None or 0 <= score["score"] <= 100
+    service = sound.service()
+    assert (service.queue.taken, service.bodies.taken) == (0, 0)
+
+
+_reader(
+    "request in JSON",
+    "body",
+    "json",
+    lambda: [sound.score_request()],
+    _request("application/json"),
+    errors=_refused_requests(),
+    check=_sound_scores,
+    names_file=False,
+    bounds=_OF_PICTURES,
+    examples=80,
+)
+_reader(
+    "request as a form",
+    "body",
+    "bytes",
+    lambda: [sound.score_form()],
+    _request("multipart/form-data; boundary=XX"),
+    errors=_refused_requests(),
+    check=_sound_scores,
+    names_file=False,
+    bounds=_OF_PICTURES,
+)
 
 
 # -- words of servers and models ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -264,3 +265,52 @@ def vision_judge() -> Path:
     from tests.backends.tiny_vlms import write_llava
 
     return write_llava(Path(tempfile.mkdtemp(prefix="fuzz-llava-")))
+
+
+@cache
+def service() -> Any:
+    """Return a server's service with a judge of its own and a benchmark; without HTTP."""
+    from dpgbench.backends.judges.own_class import OwnJudge
+    from dpgbench.server.limits import Limits
+    from dpgbench.server.service import Service
+    from dpgbench.store.benchmarks import load_benchmark
+    from tests.server.own_judges import ByColour
+
+    path = Path(tempfile.mkdtemp(prefix="fuzz-serve-")) / "b.csv"
+    path.write_bytes(BENCHMARK)
+    made = Service(
+        lambda: OwnJudge(ByColour(None)),
+        "by-colour",
+        benchmark=load_benchmark(path),
+        rules=["dsg", "corrected-v1"],
+        limits=Limits(picture_pixels=2**20),
+    )
+    made.thread.start()
+    made.thread.ready.result(timeout=60)
+    made.status = "ready"
+    return made
+
+
+def score_request() -> bytes:
+    """Return a request for two items, one of the benchmark, one with questions of its own."""
+    image = base64.b64encode(picture("PNG")).decode()
+    questions = [{"question": "Is it red?", "qid": 1}, {"question": "Big?", "parents": [1]}]
+    items = [
+        {"item_id": "a1", "images": [image], "layout": "2x2"},
+        {"item_id": "own", "prompt": "x", "questions": questions, "images": [image, image]},
+    ]
+    return json.dumps({"items": items, "rules": ["dsg"], "read_answers": True}).encode()
+
+
+def score_form() -> bytes:
+    """Return a form for one item of the benchmark, its picture a file, with boundary ``XX``."""
+    head = 'Content-Disposition: form-data; name="'
+    return (
+        (
+            f'--XX\r\n{head}layout"\r\n\r\n2x2\r\n'
+            f'--XX\r\n{head}rules"\r\n\r\ndsg\r\n'
+            f'--XX\r\n{head}a1"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+        ).encode()
+        + picture("PNG")
+        + b"\r\n--XX--\r\n"
+    )

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.commands import COMMANDS
 
-EXAMPLES = {"commands on damaged runs": 100, "mistyped options": 100}
+EXAMPLES = {"commands on damaged runs": 40, "mistyped options": 40}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

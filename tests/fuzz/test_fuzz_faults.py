@@ -36,6 +36,7 @@ from ella.training.metrics import MetricsLog
 from tests.fuzz import sound
 from tests.fuzz.examine import LONGEST_MESSAGE, check_message
 from tests.fuzz.readers import READERS
+from tests.helpers import Run
 
 
 def test_a_number_beyond_floats_is_refused_where_it_is_read(tmp_path: Path) -> None:
@@ -285,3 +286,16 @@ def test_a_text_encoder_whose_files_no_library_takes(
     with pytest.raises(TextEncoderError, match="no T5 encoder with its tokenizer") as caught:
         T5TextEncoder.from_pretrained(tmp_path)
     check_message(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("prompts", "check", "~nobody-there/b.csv"), ("prompts", "pull", "--from=~nobody-there/x"),
+     ("score", "r", "--judge", "hf:~nobody-there/x", "--bench", "shapes"),
+     ("score", "r", "--judge", "mplug", "--weights", "judge=~nobody-there", "--bench", "shapes")],
+)  # fmt: skip
+def test_a_home_that_nobody_has(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "r").mkdir()
+    ended = run(*words)
+    assert ended.code in (2, 3, 4), ended.err
+    assert "~nobody-there" in ended.error or "r has no image" in ended.error

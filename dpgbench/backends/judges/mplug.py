@@ -14,7 +14,7 @@ from dpgbench.backends.weights.locate import WeightsLocation, fetch_command, loc
 from dpgbench.errors import SetupError, reason_of
 from dpgbench.store.hashes import hash_files
 from dpgbench.store.images import to_rgb
-from dpgbench.store.paths import cache_folder
+from dpgbench.store.paths import cache_folder, user_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +95,7 @@ def _find(request: JudgeRequest) -> WeightsLocation:
     (role,) = find_judge(request.name).roles
     path = request.weights.get(role.name)
     if path is not None:
-        folder = Path(path).expanduser()
+        folder = user_path(path)
         missing = [name for name in _NEEDED if not (folder / name).is_file()]
         if set(missing) - _MAY_LACK:
             example = fetch_command(JUDGES[DEFAULT_JUDGE].roles[0].source)

@@ -25,7 +25,7 @@ from dpgbench.backends.weights.hub_errors import hub_trouble
 from dpgbench.embedded import embedded_path
 from dpgbench.errors import SetupError
 from dpgbench.store.hashes import digest, hash_files
-from dpgbench.store.paths import cache_folder, file_name, old_file_name
+from dpgbench.store.paths import cache_folder, file_name, old_file_name, user_path
 
 log = logging.getLogger(__name__)
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -220,7 +220,7 @@ def _named_folder(source: HuggingFace) -> Path | None:
         SetupError: it is written as a path, and there is no such folder: the hub is not asked.
     """
     name = source.repository
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         return path
     if path.is_file():
@@ -285,7 +285,7 @@ def _has_all(folder: Path, source: ModelScope) -> bool:
 
 
 def _existing(role: Role, text: str) -> Path:
-    path = Path(text).expanduser()
+    path = user_path(text)
     if not path.exists():
         raise SetupError(
             f"--weights {role.name}={text}: there is no such path; it must be {role.what}"

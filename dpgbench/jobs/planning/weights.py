@@ -11,6 +11,7 @@ from dpgbench.backends.entries import HuggingFace, Role, WeightsSource
 from dpgbench.backends.weights.locate import chosen_source, fetch_command, here
 from dpgbench.jobs.planning.figures import Figure, unknown
 from dpgbench.store.files import parse_json
+from dpgbench.store.paths import user_path
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _STORED = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
@@ -34,11 +35,11 @@ PARAMETERS: Mapping[str, tuple[int, str]] = {
 def weights_here(role: Role, given: str | None, choice: str | None = None) -> Path | None:
     """Return where a role's weights are on this machine; None where they are not. No network."""
     if given is not None:
-        path = Path(given).expanduser()
+        path = user_path(given)
         return path if path.exists() else None
     source = chosen_source(role, choice)
     if isinstance(source, HuggingFace):
-        folder = Path(source.repository).expanduser()
+        folder = user_path(source.repository)
         if source.or_folder and folder.is_dir():
             return folder
         if source.is_pipeline and not source.required:

@@ -16,6 +16,7 @@ from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.backends.weights.locate import fetch_from_hub, is_repository
 from dpgbench.errors import SetupError, UsageError, reason_of
 from dpgbench.store.hashes import hash_files
+from dpgbench.store.paths import user_path
 
 _READ = ("*.json", "*.jinja", "*.model", "*.safetensors", "*.txt")
 _FETCHED = (*_READ, "additional_chat_templates/*.jinja")
@@ -95,7 +96,7 @@ def find_files(request: JudgeRequest) -> ModelFiles:
         SetupError: the repository cannot be fetched.
     """
     name = argument_of(request.name)
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if folder.is_dir():
         if request.revision:
             raise UsageError(
