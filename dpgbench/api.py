@@ -477,16 +477,18 @@ def score(
         ),
         out=None if out is None else Path(out),
     )
-    request = judges.judge_request(judge) if isinstance(judge, str) else judge
+    engine = engine or EngineOptions()
+    if isinstance(judge, str):
+        judge = judges.judge_request(judge, elsewhere=engine.address is not None)
     return scoring.score(
         run_or_folder,
         scoring.ScoreRequest(
             rules=rules,
-            judge=request,
+            judge=judge,
             partial=partial,
             read_answers=read_answers,
             ask_invalid_again=ask_invalid_again,
-            engine=engine or EngineOptions(),
+            engine=engine,
         ),
     )
 

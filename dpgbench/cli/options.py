@@ -268,8 +268,12 @@ class JudgeOptions:
         typer.Option("--price-out", help="openai: dollars for a million answered tokens."),
     ] = None
 
-    def request(self, judge: str | None) -> JudgeRequest:
+    def request(self, judge: str | None, *, elsewhere: bool = False) -> JudgeRequest:
         """Return the request for the judge of a name; None is the default one.
+
+        Args:
+            judge: its name.
+            elsewhere: it is built on other machines, where its device is looked for.
 
         Raises:
             UsageError: there is no such judge, or it has no such option, weights or device.
@@ -284,6 +288,7 @@ class JudgeOptions:
             device=self.device,
             dtype=self.dtype,
             batch_size=self.batch_size,
+            elsewhere=elsewhere,
             decode=self.decode,
             weights_source=self.weights_source,
             compile=self.compile,

@@ -165,7 +165,7 @@ def score(
             f"--where {recorded.where[0]}: it chooses rows of --answers, and there are none"
         )
     else:
-        asked = judge_options.request(judge)
+        asked = judge_options.request(judge, elsewhere=engine.address is not None)
         paths = _paths(targets or [], run, every_run=all_)
         asked, choice = _take_hub(asked, items.choice(), paths, bench)
         request = replace(request, judge=asked)

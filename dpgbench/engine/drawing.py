@@ -6,7 +6,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,18 +73,34 @@ def _not_drawn(item_id: str, error: PortableError) -> NotDrawn:
     return NotDrawn(item_id, raised if isinstance(raised, Exception) else Exception(error.name))
 
 
+class Planned(NamedTuple):
+    """A plan, and the machine whose files and device it was made with."""
+
+    plan: GenerationPlan
+    machine: str
+
+
+def plan_here(request: GeneratorRequest) -> Planned:
+    """Return the plan for a request, made on the machine that this is called on.
+
+    Raises:
+        UsageError: unknown model, device or setting.
+        SetupError: weights are missing.
+    """
+    return Planned(make_plan(request), platform.node())
+
+
 @dataclass(frozen=True)
 class DrawerFactory:
     """Builds a `Drawer` in whatever process it is to work in.
 
     Attributes:
-        plan: made on `machine`, for the run's manifest.
-        request: that it was made of; on another machine weights are looked up by it.
+        planned: what the run's manifest says.
+        request: that the plan was made of; on another machine weights are looked up by it.
     """
 
-    plan: GenerationPlan
+    planned: Planned
     request: GeneratorRequest
-    machine: str = field(default_factory=platform.node)
 
     def __call__(self) -> Drawer:
         """Return a worker with the plan's generator loaded.
@@ -92,7 +108,8 @@ class DrawerFactory:
         Raises:
             SetupError: weights are not what they must be, or not the plan's.
         """
-        plan = self.plan if self.machine == platform.node() else self._plan_here()
+        is_here = self.planned.machine == platform.node()
+        plan = self.planned.plan if is_here else self._plan_here()
         return Drawer(DrawnWithinMemory(plan.load()), plan.spec.grid)
 
     def _plan_here(self) -> GenerationPlan:
@@ -101,14 +118,15 @@ class DrawerFactory:
         Raises:
             SetupError: it would not.
         """
-        here = make_plan(replace(self.request, device=self.plan.device))
-        wanted, has = ({r: w.sha256 for r, w in p.weights.items()} for p in (self.plan, here))
+        plan, machine = self.planned
+        here = make_plan(replace(self.request, device=plan.device))
+        wanted, has = ({r: w.sha256 for r, w in p.weights.items()} for p in (plan, here))
         changed = differences(
-            {**self.plan.spec.to_json(), "weights": wanted}, {**here.spec.to_json(), "weights": has}
+            {**plan.spec.to_json(), "weights": wanted}, {**here.spec.to_json(), "weights": has}
         )
         if changed:
             raise SetupError(
-                f"{platform.node()} would draw other pictures than {self.machine} for the same "
+                f"{platform.node()} would draw other pictures than {machine} for the same "
                 f"command: {shortened(changed)}; give both the same weights and releases"
             )
         return here

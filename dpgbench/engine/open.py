@@ -12,8 +12,9 @@ from dpgbench.engine.local import LocalWorkers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.ray_cluster import Cluster, connect, import_ray
 from dpgbench.engine.ray_process import Setting
-from dpgbench.engine.ray_workers import RayWorkers
-from dpgbench.engine.work import Outcome, Unit, Worker, Workers
+from dpgbench.engine.ray_workers import RayWorkers, call_on_gpu
+from dpgbench.engine.work import Answered, Arguments, Outcome, Unit, Worker, Workers
+from dpgbench.errors import UsageError
 
 _VARIABLES = (
     "HF_HUB_DISABLE_TELEMETRY",
@@ -94,10 +95,44 @@ def kept_cluster(
             cluster.close()
 
 
+def call_as_worker(
+    options: EngineOptions,
+    function: Callable[Arguments, Answered],
+    *args: Arguments.args,
+    **kwargs: Arguments.kwargs,
+) -> Answered:
+    """Return what a function returns where workers work, inside a `kept_cluster`.
+
+    It is called in this process unless the cluster has GPUs and this machine has none: what
+    depends on the device must be decided on a machine that has it.
+
+    Args:
+        options: of a cluster that was there before.
+        function: can be pickled, as can its arguments and what it returns.
+
+    Raises:
+        Exception: what the function raises.
+    """
+    return call_on_gpu(options, _setting(with_threads=False), function, args, kwargs)
+
+
 def _connected(options: EngineOptions, device: str, own_class: str | None) -> Cluster:
+    if device.startswith("cuda:"):
+        raise UsageError(
+            f"--device {device}: with --engine ray each worker has GPUs of its own, which Ray "
+            "chooses; give --device cuda, and CUDA_VISIBLE_DEVICES for some of them alone"
+        )
     modules = _module_files(own_class) if own_class else ()
     on_gpu = device.partition(":")[0] in ("auto", "cuda")
     return connect(options, on_gpu=on_gpu, modules=modules)
+
+
+def _setting(*, with_threads: bool) -> Setting:
+    return Setting(
+        str(Path.cwd()),
+        {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        num_threads=_num_threads() if with_threads else None,
+    )
 
 
 def _num_threads() -> int:

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import warnings
@@ -130,6 +131,7 @@ def connect(options: EngineOptions, *, on_gpu: bool, modules: Sequence[str] = ()
 
 def _attach(ray: Any, address: str, modules: Sequence[str]) -> None:
     try:
+        _knock(address)
         with _signals_kept(), _no_warnings():
             ray.init(
                 address=address,
@@ -144,6 +146,22 @@ def _attach(ray: Any, address: str, modules: Sequence[str]) -> None:
             f"({reason_of(error, first_line=True, limit=200)}); 'ray start --head' starts one, and "
             "without --address the command starts its own"
         ) from error
+
+
+def _knock(address: str, seconds: float = 10.0) -> None:
+    """Raise where nobody answers at an address: Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody answers.
+        ValueError: it is no address.
+    """
+    if address == "auto":
+        return
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and colon and port.isdigit()):
+        raise ValueError("it is not auto, HOST:PORT or ray://HOST:PORT")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=seconds):
+        pass
 
 
 def _size_in(ray: Any, options: EngineOptions, *, on_gpu: bool) -> WorkerSize:
@@ -198,6 +216,11 @@ def _started(ray: Any, options: EngineOptions, *, on_gpu: bool) -> Cluster:
             f"{reason_of(error, first_line=True, limit=200)}"
         ) from error
     return Cluster(ray, True, WorkerSize(number, cpus, gpus), folder)
+
+
+def has_gpu(ray: Any) -> bool:
+    """Return whether this machine has a GPU that this process may use."""
+    return _num_gpus(ray) > 0
 
 
 def _num_gpus(ray: Any) -> int:

@@ -98,6 +98,13 @@ class RayProcess(Generic[Unit, Outcome]):
 
         return self._returned(facts)
 
+    def once(
+        self, setting: Setting, function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Returned[Any]:
+        """Return what a function returns in a process like a worker's."""
+        self._take(setting)
+        return self._returned(lambda: [function(*args, **kwargs)])
+
     def call(self, method: Callable[..., Any], args: Any, kwargs: Any) -> Returned[Any]:
         """Return what a method of the worker's class returns."""
         return self._returned(lambda: [method(self.worker, *args, **kwargs)])

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Concatenate, Generic
 
-from dpgbench.engine.ray_cluster import Cluster
+from dpgbench.engine.options import EngineOptions
+from dpgbench.engine.ray_cluster import Cluster, has_gpu, import_ray
 from dpgbench.engine.ray_process import Note, RayProcess, Returned, Setting, WorkerFacts
 from dpgbench.engine.work import Answered, Arguments, Lost, Outcome, Unit, Worker, Workers
 from dpgbench.errors import IncompleteError, SetupError, counted
@@ -387,3 +388,32 @@ def _raise_own(ray: Any, error: Exception) -> None:
         raise SetupError(f"--engine ray: workers cannot be set up: {error}") from error
     if isinstance(error, ray.exceptions.RayTaskError):
         raise error
+
+
+def call_on_gpu(
+    options: EngineOptions,
+    setting: Setting,
+    function: Callable[..., Answered],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Answered:
+    """Return what a function returns, called on a GPU of the cluster if only others have some.
+
+    Raises:
+        BaseException: what the function raises.
+    """
+    ray = import_ray(options)
+    num_gpus = ray.cluster_resources().get("GPU", 0)
+    if not num_gpus or options.gpus_per_worker == 0 or has_gpu(ray):
+        return function(*args, **kwargs)
+    process = ray.remote(RayProcess).options(num_cpus=0, num_gpus=min(1, num_gpus)).remote()
+    try:
+        answer = ray.get(process.once.remote(setting, function, args, kwargs))
+    finally:
+        ray.kill(process)
+    for note in answer.notes:
+        logging.getLogger(note.logger).log(note.level, "%s", note.text)
+    if answer.error is not None:
+        raise answer.error.error()
+    value: Answered = answer.outcomes[0]
+    return value

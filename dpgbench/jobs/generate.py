@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +16,16 @@ from dpgbench.backends.protocols import Truncation
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import GenerationSpec, identity_hash, seed_for
-from dpgbench.engine.drawing import Drawer, DrawerFactory, Drawn, DrawUnit, NotDrawn
-from dpgbench.engine.open import check_engine, open_workers
+from dpgbench.engine.drawing import (
+    Drawer,
+    DrawerFactory,
+    Drawn,
+    DrawUnit,
+    NotDrawn,
+    Planned,
+    plan_here,
+)
+from dpgbench.engine.open import call_as_worker, check_engine, kept_cluster, open_workers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, UsageError, counted
@@ -106,7 +115,17 @@ def generate(request: GenerateRequest) -> Generated:
     """
     check_engine(request.engine)
     _check_prompts(request)
-    plan = make_plan(request.generator)
+    if request.engine.address is None:
+        planned = Planned(make_plan(request.generator), platform.node())
+        return _generate(request, planned)
+    model = request.generator.model
+    own_class = model if is_own_class(model) else None
+    with kept_cluster(request.engine, device=request.generator.device, own_class=own_class):
+        return _generate(request, call_as_worker(request.engine, plan_here, request.generator))
+
+
+def _generate(request: GenerateRequest, planned: Planned) -> Generated:
+    plan = planned.plan
     identity = plan.identity(request.benchmark)
     run = (
         RunDir(request.out)
@@ -133,7 +152,7 @@ def generate(request: GenerateRequest) -> Generated:
         manifest.write(run.manifest)
         todo = [item for item in _missing(run, request.items, plan) if item not in drawn_before]
         try:
-            failures = _draw_all(run, manifest, request, plan, todo) if todo else {}
+            failures = _draw_all(run, manifest, request, planned, todo) if todo else {}
             order_image_log(run, request.benchmark.prompts)
             manifest.completed = now()
         finally:
@@ -223,13 +242,14 @@ def _draw_all(
     run: RunDir,
     manifest: Manifest,
     request: GenerateRequest,
-    plan: GenerationPlan,
+    planned: Planned,
     todo: Sequence[str],
 ) -> dict[str, str]:
+    plan = planned.plan
     prompts = request.benchmark.prompts
     failures = Failures()
     done = len(request.items) - len(todo)
-    with _workers(request, plan) as workers:
+    with _workers(request, planned) as workers:
         truncation = workers.call(Drawer.truncation, [prompts[item] for item in manifest.items])
         _note_truncation(truncation, manifest)
         manifest.write(run.manifest)
@@ -277,17 +297,17 @@ def _keep_account(workers: DrawWorkers, manifest: Manifest) -> None:
             manifest.generation["account"] = add_accounts(before, account)
 
 
-def _workers(request: GenerateRequest, plan: GenerationPlan) -> DrawWorkers:
+def _workers(request: GenerateRequest, planned: Planned) -> DrawWorkers:
     model = request.generator.model
-    if request.engine.is_ray and not plan.entry.on_device:
+    if request.engine.is_ray and not planned.plan.entry.on_device:
         raise UsageError(
             f"--engine ray: {model} is drawn by a server, which has many requests at a time as it "
             "is; leave it out, and give --concurrency"
         )
     return open_workers(
         request.engine,
-        DrawerFactory(plan, request.generator),
-        device=plan.device,
+        DrawerFactory(planned, request.generator),
+        device=planned.plan.device,
         own_class=model if is_own_class(model) else None,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +32,10 @@ def cluster() -> Iterator[Any]:
     )
     made.add_node(num_cpus=2, object_store_memory=2**27)
     yield made
-    made.shutdown()
+    with warnings.catch_warnings():  # of Ray: it does not wait for the processes that it ends
+        warnings.simplefilter("ignore", ResourceWarning)
+        made.shutdown()
+        del made
+        gc.collect()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -79,14 +79,21 @@ def test_more_gpus_than_there_are(run: Run, tmp_path: Path) -> None:
     assert "90 workers with 1 GPU each: this machine has" in ended.error
 
 
-def test_a_cluster_that_is_not_there(tmp_path: Path, run: Run) -> None:
+def test_a_cluster_that_is_not_there(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs Ray: pip install 'dpgbench[ray]'")
-    from ray.exceptions import RaySystemError  # noqa: F401 - it is there
-
     write_parts(tmp_path, 2)
-    ended = run(*DRAW, "r", "--engine", "ray", "--address", "auto")
-    assert ended.code == 4
-    assert "--address auto: no Ray cluster can be reached" in ended.error
+    for address in ("127.0.0.1:9", "ray://127.0.0.1:9", "no such address"):
+        ended = run(*DRAW, "r", "--engine", "ray", "--address", address)
+        assert ended.code == 4
+        assert f"--address {address}: no Ray cluster can be reached" in ended.error
+
+
+def test_a_gpu_is_ray_s_to_choose(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'dpgbench[ray]'")
+    write_parts(tmp_path, 2)
+    drew = run(*DRAW, "r", "--engine", "ray", "--address", "auto", "--device", "cuda:1")
+    assert drew.code == 2
+    assert "--device cuda:1: with --engine ray each worker has GPUs of its own" in drew.error
 
 
 class Odd(Exception):
@@ -184,14 +191,14 @@ def test_another_machine_draws_with_its_own_files_if_they_are_the_same(tmp_path:
 
     from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
     from dpgbench.embedded import embedded_path
-    from dpgbench.engine.drawing import DrawerFactory
+    from dpgbench.engine.drawing import DrawerFactory, Planned
     from dpgbench.errors import SetupError
 
     base = tmp_path / "base"
     shutil.copytree(embedded_path("sd15"), base)
     request = GeneratorRequest("tiny-sd15", {"base": str(base)}, device="cpu")
-    factory = DrawerFactory(make_plan(request), request, machine="elsewhere")
-    assert factory._plan_here().spec == factory.plan.spec
+    factory = DrawerFactory(Planned(make_plan(request), "elsewhere"), request)
+    assert factory._plan_here().spec == factory.planned.plan.spec
     (base / "model_index.json").write_text((base / "model_index.json").read_text() + "\n")
     with pytest.raises(SetupError, match=r"other pictures than elsewhere .*weights.base"):
         factory()

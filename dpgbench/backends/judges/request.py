@@ -96,6 +96,7 @@ def judge_request(
     device: str = "auto",
     dtype: str = REFERENCE_DTYPE,
     batch_size: int | None = None,
+    elsewhere: bool = False,
     **options: Any,
 ) -> JudgeRequest:
     """Return a request that has been checked, with the device that it will run on.
@@ -109,6 +110,7 @@ def judge_request(
         device: ``auto`` is CUDA, then MPS, then the CPU.
         dtype: ``float32``, ``float16`` or ``bfloat16``.
         batch_size: images at once; None leaves it to the judge.
+        elsewhere: it is built on other machines, where its device is looked for.
         options: settings of one family of judges alone; None leaves one to the judge.
 
     Raises:
@@ -123,7 +125,8 @@ def judge_request(
         batch_size=batch_size,
         options={option: value for option, value in options.items() if value is not None},
     )
-    return on_found_device(request, check_request(request))
+    entry = check_request(request)
+    return request if elsewhere else on_found_device(request, entry)
 
 
 def judge_class(name: str) -> type[Judge]:
