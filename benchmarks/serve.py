@@ -6,7 +6,8 @@
 64 clients send a grid of four tiles each, at once, again and again until all grids are answered;
 beside it the asking of `dpgbench score` goes through the same files. Both have loaded the judge
 before and are measured in turns, so that other work on the machine meets both. What `score` does
-besides asking (loading, scoring, writing scores) is not counted; what the server does is.
+besides asking (loading, scoring, writing scores) is not counted; what the server does is. Processor
+seconds are those of either process, without the clients: other work changes them least.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> None:
     grids = draw(options.grids, grid)
     weights = {"judge": str(options.weights)} if options.weights else {}
     judge = load_judge(judge_request(options.judge, weights=weights, device=options.device))
-    with tempfile.TemporaryDirectory() as scratch, server(options) as port:
+    with tempfile.TemporaryDirectory() as scratch, server(options) as (port, process):
         files = {item_id: Path(scratch) / f"{item_id}.png" for item_id in grids}
         for item_id, data in grids.items():
             files[item_id].write_bytes(data)
@@ -58,14 +59,26 @@ def main() -> None:
         ratios = []
         for number in range(options.rounds):
             run = Path(scratch) / f"run-{number}"
+            before = processor_seconds(os.getpid())
             scoring = by_score(benchmark, judge, files, grid, run)
+            of_score = processor_seconds(os.getpid()) - before
+            before = processor_seconds(process)
             serving = by_server(port, bodies, options.clients)
+            of_serve = processor_seconds(process) - before
             ratios.append(scoring / serving)
             print(
                 f"score {len(files) / scoring:7.2f} grids a second, "
-                f"serve {len(files) / serving:7.2f}: {ratios[-1]:.2f}"
+                f"serve {len(files) / serving:7.2f}: {ratios[-1]:.2f}; processor seconds a grid "
+                f"{of_score / len(files):.3f} and {of_serve / len(files):.3f}: "
+                f"{of_score / of_serve:.2f}"
             )
         print(f"serve : score, median of {len(ratios)}: {statistics.median(ratios):.2f}")
+
+
+def processor_seconds(process: int) -> float:
+    """What a process has used so far, by Linux's own count."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def parse_options() -> argparse.Namespace:
@@ -98,8 +111,8 @@ def body_of(item_id: str, data: bytes) -> bytes:
 
 
 @contextmanager
-def server(options: argparse.Namespace) -> Iterator[int]:
-    """The port of a server that is ready."""
+def server(options: argparse.Namespace) -> Iterator[tuple[int, int]]:
+    """The port of a server that is ready, and its process."""
     words = ["serve", "--judge", options.judge, "--bench", "shapes", "--device", options.device]
     words += ["--weights", f"judge={options.weights}"] if options.weights else []
     command = [sys.executable, "-m", "dpgbench", *words, "--port", "0", "--timeout", "3600"]
@@ -110,7 +123,7 @@ def server(options: argparse.Namespace) -> Iterator[int]:
         address, ready = process.stdout.readline(), process.stdout.readline()
         if not ready:
             raise SystemExit("the server did not come up")
-        yield int(address.rpartition(":")[2])
+        yield int(address.rpartition(":")[2]), process.pid
     finally:
         process.terminate()
         process.wait()
