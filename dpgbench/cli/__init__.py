@@ -22,6 +22,7 @@ from dpgbench.cli import (
     report,
     score,
     serve,
+    status,
     verify,
 )
 from dpgbench.cli.console import ending, setup, version
@@ -52,6 +53,7 @@ for module in (
     generate,
     score,
     merge,
+    status,
     report,
     compare,
     models,

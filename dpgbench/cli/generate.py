@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpgbench.cli.console import command_line, echo, print_json, raise_incomplete, say
+from dpgbench.cli.event_log import LogJson, logging_events
 from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import (
     AsJson,
@@ -182,6 +183,7 @@ def generate(
     shard: ShardChoice = None,
     engine: EngineChoice,
     grace: Grace = GRACE_SECONDS,
+    log_json: LogJson = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw a grid for each prompt; the same command again resumes."""
@@ -191,44 +193,46 @@ def generate(
     from dpgbench.jobs.generate import generate as run
     from dpgbench.store.benchmarks import load_benchmark
 
-    set_grace(grace)
-    entry = find_model(model)
-    paths = parse_weights(weights or [], entry.roles, model)
-    benchmark = load_benchmark(bench or entry.benchmark)
-    chosen = settings.settings(entry.options)
-    chosen["options"] = {**chosen["options"], **server.address(entry)}
-    outcome = run(
-        GenerateRequest(
-            items=items.choice().of(benchmark),
-            generator=GeneratorRequest(
-                model,
-                paths,
-                chosen,
-                device,
-                parse_revisions(revision or [], entry.roles),
-                server.options(),
-            ),
-            benchmark=benchmark,
-            out=out,
-            shard=Shard.parse(shard) if shard is not None else None,
-            engine=engine.options(),
-            command=command_line(),
+    with logging_events(log_json, "generate") as events:
+        set_grace(grace)
+        entry = find_model(model)
+        paths = parse_weights(weights or [], entry.roles, model)
+        benchmark = load_benchmark(bench or entry.benchmark)
+        chosen = settings.settings(entry.options)
+        chosen["options"] = {**chosen["options"], **server.address(entry)}
+        outcome = run(
+            GenerateRequest(
+                items=items.choice().of(benchmark),
+                generator=GeneratorRequest(
+                    model,
+                    paths,
+                    chosen,
+                    device,
+                    parse_revisions(revision or [], entry.roles),
+                    server.options(),
+                ),
+                benchmark=benchmark,
+                out=out,
+                shard=Shard.parse(shard) if shard is not None else None,
+                engine=engine.options(),
+                command=command_line(),
+                events=events,
+            )
         )
-    )
-    for note in outcome.notes:
-        say(f"note: {note}")
-    if as_json:
-        print_json(
-            {
-                "run": str(outcome.run.path),
-                "drawn": outcome.drawn,
-                "kept": outcome.kept,
-                "failures": dict(outcome.failures),
-            }
-        )
-    else:
-        echo(
-            f"{counted(outcome.drawn, 'grid')} drawn, {outcome.kept} there before: "
-            f"{outcome.run.path}"
-        )
-    raise_incomplete(outcome.failures, "not drawn", partial=False)
+        for note in outcome.notes:
+            say(f"note: {note}")
+        if as_json:
+            print_json(
+                {
+                    "run": str(outcome.run.path),
+                    "drawn": outcome.drawn,
+                    "kept": outcome.kept,
+                    "failures": dict(outcome.failures),
+                }
+            )
+        else:
+            echo(
+                f"{counted(outcome.drawn, 'grid')} drawn, {outcome.kept} there before: "
+                f"{outcome.run.path}"
+            )
+        raise_incomplete(outcome.failures, "not drawn", partial=False)

@@ -19,6 +19,7 @@ from dpgbench.cli.console import (
     say,
     say_unless_quiet,
 )
+from dpgbench.cli.event_log import LogJson, logging_events
 from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import (
     AsJson,
@@ -139,40 +140,43 @@ def score(
     shard: ShardChoice = None,
     engine: EngineChoice,
     grace: Grace = GRACE_SECONDS,
+    log_json: LogJson = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask what was not asked yet, then score; results are written into each run."""
-    set_grace(grace)
-    rules = list(dict.fromkeys(rule or DEFAULT_RULES))
-    for name in rules:
-        find_rule(name)
-    request = replace(scoring.request(rules), engine=engine.options())
-    part = Shard.parse(shard) if shard is not None else None
-    if part and (recorded.answers or scoring.reference_files):
-        option = "--answers" if recorded.answers else "--reference-files"
-        raise UsageError(f"--shard {shard}: {option} is about the whole run; leave --shard out")
-    finders: dict[Path, Callable[[], Target]]
-    if recorded.answers:
-        if targets or all_:
-            shown = targets[0] if targets else "--all"
-            raise UsageError(f"{shown}: give images to judge or --answers to replay, not both")
-        if request.ask_invalid_again:
-            raise UsageError("--ask-invalid-again: --answers has no judge to ask; name a run")
-        find = partial(_recorded, recorded, bench, layout.num_images, run, items.choice())
-        finders = {recorded.answers: find}
-    elif recorded.where:
-        raise UsageError(
-            f"--where {recorded.where[0]}: it chooses rows of --answers, and there are none"
-        )
-    else:
-        asked = judge_options.request(judge, elsewhere=engine.address is not None)
-        paths = _paths(targets or [], run, every_run=all_)
-        asked, choice = _take_hub(asked, items.choice(), paths, bench)
-        request = replace(request, judge=asked)
-        finders = {
-            path: partial(_run_or_folder, path, bench, layout, run, choice, part) for path in paths
-        }
-    _score_each(finders, request, as_json=as_json)
+    with logging_events(log_json, "score") as events:
+        set_grace(grace)
+        rules = list(dict.fromkeys(rule or DEFAULT_RULES))
+        for name in rules:
+            find_rule(name)
+        request = replace(scoring.request(rules), engine=engine.options(), events=events)
+        part = Shard.parse(shard) if shard is not None else None
+        if part and (recorded.answers or scoring.reference_files):
+            option = "--answers" if recorded.answers else "--reference-files"
+            raise UsageError(f"--shard {shard}: {option} is about the whole run; leave --shard out")
+        finders: dict[Path, Callable[[], Target]]
+        if recorded.answers:
+            if targets or all_:
+                shown = targets[0] if targets else "--all"
+                raise UsageError(f"{shown}: give images to judge or --answers to replay, not both")
+            if request.ask_invalid_again:
+                raise UsageError("--ask-invalid-again: --answers has no judge to ask; name a run")
+            find = partial(_recorded, recorded, bench, layout.num_images, run, items.choice())
+            finders = {recorded.answers: find}
+        elif recorded.where:
+            raise UsageError(
+                f"--where {recorded.where[0]}: it chooses rows of --answers, and there are none"
+            )
+        else:
+            asked = judge_options.request(judge, elsewhere=engine.address is not None)
+            paths = _paths(targets or [], run, every_run=all_)
+            asked, choice = _take_hub(asked, items.choice(), paths, bench)
+            request = replace(request, judge=asked)
+            finders = {
+                path: partial(_run_or_folder, path, bench, layout, run, choice, part)
+                for path in paths
+            }
+        _score_each(finders, request, as_json=as_json)
 
 
 def _paths(targets: Sequence[Path], run: RunOptions, *, every_run: bool) -> Sequence[Path]:

@@ -169,11 +169,12 @@ def _is_abandoned(part: Path) -> bool:
     machine, _, rest = part.name.removeprefix(PART).partition("-")
     process = rest.partition("-")[0]
     if machine == _machine() and process.isdecimal():
-        return not _is_alive(int(process))
+        return not is_alive(int(process))
     return time.time() - part.stat().st_mtime > _FORGOTTEN_SECONDS
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Return whether a process of this machine is there."""
     if os.name == "nt":
         return True  # os.kill would end what it is to ask about
     try:

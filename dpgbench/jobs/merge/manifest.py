@@ -33,7 +33,7 @@ def begun(home: Source | None, sources: Sequence[Source], benchmark: Benchmark) 
             created=min(source.manifest.created for source in sources),
             file_names={},
         )
-        for name in ("shard", "merged", "truncation", "failed", "single_colour"):
+        for name in ("shard", "merged", "account", "truncation", "failed", "single_colour"):
             manifest.generation.pop(name, None)  # type: ignore[misc]
     manifest.completed = None
     chosen = [item for source in sources for item in source.chosen]
@@ -55,6 +55,9 @@ def completed(
         accounts = before.get("accounts", {})
         for name, judge in source.manifest.judges.items():
             _add_judge(manifest, name, judge, accounts.get(name, {}))
+        if drawing := source.manifest.generation.get("account"):
+            since = _since(before.get("drawing", {}), drawing)
+            record["account"] = add_accounts(record.get("account", {}), since)
         merged[source.key] = {
             "run": source.run.name,
             "commands": len(source.manifest.commands),
@@ -63,6 +66,7 @@ def completed(
                 for name, judge in source.manifest.judges.items()
                 if "account" in judge
             },
+            "drawing": copy.deepcopy(source.manifest.generation.get("account", {})),
         }
     if manifest.kind == "generated":
         record["failed"] = {i: images.failures[i] for i in manifest.items if i in images.failures}

@@ -182,11 +182,13 @@ class MergedRecord(TypedDict, total=False):
         run: name of its folder.
         commands: how many of its command lines.
         accounts: what asking each judge had cost there.
+        drawing: what drawing had cost there.
     """
 
     run: str
     commands: int
     accounts: dict[str, dict[str, Any]]
+    drawing: dict[str, Any]
 
 
 class GenerationRecord(TypedDict, total=False):

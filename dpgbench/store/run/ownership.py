@@ -67,6 +67,17 @@ def check_owner(run: Path) -> None:
         )
 
 
+def read_owner(run: Path) -> tuple[str, int] | None:
+    """Return the machine and the process that last began to work in a run and did not end it.
+
+    After a kill it is still there; who asks finds out whether the process is.
+    """
+    owner = _read(run)
+    if owner is None or not isinstance(owner["process"], int):
+        return None
+    return str(owner["host"]), owner["process"]
+
+
 def owner_of(run: Path) -> str:
     """Return who works in a run whose lock is held, in words."""
     owner = _read(run)
