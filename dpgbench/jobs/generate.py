@@ -145,6 +145,7 @@ def _generate(request: GenerateRequest, planned: Planned) -> Generated:
     with run.locked():
         manifest = open_manifest(run.manifest, _fresh_manifest(request, plan, identity))
         manifest.add_items(request.items, request.benchmark.prompts)
+        run.refuse_shared_names(manifest.items)
         if shard:
             manifest.record_shard(shard, chosen, request.benchmark.prompts)
         manifest.commands += [request.command] if request.command else []

@@ -18,7 +18,7 @@ from tests.cli.own_parts import GENERATE, ITEMS, write_parts
 from tests.cli.test_interrupt import begin
 from tests.cli.test_kill import content
 from tests.faults.commands import DRAW, is_one_line, is_whole, judge, prepare
-from tests.helpers import json_lines
+from tests.helpers import json_lines, row, write_csv
 from tests.warm import ALWAYS, DONE_ALL_THE_SAME, Fault, Warm
 
 LOCKED = (*GENERATE, "--bench", "b.csv")
@@ -246,3 +246,15 @@ def test_a_file_system_that_is_really_read_only(warm: Warm, undisturbed: Path, m
             subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
         assert warm.run(words, mount / command).code == 0
         shutil.rmtree(mount / command)
+
+
+def test_a_file_system_that_ignores_capitals(warm: Warm, tmp_path: Path) -> None:
+    write_parts(tmp_path)
+    write_csv(tmp_path / "b.csv", [row(item, 1) for item in ("a1", "A1")])
+    assert warm.run((*DRAW, "--limit", 1), tmp_path).code == 0
+    (tmp_path / "r/.LOCK").symlink_to(".lock")  # as such a file system answers
+    ended = warm.run(DRAW, tmp_path)
+    is_one_line(ended, 2)
+    assert "items a1 and A1 would be one file" in ended.error
+    (tmp_path / "r/.LOCK").unlink()
+    assert warm.run(DRAW, tmp_path).code == 0

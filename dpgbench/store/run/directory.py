@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -145,6 +145,23 @@ class RunDir:
                     "%s: %s zeros, as a power cut leaves them; what stood there is done again",
                     log_file,
                     "1 line was" if number == 1 else f"{number} lines were",
+                )
+
+    def refuse_shared_names(self, items: Iterable[str]) -> None:
+        """Raise where two items' grids would be one file; inside `locked`.
+
+        Raises:
+            UsageError: the file system ignores capitals, and two ids differ in nothing else.
+        """
+        if not (self.path / LOCK.upper()).exists():  # it is there where capitals are ignored
+            return
+        by_folded: dict[str, str] = {}
+        for item_id in items:
+            other = by_folded.setdefault(item_id.casefold(), item_id)
+            if other != item_id:
+                raise UsageError(
+                    f"{self.path}: its file system ignores capitals, so that the grids of items "
+                    f"{other} and {item_id} would be one file; choose --out on another one"
                 )
 
     def append_to(self, path: Path) -> JsonLines:
