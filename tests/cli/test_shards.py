@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +18,7 @@ import pytest
 from dpgbench.store.files import json_line
 from tests.cli.own_parts import ITEMS, write_parts
 from tests.cli.test_kill import content, start
-from tests.helpers import Run, json_lines
+from tests.helpers import REPOSITORY, Run, json_lines
 
 DRAW = ("generate", "--model", "own_model:Model", "--bench", "b.csv", "--device", "cpu")
 ASK = ("--judge", "own_judge:Judge", "--device", "cpu")
@@ -313,3 +318,28 @@ def test_after_a_kill_at_any_rename_the_same_merge_goes_on(drawn: Path, tmp_path
         assert start(folder, ("merge", "m")) == 0
         assert content(folder / "m") == wanted
     pytest.fail("the command never ended undisturbed")
+
+
+def test_the_array_of_jobs_in_the_docs_runs(drawn: Path, tmp_path: Path) -> None:
+    """Its script, of two jobs, with a small model and judge in place of the real ones."""
+    page = (REPOSITORY / "docs/clusters.md").read_text()
+    (script,) = re.findall(r"```\n(#!/bin/bash\n.*?)```", page, re.S)
+    for old, new in (
+        ("/16", "/2"),
+        ("--model ella-sd15", "--model own_model:Model --bench b.csv --device cpu"),
+        ('score "$SCRATCH/ella"', f'score "$SCRATCH/ella" {" ".join(ASK)}'),
+        ("srun dpgbench", f"{shlex.quote(sys.executable)} -m dpgbench"),
+    ):
+        assert old in script
+        script = script.replace(old, new)
+    write_parts(tmp_path)
+    for number in ("1", "2"):
+        variables = {**os.environ, "SCRATCH": str(tmp_path), "SLURM_ARRAY_TASK_ID": number}
+        ended = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, env=variables, capture_output=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert json_lines(tmp_path / f"logs/{number}.jsonl")[-1]["exit_code"] == 0
+    assert start(tmp_path, ("merge", "ella")) == 0
+    assert start(tmp_path, ("score", "ella", *ASK)) == 0
+    assert scores_and_answers(tmp_path / "ella") == scores_and_answers(drawn / "local")
