@@ -152,7 +152,8 @@ def test_rows_size_and_precision(name: str, planned: Callable[..., GenerationPla
     if model.value("dtype"):
         assert cuda.dtype == dtype
     assert cuda.steps == model.value("steps")
-    plan = planned(name, dtype=dtype)
+    steps = 1 if FAMILY_OF[name] == "hidream" else STEPS  # it draws 128 px at least
+    plan = planned(name, dtype=dtype, steps=steps)
     assert planned(name).spec.dtype == "float32", "on a CPU"
     generator = plan.load()
     pipeline = generator.pipeline  # type: ignore[attr-defined]
@@ -162,7 +163,7 @@ def test_rows_size_and_precision(name: str, planned: Callable[..., GenerationPla
     size = (plan.spec.width_px, plan.spec.height_px)
     assert [image.size for image in images] == [size] * 2
     assert differ(images[:1], images[1:]), "a seed each"
-    rows = sum(map(len, calls)) / STEPS / 2
+    rows = sum(map(len, calls)) / steps / 2
     assert rows == (1 if name == "lumina2" else model.value("rows"))  # of its 50 steps the first 12
     parts = [network, pipeline.vae, *encoders(pipeline)]
     assert {str(part.dtype) for part in parts} == {f"torch.{dtype}"}
@@ -212,7 +213,13 @@ def test_guidance_negative_prompt_and_tokens(
         assert truncation == (max(shown) if around is None else tokens[0], (1,))
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("hunyuan-dit", "omnigen") else pytest.mark.slow)
+        for name in ONE_OF_EACH
+    ],
+)
 def test_no_family_draws_black_pictures_of_nan(
     name: str, planned: Callable[..., GenerationPlan]
 ) -> None:

@@ -85,7 +85,7 @@ def test_every_value_has_a_source_and_a_kind(model: PublishedModel) -> None:
         "repository": str, "revision": str, "variant": str, "pipeline": str, "licence": str,
         "gated": bool, "px": int, "steps": int, "guidance": float, "negative_prompt": str,
         "rows": int, "scheduler": str, "dtype": str, "memory": str, "prompt": str,
-        "token_limit": int,
+        "token_limit": int, "packages": str,
     }  # fmt: skip
     for name, fact in model.facts.items():
         assert type(fact.value) is kinds[name], name
