@@ -81,7 +81,8 @@ class FolderPairs:
         except (OSError, ValueError) as error:  # a NUL or half a surrogate pair names no file
             reason = getattr(error, "strerror", None) or error
             raise TrainingDataError(f"{where}: {self.folder / file}: {reason}") from error
-        self._rows.append((file, text))
+        # Half of a surrogate pair, which JSON can hold and no tokenizer takes, is a question mark.
+        self._rows.append((file, text.encode("utf-8", "replace").decode()))
 
     def __len__(self) -> int:
         return len(self._rows)

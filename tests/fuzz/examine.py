@@ -28,16 +28,17 @@ def examine(reader: Reader, folder: Path, data: bytes) -> None:
     reader.beside(path.parent)
     path.write_bytes(data)
     failed, value = None, None
-    with warnings.catch_warnings(), within(reader.bounds, len(data)):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # in the command line they stop nothing
-        try:
-            value = reader.read(path)
-        except reader.errors as error:
-            failed = error
-    if failed is not None:
-        check_message(str(failed), path.name if reader.names_file else "")
-    else:
-        reader.check(path, value)
+        with within(reader.bounds, len(data)):
+            try:
+                value = reader.read(path)
+            except reader.errors as error:
+                failed = error
+        if failed is None:
+            reader.check(path, value)
+            return
+    check_message(str(failed), path.name if reader.names_file else "")
 
 
 def check_message(message: str, name: str = "") -> None:

@@ -31,7 +31,7 @@ from ella import T5TextEncoder
 from ella.errors import EllaError, ResumeError, TextEncoderError, TrainingDataError
 from ella.saving import load_pretrained
 from ella.training.checkpoints import Checkpoints
-from ella.training.data import FolderPairs
+from ella.training.data import FolderPairs, texts_digest
 from ella.training.metrics import MetricsLog
 from tests.fuzz import sound
 from tests.fuzz.examine import LONGEST_MESSAGE, check_message
@@ -183,6 +183,15 @@ def test_a_caption_whose_file_cannot_be(tmp_path: Path, name: str) -> None:
     with pytest.raises(TrainingDataError, match="row 1") as caught:
         FolderPairs(tmp_path)
     check_message(str(caught.value))
+
+
+def test_half_a_character_in_a_caption(tmp_path: Path) -> None:
+    """Training ended in a traceback when it hashed the captions."""
+    (tmp_path / "a.png").write_bytes(sound.picture("PNG"))
+    (tmp_path / "captions.jsonl").write_text(r'{"file": "a.png", "text": "a \ud800 cube"}' + "\n")
+    pairs = FolderPairs(tmp_path)
+    assert pairs.text(0) == "a ? cube"
+    texts_digest(pairs)
 
 
 def test_captions_nested_too_deeply(tmp_path: Path) -> None:
