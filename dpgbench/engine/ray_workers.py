@@ -154,9 +154,9 @@ class RayWorkers(Workers[Unit, Outcome]):
             if not self._is_busy and (not more or stop_requested()):
                 return
             for remote, reference in self._answered():
-                if remote.step is not None and remote.step[1] is reference:
+                if remote.step is not None and remote.step[1] == reference:
                     self._take_step(remote)
-                elif remote.batches and remote.batches[0][0] is reference:
+                elif remote.batches and remote.batches[0][0] == reference:
                     yield from self._take_batches(remote, again)
 
     @property

@@ -113,16 +113,27 @@ def test_workers_that_are_killed_now_and_then_are_replaced(
 def test_an_item_that_ends_its_workers_fails_alone(
     run: Run, tmp_path: Path, one_worker: tuple[str, ...]
 ) -> None:
-    write_parts(tmp_path, 5)
-    trouble(tmp_path, i2=KILL, i4_1=KILL)
-    drew, asked = both(run, *one_worker)
+    write_parts(tmp_path, 4)
+    trouble(tmp_path, i2=KILL)
+    drew = run(*DRAW, "r", *one_worker)
     assert drew.code == 6
     assert drew.error.startswith("error: 1 item is not drawn, first i2: its worker ended 3 times")
-    assert sum(line.startswith("i2 ") for line in lines(tmp_path / "drawn")) == 3
+    drawn = Counter(line.split()[0] for line in lines(tmp_path / "drawn"))
+    assert drawn == {"i0": 1, "i1": 1, "i2": 3, "i3": 1}
+
+
+@pytest.mark.slow
+def test_a_tile_that_ends_its_judges_fails_with_its_item_alone(
+    run: Run, tmp_path: Path, one_worker: tuple[str, ...]
+) -> None:
+    write_parts(tmp_path, 5)
+    assert run(*DRAW, "r").code == 0
+    trouble(tmp_path, i4_1=KILL)
+    asked = run("score", "r", *ASK, *one_worker)
     assert asked.code == 6
     assert "i4: its worker ended 3 times" in asked.err
     answers = next((tmp_path / "r/answers").iterdir()).read_text()
-    assert {line.split('"')[3] for line in answers.splitlines()} == {"i0", "i1", "i3"}
+    assert {line.split('"')[3] for line in answers.splitlines()} == {"i0", "i1", "i2", "i3"}
 
 
 def test_what_a_model_raises_is_recorded_as_in_one_process(
