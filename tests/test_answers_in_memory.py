@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dpgbench
 from dpgbench import Answer, Benchmark
@@ -112,3 +113,47 @@ def test_fields_are_also_read_by_their_names_in_a_score_file(benchmark: Benchmar
     for name in ("nothing", "to_frame", "__class__", 0):
         with pytest.raises(KeyError):
             result[name]
+
+
+class _Colour:
+    """A judge that says yes of pictures of one colour, and counts how often it is asked."""
+
+    num_images_at_once = 4
+
+    def __init__(self, colour: tuple[int, int, int]) -> None:
+        self.colour, self.asked = colour, 0
+
+    def describe(self) -> dict[str, str]:
+        return {}
+
+    def ask(self, tiles: Any) -> Any:
+        self.asked += len(tiles)
+        yes = [tile.image.getpixel((0, 0)) == self.colour for tile in tiles]
+        return [
+            [dpgbench.JudgeAnswer("yes" if is_yes else "no")] * len(tile.qids)
+            for tile, is_yes in zip(tiles, yes, strict=True)
+        ]
+
+
+def test_several_judges_and_rules_score_the_same_images(benchmark: Benchmark) -> None:
+    red, blue = (255, 0, 0), (0, 0, 255)
+    pictures = [Image.new("RGB", (8, 8), colour) for colour in (red, red, red, blue)]
+    images = {"a1": pictures[:2], "b1": pictures[2:]}
+    judges: dict[str, Any] = {"red": _Colour(red), "blue": _Colour(blue)}
+    results = dpgbench.score_images(benchmark, images, judges, ["corrected-v1", "dsg"])
+    assert isinstance(results, list)
+    assert [(result.judge, result.rule) for result in results] == [
+        ("red", "corrected-v1"), ("red", "dsg"), ("blue", "corrected-v1"), ("blue", "dsg"),
+    ]  # fmt: skip
+    assert [judge.asked for judge in judges.values()] == [4, 4]
+    assert [result.overall for result in results] == [75.0, 75.0, 25.0, 25.0]
+    alone = dpgbench.score_images(benchmark, images, judges["red"], "dsg")
+    assert (alone.judge, alone.overall, alone.item_figures) == ("", 75.0, results[1].item_figures)
+    (only,) = dpgbench.score_images(benchmark, images, judges["red"], ["dsg"])  # type: ignore[misc]
+    assert only == alone
+    for no_judge, no_rule in (({}, "dsg"), (judges, [])):
+        with pytest.raises(UsageError, match="name one at least"):
+            dpgbench.score_images(benchmark, images, no_judge, no_rule)
+    with pytest.raises(UsageError, match="did you mean dsg"):
+        dpgbench.score_images(benchmark, images, judges, ["dsg", "dgs"])
+    assert judges["blue"].asked == 4
