@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dpgbench.backends.import_class import import_target
 from dpgbench.engine.local import LocalWorkers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.ray_cluster import Cluster, connect, import_ray
@@ -142,6 +143,7 @@ def _num_threads() -> int:
 
 def _module_files(own_class: str) -> tuple[str, ...]:
     """Return the file, or the folder of the package, that a user's class stands in."""
+    import_target(own_class, "class")  # from the folder that the command is in, too
     top = importlib.import_module(own_class.partition(":")[0].partition(".")[0])
     file = getattr(top, "__file__", None)
     if file is None:
