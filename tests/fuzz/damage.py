@@ -325,8 +325,10 @@ def changed_safetensors(draw: st.DrawFn, sample: bytes) -> bytes:
     (length,) = struct.unpack("<Q", sample[:8])
     header = sample[8 : 8 + length]
     inner = json.loads(header)
-    if "__metadata__" in inner and draw(st.booleans()):  # JSON as a text within JSON
-        name = draw(st.sampled_from(sorted(inner["__metadata__"])))
+    notes = inner.get("__metadata__", {})
+    in_json = sorted(name for name, text in notes.items() if text.startswith("{"))
+    if in_json and draw(st.booleans()):  # JSON as a text within JSON
+        name = draw(st.sampled_from(in_json))
         changed = draw(changed_json(inner["__metadata__"][name].encode()))
         inner["__metadata__"][name] = changed.decode("utf-8", "replace")
         header = json.dumps(inner).encode()
