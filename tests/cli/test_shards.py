@@ -78,7 +78,7 @@ def test_what_is_no_shard_is_one_line(run: Run, tmp_path: Path, text: str) -> No
 
 
 EMBEDDED = ("generate", "--model", "tiny-sd15", "--bench", "shapes", "--limit", 4, "--device")
-EMBEDDED = (*EMBEDDED, "cpu", "--steps", 2)
+EMBEDDED = (*EMBEDDED, "cpu", "--steps", 2, "--num-images", 2)
 TINY = ("--judge", "tiny-mplug", "--device", "cpu")
 
 
