@@ -250,8 +250,13 @@ def _read_form(data: bytearray, boundary: bytes, limits: Limits) -> ReadRequest:
                 "needs a file name in its part",
             )
     if _REQUEST_PART in fields:
+        if beside := [name for name in fields if name != _REQUEST_PART]:
+            raise RefusedRequestError(
+                422,
+                f"form field {beside[0]!r} beside a part 'request': put it into that one's JSON",
+            )
         body = parse_body(fields[_REQUEST_PART], limits)
-        return ReadRequest(body, _pictures_by_name(body, dict(files)))
+        return ReadRequest(body, _pictures_by_name(body, files))
     body = _body_of_fields(fields, [name for name, _ in files])
     _check_counts(body, limits)
     return ReadRequest(body, [[picture] for _, picture in files])
@@ -267,7 +272,12 @@ def _parts(data: bytearray, boundary: bytes) -> tuple[dict[str, bytes], list[tup
     files: list[tuple[str, bytes]] = []
 
     def on_field(field: Any) -> None:
-        fields[_name(field.field_name)] = bytes(field.value or b"")
+        name = _name(field.field_name)
+        if name in fields:
+            raise RefusedRequestError(
+                422, f"form field {one_line(name)[:80]!r} comes twice; names of rules take commas"
+            )
+        fields[name] = bytes(field.value or b"")
         _check_number(len(fields) + len(files))
 
     def on_file(file: Any) -> None:
@@ -300,7 +310,15 @@ def _name(name: bytes | None) -> str:
     return (name or b"").decode("utf-8", "replace")
 
 
-def _pictures_by_name(body: ScoreBody, files: Mapping[str, bytes]) -> list[list[bytes]]:
+def _pictures_by_name(body: ScoreBody, parts: Sequence[tuple[str, bytes]]) -> list[list[bytes]]:
+    """Return the pictures that a body names, of the file parts that came with it."""
+    files: dict[str, bytes] = {}
+    for name, picture in parts:
+        if name in files:
+            raise RefusedRequestError(
+                422, f"two file parts {one_line(name)[:80]!r}: each needs a name of its own"
+            )
+        files[name] = picture
     pictures: list[list[bytes]] = []
     for number, item in enumerate(body.items):
         for position, name in enumerate(item.images):

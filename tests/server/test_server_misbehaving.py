@@ -130,7 +130,7 @@ def test_forms_that_make_no_sense(impatient_server: Site) -> None:
             "POST", "/v1/score", body[: len(body) - cut], content_type=kind
         )
 
-    good = picture()
+    good, named = picture(), {"item_id": "few_000", "images": ["a"]}
     assert send(("few_000", "a.png", good)).status == 200
     for parts, status, says in [
         ([("few_000", "a.png", good), ("rule", None, b"dsg")], 422, "known: request, rules"),
@@ -142,6 +142,12 @@ def test_forms_that_make_no_sense(impatient_server: Site) -> None:
         ([("request", None, b"{}")], 422, "items: Field required"),
         ([("request", None, text_of({"item_id": "few_000", "images": ["b"]})),
           ("a", "a.png", good)], 422, "no file part 'b'; its file parts: a"),
+        ([("few_000", "a.png", good), ("rules", None, b"dsg"), ("rules", None, b"dsg")],
+         422, "'rules' comes twice"),
+        ([("request", None, text_of(named)), ("a", "a.png", good), ("layout", None, b"2x2")],
+         422, "'layout' beside a part 'request'"),
+        ([("request", None, text_of(named)), ("a", "a.png", good), ("a", "b.png", good)],
+         422, "two file parts 'a'"),
     ]:  # fmt: skip
         reply = send(*parts)
         assert (reply.status, says in reply.error) == (status, True), reply
