@@ -156,7 +156,7 @@ class Target:
         """
         if self.folder is None or not self.folder.is_dir():
             return {}, self._without_images()
-        images, missing = self._find()
+        images, missing = self._find(self.items)
         if not images and self.items and self.manifest.kind == "images":
             if self._has_answers:
                 return {}, self._without_images() | missing
@@ -178,11 +178,16 @@ class Target:
         if self.pattern and self.pattern.has_tiles:
             return GridSpec(1, self.tile_px, self.tile_px) if self.tile_px else None
         if self.grid is None and images:
-            paths = [path for image in images.values() for path in files_of(image)]
+            paths = [path for image in self._sizing(images).values() for path in files_of(image)]
             self.grid = infer_grid(
                 paths, self.num_images, self.tile_px, self.layout, refuse_wide=self._doubtful
             )
         return self.grid
+
+    def _sizing(self, images: Mapping[str, ImageFiles]) -> Mapping[str, ImageFiles]:
+        """Return the images that tell which size is the one: of a shard, those of all shards."""
+        chosen = self.chosen or self.manifest.generation.get("shard", {}).get("chosen", ())
+        return self._find(chosen)[0] if chosen else images
 
     @property
     def _doubtful(self) -> bool:
@@ -193,13 +198,13 @@ class Target:
     def _has_answers(self) -> bool:
         return any(any((run.path / "answers").glob("*.jsonl")) for run in self.runs)
 
-    def _find(self) -> tuple[dict[str, ImageFiles], dict[str, str]]:
+    def _find(self, items: Sequence[str]) -> tuple[dict[str, ImageFiles], dict[str, str]]:
         """Return images by item, and why some are missing that a pattern speaks of."""
         folder = self.folder or self.run.images
         if self.pattern is None:
-            return dict(find_images(folder, self.items)), {}
+            return dict(find_images(folder, items)), {}
         order = list(self.benchmark.prompts)
-        patterned = find_patterned(folder, self.pattern, self.items, order, self.num_images)
+        patterned = find_patterned(folder, self.pattern, items, order, self.num_images)
         return dict(patterned.images), dict(patterned.reasons)
 
     def _without_images(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dpgbench.store.files import json_line
 from tests.cli.own_parts import ITEMS, write_parts
@@ -140,6 +141,31 @@ def test_a_folder_of_images_is_judged_in_shards(run: Run, parts: Path) -> None:
     assert run("score", "many", *ASK).code == 0
     assert scores_and_answers(parts / "many") == scores_and_answers(parts / "one")
     assert logged(parts / "many") == logged(parts / "one")
+
+
+def test_the_size_of_images_is_that_of_all_shards(run: Run, parts: Path) -> None:
+    """A shard whose images are all smaller than the others judges none of them."""
+    images = ("score", "sizes", "--bench", "b.csv", *ASK)
+    shutil.copytree(parts / "local/images", parts / "sizes")
+    Image.open(parts / "sizes/a2.png").resize((4, 4)).save(parts / "sizes/a2.png")
+    assert run(*images, "--out", "one").code == 6
+    codes = [run(*images, "--out", "many", "--shard", f"{n}/3").code for n in (1, 2, 3)]
+    assert codes == [0, 3, 0]
+    assert "shard 2/3 is missing" in run("merge", "many").error
+    assert run("score", "many", *ASK).code == 6
+    assert scores_and_answers(parts / "many") == scores_and_answers(parts / "one")
+
+
+def test_a_shard_sent_again_after_merging_leaves_nothing_open(run: Run, parts: Path) -> None:
+    """What the run has answers to is not asked in a shard again, and not missing there."""
+    for number in (1, 2, 3):
+        shutil.rmtree(shard(parts, number) / "answers")
+        change(shard(parts, number) / "manifest.json", lambda record: record.update(judges={}))
+    assert run("merge", "m").code == 0
+    assert run("score", "m", *ASK).code == 0
+    assert run("score", "m", *ASK, "--shard", "1/3").code == 0
+    ended = run("verify", "m")
+    assert ended.code == 0, ended.out
 
 
 def test_what_is_not_merged_is_not_scored_drawn_or_reported(run: Run, parts: Path) -> None:

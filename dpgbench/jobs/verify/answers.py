@@ -67,7 +67,7 @@ def look_at_answers(subject: Subject, findings: Findings) -> list[JudgedAnswers]
                 "restore manifest.json, or move the file away",
             )  # fmt: skip
     judged = [_of_judge(subject, judge, path, findings) for path, judge in paths.items()]
-    if not judged and subject.manifest.kind != "answers":
+    if not judged and subject.manifest.kind != "answers" and not subject.is_judged_at_home:
         findings.add(
             "incomplete", "not-judged", subject.shown(subject.run.path / "answers"),
             "no judge was asked yet", f"'dpgbench score {subject.run.path}' asks one",
@@ -252,7 +252,7 @@ def _tell_open(subject: Subject, judged: JudgedAnswers, findings: Findings) -> s
     benchmark = subject.benchmark
     if benchmark is None or not benchmark.has_graphs:
         return set()
-    answered = set(judged.lines)
+    answered = judged.lines.keys() | subject.answered_at_home(judged.judge)
     missing: dict[str, dict[int, list[int]]] = {}
     total = 0
     for item_id in subject.manifest.items:

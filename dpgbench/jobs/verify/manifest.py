@@ -217,7 +217,8 @@ def look_at_judges(subject: Subject, findings: Findings) -> None:
     for judge, record in subject.manifest.judges.items():
         place = f"judges.{judge}"
         asked = subject.manifest.questions_sha256(judge)
-        if not subject.run.answers(judge).exists():
+        is_asked = subject.run.answers(judge).exists() or subject.answered_at_home(judge)
+        if not is_asked:
             findings.add(
                 "incomplete", "not-judged", f"manifest.json, {place}",
                 "there is no file of its answers", "the same 'dpgbench score' command asks it",

@@ -26,7 +26,11 @@ from dpgbench.store.run.set_aside import read_set_aside
 
 
 def verify(
-    path: Path, *, bench: str | None = None, images: Path | None = None, is_shard: bool = False
+    path: Path,
+    *,
+    bench: str | None = None,
+    images: Path | None = None,
+    home: RunDir | None = None,
 ) -> Verification:
     """Return everything that is wrong, open or not verifiable in a run, and in its shards.
 
@@ -34,7 +38,8 @@ def verify(
         path: of the run.
         bench: name or file of the benchmark, where that of the run is gone; None is the run's own.
         images: folder that other people's images are in now; None is where they were.
-        is_shard: it is a shard of another run, which alone has scores.
+        home: the run that it is a shard of, which alone has scores; what it has answers to is not
+            open in the shard. None is a run of its own.
 
     Raises:
         DataError: there is no such folder.
@@ -42,7 +47,7 @@ def verify(
     run, findings = RunDir(path), Findings()
     check_is_run(run)
     shards = [
-        verify(shard.path, bench=bench, images=images, is_shard=True)
+        verify(shard.path, bench=bench, images=images, home=run)
         for shard in run.shards().values()
         if is_run(shard.path) and not _is_done_with(shard, run)
     ]
@@ -50,8 +55,8 @@ def verify(
     if shards:
         look_at_shards(run, [RunDir(shard.run) for shard in shards], findings)
     if is_run(path) or not shards:
-        _look(run, findings, bench, images)
-    found = [f for f in findings.all if not (is_shard and f.kind == "not-scored")]
+        _look(run, findings, bench, images, home)
+    found = [f for f in findings.all if not (home and f.kind == "not-scored")]
     return Verification(path, worst_first(found), dict(findings.checked), shards)
 
 
@@ -64,7 +69,9 @@ def _is_done_with(shard: RunDir, run: RunDir) -> bool:
         return False
 
 
-def _look(run: RunDir, findings: Findings, bench: str | None, images: Path | None) -> None:
+def _look(
+    run: RunDir, findings: Findings, bench: str | None, images: Path | None, home: RunDir | None
+) -> None:
     manifest = look_at_manifest(run, findings)
     if manifest is None:
         look_at_files(run, None, findings)
@@ -74,7 +81,7 @@ def _look(run: RunDir, findings: Findings, bench: str | None, images: Path | Non
         )  # fmt: skip
         return
     benchmark = find_benchmark(manifest, findings, bench)
-    subject = Subject(run, manifest, benchmark, _folder(run, manifest, images))
+    subject = Subject(run, manifest, benchmark, _folder(run, manifest, images), home)
     log = look_at_images(subject, findings)
     look_at_counts(subject, log, findings)
     look_at_judges(subject, findings)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GridSpec, Layout, find_layout
+from dpgbench.errors import DpgBenchError
 from dpgbench.store.image_files import ImagePattern
-from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.answers import read_answer_table
+from dpgbench.store.run.directory import RunDir, is_run
 from dpgbench.store.run.manifest import Manifest
 
 
@@ -21,12 +24,14 @@ class Subject:
         manifest: what it says of itself.
         benchmark: with the prompts and questions of then; None where it is gone or changed.
         folder: where its images are; None for recorded answers.
+        home: the run that this one is a shard of; None is a run of its own.
     """
 
     run: RunDir
     manifest: Manifest
     benchmark: Benchmark | None
     folder: Path | None
+    home: RunDir | None = None
 
     @property
     def generated(self) -> bool:
@@ -63,6 +68,29 @@ class Subject:
     def order(self) -> list[str]:
         """Every item of the benchmark, or of the run where that is not at hand."""
         return list(self.benchmark.prompts) if self.benchmark else list(self.manifest.items)
+
+    @property
+    def is_judged_at_home(self) -> bool:
+        """Whether a judge was asked about the run of this shard, after it was merged."""
+        return self.home is not None and any((self.home.path / "answers").glob("*.jsonl"))
+
+    def answered_at_home(self, judge: str) -> set[tuple[str, int, int]]:
+        """Return the questions (item id, tile, number) that the run of this shard has answers to.
+
+        They are not asked again in a shard. What is damaged there is said of that run.
+        """
+        if self.home is None or not is_run(self.home.path):
+            return set()
+        try:
+            table = read_answer_table(self.home.answers(judge))
+        except DpgBenchError:
+            return set()
+        return {
+            (item_id, tile, qid)
+            for (item_id, tile), texts in table.items()
+            for qid, text in texts.items()
+            if not is_missing(text)
+        }
 
     def shown(self, path: Path) -> str:
         """Return a path as findings name it: below the run where it is."""
