@@ -164,6 +164,7 @@ def test_a_shard_sent_again_after_merging_leaves_nothing_open(run: Run, parts: P
     assert run("merge", "m").code == 0
     assert run("score", "m", *ASK).code == 0
     assert run("score", "m", *ASK, "--shard", "1/3").code == 0
+    assert run(*DRAW, "--out", "m", "--shard", "1/2").code == 0
     ended = run("verify", "m")
     assert ended.code == 0, ended.out
 

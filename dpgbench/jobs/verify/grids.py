@@ -347,7 +347,8 @@ def _tell_missing(
     """Say which items have no image: one finding for those that were there, one for the rest."""
     missing = [item_id for item_id in subject.manifest.items if item_id not in images]
     gone = [item_id for item_id in missing if log.sha256(item_id)]
-    never = [item_id for item_id in missing if not log.sha256(item_id)]
+    at_home = subject.drawn_at_home(missing)
+    never = [i for i in missing if not log.sha256(i) and i not in at_home]
     place = str(subject.folder) if not subject.generated else subject.shown(subject.run.images)
     if gone:
         aside = [part for i in gone for part in log.set_aside(subject.run.images_log, i)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,12 @@ class Subject:
     def order(self) -> list[str]:
         """Every item of the benchmark, or of the run where that is not at hand."""
         return list(self.benchmark.prompts) if self.benchmark else list(self.manifest.items)
+
+    def drawn_at_home(self, items: Iterable[str]) -> set[str]:
+        """Return the items whose grids the run of this shard has: they are not drawn again."""
+        if self.home is None or not self.generated or not is_run(self.home.path):
+            return set()
+        return {item_id for item_id in items if self.home.image(item_id).is_file()}
 
     @property
     def is_judged_at_home(self) -> bool:
