@@ -39,9 +39,15 @@ class _Warnings(logging.Handler):
 
 @contextmanager
 def logging_events(path: Path | None, command: str) -> Iterator[EventLog]:
-    """Give a log of events for a command: it has the start and, at last, the exit code."""
-    from dpgbench.jobs.events import EventLog
+    """Give a log of events for a command: it has the start and, at last, the exit code.
 
+    Raises:
+        UsageError: the file holds something else, such as a run's own log.
+    """
+    from dpgbench.jobs.events import EventLog, refuse_other_file
+
+    if path is not None:
+        refuse_other_file(path)
     events = EventLog(path)
     if path is None:
         yield events

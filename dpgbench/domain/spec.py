@@ -188,6 +188,9 @@ class GenerationSpec:
 
     def __post_init__(self) -> None:
         check_num_images(self.num_images)
+        for flag, side in (("--width", self.width_px), ("--height", self.height_px)):
+            if side < 1:
+                raise UsageError(f"{flag} {side}: at least 1 px is needed")
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"--steps {self.steps}: at least 1 is needed")
         if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):

@@ -8,7 +8,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dpgbench.errors import UsageError
+
 log = logging.getLogger(__name__)
+_HEAD = b'{"time": "'  # with which the line of an event begins, and of nothing else in a run
+
+
+def refuse_other_file(path: Path) -> None:
+    """Raise where events would be appended to a file that holds something else.
+
+    Raises:
+        UsageError: it is a file that does not begin with an event.
+    """
+    try:
+        is_other = path.is_file() and not _HEAD.startswith(_head(path))
+    except OSError:
+        return  # that it cannot be written is said when it is
+    if is_other:
+        raise UsageError(
+            f"--log-json {path} holds something else than events; name another file, or a new one"
+        )
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_HEAD))
 
 
 class EventLog:

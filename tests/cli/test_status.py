@@ -142,3 +142,14 @@ def test_a_line_that_was_torn_by_a_full_disk_harms_no_other(tmp_path: Path) -> N
     lines = (tmp_path / "log").read_text().splitlines()
     assert json.loads(lines[0])["event"] == "start"
     assert json.loads(lines[-1])["event"] == "end"
+
+
+def test_events_are_appended_to_no_file_of_a_run(run: Run, tmp_path: Path) -> None:
+    write_parts(tmp_path)
+    assert run(*DRAW).code == 0
+    for name in ("manifest.json", "images.jsonl"):
+        before = (tmp_path / "r" / name).read_bytes()
+        ended = run(*DRAW, "--log-json", f"r/{name}")
+        assert ended.code == 2
+        assert "something else than events" in ended.error
+        assert (tmp_path / "r" / name).read_bytes() == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dpgbench.backends.device import default_dtype, find_device
@@ -14,6 +14,7 @@ from dpgbench.backends.judges.request import check_request
 from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.domain.rules import DEFAULT_RULES
 from dpgbench.domain.score import Answer
+from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import SetupError, UsageError
 from dpgbench.jobs.find_target import ItemChoice
 from dpgbench.jobs.planning.figures import CPU_ONLY, Figure, computed, unknown
@@ -148,7 +149,7 @@ def plan_run(request: PlanRequest) -> Plan:
     entry = find_model(request.generator.model) if request.generator else None
     judge = check_request(request.judge) if request.judge else None
     settings = _settings(request, entry) if entry else {}
-    num_images = int(settings.get("num_images") or 4)
+    num_images = int(settings.get("num_images", 4))
     bench = request.bench or (entry.benchmark if entry else "dpg")
     units = find_units(bench, request.choice, num_images)
     generated, judged = _try(request, entry, judge, units)
@@ -174,14 +175,24 @@ def _servers(entry: ModelEntry | None, judge: JudgeEntry | None) -> set[str]:
 
 
 def _settings(request: PlanRequest, entry: ModelEntry) -> dict[str, Any]:
-    """Return the settings as far as they are known without the weights."""
+    """Return the settings as far as they are known without the weights.
+
+    Raises:
+        UsageError: no model can draw with them.
+    """
     if request.generator is None:
         return {}
     settings = request.generator.settings
     chosen = {name: value for name, value in settings.items() if value is not None}
     tried = request.seconds_per_image is None
     dtype = default_dtype(find_device(request.generator.device) if tried else _PLANNED_DEVICE)
-    return {"dtype": dtype, **entry.defaults, **chosen}
+    settings = {"dtype": dtype, **entry.defaults, **chosen}
+    named = {
+        item.name: settings[item.name] for item in fields(GenerationSpec) if item.name in settings
+    }
+    size = {"width_px": _UNKNOWN_PX, "height_px": _UNKNOWN_PX}  # where only the weights tell it
+    GenerationSpec(**{**size, "model": entry.name, **named})  # refuses what no model can draw
+    return settings
 
 
 def _try(

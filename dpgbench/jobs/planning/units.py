@@ -93,6 +93,8 @@ def find_units(bench: str, choice: ItemChoice, num_images: int) -> Units:
 def _of_absent(choice: ItemChoice, num_images: int) -> Units:
     if choice.items or choice.sources:
         raise UsageError(f"--items and --source choose of prompts that are not here; {_PULL}")
+    if choice.limit is not None and choice.limit < 1:
+        raise UsageError(f"--limit {choice.limit}: at least 1 is needed")
     number = min(DPG_ITEMS, choice.limit or DPG_ITEMS)
     note = f"{QUESTIONS_AN_ITEM} an item: {DPG} is not on this machine; {_PULL}"
     basis = Figure(None, "estimated", note)
