@@ -119,7 +119,9 @@ async def _unless(
     waiting = {asyncio.ensure_future(wait()): error for wait, error in endings.items()}
     try:
         await asyncio.wait((working, *waiting), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
+        if working.cancelled():  # its tiles were, which is no reply: an ending has come, or comes
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        elif working.done():
             return working.result()
         raise next(error for task, error in waiting.items() if task.done())
     finally:

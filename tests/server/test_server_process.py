@@ -111,6 +111,17 @@ def test_the_grace_time_is_the_longest_that_it_takes() -> None:
         assert "error: 1 request could not be finished within 0.3 s" in err
 
 
+def test_requests_that_still_wait_at_the_end_are_told_so() -> None:
+    with running([*BY_COLOUR, "--grace", "0.3"], DPGBENCH_TEST_SECONDS="5") as server:
+        with ThreadPoolExecutor(4) as pool:
+            replies = [pool.submit(server.score, {"items": [item()] * 3}) for _ in range(4)]
+            wait_for(lambda: running_requests(server) == 4)
+            code, err = server.end()
+            ended = {(reply.result().status, reply.result().error) for reply in replies}
+        assert ended == {(503, "the server ended before this was answered")}
+        assert (code, err.count("\n")) == (6, 1), err
+
+
 def test_a_second_interrupt_ends_it_at_once() -> None:
     with running(BY_COLOUR, DPGBENCH_TEST_SECONDS="20") as server:
         with ThreadPoolExecutor(1) as pool:
