@@ -187,7 +187,12 @@ def _started(ray: Any, options: EngineOptions, *, on_gpu: bool) -> Cluster:
     """
     num_gpus = _num_gpus(ray) if on_gpu or options.gpus_per_worker else 0
     gpus = _gpus_per_worker(options, num_gpus, on_gpu=on_gpu)
-    number = options.workers or (int(num_gpus / gpus) if gpus else 1)
+    number = options.workers or max(1, int(num_gpus / gpus) if gpus else 1)
+    if number > (most := _most_processes()):
+        raise UsageError(
+            f"--workers {number}: this machine has memory for {most} empty processes, without any "
+            "model; give fewer"
+        )
     if number * gpus > num_gpus:
         raise UsageError(
             f"{counted(number, 'worker')} with {gpus:g} GPU each: this machine has "
@@ -233,11 +238,22 @@ def _num_gpus(ray: Any) -> int:
 
 def _store_bytes(most: int = 2 * 2**30) -> int:
     """Return how much memory images may take on their way: a fifth of the machine's at most."""
+    memory = _memory_bytes()
+    return most // 4 if memory is None else int(min(most, memory / 5))
+
+
+def _most_processes(process_bytes: int = 2**26) -> float:
+    """Return how many processes of Ray fit into memory; each takes some 64 MiB without a model."""
+    memory = _memory_bytes()
+    return math.inf if memory is None else max(1, memory // process_bytes)
+
+
+def _memory_bytes() -> int | None:
+    """Return how much memory this machine has; None where that cannot be asked."""
     try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
-        return most // 4
-    return int(min(most, memory / 5))
+        return None
 
 
 def _new_folder() -> Path:

@@ -208,3 +208,22 @@ def test_options_of_python_are_checked_as_those_of_the_command_line() -> None:
     with pytest.raises(UsageError, match="--engine mpi"):
         EngineOptions("mpi")
     assert EngineOptions("ray", gpus_per_worker=0.5, cpus_per_worker=0).is_ray
+
+
+def test_no_gpu_is_not_waited_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'dpgbench[ray]'")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    write_parts(tmp_path, 2)
+    ended = run(*DRAW, "r", "--engine", "ray", "--gpus-per-worker", "1")
+    assert ended.code == 2
+    assert "1 worker with 1 GPU each: this machine has 0 GPUs" in ended.error
+
+
+def test_more_workers_than_memory_has_processes(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'dpgbench[ray]'")
+    write_parts(tmp_path, 2)
+    ended = run(*DRAW, "r", "--engine", "ray", "--workers", "10000000")
+    assert ended.code == 2
+    assert "--workers 10000000: this machine has memory for" in ended.error
