@@ -349,7 +349,7 @@ def score_images(
     Args:
         benchmark: with question graphs.
         images: as many tiles for each item: Pillow images of any size, or tensors [3, H, W],
-            bytes from 0 to 255 or floating point from 0 to 1.
+            integers from 0 to 255 or floating point from 0 to 1.
         judge: from `load_judge`; or several by name.
         rule: name, as `dpgbench score --rule` takes it; or several.
         read_answers: as in `score_answers`.
@@ -368,6 +368,12 @@ def score_images(
     by_name = judge if isinstance(judge, Mapping) else {"": judge}
     if not by_name or not rules:
         raise UsageError(f"{'rule' if by_name else 'judge'}: name one at least")
+    for each in by_name.values():
+        if not any(callable(getattr(each, name, None)) for name in ("ask", "stream")):
+            raise UsageError(
+                f"judge: {str(each)[:100]!r} of type {type(each).__name__} is none; load_judge "
+                "gives one, and several go by name: {name: judge}"
+            )
     for name in rules:
         refuse_benchmark(benchmark, find_rule(name))
     num_images = _num_images(benchmark, images)

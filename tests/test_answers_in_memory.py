@@ -156,4 +156,7 @@ def test_several_judges_and_rules_score_the_same_images(benchmark: Benchmark) ->
             dpgbench.score_images(benchmark, images, no_judge, no_rule)
     with pytest.raises(UsageError, match="did you mean dsg"):
         dpgbench.score_images(benchmark, images, judges, ["dsg", "dgs"])
+    for none in ("tiny-mplug", [judges["red"]], {"red": None}):
+        with pytest.raises(UsageError, match="load_judge gives one"):
+            dpgbench.score_images(benchmark, images, none)  # type: ignore[arg-type]
     assert judges["blue"].asked == 4

@@ -66,6 +66,15 @@ def test_scores_in_memory() -> None:
         assert dpgbench.score_images(benchmark, {item: tensors}, judge) == result
     with pytest.raises(dpgbench.DpgBenchError, match=r"\[3, H, W\]"):
         dpgbench.score_images(benchmark, {item: [as_bytes[0][0]]}, judge)
+    overshot = (as_bytes[0] / 255 * 1.2 - 0.1, as_bytes[0].int())
+    assert dpgbench.score_images(benchmark, {item: overshot}, judge).overall is not None
+    signed, hidden = as_floats[0] * 2 - 1, as_floats[0].clone()
+    hidden[1, 2, 3] = float("nan")
+    for other in (signed, as_bytes[0].float(), hidden, as_bytes[0].int() - 1000, hidden > 0.5):
+        with pytest.raises(
+            dpgbench.DpgBenchError, match="integers from 0 to 255 or floating point"
+        ):
+            dpgbench.score_images(benchmark, {item: [other]}, judge)
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -253,11 +253,11 @@ def as_image(picture: Image | Tensor) -> Image:
     """Return `picture` as an RGB Pillow image.
 
     Args:
-        picture: an image, or a tensor [3, H, W]: bytes from 0 to 255, or floating point from 0 to 1
-            (values beyond are clipped).
+        picture: an image, or a tensor [3, H, W]: integers from 0 to 255, or floating point from 0
+            to 1; up to half beyond, as resizing gives, is clipped.
 
     Raises:
-        UsageError: a tensor of another shape.
+        UsageError: a tensor of another shape, or with values on another scale.
     """
     import PIL.Image
 
@@ -266,9 +266,29 @@ def as_image(picture: Image | Tensor) -> Image:
     if picture.ndim != 3 or picture.shape[0] != 3:
         raise UsageError(f"an image tensor is [3, H, W], not {list(picture.shape)}")
     pixels = picture.detach().cpu()
+    _check_scale(pixels)
     if pixels.is_floating_point():
         pixels = (pixels.float().clamp(0, 1) * 255).round()
     return PIL.Image.fromarray(pixels.byte().permute(1, 2, 0).numpy())
+
+
+def _check_scale(pixels: Tensor) -> None:
+    """Raise where values are on another scale: clipped or wrapped they would be another picture.
+
+    Raises:
+        UsageError: what the values are, and what is taken.
+    """
+    if not pixels.numel():
+        raise UsageError(f"an image tensor is [3, H, W], not {list(pixels.shape)}")
+    kind = str(pixels.dtype).removeprefix("torch.")
+    low, high = (0, 255) if kind.startswith(("int", "uint")) else (-0.5, 1.5)
+    values = pixels.double()
+    least, most = values.min().item(), values.max().item()
+    if kind == "bool" or not (low <= least and most <= high):  # nor where one is no number
+        raise UsageError(
+            f"an image tensor of {kind} has values from {least:g} to {most:g}; integers from 0 to "
+            "255 or floating point from 0 to 1 are taken"
+        )
 
 
 def join_tiles(tiles: Sequence[Image], grid: GridSpec) -> Image:
