@@ -13,7 +13,6 @@ from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.score import Answer
 from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import (
-    GridSpec,
     Layout,
     check_num_images,
     default_layout,
@@ -304,9 +303,7 @@ def target_of_run(
         verify=image_options.verify,
     )
     if manifest.kind == "generated":
-        spec = manifest.identity["generation"]
-        target.folder = run.images
-        target.grid = GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
+        target.folder, target.grid = run.images, manifest.grid
     elif manifest.kind == "images":
         layout, pattern = manifest.identity.get("layout"), manifest.identity.get("pattern")
         layout = layout or manifest.generation.get("layout")

@@ -169,6 +169,26 @@ def test_a_shard_sent_again_after_merging_leaves_nothing_open(run: Run, parts: P
     assert ended.code == 0, ended.out
 
 
+def test_what_cannot_be_merged_does_not_keep_a_run_from_being_scored(run: Run, parts: Path) -> None:
+    """A file of the file system's own, a stray and a damaged grid are no images to merge."""
+    images = shard(parts, 1) / "images"
+    (images / ".nfs0001").touch()
+    (images / "stray.png").write_bytes((images / "a1.png").read_bytes())
+    (images / "a1.png").write_bytes(b"")
+    assert run("merge", "m").code == 6
+    assert run("score", "m", *ASK).code in (0, 6)  # not 2, which would send back to merging
+    (images / "a1.png").write_bytes((parts / "local/images/a1.png").read_bytes())
+    assert "dpgbench merge m" in run("score", "m", *ASK).error
+
+
+def test_a_shard_that_is_none_by_its_manifest_is_one_line(run: Run, parts: Path) -> None:
+    shutil.rmtree(shard(parts, 2))
+    change(shard(parts, 1) / "manifest.json", lambda r: r["generation"]["shard"].update(of=0))
+    ended = run("merge", "m")
+    assert ended.code == 3
+    assert "generation.shard.of" in ended.error
+
+
 def test_what_is_not_merged_is_not_scored_drawn_or_reported(run: Run, parts: Path) -> None:
     for words in (("score", "m", *ASK), ("report", "m"), ("compare", "m", "local")):
         ended = run(*words)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.shard import shard_of
-from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import UsageError
 from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.merge.answers import merged_answers
@@ -97,7 +96,7 @@ def merge(request: MergeRequest) -> Merged:
         manifest = sources[0].manifest
         benchmark = load_same_benchmark(sources[0].run.manifest, manifest, request.benchmark)
         manifest = begun(home, sources, benchmark)
-        images = merged_images(sources, manifest.items, _grid(manifest))
+        images = merged_images(sources, manifest.items, manifest.grid)
         answers = _answers(sources, benchmark, manifest.num_images)
         _write(destination, manifest, images, answers)
         completed(manifest, sources, home, images)
@@ -130,14 +129,6 @@ def _destination(request: MergeRequest) -> Path:
             f"{len(request.runs)} runs are named: name the folder of the merged run with --out"
         )
     return request.runs[0]
-
-
-def _grid(manifest: Manifest) -> GridSpec | None:
-    """Return the size of the grids that runs hold themselves; None where images lie elsewhere."""
-    if manifest.kind != "generated":
-        return None
-    spec = manifest.identity["generation"]
-    return GridSpec(manifest.num_images, spec["width_px"], spec["height_px"])
 
 
 def _answers(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dpgbench.errors import DataError
+from dpgbench.store.images import is_whole
 from dpgbench.store.run.answers import read_answer_table
 from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import read_manifest
 
 
 def unmerged(shard: RunDir, run: RunDir, *, answers: bool = True) -> str | None:
@@ -17,9 +20,23 @@ def unmerged(shard: RunDir, run: RunDir, *, answers: bool = True) -> str | None:
     Raises:
         DataError: a file of answers is damaged.
     """
-    if _names(shard.images) - _names(run.images):
+    if _has_new_images(shard, run):
         return "images"
     return "answers" if answers and _has_new_answers(shard, run) else None
+
+
+def _has_new_images(shard: RunDir, run: RunDir) -> bool:
+    """Return whether merging would bring an image; damaged ones and strays it does not bring."""
+    new = _names(shard.images) - _names(run.images)
+    if not new:
+        return False
+    try:
+        manifest = read_manifest(shard.manifest)
+    except DataError:  # said by who merges
+        return True
+    grid = manifest.grid
+    items = [item_id for item_id in manifest.items if f"{item_id}.png" in new]
+    return any(grid is None or is_whole(shard.image(item_id), grid) for item_id in items)
 
 
 def _names(folder: Path) -> set[str]:

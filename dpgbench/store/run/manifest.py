@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.shard import Shard
-from dpgbench.domain.spec import TILE_COUNTS, differences, identity_hash
+from dpgbench.domain.spec import TILE_COUNTS, GridSpec, differences, identity_hash
 from dpgbench.errors import DataError, ResumeMismatchError, clipped, shortened
 from dpgbench.store.benchmarks import (
     DPG,
@@ -170,8 +170,8 @@ class ShardRecord(TypedDict, total=False):
         chosen: ids of the items of all parts, in the benchmark's order.
     """
 
-    number: int
-    of: int
+    number: Annotated[int, Range(1)]
+    of: Annotated[int, Range(1)]
     chosen: list[str]
 
 
@@ -307,6 +307,14 @@ class Manifest:
     def identity_hash(self) -> str:
         """Twelve digits that stand for the identity."""
         return identity_hash(self.identity)
+
+    @property
+    def grid(self) -> GridSpec | None:
+        """Size of the grids that a run holds itself; None where images lie elsewhere."""
+        if self.kind != "generated":
+            return None
+        spec = self.identity["generation"]
+        return GridSpec(self.num_images, spec["width_px"], spec["height_px"])
 
     @property
     def single_colour(self) -> Mapping[str, list[int]]:
