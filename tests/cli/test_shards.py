@@ -181,6 +181,13 @@ def test_what_cannot_be_merged_does_not_keep_a_run_from_being_scored(run: Run, p
     assert "dpgbench merge m" in run("score", "m", *ASK).error
 
 
+def test_a_grid_is_drawn_again_where_shards_have_only_answers(run: Run, parts: Path) -> None:
+    assert run("score", "local", *ASK, "--shard", "1/2").code == 0
+    (parts / "local/images/a1.png").write_bytes(b"")
+    repaired = json.loads(run("verify", "local", "--repair", "--json").out)
+    assert ["generate" in command for command in repaired["commands"]] == [True]
+
+
 def test_a_shard_that_is_none_by_its_manifest_is_one_line(run: Run, parts: Path) -> None:
     shutil.rmtree(shard(parts, 2))
     change(shard(parts, 1) / "manifest.json", lambda r: r["generation"]["shard"].update(of=0))

@@ -117,14 +117,16 @@ def _commands(run: RunDir, redo: set[str]) -> Iterator[str]:
         manifest = read_manifest(run.manifest)
     except DpgBenchError:
         return
-    has_shards = any(is_run(shard.path) for shard in run.shards().values())
-    if has_shards and redo - {"score"}:
-        yield f"dpgbench merge {shlex.quote(str(run.path))}"
-    elif "generate" in redo:
+    shards = [shard for shard in run.shards().values() if is_run(shard.path)]
+    joined = redo - {"score"}
+    if "generate" in redo and not any(shard.images.is_dir() for shard in shards):
+        joined -= {"generate"}  # shards that were only judged have no grids to bring
         if manifest.kind == "generated":
             yield _last(manifest, "generate") or "the 'dpgbench generate' command of this run"
         else:
             redo.add("score")
+    if shards and joined:
+        yield f"dpgbench merge {shlex.quote(str(run.path))}"
     if "answers" in redo:
         yield _last(manifest, "score", "--answers") or "the 'dpgbench score --answers' command"
         return
