@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpgbench.backends.judges.answer_reading import kept, plain_answer
-from dpgbench.backends.judges.openai.client import retry_after
 from dpgbench.backends.judges.openai.parsing import p_yes, read
-from dpgbench.backends.rate_limit import RetryPolicy
+from dpgbench.backends.rate_limit import RetryPolicy, retry_after
 
 
 @pytest.mark.parametrize(

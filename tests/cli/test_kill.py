@@ -44,10 +44,10 @@ def content(folder: Path) -> dict[str, Any]:
         if path.is_dir() or name == ".lock":
             continue
         files[name] = path.read_bytes()
-        if name == "manifest.json":
+        if path.name == "manifest.json":
             record = json.loads(files[name])
             files[name] = {key: value for key, value in record.items() if key not in TIMES}
-        elif name == "images.jsonl":
+        elif path.name == "images.jsonl":
             lines = [json.loads(line) for line in files[name].splitlines()]
             files[name] = [{**line, "seconds": None} for line in lines]
     return files
