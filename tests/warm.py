@@ -12,6 +12,7 @@ import ctypes
 import importlib
 import json
 import os
+import site
 import subprocess
 import sys
 import traceback
@@ -146,7 +147,7 @@ def _become_command(request: Mapping[str, Any], files: Sequence[int]) -> None:
     code = 70
     try:
         os.chdir(request["folder"])
-        sys.path.insert(0, request["folder"])
+        site.addsitedir(request["folder"])  # as `python -m` has it
         sys.argv = ["dpgbench", *request["words"]]
         from dpgbench import interrupts
         from dpgbench.cli import main

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
 import subprocess
@@ -12,31 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from dpgbench.interrupts import MESSAGE
 from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
+from tests.cli.processes import begin, is_whole
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="finds out from /proc when a process listens"
 )
 WITHIN_SECONDS = 5
-
-
-def begin(folder: Path, words: tuple[str, ...]) -> subprocess.Popen[str]:
-    """Start a command and return when it listens: Python's own start is not ours to mend."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dpgbench", *words],
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        # a shell may start tests with SIGINT ignored, which a child would inherit
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
-    while process.poll() is None and len(os.listdir(f"/proc/{process.pid}/task")) < 2:  # noqa: PTH208
-        time.sleep(0.002)
-    return process
 
 
 def interrupt(process: subprocess.Popen[str], *, after: float, times: int = 1) -> str:
@@ -51,16 +33,6 @@ def interrupt(process: subprocess.Popen[str], *, after: float, times: int = 1) -
     assert "Traceback" not in err
     assert "ignored" not in err
     return err
-
-
-def is_whole(run: Path) -> None:
-    """See that all that an interrupted command has left in a run is whole."""
-    for path in run.glob("images/*"):
-        Image.open(path).load()
-    for path in (*run.glob("answers/*"), *run.glob("*.jsonl")):
-        assert path.read_bytes()[-1:] in (b"", b"\n")
-    for path in (*run.glob("*.json"), *run.glob("scores/*/*.json")):
-        json.loads(path.read_bytes())
 
 
 def test_at_any_moment_of_start_and_work(tmp_path: Path) -> None:

@@ -3,54 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cli.own_parts import GENERATE, SCORE, write_parts
+from tests.cli.processes import content, start
 
 MOST = 40  # renames of one of these commands, with room
-CALLS = "rename,renameat,renameat2"
-TIMES = ("created", "completed", "commands")  # a second start has a time and a command more
-
-
-def start(folder: Path, words: tuple[str, ...], *, kill_at: int | None = None) -> int:
-    """Run the command line in `folder`, killed at its rename number `kill_at`, from 1."""
-    tracer = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={CALLS}"]
-    tracer += ["-e", f"inject={CALLS}:signal=KILL:when={kill_at}"]
-    ended = subprocess.run(
-        [*(tracer if kill_at else ()), sys.executable, "-m", "dpgbench", "-q", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # its renames are not ours
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    return ended.returncode
-
-
-def content(folder: Path) -> dict[str, Any]:
-    """Return everything in a run by path, without the times at which things were done."""
-    files: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir() or name == ".lock":
-            continue
-        files[name] = path.read_bytes()
-        if path.name == "manifest.json":
-            record = json.loads(files[name])
-            files[name] = {key: value for key, value in record.items() if key not in TIMES}
-        elif path.name == "images.jsonl":
-            lines = [json.loads(line) for line in files[name].splitlines()]
-            files[name] = [{**line, "seconds": None} for line in lines]
-    return files
 
 
 @pytest.fixture(scope="module")

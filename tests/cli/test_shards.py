@@ -18,7 +18,7 @@ from PIL import Image
 
 from dpgbench.store.files import json_line
 from tests.cli.own_parts import ITEMS, write_parts
-from tests.cli.test_kill import content, start
+from tests.cli.processes import content, start
 from tests.helpers import REPOSITORY, Run, json_lines
 
 DRAW = ("generate", "--model", "own_model:Model", "--bench", "b.csv", "--device", "cpu")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
-from tests.cli.test_interrupt import begin
+from tests.cli.processes import begin
 from tests.helpers import Run, json_lines
 
 DRAW = (*GENERATE, "--bench", "b.csv")

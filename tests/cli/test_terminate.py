@@ -14,7 +14,7 @@ import pytest
 
 from dpgbench.interrupts import TERMINATED_MESSAGE
 from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
-from tests.cli.test_interrupt import begin, is_whole
+from tests.cli.processes import begin, is_whole
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="finds out from /proc when a process listens"

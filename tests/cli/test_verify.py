@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.own_parts import GENERATE, SCORE, write_parts
-from tests.cli.test_kill import content
+from tests.cli.processes import content
 from tests.helpers import Ended, Run, answers_csv, row, write_csv
 
 GENERATED = (*GENERATE, "--bench", "b.csv")
@@ -316,7 +316,7 @@ def test_a_process_at_work_is_told(run: Run, made: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_a_repair_killed_at_any_rename_goes_on(whole: Path, tmp_path: Path) -> None:
-    from tests.cli.test_kill import start
+    from tests.cli.processes import start
 
     for number in range(1, 20):
         folder = tmp_path / str(number)

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.own_parts import GENERATE, ITEMS, write_parts
-from tests.cli.test_interrupt import begin
-from tests.cli.test_kill import content
+from tests.cli.processes import begin, content
 from tests.faults.commands import DRAW, is_one_line, is_whole, judge, prepare
 from tests.helpers import json_lines, row, write_csv
 from tests.warm import ALWAYS, DONE_ALL_THE_SAME, Fault, Warm

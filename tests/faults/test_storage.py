@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_kill import content
+from tests.cli.processes import content
 from tests.faults.commands import is_one_line, is_whole, prepare
 from tests.helpers import json_lines
 from tests.warm import ALWAYS, DONE_ALL_THE_SAME, HALF_DONE, Fault, Warm
