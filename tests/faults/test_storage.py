@@ -97,7 +97,7 @@ def test_what_only_a_network_file_system_answers(
         Fault("", "rename", errno.ESTALE, last, 2),
         Fault("", "rename", errno.EBUSY, 1, 1),
         Fault("", "fsync", errno.EINVAL, 1),  # it has none
-        Fault("", "unlink", errno.EBUSY, 1),  # .nfsXXXX
+        Fault("", "unlink", errno.EBUSY, 1),  # open on another machine
     ]
     for number, case in enumerate(cases):
         folder = tmp_path / str(number)
