@@ -33,6 +33,19 @@ def _private_cache(
     yield
 
 
+@pytest.fixture(autouse=True)
+def _forgotten_modules(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """No test gets the classes of another's folder because its module has the same name."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    written = f"{tmp_path_factory.getbasetemp()}/"
+    for name, module in [*sys.modules.items()]:
+        if str(getattr(module, "__file__", None)).startswith(written):
+            del sys.modules[name]
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of real data; tests that need it skip where it is absent."""
