@@ -1,4 +1,4 @@
-"""`dpgbench report`: the leaderboard as CSV, Markdown, LaTeX and HTML, and its plots."""
+"""`dpgbench report`: the leaderboard as CSV, Markdown, LaTeX and HTML, figures, model cards."""
 
 from __future__ import annotations
 
@@ -41,14 +41,22 @@ def report(
     ] = Embedded.none,
     figures: Annotated[
         Path | None,
-        typer.Option("--figures", metavar="FOLDER", help="Plots for papers as SVG and PNG, too."),
+        typer.Option("--figures", metavar="FOLDER", help="Figures as SVG, PDF and PNG, too."),
+    ] = None,
+    latex: Annotated[
+        Path | None,
+        typer.Option("--latex", metavar="FOLDER", help="Each LaTeX table as a file, too."),
+    ] = None,
+    cards: Annotated[
+        Path | None,
+        typer.Option("--cards", metavar="FOLDER", help="Markdown for model cards, too."),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where a file is not up to date.")
     ] = False,
     verify: Verify = True,
 ) -> None:
-    """Write leaderboard.html, .csv, .md and .tex, or tell which of them are stale."""
+    """Write leaderboard.html, .csv, .md, .tex and .bib, or tell which of them are stale."""
     from dpgbench.errors import DataError, shortened
     from dpgbench.report import build_report, stale_files
     from dpgbench.store.run.directory import find_runs
@@ -56,7 +64,14 @@ def report(
     directories = find_runs(runs or [])
     if check:
         stale = stale_files(
-            directories, out, published=published, embed=embed.value, figures=figures, verify=verify
+            directories,
+            out,
+            published=published,
+            embed=embed.value,
+            figures=figures,
+            latex=latex,
+            cards=cards,
+            verify=verify,
         )
         if stale:
             raise DataError(
@@ -66,7 +81,14 @@ def report(
         echo(f"up to date: {out}")
         return
     paths = build_report(
-        directories, out, published=published, embed=embed.value, figures=figures, verify=verify
+        directories,
+        out,
+        published=published,
+        embed=embed.value,
+        figures=figures,
+        latex=latex,
+        cards=cards,
+        verify=verify,
     )
     for path in paths:
         echo(str(path))

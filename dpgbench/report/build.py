@@ -4,24 +4,49 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from dpgbench.analysis.board import make_board
+from dpgbench.analysis.board import Board, make_board
 from dpgbench.errors import UsageError
+from dpgbench.report.beside_published import BesidePublished, beside_published
 from dpgbench.report.page.images import Embed, Pictures
 from dpgbench.report.page.render import leaderboard_html
-from dpgbench.report.plots.figures import figure_files
+from dpgbench.report.plots.paper import figure_files
+from dpgbench.report.tables.bibtex import citations
 from dpgbench.report.tables.csv_table import leaderboard_csv
 from dpgbench.report.tables.json_table import leaderboard_json
-from dpgbench.report.tables.latex import leaderboard_latex
+from dpgbench.report.tables.latex import latex_files, leaderboard_latex, names_without_letters
 from dpgbench.report.tables.markdown import leaderboard_markdown
+from dpgbench.report.tables.model_card import model_cards
 from dpgbench.store.files import write_atomic
 from dpgbench.store.run.directory import RunDir
+
+log = logging.getLogger(__name__)
 
 NAME = "leaderboard"
 _PAGES = (".html", ".htm")
 _OTHER_FILES = (".csv", ".md", ".tex", ".txt", ".pdf", ".json", ".png", ".svg", ".xlsx")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where files go that a report has only if they are asked for; None makes none.
+
+    Attributes:
+        figures: figures for papers, each as SVG, PDF and PNG.
+        latex: each LaTeX table in a file of its own.
+        cards: Markdown of each run, for the card of its model.
+    """
+
+    figures: Path | None = None
+    latex: Path | None = None
+    cards: Path | None = None
+
+
+_NO_FOLDERS = Folders()
 
 
 def build_report(
@@ -31,6 +56,8 @@ def build_report(
     published: bool = True,
     embed: Embed = "none",
     figures: Path | None = None,
+    latex: Path | None = None,
+    cards: Path | None = None,
     verify: bool = True,
 ) -> list[Path]:
     """Write the leaderboard of `runs` as CSV, HTML, Markdown and LaTeX, and return the paths.
@@ -41,17 +68,25 @@ def build_report(
         out: a folder, or the name that the HTML file is to have; the others lie beside it.
         published: show published scores too, apart.
         embed: ``thumbs`` puts small copies of the pictures into the page.
-        figures: folder for plots as SVG and PNG; None makes none.
+        figures: folder for figures as SVG, PDF and PNG; None makes none.
+        latex: folder for each LaTeX table in a file of its own; None makes none.
+        cards: folder for Markdown of each run, for its model's card; None makes none.
         verify: check pictures against the hashes in each run's log.
 
     Raises:
         UsageError: no run was given.
         DataError: a run has no scores, or a damaged file.
+        SetupError: figures need matplotlib, which is not installed.
         ResumeMismatchError: a picture is another one than was drawn or judged.
         StorageError: a file could not be written.
     """
     files = render_report(
-        runs, out, published=published, embed=embed, figures=figures, verify=verify
+        runs,
+        out,
+        Folders(figures, latex, cards),
+        published=published,
+        embed=embed,
+        verify=verify,
     )
     for path, content in files.items():
         write_atomic(path, content)
@@ -65,6 +100,8 @@ def stale_files(
     published: bool = True,
     embed: Embed = "none",
     figures: Path | None = None,
+    latex: Path | None = None,
+    cards: Path | None = None,
     verify: bool = True,
 ) -> list[Path]:
     """Return which files of a report are absent or not what `runs` give now.
@@ -72,7 +109,12 @@ def stale_files(
     Args and errors are those of `build_report`.
     """
     files = render_report(
-        runs, out, published=published, embed=embed, figures=figures, verify=verify
+        runs,
+        out,
+        Folders(figures, latex, cards),
+        published=published,
+        embed=embed,
+        verify=verify,
     )
     return [path for path, content in files.items() if not _holds(path, content)]
 
@@ -93,10 +135,10 @@ def _without_garbage_collection() -> Iterator[None]:
 def render_report(
     runs: Sequence[RunDir],
     out: Path,
+    folders: Folders = _NO_FOLDERS,
     *,
     published: bool = True,
     embed: Embed = "none",
-    figures: Path | None = None,
     verify: bool = True,
 ) -> dict[Path, bytes]:
     """Return the content of each file of the report, by path; the HTML file is the first.
@@ -107,22 +149,60 @@ def render_report(
         raise UsageError(f"--out {out}: give a folder, or a name that ends in .html")
     page = out if out.suffix.lower() in _PAGES else out / f"{NAME}.html"
     board = make_board(runs, published=published, verify=verify)
+    beside_quotes = beside_published(board)
     csv = leaderboard_csv(board)
     beside = {
         page.with_suffix(".csv"): csv,
-        page.with_suffix(".md"): leaderboard_markdown(board),
+        page.with_suffix(".md"): leaderboard_markdown(board, beside_quotes),
         page.with_suffix(".tex"): leaderboard_latex(board),
+        page.with_suffix(".bib"): citations(board),
     }
     html = leaderboard_html(
         board,
-        Pictures(page.parent, embed),
+        _pictures(board, page.parent, embed),
         downloads=[path.name for path in beside],
-        inside={f"{NAME}.csv": csv, f"{NAME}.json": leaderboard_json(board)},
+        inside={f"{NAME}.csv": csv, f"{NAME}.json": leaderboard_json(board, beside_quotes)},
     )
     files = {path: _encoded(text) for path, text in {page: html, **beside}.items()}
-    if figures is not None:
-        files |= {figures / name: data for name, data in figure_files(board).items()}
+    _tell_of_letters(board, page.with_suffix(".tex"))
+    return files | _in_folders(board, folders, beside_quotes)
+
+
+def _pictures(board: Board, folder: Path, embed: Embed) -> Pictures:
+    if embed == "none":
+        return Pictures(folder)
+    return Pictures.embedded(
+        folder, [(run.record, items.items) for items in board.item_sets for run in items.runs]
+    )
+
+
+def _in_folders(
+    board: Board, folders: Folders, beside_quotes: Sequence[BesidePublished]
+) -> dict[Path, bytes]:
+    """Return the files that were asked for beyond the report's own."""
+    files: dict[Path, bytes] = {}
+    if folders.figures is not None:
+        made = figure_files(board)
+        files |= {folders.figures / name: data for name, data in made.items()}
+    if folders.latex is not None:
+        tables = latex_files(board)
+        files |= {folders.latex / name: _encoded(text) for name, text in tables.items()}
+    if folders.cards is not None:
+        cards = model_cards(board, beside_quotes)
+        files |= {folders.cards / name: _encoded(text) for name, text in cards.items()}
     return files
+
+
+def _tell_of_letters(board: Board, path: Path) -> None:
+    """Warn of names that pdflatex cannot print."""
+    for name, letters in names_without_letters(board).items():
+        log.warning(
+            "%s: pdflatex has no letters for %s in the model's name %s; their code points stand "
+            "there, and the file's first lines say how to print them",
+            path.name,
+            letters,
+            name,
+        )
 
 
 def _encoded(text: str) -> bytes:

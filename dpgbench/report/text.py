@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dpgbench.analysis.comparison import Comparison
@@ -14,6 +14,7 @@ from dpgbench.domain.rules import RULES
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS, Interval
 from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.errors import counted
+from dpgbench.store.published import CATEGORIES
 from dpgbench.store.run.manifest_summary import MEANINGLESS
 
 NOTHING = "—"
@@ -24,6 +25,10 @@ PUBLISHED_WARNING = (
     "several disagree with each other about the same model. Most come from the reference script, "
     "which the rule ella-reference follows. They carry no rank, and a difference to a run above "
     "does not show which model is better."
+)
+BESIDE_WARNING = (
+    "Scores of the same model as others published them. A difference says nothing about the model "
+    "as long as settings differ or are unknown; what each had is said beside it."
 )
 PUBLISHED_ELSEWHERE = (
     "No run in this report is on the benchmark dpg, which these figures are about: "
@@ -128,6 +133,22 @@ def apart_text(difference: PairedDifference) -> str:
     if difference.significant:
         return "yes"
     return "no" if interval[0] <= 0 <= interval[1] else "not after Holm"
+
+
+def in_field_order(names: Iterable[str]) -> list[str]:
+    """Return L1 or L2 categories as tables of the field have them, others sorted behind."""
+    places = {name: place for place, name in enumerate(CATEGORIES)}
+    return sorted(names, key=lambda name: (places.get(_parts(name)[0], len(places)), name))
+
+
+def category_title(name: str) -> str:
+    """Return a category with capitals: ``Global``, ``Attribute: Color``."""
+    return ": ".join(part[:1].upper() + part[1:] for part in _parts(name) if part)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    l1, _, l2 = name.partition(" - ")
+    return l1.strip().removesuffix("-").strip(), l2.strip()
 
 
 def number_text(figure: Score) -> str:

@@ -1,60 +1,32 @@
-"""Plots, thumbnails, prompt length, and whether a report is up to date."""
+"""Charts, thumbnails, prompt length, and whether a report is up to date."""
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import typer
-from PIL import Image
 from typer.testing import CliRunner
 
 from dpgbench.analysis.board import make_board
 from dpgbench.analysis.prompt_length import bins
 from dpgbench.cli import report as command
 from dpgbench.errors import DataError
-from dpgbench.report import build_report, stale_files
-from dpgbench.report.plots.drawing import Dot, Drawing, Text, figure_png, figure_svg, page_svg
+from dpgbench.report import build_report
+from dpgbench.report.plots.drawing import Dot, Drawing, Text, page_svg
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_page import Page
 from tests.report.report_runs import RunMaker
 
 
-def test_figures_are_svg_and_png_of_one_size(pair: list[RunDir], tmp_path: Path) -> None:
-    folder = tmp_path / "figures"
-    paths = build_report(pair, tmp_path / "out", figures=folder)[4:]
-    names = {path.name for path in paths}
-    assert names == {
-        f"{what}-dpg-fake-{rule}.{end}"
-        for what in ("overall", "categories", "length")
-        for rule in ("ella-reference", "corrected-v1")
-        for end in ("svg", "png")
-    }
-    for path in folder.glob("*.svg"):
-        root = ElementTree.fromstring(path.read_text())
-        with Image.open(path.with_suffix(".png")) as image:
-            assert image.size == tuple(
-                round(float(root.attrib[s]) * 3) for s in ("width", "height")
-            )
-            assert image.getextrema() != ((255, 255),) * 3
-    text = (folder / "overall-dpg-fake-corrected-v1.svg").read_text()
-    overall = json.loads(pair[0].scores("fake", "corrected-v1").read_text())["overall"]
-    assert f"{overall:.2f} [" in text
-    assert build_report(pair, tmp_path / "out", figures=folder)[4:] == paths
-    assert stale_files(pair, tmp_path / "out", figures=folder) == []
-
-
-def test_hostile_names_do_nothing_in_a_figure() -> None:
+def test_hostile_names_do_nothing_in_a_chart() -> None:
     name = "<script>alert(1)</script>\"'&🎨שלום"
-    drawing = Drawing(200, 40, name, (Text(5, 20, name), Dot(100, 20, 4, "c0")))
-    root = ElementTree.fromstring(figure_svg(drawing))
+    text = page_svg(Drawing(200, 40, name, (Text(5, 20, name), Dot(100, 20, 4, "c0"))))
+    root = ElementTree.fromstring(text)
     assert name in "".join(root.itertext())
-    assert "<script" not in figure_svg(drawing) + page_svg(drawing)
-    with Image.open(io.BytesIO(figure_png(drawing, 2))) as image:
-        assert image.size == (400, 80)
+    assert "<script" not in text
 
 
 def test_thumbs_stand_in_the_page(pair: list[RunDir], tmp_path: Path) -> None:
@@ -112,10 +84,11 @@ def test_check_tells_what_is_stale(dpg: RunMaker, tmp_path: Path) -> None:
     app = typer.Typer()
     command.register(app)
     run = dpg.make("run")
-    words = [str(run.path), "--out", str(tmp_path / "out"), "--figures", str(tmp_path / "plots")]
+    folders = ["--latex", str(tmp_path / "tables"), "--cards", str(tmp_path / "cards")]
+    words = [str(run.path), "--out", str(tmp_path / "out"), *folders]
     made = CliRunner().invoke(app, words)
     assert made.exit_code == 0
-    assert len(made.output.splitlines()) == 4 + 12
+    assert len(made.output.splitlines()) == 5 + 6 + 1
     assert CliRunner().invoke(app, [*words, "--check"]).exit_code == 0
     (tmp_path / "out" / "leaderboard.md").write_text("old")
     outcome = CliRunner().invoke(app, [*words, "--check"])

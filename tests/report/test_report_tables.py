@@ -88,7 +88,8 @@ def test_published_scores_are_the_facts_with_their_sources() -> None:
     assert ella.source == "arXiv 2403.05135v1 Table 4"
     addresses = [score.address for score in scores if score.address]
     assert addresses
-    assert all(address.startswith("https://github.com/") for address in addresses)
+    assert len(addresses) == len(scores)
+    assert all(address.startswith("https://") for address in addresses)
 
 
 @pytest.mark.parametrize("row", ["A,1,,,,,,,", "A,many,,,,,,source,", "A,1,-3,,,,,source,"])
@@ -153,11 +154,14 @@ def test_latex_is_a_booktabs_table_with_the_surely_best_in_bold(pair: list[RunDi
     text = leaderboard_latex(board)
     good = json.loads(pair[0].scores("fake", "corrected-v1").read_text())
     low, high = good["interval"]
-    assert text.count(r"\begin{table}") == text.count(r"\bottomrule") == 2
-    assert rf"\textbf{{{good['overall']:.2f}}} {{\scriptsize [{low:.1f}, {high:.1f}]}}" in text
+    assert text.count(r"\begin{table}") == 2
+    assert text.count(r"\begin{table*}") == 4
+    assert text.count(r"\bottomrule") == 6
+    assert rf"\textbf{{{good['overall']:.2f}}}" in text
+    assert rf"{{\scriptsize [{low:.1f}, {high:.1f}]}}" in text
     best = [name for row in board.rows for name in row.best]
     assert {OVERALL, "entity", "attribute"} <= {*best}
-    assert text.count(r"\textbf") == len(best)
+    assert text.count(r"\textbf") == 2 * len(best)
     assert f"**{good['overall']:.2f}** [{low:.1f}" in leaderboard_markdown(board)
 
 

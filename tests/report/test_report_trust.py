@@ -86,7 +86,7 @@ def test_a_part_says_so_everywhere_and_stands_in_a_table_of_its_own(
         edit(few, rule, subset=subset(TEN, 30, "source COCOval"))
     page, *beside = build_report([whole, few], tmp_path / "out", published=False)
     words = "10 of 30 items (source COCOval)"
-    for path in (page, *beside):
+    for path in (page, *beside[:-1]):  # all but what to cite
         assert words in path.read_text(), path.name
     inside = json.loads(Page(page).texts["script"][0])
     assert f"only {words}" in [note for row in inside["rows"] for note in row["notes"]]
@@ -168,9 +168,9 @@ def test_one_item_has_a_score_and_no_interval_anywhere(dpg: RunMaker, tmp_path: 
             edit(
                 run, rule, interval=[75.0, 75.0], **{k: record[k] for k in ("l1", "l2", "sources")}
             )
-    paths = build_report(runs, tmp_path / "out", figures=tmp_path / "plots", published=False)
+    paths = build_report(runs, tmp_path / "out", published=False)
     for path in paths:
-        if path.suffix not in (".png", ".html"):
+        if path.suffix != ".html":
             assert "[75.0, 75.0]" not in path.read_text()
     page = Page(paths[0])
     assert not [text for text in page.texts["span"] if text.startswith("[")]
@@ -375,7 +375,8 @@ def test_changed_pictures_end_report_and_compare(
     hasty = CliRunner().invoke(app, ["report", str(drawn.path), "--out", out, "--no-verify"])
     assert hasty.exit_code == 0
     for name in ("html", "csv", "md", "tex"):
-        assert UNVERIFIED in (tmp_path / "out" / f"leaderboard.{name}").read_text()
+        text = (tmp_path / "out" / f"leaderboard.{name}").read_text()
+        assert UNVERIFIED in text.replace("-{}-", "--")
     hasty = CliRunner().invoke(app, ["compare", str(drawn.path), str(other.path), "--no-verify"])
     assert f"note: run: {UNVERIFIED}" in hasty.output
 
@@ -409,7 +410,7 @@ def test_notes_and_warnings_of_any_kind_stand_beside_the_score(
     warnings = {"invalid_answers": 3, "odd_thing": 1, "read": "12 answers were read loosely (Yes)"}
     edit(run, notes=["4 tiles of 64x64 px, 2x2, assumed"], warnings=warnings)
     page, *beside = build_report([run], tmp_path / "out", published=False)
-    for text in (Page(page).text, *(path.read_text() for path in beside)):
+    for text in (Page(page).text, *(path.read_text() for path in beside[:-1])):
         assert "settings taken from the repository" in text
         assert "4 tiles of 64x64 px, 2x2, assumed" in text
         assert "12 answers were read loosely (Yes)" in text

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from dpgbench.errors import DataError
-from dpgbench.store.images import open_picture, read_size
+from dpgbench.report.page.thumbs import ThumbCache
+from dpgbench.store.images import read_size
 from dpgbench.store.run.images import picture_files
 from dpgbench.store.run.scores import RunRecord
 
 Embed = Literal["none", "thumbs"]
-THUMB_PX = 384
 END = ".png"
-_QUALITY = 60
 
 
 @dataclass(frozen=True)
@@ -60,10 +56,32 @@ class PictureAddresses(NamedTuple):
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of runs as a page in `folder` shows them."""
+    """The pictures of runs as a page in `folder` shows them.
+
+    Attributes:
+        thumbs: small copies as data addresses by file, where they are embedded (`embedded`).
+    """
 
     folder: Path
     embed: Embed = "none"
+    thumbs: Mapping[Path, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def embedded(
+        cls,
+        folder: Path,
+        runs: Iterable[tuple[RunRecord, Sequence[str]]],
+        cache: ThumbCache | None = None,
+    ) -> Pictures:
+        """Return the pictures of some items of each run, copied small into the page.
+
+        Args:
+            folder: that the page will lie in.
+            runs: each with the items whose pictures are shown.
+            cache: where copies are kept; None for the user's.
+        """
+        files = [path for record, items in runs for path in picture_files(record, items).values()]
+        return cls(folder, "thumbs", (cache or ThumbCache()).thumbs(files))
 
     def of(self, record: RunRecord, items: Sequence[str]) -> PictureAddresses:
         """Return the addresses of a run's grids, by place of the item."""
@@ -73,7 +91,7 @@ class Pictures:
         none = tuple(place for place, item in enumerate(items) if item not in files)
         there = [(place, item, files[item]) for place, item in enumerate(items) if item in files]
         if self.embed == "thumbs":
-            return PictureAddresses(size, "", {n: thumb(path) for n, _, path in there}, none)
+            return PictureAddresses(size, "", {n: self._thumb(path) for n, _, path in there}, none)
         if first is None:
             return PictureAddresses(size, "", {}, none)
         other = {
@@ -90,22 +108,14 @@ class Pictures:
             size = read_size(path)
             if size is not None:
                 inside = self.embed == "thumbs"
-                pictures[item] = Picture(thumb(path) if inside else self._address(path), *size)
+                address = self._thumb(path) if inside else self._address(path)
+                pictures[item] = Picture(address, *size)
         return pictures
+
+    def _thumb(self, path: Path) -> str:
+        return self.thumbs.get(path, "")
 
     def _address(self, path: Path) -> str:
         """Return a path as a page in the folder names it, safe in an address."""
         folder = os.fspath(self.folder.resolve())
         return quote(Path(os.path.relpath(path.resolve(), folder)).as_posix())
-
-
-def thumb(path: Path) -> str:
-    """Return a small WebP copy of an image as a data address; nothing where it is no image."""
-    try:
-        small = open_picture(path)
-    except DataError:
-        return ""
-    small.thumbnail((THUMB_PX, THUMB_PX))
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=_QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,32 +1,15 @@
-"""A drawing as a list of shapes, and how it becomes SVG or PNG: one geometry for both.
+"""A drawing as a list of shapes, and how it becomes SVG in the page.
 
-Shapes name paints, not colours: in the page the style sheet decides, in a figure `COLOURS`.
+Shapes name paints, not colours: the style sheet decides.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from html import escape
 from typing import Literal, NamedTuple
 
 Anchor = Literal["start", "middle", "end"]
-COLOURS = {
-    "ink": "#1d1c1a",
-    "soft": "#5b5850",
-    "line": "#d6d2c8",
-    "c0": "#0f7285",
-    "c1": "#b4571a",
-    "c2": "#6a58ad",
-    "c3": "#3f7d32",
-    "c4": "#b03a6b",
-    "c5": "#8a6d00",
-    "c6": "#2f65b0",
-    "c7": "#75706a",
-}
-PNG_SCALE = 3
-_SMOOTH = 2  # drawn larger, then made smaller, so that edges are smooth
-_FONT = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 
 class Line(NamedTuple):
@@ -79,18 +62,6 @@ class Drawing(NamedTuple):
     shapes: tuple[Shape, ...]
 
 
-def figure_svg(drawing: Drawing) -> str:
-    """Return an SVG file: colours of its own, white ground."""
-    ground = f'<rect width="{_n(drawing.width)}" height="{_n(drawing.height)}" fill="#ffffff"/>'
-    body = "\n".join(_figure_shape(shape) for shape in drawing.shapes)
-    size = f'width="{_n(drawing.width)}" height="{_n(drawing.height)}"'
-    box = f'viewBox="0 0 {_n(drawing.width)} {_n(drawing.height)}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} font-family="{_FONT}">\n'
-        f"<title>{escape(drawing.title)}</title>\n{ground}\n{body}\n</svg>\n"
-    )
-
-
 def page_svg(drawing: Drawing) -> str:
     """Return an SVG element for the page, whose style sheet gives the colours."""
     body = "".join(_page_shape(shape) for shape in drawing.shapes)
@@ -121,47 +92,8 @@ def _geometry(shape: Shape) -> str:
             return where if anchor == "start" else f'{where} text-anchor="{anchor}"'
 
 
-def _figure_shape(shape: Shape) -> str:
-    colour = COLOURS[shape.paint]
-    if isinstance(shape, Line):
-        return f'{_geometry(shape)} fill="none" stroke="{colour}"/>'
-    if isinstance(shape, Text):
-        return f'{_geometry(shape)} fill="{colour}">{escape(shape.text)}</text>'
-    return f'{_geometry(shape)} fill="{colour}"/>'
-
-
 def _page_shape(shape: Shape) -> str:
     if isinstance(shape, Text):
         return f'{_geometry(shape)} class="t-{shape.paint}">{escape(shape.text)}</text>'
     kind = "s" if isinstance(shape, Line) else "f"
     return f'{_geometry(shape)} class="{kind}-{shape.paint}"/>'
-
-
-def figure_png(drawing: Drawing, scale: int = PNG_SCALE) -> bytes:
-    """Return the drawing as PNG, `scale` times its size; glyphs that the font lacks are boxes."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    factor = scale * _SMOOTH
-    size = round(drawing.width * factor), round(drawing.height * factor)
-    image = Image.new("RGB", size, "#ffffff")
-    draw = ImageDraw.Draw(image)
-    for shape in drawing.shapes:
-        colour = COLOURS[shape.paint]
-        match shape:
-            case Line(points, _, width):
-                flat = [(x * factor, y * factor) for x, y in points]
-                draw.line(flat, fill=colour, width=round(width * factor), joint="curve")
-            case Box(x, y, width, height, _):
-                edges = (x, y, x + width, y + height)
-                draw.rectangle(tuple(edge * factor for edge in edges), fill=colour)
-            case Dot(x, y, radius, _):
-                edges = (x - radius, y - radius, x + radius, y + radius)
-                draw.ellipse(tuple(edge * factor for edge in edges), fill=colour)
-            case Text(x, y, text, _, height, anchor):
-                font = ImageFont.load_default(height * factor)
-                at = {"start": "ls", "middle": "ms", "end": "rs"}[anchor]
-                draw.text((x * factor, y * factor), text, fill=colour, font=font, anchor=at)
-    small = image.resize((size[0] // _SMOOTH, size[1] // _SMOOTH), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "PNG", dpi=(96 * scale, 96 * scale))
-    return buffer.getvalue()

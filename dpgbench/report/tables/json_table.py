@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.comparison import CategoryDifference, Comparison
 from dpgbench.analysis.leaderboard import LeaderboardRow
+from dpgbench.analysis.win_matrix import WinMatrix, win_matrix
 from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.result import Score
 from dpgbench.domain.statistics.paired import PairedDifference
+from dpgbench.report.beside_published import BesidePublished, count_mark
 from dpgbench.report.text import remarks, row_warnings, too_few
 
 SCHEMA = 1
 
 
-def leaderboard_json(board: Board) -> str:
-    """Return ``{"schema", "rows", "comparisons", "published"}``; published scores stand apart."""
+def leaderboard_json(board: Board, beside: Sequence[BesidePublished] = ()) -> str:
+    """Return ``{"schema", "rows", "comparisons", "published", ...}``; published scores stand apart.
+
+    Args:
+        beside: published scores of the models that were measured.
+    """
     rows = board.rows
     content = {
         "schema": SCHEMA,
@@ -34,11 +40,55 @@ def leaderboard_json(board: Board) -> str:
                 "l1": score.l1,
                 "source": score.source,
                 "note": score.note,
+                "address": score.address,
+                "address_is_search": score.is_search,
+                "impossible_categories": list(count_mark(score).impossible),
             }
             for score in board.published
         ],
+        "beside_published": [_beside(one) for one in beside],
+        "win_matrices": [
+            _matrix(matrix) for group in board.groups if (matrix := win_matrix(group)) is not None
+        ],
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+def _beside(one: BesidePublished) -> dict[str, Any]:
+    return {
+        "run": one.row.run,
+        "judge": one.row.judge,
+        "rule": one.row.rule,
+        "published_as": one.quote.model,
+        "published": one.quote.average,
+        "source": one.quote.source,
+        "address": one.quote.address,
+        "difference": one.difference,
+        "inside_interval": one.inside,
+        "settings": [setting._asdict() for setting in one.settings],
+        "l1": {name: category._asdict() for name, category in one.categories.items()},
+    }
+
+
+def _matrix(matrix: WinMatrix) -> dict[str, Any]:
+    """Return all pairs of a leaderboard; ``p_holm`` is over all of them."""
+    return {
+        "benchmark": matrix.rows[0].benchmark,
+        "judge": matrix.rows[0].judge,
+        "rule": matrix.rows[0].rule,
+        "runs": [row.run for row in matrix.rows],
+        "pairs": [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                **_difference(pair.difference, pair.items),
+                "p_holm": pair.difference.p_holm,
+                "items": pair.items,
+                **pair.outcomes._asdict(),
+            }
+            for pair in matrix.pairs
+        ],
+    }
 
 
 def _row(row: LeaderboardRow) -> dict[str, Any]:

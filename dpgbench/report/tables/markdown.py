@@ -13,6 +13,7 @@ from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.result import Score
+from dpgbench.report.beside_published import BesidePublished
 from dpgbench.report.tables.frame import (
     category_names,
     figures,
@@ -22,9 +23,11 @@ from dpgbench.report.tables.frame import (
     quoted,
 )
 from dpgbench.report.text import (
+    BESIDE_WARNING,
     NOTHING,
     PUBLISHED_ELSEWHERE,
     PUBLISHED_WARNING,
+    in_field_order,
     interval_text,
     number_text,
     rank_text,
@@ -43,12 +46,17 @@ _NUMBERED = re.compile(r"^(\d+)([.)])")
 _CELL_LIMIT = 300
 
 
-def leaderboard_markdown(board: Board) -> str:
-    """Return a table for each group, then published scores apart; what is surely best in bold."""
+def leaderboard_markdown(board: Board, beside: Sequence[BesidePublished] = ()) -> str:
+    """Return a table for each group, then published scores apart; what is surely best in bold.
+
+    Args:
+        beside: published scores of the models that were measured.
+    """
     frame = leaderboard_frame(board)
     parts = ["# DPG-Bench leaderboard", _INTRODUCTION]
     for place, group in enumerate(board.groups):
         parts += _group(group, group_frame(frame, place))
+    parts += _beside_part(beside)
     published = frame[frame["kind"] == "published"]
     parts += _published_part(published, board.is_on_published_benchmark)
     return "\n\n".join(parts) + "\n"
@@ -81,7 +89,7 @@ def _group(group: Group, frame: pd.DataFrame) -> list[str]:
     title = f"## {escaped(key.benchmark)}, judge {escaped(key.judge)}, rule {escaped(key.rule)}"
     if group.subset:
         title += f", {escaped(str(group.subset))}"
-    names = category_names(row.l1 for row in group.rows)
+    names = in_field_order(category_names(row.l1 for row in group.rows))
     header = ["rank", "model", "overall", *map(escaped, names), "coverage", "run"]
     rows = zip(*_columns(frame, names), strict=True)
     remarks = [*dict.fromkeys(_remarks(group))]
@@ -134,6 +142,51 @@ def _remarks(group: Group) -> Iterable[str]:
         if row.unranked:
             yield f"{name}: {escaped(row.unranked)}"
         yield from (f"{name}: {escaped(warning)}" for warning in row_warnings(row))
+
+
+def beside_text(one: BesidePublished) -> str:
+    """Return a published score of a run's model in one sentence, escaped, its source as a link."""
+    quote = one.quote
+    source = escaped(quote.source)
+    if quote.address:
+        source = f"[{source}]({quote.address})"
+    gap = "" if one.difference is None else f" (measured here: {one.difference:+.2f})"
+    figure = quote.average or NOTHING
+    text = f"published as {escaped(quote.model)} {figure}{gap}, {source}"
+    differs = [
+        f"{setting.name} ({escaped(setting.here)} here, {escaped(setting.there)} there)"
+        for setting in one.settings
+        if setting.state == "differs"
+    ]
+    unknown = one.named("unknown")
+    ends = [f"differs: {', '.join(differs)}"] if differs else []
+    ends += [f"unknown: {', '.join(unknown)}"] if unknown else []
+    return "; ".join([text, *ends]) + "."
+
+
+def _beside_part(beside: Sequence[BesidePublished]) -> list[str]:
+    """Return measured scores beside published ones of the same model."""
+    if not beside:
+        return []
+    header = ["model", "rule", "judge", "measured", "published", "difference", "source"]
+    header += ["settings that differ", "settings that are unknown"]
+    rows = [
+        [
+            escaped(one.row.model),
+            escaped(one.row.rule),
+            escaped(one.row.judge),
+            score_text(one.row.overall),
+            f"{one.quote.average or NOTHING} as {escaped(one.quote.model)}",
+            NOTHING if one.difference is None else f"{one.difference:+.2f}",
+            f"[{escaped(one.quote.source)}]({one.quote.address})"
+            if one.quote.address
+            else escaped(one.quote.source),
+            escaped(", ".join(one.named("differs")) or "none that is recorded"),
+            escaped(", ".join(one.named("unknown")) or "none"),
+        ]
+        for one in beside
+    ]
+    return ["## Measured beside published", f"> {BESIDE_WARNING}", table(header, rows)]
 
 
 def _published_part(frame: pd.DataFrame, comparable: bool) -> list[str]:
