@@ -29,7 +29,7 @@ from ella.placement import is_offloaded, module_of, working_on
 from ella.rows_by_length import counts_for, for_ragged_rows
 from ella.step_conditions import Forward, GuidedConditions, StepConditions
 from ella.supported import check_pipeline_class, check_unet, is_sdxl
-from ella.text_encoder import TextEncoder
+from ella.text_encoder import TextEncoder, TransformersTextEncoder
 from ella.timesteps import call_arguments, predict_timesteps
 
 Texts = str | Sequence[str]
@@ -97,6 +97,9 @@ class Ella:
                 f" `text_encoder` gives {text_encoder.feature_dim}; use the language model that the"
                 " connector was trained with"
             )
+        trained = connector.trained_text
+        if isinstance(text_encoder, TransformersTextEncoder):
+            text_encoder = text_encoder.for_connector(trained.tokens if trained else None)
         self.connector = connector
         self.text_encoder = text_encoder
         self.follow_pipeline = follow_pipeline

@@ -21,6 +21,10 @@ REFUSED = {
     "KolorsPipeline": "its U-Net was trained on ChatGLM's features, not on CLIP's",
     "KolorsImg2ImgPipeline": "its U-Net was trained on ChatGLM's features, not on CLIP's",
     "StableDiffusionPanoramaPipeline": "it calls its U-Net for several views at each step",
+    "Kandinsky3Pipeline": "its U-Net was trained on T5's features, not on CLIP's",
+    "Kandinsky3Img2ImgPipeline": "its U-Net was trained on T5's features, not on CLIP's",
+    "AltDiffusionPipeline": "its U-Net was trained on AltCLIP's features, not on CLIP's",
+    "AltDiffusionImg2ImgPipeline": "its U-Net was trained on AltCLIP's features, not on CLIP's",
 }
 """Classes, and their subclasses, that are refused although they take conditions at each step."""
 

@@ -6,6 +6,7 @@ language model of transformers; `T5TextEncoder` loads the one that ELLA was trai
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import warnings
@@ -25,6 +26,9 @@ from ella.language_models import (
     text_side,
     width_of,
 )
+
+Loaded = tuple[Any, Any]
+"""A network of transformers and its tokenizer."""
 
 
 class PrecisionWarning(UserWarning):
@@ -52,7 +56,8 @@ class TransformersTextEncoder:
     Args:
         model: Such as `AutoModel.from_pretrained(...)` gives.
         tokenizer: The model's own. Fixed length needs one with a padding token.
-        fixed_length: Tokens under `fixed`; ELLA was trained with 128.
+        fixed_length: Tokens under `fixed`. None leaves it to the connector that features are for:
+            what its file says that it was trained with, and 128, as ELLA's, where it does not.
         mask_padding: Whether the *language model* ignores padding, as is usual with transformers.
             The connector never does.
         hidden_layer: Which of the model's `hidden_states`: 0 are the embeddings, n what layer n
@@ -67,11 +72,11 @@ class TransformersTextEncoder:
         model: Any,
         tokenizer: Any,
         *,
-        fixed_length: int = TRAINED_LENGTH,
+        fixed_length: int | None = None,
         mask_padding: bool = True,
         hidden_layer: int | None = None,
     ) -> None:
-        if fixed_length < 1:
+        if fixed_length is not None and fixed_length < 1:
             raise ValueError(f"`fixed_length` must be at least 1, got {fixed_length}")
         self.model = text_side(model).eval()
         layers = self.model.config.get_text_config().num_hidden_layers
@@ -81,7 +86,8 @@ class TransformersTextEncoder:
                 f" {type(self.model).__name__} has {layers} layers, got {hidden_layer}"
             )
         self.tokenizer = tokenizer
-        self.fixed_length = fixed_length
+        self.fixed_length = fixed_length or TRAINED_LENGTH
+        self._follows_connector = fixed_length is None
         self.mask_padding = mask_padding
         self.hidden_layer = hidden_layer
 
@@ -93,7 +99,7 @@ class TransformersTextEncoder:
         subfolder: str = "",
         dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
-        fixed_length: int = TRAINED_LENGTH,
+        fixed_length: int | None = None,
         mask_padding: bool = True,
         hidden_layer: int | None = None,
         local_files_only: bool = False,
@@ -107,8 +113,8 @@ class TransformersTextEncoder:
             dtype: By default float16 on an accelerator and float32 on a CPU. Some models (Gemma)
                 give no finite numbers in float16: those want bfloat16.
             device: Where to.
-            fixed_length: Tokens under fixed length. A tokenizer without a padding token pads with
-                its end-of-text token, on the right.
+            fixed_length: Tokens under fixed length, as in the class. A tokenizer without a padding
+                token pads with its end-of-text token, on the right.
             mask_padding: Whether the model ignores padding.
             hidden_layer: As in the class.
             local_files_only: Never ask the hub; so it is for a folder in any case.
@@ -123,7 +129,7 @@ class TransformersTextEncoder:
             "local_files_only": local_files_only or names_a_path(source),
         }
         dtype = dtype or _default_dtype(torch.device(device))
-        model, tokenizer = load_language_model(source, dtype, where)
+        model, tokenizer = cls._load(source, dtype, where)
         return cls(
             model.requires_grad_(False).to(device),
             tokenizer,
@@ -131,6 +137,23 @@ class TransformersTextEncoder:
             mask_padding=mask_padding,
             hidden_layer=hidden_layer,
         )
+
+    @classmethod
+    def _load(cls, source: str | Path, dtype: torch.dtype, where: dict[str, Any]) -> Loaded:
+        """The network and its tokenizer, on the CPU."""
+        return load_language_model(source, dtype, where)
+
+    def for_connector(self, tokens: int | None) -> Self:
+        """This encoder, or over the same network one of so many tokens where it leaves that open.
+
+        Args:
+            tokens: Under fixed length, that a connector was trained with; None where not known.
+        """
+        if tokens is None or tokens == self.fixed_length or not self._follows_connector:
+            return self
+        other = copy.copy(self)
+        other.fixed_length = tokens
+        return other
 
     @property
     def feature_dim(self) -> int:
@@ -234,57 +257,19 @@ class TransformersTextEncoder:
 
 
 class T5TextEncoder(TransformersTextEncoder):
-    """T5's encoder, the text encoder of ELLA's released weights (FLAN-T5-XL)."""
+    """T5's encoder, the text encoder of ELLA's released weights (FLAN-T5-XL).
+
+    In `QQGYLab/ELLA` its `subfolder` is `models--google--flan-t5-xl--text_encoder`; of a whole T5
+    only the encoder is kept. `from_pretrained` refuses any other kind of model, tensors that are
+    missing or of another shape, and more tensors than the model has. ELLA's weights were made with
+    float16 and the last hidden layer; with another `dtype` than float16, which draws visibly other
+    images (ELLA issue 23), it warns (`PrecisionWarning`).
+    """
 
     @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        subfolder: str = "",
-        dtype: torch.dtype | None = None,
-        device: str | torch.device = "cpu",
-        fixed_length: int = TRAINED_LENGTH,
-        mask_padding: bool = True,
-        hidden_layer: int | None = None,
-        local_files_only: bool = False,
-    ) -> Self:
-        """A T5 encoder and its tokenizer; of a whole T5 only the encoder is kept.
-
-        Args:
-            source: A folder, or the name of a repository on the Hugging Face hub. Safetensors
-                only; code in the repository is never run.
-            subfolder: The folder within `source`; in `QQGYLab/ELLA` it is
-                `models--google--flan-t5-xl--text_encoder`.
-            dtype: By default float16 on an accelerator and float32 on a CPU. ELLA's weights were
-                made with float16; others draw visibly other images (ELLA issue 23).
-            device: Where to.
-            fixed_length: Tokens under fixed length.
-            mask_padding: Whether T5 ignores padding.
-            hidden_layer: As in `TransformersTextEncoder`; ELLA's weights were made with the last.
-            local_files_only: Never ask the hub; so it is for a folder in any case.
-
-        Warns:
-            PrecisionWarning: If `dtype` is not float16.
-
-        Raises:
-            TextEncoderError: If there is no T5 encoder with its tokenizer: another kind of model,
-                tensors that are missing, of another shape, or more than the model has.
-        """
-        dtype = dtype or _default_dtype(torch.device(device))
+    def _load(cls, source: str | Path, dtype: torch.dtype, where: dict[str, Any]) -> Loaded:
         _warn_of_precision(dtype)
-        where: dict[str, Any] = {
-            "subfolder": subfolder,
-            "local_files_only": local_files_only or names_a_path(source),
-        }
-        model, tokenizer = load_t5(source, dtype, where)
-        return cls(
-            model.requires_grad_(False).to(device),
-            tokenizer,
-            fixed_length=fixed_length,
-            mask_padding=mask_padding,
-            hidden_layer=hidden_layer,
-        )
+        return load_t5(source, dtype, where)
 
 
 def load_text_encoder(source: str | Path, **settings: Any) -> TransformersTextEncoder:
@@ -317,5 +302,5 @@ def _warn_of_precision(dtype: torch.dtype) -> None:
             f"the text encoder runs in {dtype}; ELLA's released weights were made with float16"
             " features and draw visibly other images with any other",
             PrecisionWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

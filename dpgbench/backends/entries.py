@@ -116,6 +116,8 @@ class ModelEntry:
         benchmark: what `--bench` is when it is not given.
         world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
         options: settings of this model alone, with their defaults.
+        rare_options: further ones, which stand in a run's identity only where they are not as by
+            default; those whose default is None are whole numbers.
         variant_of: the entry that it is with other settings; "" for none.
         packages: beyond the toolkit's own, that it needs.
         on_device: whether it runs on this machine's device; else a server draws.
@@ -130,10 +132,16 @@ class ModelEntry:
     benchmark: str = "dpg"
     world: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    rare_options: Mapping[str, Any] = field(default_factory=dict)
     variant_of: str = ""
     variant_options: Mapping[str, Any] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     on_device: bool = True
+
+    @property
+    def all_options(self) -> Mapping[str, Any]:
+        """Every setting of this model alone that can be named, with its default."""
+        return {**self.options, **self.rare_options}
 
 
 @dataclass(frozen=True)

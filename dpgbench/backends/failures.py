@@ -24,14 +24,21 @@ class Failures:
         Raises:
             Exception: `error` itself, where it is not about one item, or is one too many in a row
                 of a kind that nobody foresaw.
+            IncompleteError: it is one too many in a row, about files or the network.
         """
         foreseen = isinstance(error, DpgBenchError)
         if foreseen and not isinstance(error, DataError):
             raise error
         self._in_a_row += not foreseen
-        if self._in_a_row >= self.too_many_in_a_row:
-            raise error
         text = reason_of(error, with_type=not foreseen)
+        if self._in_a_row >= self.too_many_in_a_row:
+            if isinstance(error, OSError):  # connections and downloads that died, full disks
+                raise IncompleteError(
+                    f"{self._in_a_row} items on end failed, the last one {item_id}: {text}. What "
+                    "was done is kept: run the same command again when the network and the disk "
+                    "are well"
+                ) from error
+            raise error
         self.reasons[item_id] = " ".join(text.split())
         return self.reasons[item_id]
 

@@ -178,8 +178,16 @@ def command_line() -> str:
     return shlex.join(["dpgbench", *sys.argv[1:]])
 
 
-def raise_incomplete(missing: Mapping[str, str], what: str, *, partial: bool) -> None:
+def raise_incomplete(
+    missing: Mapping[str, str], what: str, *, partial: bool, next_step: str = ""
+) -> None:
     """Raise where items are missing and that is not expected.
+
+    Args:
+        missing: reasons by item.
+        what: they are not, such as ``not drawn``.
+        partial: that some are missing is expected.
+        next_step: what can be done, beyond what the reasons say.
 
     Raises:
         IncompleteError: says how many and why the first one is.
@@ -189,5 +197,5 @@ def raise_incomplete(missing: Mapping[str, str], what: str, *, partial: bool) ->
         verb = "is" if len(missing) == 1 else "are"
         raise IncompleteError(
             f"{counted(len(missing), 'item')} {verb} {what}, first {first}: {reason}; "
-            "what there is was kept"
+            f"what there is was kept{next_step and f', and {next_step}'}"
         )

@@ -198,7 +198,7 @@ def generate(
         entry = find_model(model)
         paths = parse_weights(weights or [], entry.roles, model)
         benchmark = load_benchmark(bench or entry.benchmark)
-        chosen = settings.settings(entry.options)
+        chosen = settings.settings(entry.all_options)
         chosen["options"] = {**chosen["options"], **server.address(entry)}
         outcome = run(
             GenerateRequest(
@@ -235,4 +235,9 @@ def generate(
                 f"{counted(outcome.drawn, 'grid')} drawn, {outcome.kept} there before: "
                 f"{outcome.run.path}"
             )
-        raise_incomplete(outcome.failures, "not drawn", partial=False)
+        raise_incomplete(
+            outcome.failures,
+            "not drawn",
+            partial=False,
+            next_step="the same command tries what failed again",
+        )

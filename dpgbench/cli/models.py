@@ -81,6 +81,7 @@ def _described(entry: ModelEntry) -> dict[str, Any]:
         "summary": entry.summary,
         "world": entry.world,
         "settings": {**entry.defaults, "options": {**entry.options, **entry.variant_options}},
+        "further_options": dict(entry.rare_options),
         "weights": {role.name: role.source_text for role in entry.roles},
     }
 
@@ -118,7 +119,7 @@ def _details(entry: ModelEntry) -> Iterator[str]:
     """Yield the lines about one model."""
     yield f"{entry.name}: {entry.summary}"
     yield _settings(entry)
-    options = {**entry.options, **entry.variant_options}
+    options = {**entry.all_options, **entry.variant_options}
     yield from (f"--option {key}={_as_option(value)}" for key, value in options.items())
     yield from _weights(entry)
     model = _published(entry)
@@ -164,7 +165,7 @@ def _in_words(model: PublishedModel, name: str, fact: Fact) -> str:
 
 
 def _as_option(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _facts_as_json(entry: ModelEntry) -> dict[str, Any]:

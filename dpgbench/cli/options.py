@@ -370,8 +370,8 @@ def _typed(word: str, text: str, default: Any) -> str | bool | int | float:
         if text not in ("true", "false"):
             raise UsageError(f"--option {word}: write true or false")
         return text == "true"
-    if isinstance(default, (int, float)):
-        kind = type(default)
+    if isinstance(default, (int, float)) or default is None:
+        kind = int if default is None else type(default)
         try:
             number = kind(text)
         except ValueError:

@@ -173,7 +173,7 @@ class _Words:
         from dpgbench.cli.options import parse_weights
 
         paths = parse_weights(self.of(entry), entry.roles, entry.name)
-        return GeneratorRequest(entry.name, paths, settings.settings(entry.options), device)
+        return GeneratorRequest(entry.name, paths, settings.settings(entry.all_options), device)
 
     def judge_request(
         self, entry: JudgeEntry, options: PlannedJudgeOptions, device: str

@@ -33,12 +33,14 @@ class PortableError:
         name: of its class.
         args: of an exception of a `kind`, else its message alone.
         trace: its traceback, as text.
+        of_files: it is about files or the network.
     """
 
     kind: type[BaseException] | None
     name: str
     args: tuple[Any, ...]
     trace: str
+    of_files: bool = False
 
     @classmethod
     def of(cls, error: BaseException) -> PortableError:
@@ -50,11 +52,11 @@ class PortableError:
         if isinstance(error, DpgBenchError):
             own = (kind for kind in type(error).__mro__ if kind.__module__.startswith("dpgbench."))
             return cls(next(own), type(error).__name__, (str(error),), trace)
-        return cls(None, type(error).__name__, (str(error),), trace)
+        return cls(None, type(error).__name__, (str(error),), trace, isinstance(error, OSError))
 
     def error(self) -> BaseException:
         """Return an exception of the same name and message; its cause has the traceback."""
-        kind = self.kind or type(self.name, (WorkerError,), {})
+        kind = self.kind or type(self.name, (WorkerError, *([OSError] * self.of_files)), {})
         error: BaseException = kind(*self.args)
         error.__cause__ = RaisedInWorkerError(self.trace)
         return error

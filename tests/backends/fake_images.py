@@ -41,6 +41,7 @@ class FakeImages:
         rule: what to do with a request.
         refuses: parameters that are answered with an error.
         as_address: pictures are given as an address, as of a server that keeps them.
+        rewrites: prompts are drawn in other words, which a reply quotes.
         drawn_px: side of every picture, whatever is asked.
         asked: every request with its headers.
         most_in_flight: requests that were worked on at the same time, at most.
@@ -49,7 +50,7 @@ class FakeImages:
     def __init__(self, rule: Rule = lambda request: HONEST) -> None:
         self.rule = rule
         self.refuses: tuple[str, ...] = ()
-        self.as_address, self.drawn_px = False, 0
+        self.as_address, self.drawn_px, self.rewrites = False, 0, False
         self.asked: list[dict[str, Any]] = []
         self.most_in_flight = self._in_flight = 0
         self._lock = threading.Lock()
@@ -113,5 +114,7 @@ class FakeImages:
         picture(request["prompt"], request.get("seed"), size).save(file, "PNG")
         encoded = base64.b64encode(file.getvalue()).decode()
         image = {"url": "http://127.0.0.1/1.png"} if self.as_address else {"b64_json": encoded}
+        if self.rewrites:
+            image["revised_prompt"] = f"a photograph of {request['prompt']}"
         usage = {"input_tokens": 10, "output_tokens": 1000, "total_tokens": 1010}
         return json.dumps({"created": 1, "data": [image], "usage": usage}).encode()

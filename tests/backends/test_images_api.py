@@ -130,6 +130,18 @@ def test_a_server_without_seeds_is_said_to_have_none(
     assert "whether it uses the seeds that it takes cannot be known" in ended.err
 
 
+def test_prompts_that_the_server_rewrites_are_counted_and_said(
+    generate: Generate, server: FakeImages, tmp_path: Path
+) -> None:
+    assert generate("--limit", 1).code == 0
+    assert manifest(tmp_path)["generation"]["account"]["rewritten_prompts"] == 0
+    server.rewrites = True
+    ended = generate()
+    assert ended.code == 0
+    assert ended.err.count("in words of its own ('a photograph of prompt 1' for 'prompt 1')") == 1
+    assert manifest(tmp_path)["generation"]["account"]["rewritten_prompts"] == 20
+
+
 def test_words_of_a_prompt_are_not_taken_for_a_parameter() -> None:
     both = TakenParameters()
     assert both.without_named("Unknown parameter: 'seed'.") == (True, False)

@@ -129,7 +129,8 @@ def test_what_a_safety_checker_blanked_is_named() -> None:
     def flagged() -> Output:
         return Output(["one", "two", "three"], [False, True, True])
 
-    with pytest.raises(DataError, match=r"safety checker blanked 2 of 3 tiles \(1, 2\)"):
+    message = r"safety checker blanked 2 of 3 tiles \(1, 2, counted from 0\): .*--seed"
+    with pytest.raises(DataError, match=message):
         draw_checked(object(), 3, flagged)
     assert draw_checked(object(), 1, lambda: Output(["one"], [False])) == ["one"]
 
@@ -150,6 +151,10 @@ class Model:
             noise[:] = 7
         if kind == "none":
             return None
+        if kind == "memory":
+            raise MemoryError
+        if kind == "download":
+            raise ConnectionResetError(104, "Connection reset by peer")
         if kind == "array":
             return noise
         image = Image.fromarray(noise)
@@ -165,14 +170,29 @@ def own(tmp_path: Path, kinds: list[str]) -> tuple[Any, ...]:
 
 
 def test_an_own_class_that_draws_no_pictures_fails_item_by_item(run: Run, tmp_path: Path) -> None:
-    ended = run(*own(tmp_path, ["good", "nan", "none", "array", "small"]))
+    ended = run(*own(tmp_path, ["nan", "none", "array", "small", "memory", "download", "good"]))
     assert ended.code == 6
+    assert "6 items are not drawn" in ended.error
+    assert "the same command tries what failed again" in ended.error
     reasons = {item_id: record["error"] for item_id, record in logged(tmp_path / "own").items()}
     assert reasons.pop("good") is None
     assert "NaN or infinite" in reasons["nan"]
     assert "image 0 (from 0) is None" in reasons["none"]
     assert "is of type ndarray" in reasons["array"]
     assert "4x8 px instead of 8x8" in reasons["small"]
+    assert "have the class draw fewer or smaller images at a time" in reasons["memory"]
+    assert reasons["download"] == "ConnectionResetError: [Errno 104] Connection reset by peer"
+
+
+def test_a_network_that_is_down_ends_the_command_in_one_line(run: Run, tmp_path: Path) -> None:
+    words = own(tmp_path, ["good"])
+    texts = ["good one", *[f"download {n}" for n in range(12)]]
+    write_csv(tmp_path / "own.csv", [row(f"k{n:02}", 1, text=t) for n, t in enumerate(texts)])
+    ended = run(*words)
+    assert ended.code == 6
+    assert "10 items on end failed, the last one k10: ConnectionResetError" in ended.error
+    assert "run the same command again when the network and the disk are well" in ended.error
+    assert [path.name for path in (tmp_path / "own/images").iterdir()] == ["k00.png"]
 
 
 def test_what_fails_alike_from_the_start_is_not_tried_a_thousand_times(

@@ -7,6 +7,7 @@ step and each prompt alone: slow and plain, for comparison.
 from __future__ import annotations
 
 import copy
+import inspect
 
 import torch
 
@@ -44,6 +45,12 @@ def xl_of(pipeline, text):
     return torch.cat(tokens, dim=-1), output.text_embeds
 
 
+def pure_noise(generator, scheduler, shape, _timesteps):
+    """Latents to begin with, and what happens to them after each step: nothing."""
+    noise = torch.randn(shape, generator=generator)
+    return noise * scheduler.init_noise_sigma, lambda latents, _step: latents
+
+
 @torch.no_grad()
 def draw(
     ella,
@@ -61,11 +68,17 @@ def draw(
     more=lambda text, shown, timestep, hidden: {},
     keep=None,
     guided_until=None,
+    strength=1.0,
+    start=pure_noise,
+    widen=lambda shown: shown,
+    frames=None,
 ):
-    """Final latents `[1, 4, h, w]` of one prompt and one seed.
+    """Final latents `[1, 4, h, w]` of one prompt and one seed, `[1, 4, frames, h, w]` of a video.
 
     `clip` gives CLIP's tokens for a text, `more` further arguments of the U-Net for a call; `keep`
-    cuts the list of timesteps; after step `guided_until` there is no guidance.
+    cuts the list of timesteps; after step `guided_until` there is no guidance. `strength` leaves
+    out the first steps, `start` makes what the others begin with and changes what they give,
+    `widen` adds channels to what the U-Net is shown.
     """
     clip = clip or (lambda text: clip_of(pipeline, text))
     scheduler = copy.deepcopy(pipeline.scheduler)
@@ -73,16 +86,24 @@ def draw(
     unet = pipeline.unet
     side = unet.config.sample_size
     generator = torch.Generator().manual_seed(seed)
-    latents = torch.randn(1, 4, side, side, generator=generator) * scheduler.init_noise_sigma
     timesteps = scheduler.timesteps if keep is None else keep(scheduler.timesteps)
+    first = (steps - min(int(steps * strength), steps)) * scheduler.order
+    timesteps = timesteps[first:]
+    if first and hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    shape = (1, 4, side, side) if frames is None else (1, 4, frames, side, side)
+    latents, after = start(generator, scheduler, shape, timesteps)
+    taken = inspect.signature(scheduler.step).parameters
+    own = {"generator": generator, "eta": 0.0}  # what pipelines give to schedulers that take it
+    own = {name: value for name, value in own.items() if name in taken}
     for step, timestep in enumerate(timesteps):
-        shown = scheduler.scale_model_input(latents, timestep)
+        shown = widen(scheduler.scale_model_input(latents, timestep))
 
         def predict(text, own_only, shown=shown, timestep=timestep):
             parts = [] if own_only else [tokens_of(ella, text, timestep, length)]
             if with_clip or own_only:
                 parts.append(clip(text))
-            hidden = torch.cat(parts, dim=1)
+            hidden = torch.cat(parts, dim=1).repeat(frames or 1, 1, 1)
             given = more(text, shown, timestep, hidden)
             return unet(shown, timestep, encoder_hidden_states=hidden, **given).sample
 
@@ -90,7 +111,7 @@ def draw(
         if guidance > 1 and (guided_until is None or step <= guided_until):
             empty = predict(negative, positive_only)
             noise = empty + guidance * (noise - empty)
-        latents = scheduler.step(noise, timestep, latents, generator=generator).prev_sample
+        latents = after(scheduler.step(noise, timestep, latents, **own).prev_sample, step)
     return latents
 
 

@@ -20,7 +20,7 @@ from ella import (
 )
 from ella.step_conditions import StepConditions
 from tests.ella.plain_loop import assert_near, draw
-from tests.ella.tiny_training import QUICK, TinyPairs, equal, run_tiny
+from tests.ella.tiny_training import QUICK, TinyPairs, run_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # of diffusers
 
@@ -186,20 +186,6 @@ def test_however_many_rows_go_at_once(kind, rows):
             for shown in (steps.at(step)[row], whole.at(step)[row]):
                 torch.testing.assert_close(shown[: len(alone)], alone, atol=1e-5, rtol=1e-5)
                 assert not shown[len(alone) :].any()
-
-
-@each_kind
-def test_each_kind_trains_a_step_and_resumes_to_the_bit(kind, tmp_path):
-    def run(out, steps):
-        config = replace(QUICK, steps=steps, save_every=1)
-        return run_tiny(tmp_path / out, config, connector=tiny.tiny_connector(kind=kind))
-
-    start = tiny.tiny_connector(kind=kind).state_dict()
-    one = run("stopped", 1)
-    assert any(not torch.equal(one[name], start[name]) for name in one)
-    assert equal(run("stopped", 3), run("whole", 3))
-    file = tmp_path / "whole/connector.safetensors"
-    assert Connector.from_safetensors(file).trained_text == TrainedText("fixed", 128)
 
 
 def test_texts_of_many_lengths_cannot_train_a_connector_without_latents(tmp_path):

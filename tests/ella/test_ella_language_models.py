@@ -18,7 +18,7 @@ from ella import (
 from ella.text_encoder import load_text_encoder
 from tests.ella.plain_loop import assert_near, draw
 from tests.ella.tiny_language_models import BUILDERS, WIDTH, write_language_model
-from tests.ella.tiny_training import write_folder
+from tests.ella.tiny_training import equal, write_folder
 from tests.helpers import row, write_csv
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # of diffusers
@@ -177,42 +177,67 @@ def test_a_connector_of_another_layer_than_its_text_encoders_warns(written):
 
 
 @pytest.mark.parametrize(
-    ("kind", "model", "layers"),
+    ("kind", "layers", "model"),
     [
-        ("adaln", "llama", 2),
-        ("adaln-zero", "gemma3", 2),
-        ("resampler", "qwen2_5_vl", 1),
-        ("mlp", "mistral", 2),
+        ("adaln", 2, "llama"),
+        ("adaln-zero", 2, "gemma3"),
+        ("resampler", 6, "qwen2_5_vl"),
+        ("resampler", 1, "t5"),
+        ("mlp", 2, "mistral"),
     ],
 )
-def test_a_connector_is_trained_with_a_language_model_and_draws_on_the_command_line(
-    written, run, tmp_path, kind, model, layers
+@pytest.mark.filterwarnings("ignore:the text encoder runs in torch.float32")  # T5 on a CPU
+def test_each_connector_is_trained_resumed_and_drawn_with(
+    written, run, tmp_path, pipeline, seeded, kind, layers, model
 ):
-    """Folder of pictures, `python -m ella.train`, the finished file, `dpgbench generate`."""
-    folder, _ = written(model)
+    """Pictures, `python -m ella.train` twice, its file, the library, `dpgbench generate`."""
+    folder = written(model)[0] if model != "t5" else write_t5(tmp_path / "t5")
     tiny.tiny_pipeline().save_pretrained(tmp_path / "base")
     write_folder(tmp_path / "data", num_pairs=2)
-    words = ["--base=base", f"--text-encoder={folder}", "--data=data", "--out=out"]
-    words += ["--device=cpu", "--steps=1", "--batch-size=2", "--ema-decay=0"]
-    words += [f"--connector-kind={kind}", f"--connector-layers={layers}", "--text-layer=-2"]
-    words += ["--connector-heads=4", "--connector-num-latents=8", "--text-tokens=12"]
+    words = ["--base=base", f"--text-encoder={folder}", "--data=data", "--device=cpu"]
+    words += ["--batch-size=2", "--ema-decay=0", "--save-every=1", "--text-layer=-2"]
+    words += [f"--connector-kind={kind}", f"--connector-layers={layers}", "--text-tokens=12"]
+    words += ["--connector-heads=4", "--connector-num-latents=8", "--learning-rate=0.01"]
     bench = write_csv(tmp_path / "bench.csv", [row("x", 1)])  # `run` works in tmp_path
-    drawing = ["generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2"]
-    drawing += ["--weights", "base=base", "--weights", "connector=out/connector.safetensors"]
-    drawing += ["--weights", f"text_encoder={folder}", "--bench", bench, "--out", "drawn"]
+    weights = ["base=base", "connector=whole/connector.safetensors", f"text_encoder={folder}"]
+    drawing = ["generate", "--model", "ella-sd15", "--device", "cpu", "--steps", "1", "--width"]
+    drawing += ["64", "--height", "64", "--num-images", "1", "--bench", bench, "--out", "drawn"]
+    drawing += [word for one in weights for word in ("--weights", one)]
 
-    assert train.main(words) == 0
-    connector = Connector.from_safetensors(tmp_path / "out/connector.safetensors")
-    assert (connector.config.kind, connector.config.input_dim) == (kind, WIDTH)
-    assert connector.trained_text.language_model.startswith(model)
+    assert train.main([*words, "--out=whole", "--steps=2"]) == 0
+    assert train.main([*words, "--out=stopped", "--steps=1"]) == 0
+    one_step = load_file(tmp_path / "stopped/connector.safetensors")
+    assert train.main([*words, "--out=stopped", "--steps=2"]) == 0
+    resumed = load_file(tmp_path / "stopped/connector.safetensors")
+    assert equal(resumed, load_file(tmp_path / "whole/connector.safetensors"))
+    assert not equal(resumed, one_step)
+
+    connector = Connector.from_safetensors(tmp_path / "whole/connector.safetensors")
+    config, text = connector.config, connector.trained_text
+    assert (config.kind, config.input_dim, config.layers) == (kind, WIDTH, layers)
+    assert (text.length, text.tokens, text.hidden_layer) == ("fixed", 12, -2)
+    assert model == "t5" or text.language_model.startswith(model)
+    ella = Ella(connector, load(folder, hidden_layer=-2))  # its 12 tokens are taken
+    how = {"num_inference_steps": 2, "output_type": "latent", "generator": seeded(1)}
+    drawn = ella.generate(pipeline, TEXTS[0], **how).images
+    assert_near(drawn, draw(ella, pipeline, TEXTS[0], 1, steps=2))
+
     ended = run(*drawing)
     assert ended.code == 0, ended.err
-    options = json.loads((tmp_path / "drawn/manifest.json").read_text())["identity"]["generation"]
-    chosen = {name: options["options"][name] for name in ("text_length", "text_tokens")}
-    assert chosen == {"text_length": "fixed", "text_tokens": 12}
-    assert options["options"]["text_layer"] == -2
+    identity = json.loads((tmp_path / "drawn/manifest.json").read_text())["identity"]
+    options = identity["generation"]["options"]
+    assert options == {
+        "text_length": "fixed", "text_tokens": 12, "text_layer": -2, "with_clip": False,
+    }  # fmt: skip
     assert (tmp_path / "drawn/images/x.png").is_file()
     assert "does not say that it was trained with such a one" not in ended.err
+
+
+def write_t5(folder):
+    encoder = tiny.tiny_text_encoder()
+    encoder.model.save_pretrained(folder)
+    encoder.tokenizer.save_pretrained(folder)
+    return folder
 
 
 def test_a_connector_without_latents_that_says_nothing_draws_at_fixed_length(run, tmp_path):

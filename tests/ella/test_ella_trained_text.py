@@ -100,12 +100,24 @@ def test_drawing_takes_the_length_of_training(file, pipeline, seeded, text_encod
     assert draw(TrainedText("flexible"), length="fixed") == fixed
 
 
-def test_another_number_of_tokens_than_in_training_warns(text_encoder):
+def test_texts_have_the_number_of_tokens_of_training(text_encoder, pipeline, seeded):
     connector = tiny.tiny_connector()
     connector.trained_text = TrainedText("fixed", 64)
+    model, tokenizer = text_encoder.model, text_encoder.tokenizer
+    follows = Ella(connector, text_encoder)  # warnings are errors here
+    assert (follows.text_encoder.fixed_length, text_encoder.fixed_length) == (64, 128)
+    assert follows.text_encoder.model is model
+    chosen = Ella(connector, TransformersTextEncoder(model, tokenizer, fixed_length=64))
     with pytest.warns(UserWarning, match="trained with texts of 64 tokens.*pads and cuts to 128"):
-        Ella(connector, text_encoder)
-    fitting = TransformersTextEncoder(text_encoder.model, text_encoder.tokenizer, fixed_length=64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Ella(connector, fitting)
+        other = Ella(connector, TransformersTextEncoder(model, tokenizer, fixed_length=128))
+    drawn = [
+        one.generate(
+            pipeline,
+            "a red circle",
+            generator=seeded(0),
+            num_inference_steps=1,
+            output_type="latent",
+        ).images.tolist()
+        for one in (follows, chosen, other)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]

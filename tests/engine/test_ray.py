@@ -150,6 +150,7 @@ def test_what_a_model_raises_is_recorded_as_in_one_process(
         i3=odd,
         i5="seeds[:] = [] # too few",
         i6="raise MemoryError('enough')",
+        i7="raise ConnectionResetError('the download died')",
     )
     here = run(*DRAW, "here", "--num-images", "1")
     there = run(*DRAW, "there", "--num-images", "1", *one_worker)
@@ -157,7 +158,8 @@ def test_what_a_model_raises_is_recorded_as_in_one_process(
     assert here.error == there.error
     made = content(tmp_path / "there")
     assert made == content(tmp_path / "here")
-    assert sum(line["error"] is not None for line in made["images.jsonl"]) == 5
+    assert sum(line["error"] is not None for line in made["images.jsonl"]) == 6
+    assert "the same command tries what failed again" in there.error
 
 
 @pytest.mark.parametrize(
@@ -166,6 +168,7 @@ def test_what_a_model_raises_is_recorded_as_in_one_process(
         "raise ValueError('nothing works')",
         "sys.exit(7)",
         "raise __import__('dpgbench').errors.DataError('never')",
+        "raise ConnectionResetError('the download of', item, 'died')",
     ],
 )
 def test_what_is_about_no_item_ends_the_command_as_in_one_process(

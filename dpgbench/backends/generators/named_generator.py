@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.protocols import Truncation
@@ -32,7 +32,16 @@ class ModelDefaults:
 
 
 class NamedGenerator(ABC):
-    """A `Generator` class that the target of a `ModelEntry` names."""
+    """A `Generator` class that the target of a `ModelEntry` names.
+
+    Attributes:
+        memory_remedy: what a user can do where a single image does not fit into memory.
+    """
+
+    memory_remedy: ClassVar[str] = (
+        "take a smaller --width and --height, half the precision (--dtype float16 or bfloat16), or "
+        "a device with more memory"
+    )
 
     @abstractmethod
     def __init__(

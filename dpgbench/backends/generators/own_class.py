@@ -34,6 +34,11 @@ _SIDE_PX = 512
 class OwnClass(NamedGenerator):
     """Wraps the user's class as a generator."""
 
+    memory_remedy = (
+        "have the class draw fewer or smaller images at a time (width_px, height_px) or in half "
+        "the precision, or take a device with more memory"
+    )
+
     def __init__(
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:

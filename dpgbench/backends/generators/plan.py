@@ -118,16 +118,23 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
     settings |= chosen
     own_options = {**entry.options, **defaults.options}
     _check_names("setting", settings, [item.name for item in fields(GenerationSpec)])
-    _check_names("option", chosen_options, own_options)
+    _check_names("option", chosen_options, {**entry.all_options, **own_options})
     if settings.get("scheduler"):
         settings["scheduler_config"] = full_scheduler_config(
             settings["scheduler"], settings.get("scheduler_config", {})
         )
-    options = {**own_options, **chosen_options}
+    options = _without_rare({**own_options, **chosen_options}, entry.rare_options)
     spec = GenerationSpec(model=entry.name, options=options, **settings)
     generator.check(spec, located)
     notes = generator.notes(entry, located, frozenset({*chosen, *chosen_options}), device)
     return GenerationPlan(entry, generator, spec, located, device, notes, request.server)
+
+
+def _without_rare(options: Mapping[str, Any], rare: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options without the rare ones that are as by default."""
+    return {
+        name: value for name, value in options.items() if not (name in rare and rare[name] == value)
+    }
 
 
 def _check_packages(entry: ModelEntry) -> None:

@@ -219,6 +219,8 @@ class EllaStableDiffusion(StableDiffusion):
         with loading_model(entry):
             self.ella = self._load_ella(weights, device)
             self.ella.check_pipeline(self.pipeline)
+        if spec.options.get("compile_connector"):
+            self.ella.compile_connector()
 
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
@@ -231,6 +233,7 @@ class EllaStableDiffusion(StableDiffusion):
                 negative_prompt=self.spec.negative_prompt,
                 length=self.spec.options["text_length"],
                 with_clip=self.spec.options["with_clip"],
+                positive_only=self.spec.options.get("positive_only", False),
                 **self._arguments(seeds),
             ),
         )

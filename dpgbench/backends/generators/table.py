@@ -12,6 +12,7 @@ from dpgbench.backends.entries import EmbeddedWeights, HuggingFace, ModelEntry, 
 from dpgbench.backends.generators.published_models import PublishedModel, published_models
 from dpgbench.backends.import_class import is_own_class
 from dpgbench.errors import UsageError, unknown_name
+from ella.config import TRAINED_LENGTH
 
 _STABLE_DIFFUSION = "dpgbench.backends.generators.stable_diffusion"
 _HUB_PIPELINE = "dpgbench.backends.generators.hub_pipeline:HubPipeline"
@@ -72,10 +73,17 @@ _TEXT_ENCODER = Role(
     HuggingFace(
         _ELLA, _T5_FOLDER, required=(f"{_T5_FOLDER}/config.json",), files=(f"{_T5_FOLDER}/*",)
     ),
-    "a folder with a T5 encoder and its tokenizer",
+    "a folder with the language model that the connector was trained with (a T5's encoder, a "
+    "decoder, a vision-language model) and its tokenizer",
 )
 _TINY_BASE = Role("base", EmbeddedWeights("sd15"), _BASE.what)
 
+_ELLA_RARE: Mapping[str, Any] = {
+    "positive_only": False,
+    "text_tokens": TRAINED_LENGTH,
+    "text_layer": None,
+    "compile_connector": False,
+}
 _FOLDER = "a folder in diffusers' layout"
 # Parts of pipelines that come from other repositories: what a path must be, and what is fetched.
 _EXTRA_FILES = ("config.json", "generation_config.json", "model*.safetensors*", "*token*")
@@ -105,6 +113,7 @@ def _ella(
         {**_SD15, **(changes or {})},
         (_BASE, _CONNECTOR, _TEXT_ENCODER),
         options={"text_length": "flexible", "with_clip": False},
+        rare_options=_ELLA_RARE,
         variant_of=variant_of,
         variant_options=options,
     )
@@ -181,6 +190,7 @@ MODELS: dict[str, ModelEntry] = {
             benchmark="shapes",
             world="shapes",
             options={"text_length": "fixed", "with_clip": False},  # as its connector was trained
+            rare_options=_ELLA_RARE,
         ),
         ModelEntry(
             "tiny-sd15",

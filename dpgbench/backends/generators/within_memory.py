@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dpgbench.backends.device import give_back_memory, is_out_of_memory
+from dpgbench.backends.generators.named_generator import NamedGenerator
 from dpgbench.backends.protocols import Generator, Truncation
 from dpgbench.errors import DataError, counted
 
@@ -56,14 +57,18 @@ class DrawnWithinMemory:
         """Return what the generator says."""
         return self.generator.truncation(prompts)
 
+    @property
+    def _remedy(self) -> str:
+        remedy: str = getattr(self.generator, "memory_remedy", NamedGenerator.memory_remedy)
+        return remedy
+
     def _halve(self, num_images: int, error: BaseException) -> None:
         """Draw fewer from now on, with what the failed attempt held given back."""
         traceback_holds_tensors = error.with_traceback(None)
         give_back_memory()
         if num_images == 1:
             raise DataError(
-                "out of memory with a single image at once; take a smaller --width and --height, "
-                "half the precision (--dtype float16 or bfloat16), or a device with more memory"
+                f"out of memory with a single image at once; {self._remedy}"
             ) from traceback_holds_tensors
         self.images_at_once = num_images // 2
         log.warning(

@@ -16,10 +16,14 @@ from dpgbench.backends.failures import PassingError, RefusedError
 from dpgbench.backends.generators.images_api.costs import ImageCosts
 from dpgbench.backends.openai_server import OpenAiServer, Patience, json_object, status_of
 from dpgbench.backends.rate_limit import RateLimit
+from dpgbench.errors import clipped
 
 log = logging.getLogger(__name__)
 PATH = "images/generations"
-_FILTERED = "the server gave no picture for this prompt: its content filter, as a rule"
+_FILTERED = (
+    "the server gave no picture for this prompt: its content filter, as a rule; the same command "
+    "asks again, and what is refused for good counts as missing"
+)
 _ADDRESS = (
     "the server gave the address of a picture instead of the picture: it must take "
     "response_format b64_json"
@@ -131,11 +135,28 @@ class ImageRequests(Patience):
         self._costs.replied(body.get("usage"))
         status, error = response.status_code, body.get("error")
         if status == httpx2.codes.OK and not error:
-            return _file_of(body)
+            file = _file_of(body)
+            self._note_rewriting(body, prompt)
+            return file
         if status == httpx2.codes.OK:
             status = status_of(error)
         text = content.decode(errors="replace")
         raise self._server.trouble(status, error or body or text, text, response)
+
+    def _note_rewriting(self, body: Mapping[str, Any], prompt: str) -> None:
+        """Count a prompt that the server says it replaced by words of its own; warn once."""
+        revised = body["data"][0].get("revised_prompt")
+        if not isinstance(revised, str) or revised.strip() in ("", prompt.strip()):
+            return
+        if not self._costs.counts["rewritten_prompts"]:
+            log.warning(
+                "the server draws prompts in words of its own (%s for %s): scores are of what it "
+                "makes of the benchmark's prompts; how often stands in the manifest under "
+                "generation.account",
+                clipped(revised),
+                clipped(prompt),
+            )
+        self._costs.counts["rewritten_prompts"] += 1
 
 
 def _file_of(body: Mapping[str, Any]) -> bytes:

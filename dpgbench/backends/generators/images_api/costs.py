@@ -9,7 +9,14 @@ from typing import Any
 from dpgbench.backends.generators.images_api.options import ServerOptions
 from dpgbench.errors import IncompleteError
 
-_COUNTS = ("requests", "retries", "images", "input_tokens", "output_tokens")
+_COUNTS = (
+    "requests",
+    "retries",
+    "images",
+    "input_tokens",
+    "output_tokens",
+    "rewritten_prompts",
+)
 _MOST_TOKENS = 1 << 40  # a count beyond that, or below zero, is none
 
 
