@@ -120,8 +120,8 @@ def _refuse_flagged(output: Any, num_images: int) -> None:
     if flagged:
         raise DataError(
             f"the pipeline's safety checker blanked {len(flagged)} of "
-            f"{counted(num_images, 'tile')} ({', '.join(map(str, flagged))}, counted from 0): other "
-            "pictures may pass (--seed), or draw with a copy of the model without its checker"
+            f"{counted(num_images, 'tile')} ({', '.join(map(str, flagged))}, counted from 0): "
+            "other pictures may pass (--seed), or draw with a copy of the model without its checker"
         )
 
 
