@@ -39,11 +39,13 @@ def compare(
     """Print paired differences with intervals and p-values, or why two runs are not comparable."""
     from dpgbench.analysis.comparison import compare_runs
     from dpgbench.domain.rules import find_rule
+    from dpgbench.jobs.merge.unmerged import warn_of_unmerged
     from dpgbench.report.tables.json_table import comparison_json
     from dpgbench.store.run.directory import find_runs
 
     wanted = find_rule(rule).name if rule else None
     one, other = find_runs([first, second])
+    warn_of_unmerged(dict.fromkeys([one, other]))
     compared = compare_runs(one, other, wanted, verify=verify)
     if as_json:
         print_json({"results": [comparison_json(*results) for results in compared]})

@@ -52,8 +52,8 @@ def ending() -> Iterator[CommandEnd]:
         end.exit_code = _code_of_exit(stop)
     except (KeyboardInterrupt, typer.Abort):
         end.exit_code = _code_of_interrupt()
-    except BrokenPipeError:  # a reader such as `head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _write_to_nobody()
     except OSError as error:
         if error.errno is None:
             raise
@@ -145,7 +145,18 @@ def echo(text: str = "") -> None:
     """Write lines to stdout, with control characters other than tab and line end escaped."""
     if not text.isprintable():
         text = "\n".join("\t".join(map(one_line, ln.split("\t"))) for ln in text.split("\n"))
-    typer.echo(text)
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        _write_to_nobody()
+
+
+def _write_to_nobody() -> None:
+    """Go on without a reader of stdout, such as `head`, that has seen enough.
+
+    The command ends as it would have with one: what it found out is in its exit code.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: Any) -> None:
@@ -153,8 +164,11 @@ def print_json(value: Any) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False)
     if not text.replace("\n", "").isprintable():
         text = "".join(map(_json_escaped, text))
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _write_to_nobody()
 
 
 def _json_escaped(character: str) -> str:

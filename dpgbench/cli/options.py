@@ -105,8 +105,8 @@ ShardChoice = Annotated[
 
 
 @dataclass(frozen=True)
-class EngineChoice:
-    """Who works, and where."""
+class WorkersChoice:
+    """Which processes a model is in."""
 
     engine: Annotated[
         str, typer.Option("--engine", help="local (this process) or ray (workers, machines).")
@@ -126,10 +126,6 @@ class EngineChoice:
             "--address", metavar="auto|ray://HOST:PORT", help="ray: a cluster (default: its own)."
         ),
     ] = None
-    shared_storage: Annotated[
-        bool,
-        typer.Option("--shared-storage", help="ray: workers see the run's folder as it is here."),
-    ] = False
 
     def options(self) -> EngineOptions:
         """Return the options, checked.
@@ -142,6 +138,16 @@ class EngineChoice:
         from dpgbench.engine.options import EngineOptions
 
         return EngineOptions(**asdict(self))
+
+
+@dataclass(frozen=True)
+class EngineChoice(WorkersChoice):
+    """Who works on a run, and where."""
+
+    shared_storage: Annotated[
+        bool,
+        typer.Option("--shared-storage", help="ray: workers see the run's folder as it is here."),
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,12 @@ def report(
 ) -> None:
     """Write leaderboard.html, .csv, .md, .tex and .bib, or tell which of them are stale."""
     from dpgbench.errors import DataError, shortened
+    from dpgbench.jobs.merge.unmerged import warn_of_unmerged
     from dpgbench.report import build_report, stale_files
     from dpgbench.store.run.directory import find_runs
 
     directories = find_runs(runs or [])
+    warn_of_unmerged(directories)
     if check:
         stale = stale_files(
             directories,

@@ -11,12 +11,21 @@ import typer
 
 from dpgbench.cli.console import echo
 from dpgbench.cli.option_groups import with_option_groups
-from dpgbench.cli.options import Bench, JudgeName, JudgeOptions, complete_rule
+from dpgbench.cli.options import (
+    Bench,
+    JudgeName,
+    JudgeOptions,
+    WorkersChoice,
+    complete_rule,
+)
 from dpgbench.domain.rules import DEFAULT_RULES, RULES, find_rule
 from dpgbench.errors import SetupError, UsageError
 
 if TYPE_CHECKING:
+    from dpgbench.backends.protocols import JudgeRequest
     from dpgbench.domain.benchmark import Benchmark
+    from dpgbench.engine.options import EngineOptions
+    from dpgbench.server.batching import Askers
     from dpgbench.server.limits import Limits
     from dpgbench.server.process import Address
     from dpgbench.server.service import Service
@@ -119,22 +128,23 @@ def serve(
     ] = None,
     address: AddressOptions,
     judge_options: JudgeOptions,
+    engine: WorkersChoice,
     limits: LimitOptions,
 ) -> None:
     """Answer questions about pictures over HTTP, until Ctrl-C or SIGTERM (see docs/serve.md)."""
-    from dpgbench.backends.judges.request import load_judge
     from dpgbench.store.benchmarks import load_benchmark
 
     for name in rule or ():
         find_rule(name)
-    request = judge_options.request(judge)
+    workers = engine.options()
+    request = judge_options.request(judge, elsewhere=engine.address is not None)
     _require_packages()
     from dpgbench.server.process import serve as run
     from dpgbench.server.service import Service
 
     benchmark = None if bench is None else _checked(load_benchmark(bench))
     service = Service(
-        lambda: load_judge(request),
+        _askers(request, workers),
         request.label,
         benchmark=benchmark,
         rules=list(dict.fromkeys(rule or DEFAULT_RULES)),
@@ -142,6 +152,38 @@ def serve(
     )
     service.rules = _usable(service, rule)
     run(service, address.address(), echo)
+
+
+def _askers(request: JudgeRequest, options: EngineOptions) -> Askers:
+    """Return who asks the judge: a thread of this process, or processes of Ray.
+
+    Raises:
+        UsageError: the judge or the cluster is not for processes of Ray.
+        SetupError: Ray is not installed.
+    """
+    from dpgbench.backends.judges.request import load_judge
+    from dpgbench.backends.judges.table import find_judge
+    from dpgbench.engine.asking import refuse_budget_of_many
+    from dpgbench.server.batching import JudgeThread
+
+    if not options.is_ray:
+        return JudgeThread(lambda: load_judge(request))
+    refuse_budget_of_many(request, options)
+    if (options.address or "").startswith("ray://"):
+        raise UsageError(
+            f"--address {options.address}: a server must be on a machine of the cluster, for Ray "
+            "Serve hands nothing over a client: give --address auto there"
+        )
+    from dpgbench.server.ray_replicas import RayReplicas, import_serve
+
+    import_serve()
+    entry = find_judge(request.name)
+    return RayReplicas(
+        request,
+        options,
+        device=request.device if entry.on_device else "cpu",
+        own_class=entry.target if entry.is_own else None,
+    )
 
 
 def _require_packages() -> None:

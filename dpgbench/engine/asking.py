@@ -21,8 +21,9 @@ from dpgbench.backends.judges.request import load_judge
 from dpgbench.backends.protocols import Judge, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.spec import GridSpec
+from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Worker
-from dpgbench.errors import DataError
+from dpgbench.errors import DataError, UsageError
 from dpgbench.interrupts import stop_requested
 from dpgbench.store.image_files import SeenImage, encoded_image, with_full_paths
 from dpgbench.store.images import open_tiles, single_colour_tiles
@@ -110,6 +111,19 @@ class AskerFactory:
             SetupError: weights are missing or not what they must be.
         """
         return Asker(load_judge(self.request), self.grid, has_answers=self.has_answers)
+
+
+def refuse_budget_of_many(judge: JudgeRequest, engine: EngineOptions) -> None:
+    """Raise where a limit that one process keeps would hold for each of several.
+
+    Raises:
+        UsageError: says which limit.
+    """
+    if engine.is_ray and judge.options.get("max_requests") is not None:
+        raise UsageError(
+            "--max-requests counts the requests of one process: leave --engine ray out, which "
+            f"judge {judge.name} gains nothing from (see --concurrency)"
+        )
 
 
 class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):

@@ -57,18 +57,35 @@ def open_workers(
     if not options.is_ray:
         return LocalWorkers(factory())
     cluster = _connected(options, device, own_class)
-    setting = Setting(
-        str(Path.cwd()),
-        {name: os.environ[name] for name in _VARIABLES if name in os.environ},
-        num_threads=_num_threads()
-        if not cluster.size.gpus and not options.cpus_per_worker
-        else None,
-    )
     try:
-        return RayWorkers(cluster, factory, setting)
+        return RayWorkers(cluster, factory, _setting_for(cluster, options))
     except BaseException:
         cluster.close()
         raise
+
+
+@contextlib.contextmanager
+def opened_cluster(
+    options: EngineOptions, *, device: str, own_class: str | None = None
+) -> Iterator[tuple[Cluster, Setting]]:
+    """Give a connection to a cluster, and what processes there take over from this one.
+
+    For workers that are not `open_workers`'s; a cluster of the command's own ends with it.
+
+    Args:
+        options: who works, and where.
+        device: that networks run on; as for `open_workers`.
+        own_class: as for `open_workers`.
+
+    Raises:
+        SetupError: the package of the engine is not installed, or there is no such cluster.
+        UsageError: this machine has not what the workers need.
+    """
+    cluster = _connected(options, device, own_class)
+    try:
+        yield cluster, _setting_for(cluster, options)
+    finally:
+        cluster.close()
 
 
 @contextlib.contextmanager
@@ -126,6 +143,11 @@ def _connected(options: EngineOptions, device: str, own_class: str | None) -> Cl
     modules = _module_files(own_class) if own_class else ()
     on_gpu = device.partition(":")[0] in ("auto", "cuda")
     return connect(options, on_gpu=on_gpu, modules=modules)
+
+
+def _setting_for(cluster: Cluster, options: EngineOptions) -> Setting:
+    """Return what workers take over; networks on CPUs compute with as many threads as here."""
+    return _setting(with_threads=not cluster.size.gpus and not options.cpus_per_worker)
 
 
 def _setting(*, with_threads: bool) -> Setting:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from dpgbench.engine.options import EngineOptions
 from dpgbench.errors import SetupError, UsageError, counted, reason_of
 
+log = logging.getLogger(__name__)
 INSTALL = "pip install 'dpgbench[ray]'"
 _FOLDER = "dpgbench-"
 _LONGEST_FOLDER = 30  # sockets below it have paths of at most 107 bytes
@@ -102,9 +103,13 @@ class Cluster:
         return {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
 
     def resources(self) -> str:
-        """Return what the cluster has, in words."""
-        has = self.ray.cluster_resources()
-        return f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU"
+        """Return what the cluster has, and how much of it nobody uses now, in words."""
+        has, free = self.ray.cluster_resources(), self.ray.available_resources()
+        return f"{_words(has)}, of which {_words(free)} are free"
+
+
+def _words(resources: Mapping[str, float]) -> str:
+    return f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
 
 
 def connect(options: EngineOptions, *, on_gpu: bool, modules: Sequence[str] = ()) -> Cluster:
@@ -126,7 +131,44 @@ def connect(options: EngineOptions, *, on_gpu: bool, modules: Sequence[str] = ()
     was_connected = bool(ray.is_initialized())
     if not was_connected:
         _attach(ray, str(options.address), modules)
-    return Cluster(ray, False, _size_in(ray, options, on_gpu=on_gpu), was_connected=was_connected)
+    cluster = Cluster(
+        ray, False, _size_in(ray, options, on_gpu=on_gpu), was_connected=was_connected
+    )
+    try:
+        _check_machines(cluster)
+    except SetupError:
+        cluster.close()
+        raise
+    return cluster
+
+
+def _check_machines(cluster: Cluster) -> None:
+    """Raise where no machine is big enough for a worker; say where not all will have room.
+
+    Raises:
+        SetupError: it says what one needs, and what the biggest machines have.
+    """
+    size = cluster.size
+    needs = {name: need for name, need in (("CPU", size.cpus), ("GPU", size.gpus)) if need}
+    nodes = [node["Resources"] for node in cluster.ray.nodes() if node["Alive"]]
+    room = sum(
+        min((int(has.get(name, 0) / need) for name, need in needs.items()), default=size.number)
+        for has in nodes
+    )
+    if not room:
+        biggest = {name: max((has.get(name, 0) for has in nodes), default=0) for name in needs}
+        raise SetupError(
+            f"--engine ray: no machine of the cluster has room for a worker, which needs "
+            f"{size.text}; the most that one has is {_words(biggest)}: give smaller "
+            "--gpus-per-worker and --cpus-per-worker, or add machines"
+        )
+    if room < size.number:
+        log.warning(
+            "the cluster has room for %d of %s of %s; the others join in once there is more",
+            room,
+            counted(size.number, "worker"),
+            size.text,
+        )
 
 
 def _attach(ray: Any, address: str, modules: Sequence[str]) -> None:

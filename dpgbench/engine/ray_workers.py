@@ -233,13 +233,12 @@ class RayWorkers(Workers[Unit, Outcome]):
         now = time.monotonic()
         if any(remote.node for remote in self._remotes):
             self._placed_at = now
-        if now - self._placed_at > self.patience.placement_seconds:
-            kind = SetupError if self._facts is None else IncompleteError
-            raise kind(
-                f"--engine ray: for {self.patience.placement_seconds:.0f} s the cluster had no "
-                f"room for a worker, which needs {self.cluster.size.text}; the cluster has "
-                f"{self.cluster.resources()}: see --gpus-per-worker and --cpus-per-worker"
-            )
+        try:
+            check_room(self.cluster, now - self._placed_at, self.patience.placement_seconds)
+        except SetupError as error:
+            if self._facts is None:
+                raise
+            raise IncompleteError(str(error)) from error
 
     def _take_step(self, remote: _Remote[Unit]) -> None:
         """Take what a worker answered that is placed or loaded; go on to the next step."""
@@ -268,7 +267,7 @@ class RayWorkers(Workers[Unit, Outcome]):
         if answer.error is None:
             (facts,) = answer.outcomes
             self._facts = self._facts or facts
-            _check_alike(self._facts, facts)
+            check_alike(self._facts, facts)
             remote.is_ready = True
             for error in self._not_loaded:
                 log.warning("one worker less, for it cannot be loaded: %s", error)
@@ -352,14 +351,37 @@ class RayWorkers(Workers[Unit, Outcome]):
         )
 
     def _pass_on(self, notes: Iterable[Note]) -> None:
-        """Write what workers logged; what several say alike, once."""
-        for note in notes:
-            if note not in self._notes:
-                self._notes.add(note)
-                logging.getLogger(note.logger).log(note.level, "%s", note.text)
+        pass_on(notes, self._notes)
 
 
-def _check_alike(first: WorkerFacts, other: WorkerFacts) -> None:
+def pass_on(notes: Iterable[Note], written: set[Note]) -> None:
+    """Write what workers logged; what several say alike, once.
+
+    Args:
+        notes: of a worker.
+        written: gets those that were written now.
+    """
+    for note in notes:
+        if note not in written:
+            written.add(note)
+            logging.getLogger(note.logger).log(note.level, "%s", note.text)
+
+
+def check_room(cluster: Cluster, waited_seconds: float, placement_seconds: float) -> None:
+    """Raise where no worker has been on any machine for too long.
+
+    Raises:
+        SetupError: it says what one needs, and what the cluster has.
+    """
+    if waited_seconds > placement_seconds:
+        raise SetupError(
+            f"--engine ray: for {placement_seconds:.0f} s the cluster had no room for a worker, "
+            f"which needs {cluster.size.text}; the cluster has {cluster.resources()}: see "
+            "--gpus-per-worker and --cpus-per-worker"
+        )
+
+
+def check_alike(first: WorkerFacts, other: WorkerFacts) -> None:
     """Raise where two workers would not give the same outcomes.
 
     Raises:

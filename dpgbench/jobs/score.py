@@ -27,7 +27,7 @@ from dpgbench.domain.score import (
     stray_answers,
 )
 from dpgbench.domain.spec import differences
-from dpgbench.engine.asking import Asker, AskerFactory, JudgeFacts
+from dpgbench.engine.asking import Asker, AskerFactory, JudgeFacts, refuse_budget_of_many
 from dpgbench.engine.open import check_engine, open_workers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.errors import (
@@ -35,7 +35,6 @@ from dpgbench.errors import (
     DpgBenchError,
     IncompleteError,
     ResumeMismatchError,
-    UsageError,
     counted,
     shortened,
 )
@@ -44,7 +43,7 @@ from dpgbench.jobs.ella_text_files import write_reference_files
 from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.target import Target
 from dpgbench.store.image_files import ImageFiles
-from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file
+from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file, read_answer_lines
 from dpgbench.store.run.directory import RunDir, is_run
 from dpgbench.store.run.manifest import (
     JudgeRecord,
@@ -144,7 +143,7 @@ def score(target: Target, request: ScoreRequest) -> Scored:
     if request.judge:
         check_engine(request.engine)
         check_request(request.judge)
-        _check_budget(request.judge, request.engine)
+        refuse_budget_of_many(request.judge, request.engine)
         target.benchmark.require_unique_questions(target.items)
     if is_run(target.run.path):
         with target.run.locked():
@@ -205,19 +204,6 @@ def _asked_shard(
 def _answers_at_home(target: Target, judge: str) -> list[Answer]:
     """Return the answers that the run has which the target is a part of."""
     return read_answer_file(target.home.answers(judge)) if target.home else []
-
-
-def _check_budget(judge: JudgeRequest, engine: EngineOptions) -> None:
-    """Raise where a limit that one process keeps would hold for each of several.
-
-    Raises:
-        UsageError: says which limit.
-    """
-    if engine.is_ray and judge.options.get("max_requests") is not None:
-        raise UsageError(
-            "--max-requests counts the requests of one process: leave --engine ray out, which "
-            f"judge {judge.name} gains nothing from (see --concurrency)"
-        )
 
 
 @dataclass(frozen=True)
@@ -314,8 +300,12 @@ def _ask_open(
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
     own = read_answer_file(target.run.answers(request.label))
-    answers = collect([*_answers_at_home(target, request.label), *own])
+    at_home = _answers_at_home(target, request.label)
+    if scoring.ask_invalid_again:  # a shard asks anew what the run has no valid answer to
+        at_home = [a for a in at_home if not (a.invalid or is_missing(a.answer))]
+    answers = collect([*at_home, *own])
     grids = open_grids(target.benchmark, target.items, images, answers, target.num_images)
+    _count_truncated(target, request.label)
     chosen = request.weights or request.options.get("weights_source")
     recorded = request.label in target.manifest.judges and not chosen
     if not grids and (recorded or not images):
@@ -347,13 +337,25 @@ def _ask_open(
         finally:
             _keep_single_colour(target, seen.single_colour)
             _keep_account(target, record, seen)
-    record["truncated_questions"] += asked.truncated_questions
+    _count_truncated(target, request.label)
     if asked.truncated_questions:
         log.warning(
             "%s longer than the judge reads, which never sees the rest",
             counted(asked.truncated_questions, "question"),
         )
     return dict(asked.failures)
+
+
+def _count_truncated(target: Target, judge: str) -> None:
+    """Put into the manifest how many questions were longer than a judge reads, by its answers.
+
+    They are counted anew, for a kill may have come between an answer and its count.
+    """
+    record = target.manifest.judges.get(judge)
+    if record is not None:
+        lines = read_answer_lines(target.run.answers(judge))
+        cut = {(ln["item_id"], ln["tile"], ln["qid"]) for ln in lines if ln.get("truncated")}
+        record["truncated_questions"] = len(cut)
 
 
 def _refuse_other_questions(target: Target, judge: str) -> None:

@@ -61,7 +61,7 @@ def make_app(service: Service, *, key: str | None) -> FastAPI:
     @app.get(HEALTH)
     async def health() -> Response:
         """Return 200 where the judge answers, else 503."""
-        status = service.status
+        status = service.health
         return JSONResponse({"status": status}, 200 if status == "ready" else 503)
 
     @app.get("/metrics")

@@ -82,7 +82,7 @@ def serve(
         IncompleteError: the grace time ran out before all was answered.
         KeyboardInterrupt: a second signal came.
     """
-    with _listening(address) as listener:
+    with _listening(address) as listener, service.askers.opened():
         if not address.is_local and address.key is None:
             log.warning(
                 "everyone who reaches %s can ask this judge: give --api-key-env NAME to want a key",
@@ -136,8 +136,8 @@ async def _serve(
             port = listener.getsockname()[1]
             host = f"[{address.host}]" if ":" in address.host else address.host
             announce(f"listening on http://{host}:{port}")
-            service.thread.start()
-            if await _first(asyncio.wrap_future(service.thread.ready), ending.wanted.wait()):
+            service.start()
+            if await _first(asyncio.wrap_future(service.askers.ready), ending.wanted.wait()):
                 service.status = "ready"
                 announce(f"ready: judge {service.label}")
                 await ending.wanted.wait()

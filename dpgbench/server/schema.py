@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -164,11 +165,24 @@ def parse_body(text: bytes | bytearray, limits: Limits) -> ScoreBody:
     if sum(text.count(mark) for mark in b",:[{") > limits.json_values:
         raise RefusedRequestError(413, f"more than {limits.json_values} values in a JSON text")
     try:
-        body = ScoreBody.model_validate_json(bytes(text))
+        body = ScoreBody.model_validate_json(text)
     except ValidationError as error:
         raise RefusedRequestError(*_fault(error)) from None
     _check_counts(body, limits)
+    json.loads(text, object_pairs_hook=_refuse_twice)
     return body
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> None:
+    """Raise where an object of a JSON text has a name twice, for one would replace the other.
+
+    Raises:
+        RefusedRequestError: says which.
+    """
+    if len({name for name, _ in pairs}) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RefusedRequestError(422, f"{one_line(twice)[:80]!r} comes twice in one JSON object")
 
 
 def _check_counts(body: ScoreBody, limits: Limits) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from dpgbench.backends.protocols import Judge, JudgeReply, TileQuestions
+from dpgbench.backends.protocols import JudgeReply, TileQuestions
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.plan import ItemPlan, plan_item
@@ -22,13 +22,13 @@ from dpgbench.domain.spec import find_layout
 from dpgbench.errors import DpgBenchError, UsageError, shortened, unknown_name
 from dpgbench.jobs.ask import answer_lines
 from dpgbench.jobs.score_images import answers_of, score_one_item, texts_of, tile_questions
-from dpgbench.server.batching import JudgeThread
+from dpgbench.server.batching import Askers, ServedJudge
 from dpgbench.server.limits import Body, Limits, RefusedRequestError, Room
 from dpgbench.server.metrics import Metrics
 from dpgbench.server.pictures import check_size, open_tiles
 from dpgbench.server.schema import ItemBody, read_request
 
-Status = Literal["loading", "ready", "ending"]
+Status = Literal["loading", "ready", "restarting", "ending"]
 _HARMLESS = ("empty_text", "empty_category", "forward_parent")  # of a caller's own questions
 _LONGEST_WAIT = 60
 
@@ -76,7 +76,7 @@ class Service:
     """Everything of a server but HTTP.
 
     Args:
-        load: returns the judge.
+        askers: ask the judge.
         label: the judge's name in results.
         benchmark: whose items can be named; None where callers bring their questions.
         rules: scored under where a request names none.
@@ -85,7 +85,7 @@ class Service:
 
     def __init__(
         self,
-        load: Callable[[], Judge],
+        askers: Askers,
         label: str,
         *,
         benchmark: Benchmark | None,
@@ -95,9 +95,7 @@ class Service:
         self.label, self.benchmark, self.limits = label, benchmark, limits
         self.rules = list(rules)
         self.metrics = Metrics()
-        self.thread = JudgeThread(
-            load, batch_seconds=limits.batch_seconds, on_batch=self.metrics.batch
-        )
+        self.askers = askers
         self.status: Status = "loading"
         self.stopped = asyncio.Event()
         self.bodies, self.queue = Room(limits.bodies_bytes), Room(limits.queue)
@@ -106,16 +104,26 @@ class Service:
             min(8, os.cpu_count() or 1), thread_name_prefix="dpgbench-pictures"
         )
         self._refused: dict[str, str | None] = {}
-        self.metrics.watch("ready", "1 where the judge answers.", lambda: self.status == "ready")
+        self.metrics.watch("ready", "1 where the judge answers.", lambda: self.health == "ready")
         self.metrics.watch("queue_megapixels", "In the queue.", lambda: self.queue.taken)
         self.metrics.watch("queue_limit", "That it holds.", lambda: self.queue.limit)
-        self.metrics.watch("tiles_waiting", "For the judge.", lambda: self.thread.num_waiting)
+        self.metrics.watch("tiles_waiting", "For the judge.", lambda: len(self.askers.queue))
+        self.metrics.watch("workers", "That can answer now.", lambda: self.askers.num_workers)
         self.metrics.watch("requests_running", "In progress.", lambda: self.requests.taken)
 
     @property
-    def judge(self) -> Judge:
+    def judge(self) -> ServedJudge:
         """The judge; to be asked for once it is ready."""
-        return self.thread.ready.result(timeout=0)
+        return self.askers.ready.result(timeout=0)
+
+    @property
+    def health(self) -> Status:
+        """What `/health` says: `status`, but for a judge that has no process just now."""
+        return self.status if self.status != "ready" or self.askers.num_workers else "restarting"
+
+    def start(self) -> None:
+        """Begin to load the judge."""
+        self.askers.start(self.limits.batch_seconds, self.metrics.batch)
 
     def require_ready(self) -> None:
         """Raise where no request can be taken.
@@ -132,7 +140,7 @@ class Service:
         """Ask nothing more; requests that are not answered are told so."""
         self.status = "ending"
         self.stopped.set()
-        self.thread.end()
+        self.askers.end()
 
     def close(self) -> None:
         """Let the threads end after what they are at."""
@@ -197,7 +205,7 @@ class Service:
 
     def _wait_seconds(self) -> int:
         """Return a guess at how long the queue needs to get shorter, in whole seconds."""
-        return min(_LONGEST_WAIT, 1 + self.thread.num_waiting // 16)
+        return min(_LONGEST_WAIT, 1 + len(self.askers.queue) // 16)
 
     def _understand(self, content_type: str, data: bytearray) -> _Work:
         """Return what a body asks for, but for the pixels of its pictures."""
@@ -286,7 +294,7 @@ class Service:
         ]
         if work.given_up.is_set():
             return []
-        return [self.thread.submit(tile) for tile in tiles]
+        return [self.askers.queue.put(tile) for tile in tiles]
 
     def _reply(self, work: _Work, replies: Sequence[Sequence[JudgeReply]]) -> dict[str, Any]:
         items = [

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +118,45 @@ def test_scores_a_folder_of_pictures(run: Run, tmp_path: Path, vlm: Folder, fami
     assert record["dtype"] == "float32"
     assert json.loads(run(*words).out)["results"] == json.loads(ended.out)["results"]
     assert RunDir(tmp_path / "r").answers(f"hf:{family}").read_text() == lines
+
+
+@pytest.mark.slow
+def test_sigterm_keeps_the_tiles_under_way_and_the_rest_is_asked_later(
+    vlm: Folder, tmp_path: Path
+) -> None:
+    rows = [
+        row(f"it{n}", q + 1, question_natural_language=text)
+        for n in range(40)
+        for q, text in enumerate(QUESTIONS)
+    ]
+    write_csv(tmp_path / "b.csv", rows)
+    (tmp_path / "pictures").mkdir()
+    for n in range(40):
+        picture(n, (64, 64)).save(tmp_path / f"pictures/it{n}.png")
+    shutil.copytree(vlm("llava"), tmp_path / "llava")
+    words = ("score", "pictures", "--bench", "b.csv", "--num-images", "1", "--judge", "hf:llava")
+    command = [sys.executable, "-m", "dpgbench", *words, "--device", "cpu", "--partial", "--out"]
+    subprocess.run([*command, "whole"], cwd=tmp_path, capture_output=True, check=False)
+    wanted = RunDir(tmp_path / "whole").answers("hf:llava").read_text()
+    process = subprocess.Popen(
+        [*command, "r"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    log = RunDir(tmp_path / "r").answers("hf:llava")
+    deadline = time.monotonic() + 60
+    while (not log.exists() or not log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=25)
+    assert process.returncode == 143, err
+    assert "Traceback" not in err
+    there = log.read_text()
+    assert there and there.endswith("\n")
+    assert len(there) < len(wanted)
+    by_item = Counter(json.loads(line)["item_id"] for line in there.splitlines())
+    whole = Counter(json.loads(line)["item_id"] for line in wanted.splitlines())
+    assert all(by_item[item] == whole[item] for item in by_item)  # no picture was broken off
+    subprocess.run([*command, "r"], cwd=tmp_path, capture_output=True, check=False)
+    assert log.read_text() == wanted
 
 
 def test_llava_answers_as_transformers_does(vlm: Folder) -> None:

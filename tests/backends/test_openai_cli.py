@@ -156,6 +156,30 @@ def test_after_a_kill_only_open_questions_are_asked(server, pictures):
     assert server.most_in_flight <= 2
 
 
+def test_sigterm_lets_requests_in_flight_come_to_their_end(server, pictures):
+    server.rule = lambda asked: Act(seconds=0.2)
+    command = [sys.executable, "-m", "dpgbench", *map(str, score_words(server, "--concurrency", 2))]
+    process = subprocess.Popen(command, cwd=pictures, stderr=subprocess.PIPE, text=True)
+    log = RunDir(pictures / "r").answers("openai:m")
+    deadline = time.monotonic() + 60
+    while (not log.exists() or log.stat().st_size < 300) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 143, err
+    assert "Traceback" not in err
+    server.idle()
+    there = {(line["item_id"], line["qid"]) for line in lines(pictures)}
+    before = len(server.asked)
+    assert before == len(there) < 24  # nothing that was paid for is lost
+    record = json.loads((pictures / "r/manifest.json").read_text())["judges"]["openai:m"]
+    assert record["account"]["requests"] == before
+    server.rule = lambda asked: HONEST
+    subprocess.run(command, cwd=pictures, check=True, capture_output=True)
+    assert len(server.asked) == 24
+    assert len({(line["item_id"], line["qid"]) for line in lines(pictures)}) == 24
+
+
 def test_the_page_shows_what_is_asked():
     page = (Path(__file__).parents[2] / "docs/judges-openai.md").read_text()
     for text in (TEMPLATE, ONE, MANY, ONE_AGAIN, MANY_AGAIN, PUBLIC_URL, TIMEOUT_VARIABLE):

@@ -277,6 +277,35 @@ def test_different_answers_are_an_error_with_both(run: Run, parts: Path) -> None
     assert run("merge", "m").code == 0
 
 
+def test_what_was_asked_again_takes_the_place_of_what_was_neither_yes_nor_no(
+    run: Run, parts: Path
+) -> None:
+    """Asked as a shard of the merged run, whose answer is older; a valid one is never replaced."""
+    for path in [next((shard(parts, n) / "answers").glob("*")) for n in (1, 3)]:
+        first, *others = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([*others, json_line({**json.loads(first), **UNCLEAR})]))
+    assert run("merge", "m").code == 0
+    answers = next((parts / "m/answers").glob("*"))
+    assert sum("invalid" in line for line in json_lines(answers)) == 2
+    for number in (1, 2, 3):
+        ended = run("score", "m", *ASK, "--shard", f"{number}/3", "--ask-invalid-again")
+        assert ended.code == 0, ended.err
+    assert run("merge", "m").code == 0
+    assert answers.read_text() == next((parts / "local/answers").glob("*")).read_text()
+    # Two answers that are neither, of the run and of one of its shards: the newer one counts.
+    path = next((shard(parts, 1) / "answers").glob("*"))
+    for older, newer in (("what?", "who?"), ("who?", "where?")):
+        for which, text in ((answers, older), (path, newer)):
+            lines = json_lines(which)
+            lines[0] = {**lines[0], **UNCLEAR, "answer": text}
+            which.write_text("".join(map(json_line, lines)))
+        assert run("merge", "m").code == 0
+        assert json_lines(answers)[0]["answer"] == newer
+
+
+UNCLEAR = {"answer": "perhaps", "invalid": True}
+
+
 def test_different_images_are_an_error_with_both(run: Run, parts: Path) -> None:
     assert run(*DRAW, "--out", "m", "--shard", "1/1").code == 0
     log = shard(parts, 3) / "images.jsonl"
@@ -341,6 +370,40 @@ def test_costs_cuts_notes_and_commands_are_counted_once_however_often_it_is_merg
     assert run("merge", "m").code == 0
     account = manifest(parts / "m")["judges"]["own_judge:Judge"]["account"]
     assert account["requests"] == 1115
+
+
+def test_a_shard_under_two_names_is_counted_once(run: Run, parts: Path) -> None:
+    def spend(path: Path, requests: int) -> None:
+        def edit(record: dict[str, Any]) -> None:
+            record["judges"]["own_judge:Judge"]["account"] = {"requests": requests}
+
+        change(path / "manifest.json", edit)
+
+    for number in (1, 2, 3):
+        spend(shard(parts, number), 10**number)
+    shutil.copytree(shard(parts, 2), parts / "copy")  # brought from another machine before
+    spend(parts / "copy", 90)
+    sources = [shard(parts, number) for number in (1, 2, 3)]
+    for names in ([*sources, parts / "copy"], [parts / "copy", *sources]):
+        assert run("merge", *names, "--out", "all").code == 0
+        record = manifest(parts / "all")
+        assert record["judges"]["own_judge:Judge"]["account"] == {"requests": 1110}
+        commands = [text for text in record["commands"] if "merge" not in text]
+        assert len(commands) == len(set(commands)) == 6
+
+
+def test_reports_say_that_shards_are_newer_than_their_run(run: Run, parts: Path) -> None:
+    assert run("merge", "m").code == 0
+    assert run("score", "m", *ASK).code == 0
+    for words in (("report", "m", "local"), ("compare", "m", "local")):
+        assert "not merged" not in run(*words).err
+    path = next((parts / "m/answers").glob("*"))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[1:]))  # as if its shard had been asked since
+    for words in (("report", "m", "local"), ("compare", "m", "local", "--no-verify")):
+        err = run(*words).err
+        assert "m: 1 shard (first: 1/3) with work that is not merged" in err
+        assert "dpgbench merge m" in err
 
 
 def test_nothing_is_deleted_and_grids_take_no_room_twice(run: Run, parts: Path) -> None:

@@ -404,6 +404,39 @@ def test_recorded_answers_are_compared_with_their_hash(run: Run, tmp_path: Path)
     assert path.read_bytes() == before
 
 
+def test_the_commands_of_a_copy_are_about_the_copy(run: Run, made: Path) -> None:
+    """Wherever it lies and whatever it was called; the original is left alone."""
+    copies = [made.with_name("a copy"), made.parent / "elsewhere/r", made.parent / "m/shards/1-of-2"]
+    for copy in copies:
+        shutil.copytree(made, copy)
+        (copy / "images/a1.png").write_bytes(b"")
+        answers = next((copy / "answers").iterdir())
+        answers.write_text(answers.read_text().replace('"yes"', '"yes', 1))
+        repaired = json.loads(run("verify", copy, "--repair", "--json").out)
+        draw, ask = [shlex.split(command)[1:] for command in repaired["commands"]]
+        named = str(copy.parent.parent if copy.parent.name == "shards" else copy)
+        assert draw == ["-q", *(named if word == "r" else word for word in GENERATED)]
+        assert ask == ["-q", *(named if word == "r" else word for word in SCORE)]
+    ended = run("verify", "r", "--repair", "--json")
+    assert json.loads(ended.out)["commands"] == []
+
+
+def test_a_reader_that_has_seen_enough_changes_no_exit_code(made: Path) -> None:
+    command = f"{sys.executable} -m dpgbench verify r --json | head -c 5 > /dev/null; "
+    for damage, code in (("", 0), ("x", 3)):
+        with (made / "images/a1.png").open("a") as file:
+            file.write(damage)
+        with (made / "images.jsonl").open("a") as file:
+            file.write("" if not damage else '{"item_id": "none", "sha256": 7}\n' * 3000)
+        ended = subprocess.run(
+            ["bash", "-c", f"{command} exit ${{PIPESTATUS[0]}}"],
+            cwd=made.parent, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ended.returncode == code, ended.stderr
+        assert "something ended the command" not in ended.stderr
+        assert "Broken" not in ended.stderr
+
+
 def test_a_folder_that_is_no_run(run: Run, tmp_path: Path) -> None:
     assert run("verify", "nothing").code == 3
     (tmp_path / "x").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.engine.parts import ASK, DRAW, content, lines, trouble, write_parts
-from tests.helpers import Ended, Run
+from tests.helpers import Ended, Run, json_lines
 
 KILL = "os._exit(9)"
 
@@ -75,17 +76,18 @@ def test_two_workers_make_the_same_files(
 
 
 class Killer(threading.Thread):
-    """Kills the process that worked last, whenever four more lines of work were noted."""
+    """Kills the process that worked last, whenever so many more lines of work were noted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, num_lines: int) -> None:
         super().__init__(daemon=True)
-        self.folder, self.killed, self.ended = folder, list[int](), threading.Event()
+        self.folder, self.num_lines = folder, num_lines
+        self.killed, self.ended = list[int](), threading.Event()
 
     def run(self) -> None:
         seen = 0
         while not self.ended.wait(0.02):
             worked = lines(self.folder / "drawn") + lines(self.folder / "asked")
-            if len(worked) < seen + 4:
+            if len(worked) < seen + self.num_lines:
                 continue
             seen, pid = len(worked), int(worked[-1].split()[-1])
             with contextlib.suppress(ProcessLookupError):
@@ -93,21 +95,33 @@ class Killer(threading.Thread):
                 self.killed.append(pid)
 
 
+@pytest.mark.parametrize(("command", "num_lines"), [("generate", 4), ("score", 14)])
 def test_workers_that_are_killed_now_and_then_are_replaced(
-    run: Run, tmp_path: Path, ray_words: tuple[str, ...]
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...], command: str, num_lines: int
 ) -> None:
+    """Drawing workers and judging ones; a batch of a judge is two grids, eight lines of work."""
     write_parts(tmp_path, 8)
-    assert run(*DRAW, "here").code == 0
-    (tmp_path / "drawn").unlink()
-    (tmp_path / "pause").write_text("0.1")
-    killer = Killer(tmp_path)
+    wanted = undisturbed(run, tmp_path)
+    if command == "score":
+        assert run(*DRAW, "r").code == 0
+        (tmp_path / "drawn").unlink()
+    (tmp_path / "pause").write_text("0.1" if command == "generate" else "0.05")
+    killer = Killer(tmp_path, num_lines)
     killer.start()
-    drew = run(*DRAW, "r", *ray_words)
+    words = (*DRAW, "r") if command == "generate" else ("score", "r", *ASK)
+    ended = run(*words, *ray_words)
     killer.ended.set()
-    assert drew.code == 0, drew.err
+    assert ended.code == 0, ended.err
     assert killer.killed
-    assert drew.err.count("a worker ended over 1 item, which is done again") == len(killer.killed)
-    assert content(tmp_path / "r") == content(tmp_path / "here")
+    assert ended.err.count("a worker ended over") == len(killer.killed)
+    assert ended.err.count("done again;") == len(killer.killed)
+    if command == "generate":
+        assert run("score", "r", *ASK).code == 0
+    made = content(tmp_path / "r")
+    if command == "score":  # of the process that was killed nobody heard what it had cost
+        for record in (made["manifest.json"], wanted["manifest.json"]):
+            assert next(iter(record["judges"].values())).pop("account")
+    assert made == wanted
 
 
 def test_an_item_that_ends_its_workers_fails_alone(
@@ -198,19 +212,26 @@ def test_a_model_that_cannot_be_built_is_one_line(
     assert "no such luck" in there.error
 
 
-def test_sigterm_keeps_what_was_done(run: Run, tmp_path: Path, ray_words: tuple[str, ...]) -> None:
+def test_status_and_events_while_it_works_and_sigterm_keeps_what_was_done(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...]
+) -> None:
     from tests.helpers import run_process  # a process of its own: signals are the command line's
 
     write_parts(tmp_path, 40, pause="0.1")
     done: list[Any] = []
+    words = (*DRAW, "r", *ray_words, "--log-json", "log")
     work = threading.Thread(
-        target=lambda: done.append(run_process(*DRAW, "r", *ray_words, cwd=tmp_path, timeout=60))
+        target=lambda: done.append(run_process(*words, cwd=tmp_path, timeout=60))
     )
     work.start()
     deadline = time.monotonic() + 60
     while len(lines(tmp_path / "drawn")) < 6 and time.monotonic() < deadline:
         time.sleep(0.05)
     children = Path(f"/proc/self/task/{work.native_id}/children").read_text().split()
+    seen = json.loads(run("status", "r", "--json").out)
+    assert seen["state"] == "working"
+    assert seen["owner"].startswith(f"process {children[0]} on ")
+    assert 1 <= seen["images"] < seen["items"] == seen["progress"]["total"] == 40
     os.kill(int(children[0]), signal.SIGTERM)
     work.join()
     ended = done[0]
@@ -219,18 +240,44 @@ def test_sigterm_keeps_what_was_done(run: Run, tmp_path: Path, ray_words: tuple[
     drawn = len(list((tmp_path / "r/images").iterdir()))
     assert 6 <= drawn < 40
     assert len(lines(tmp_path / "drawn")) == drawn  # none was broken off
+    events = json_lines(tmp_path / "log")
+    assert [events[0]["event"], events[-1]["event"]] == ["start", "end"]
+    assert events[-1]["exit_code"] == 143
+    told = [event for event in events if event["event"] == "progress"][-1]
+    assert (told["done"], told["total"], told["unit"]) == (drawn, 40, "grid")
+    assert json.loads(run("status", "r", "--json").out)["state"] == "idle"
     assert run(*DRAW, "r").out == f"{40 - drawn} grids drawn, {drawn} there before: r\n"
+
+
+def test_a_cluster_without_room_is_said_at_once(
+    run: Run, tmp_path: Path, cluster: Any, ray_words: tuple[str, ...]
+) -> None:
+    write_parts(tmp_path, 1)
+    started = time.monotonic()
+    for words, needs, most in [
+        (("--gpus-per-worker", "1"), "1 CPU and 1 GPU", "2 CPU and 0 GPU"),
+        (("--cpus-per-worker", "3"), "3 CPU and 0 GPU", "2 CPU and 0 GPU"),
+    ]:
+        ended = run(*DRAW, "r", *ray_words, *words)
+        assert ended.code == 4
+        assert f"no machine of the cluster has room for a worker, which needs {needs}" in ended.error
+        assert f"the most that one has is {most}" in ended.error
+    assert time.monotonic() - started < 30
+    words = ("--engine", "ray", "--workers", "7", "--address", str(cluster.address))
+    ended = run(*DRAW, "r", *words)
+    assert ended.code == 0, ended.err
+    assert "the cluster has room for 4 of 7 workers of 1 CPU and 0 GPU" in ended.err
 
 
 def test_weights_that_differ_between_machines_are_refused() -> None:
     from dpgbench.engine.ray_process import WorkerFacts
-    from dpgbench.engine.ray_workers import _check_alike
+    from dpgbench.engine.ray_workers import check_alike
     from dpgbench.errors import SetupError
 
     first = WorkerFacts({"weights": "a", "dtype": "float32"}, 1, "one")
-    _check_alike(first, WorkerFacts(dict(first.decides), 1, "two"))
+    check_alike(first, WorkerFacts(dict(first.decides), 1, "two"))
     with pytest.raises(SetupError, match="weights on two differ from those on one"):
-        _check_alike(first, WorkerFacts({"weights": "b", "dtype": "float32"}, 1, "two"))
+        check_alike(first, WorkerFacts({"weights": "b", "dtype": "float32"}, 1, "two"))
 
 
 @pytest.mark.slow

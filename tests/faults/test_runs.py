@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from dpgbench.errors import StorageError
+from dpgbench.store.hashes import git_blob_id
+from dpgbench.store.pull import Upstream, pull
 from tests.cli.own_parts import GENERATE, ITEMS, write_parts
 from tests.cli.processes import begin, content
 from tests.faults.commands import DRAW, is_one_line, is_whole, judge, prepare
-from tests.helpers import json_lines, row, write_csv
+from tests.helpers import REPOSITORY, json_lines, row, run_process, write_csv
 from tests.warm import ALWAYS, DONE_ALL_THE_SAME, Fault, Warm
 
 LOCKED = (*GENERATE, "--bench", "b.csv")
@@ -228,6 +231,54 @@ def test_a_disk_that_is_really_full(
             undisturbed / ("drawn/r" if command == "generate" else "scored/r")
         )
         shutil.rmtree(folder)
+
+
+def test_a_disk_that_fills_up_while_a_benchmark_is_pulled(mount: Path, tmp_path: Path) -> None:
+    """Its old files are there as they were, and with room the same call goes on."""
+    texts = {f"p{number}": f"prompt {number} ".encode() * 500 for number in range(40)}
+    source, target = tmp_path / "dpg_bench", mount / "cache/dpg"
+    (source / "prompts").mkdir(parents=True)
+    for name, text in texts.items():
+        (source / f"prompts/{name}.txt").write_bytes(text)
+    upstream = Upstream("http://127.0.0.1:9/none", git_blob_id(b""), blobs_of(texts))
+    few = {name: texts[name] for name in ("p0", "p1")}
+    first = Upstream(upstream.url, upstream.questions_blob, blobs_of(few))
+    for name in few:
+        (tmp_path / "few/prompts").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"few/prompts/{name}.txt").write_bytes(few[name])
+    pull(str(tmp_path / "few"), target, first)
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    free = os.statvfs(mount).f_bavail * os.statvfs(mount).f_frsize
+    for room in (1, 3, 20):
+        ballast = mount / "ballast"
+        ballast.write_bytes(b"x" * max(0, free - room * 4096))
+        with pytest.raises(StorageError, match="the disk is full"):
+            pull(str(source), target, upstream)
+        ballast.unlink()
+        after = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+        assert after == before
+        assert [path.name for path in target.parent.iterdir() if "-new-" in path.name] == []
+    assert pull(str(source), target, upstream).num_prompts == 40
+
+
+def test_prompts_pull_on_a_disk_that_is_too_small(mount: Path, tmp_path: Path) -> None:
+    source = REPOSITORY.parent / "shared/data/dpg_bench"
+    if not source.is_dir():
+        pytest.skip("../shared is not there: it has the real prompts")
+    words = ("prompts", "pull", "--from", source)
+    small = {**os.environ, "DPGBENCH_CACHE": str(mount / "cache")}
+    ended = run_process(*words, cwd=tmp_path, env=small)
+    assert ended.returncode == 6, ended.stderr
+    assert "the disk is full" in ended.stderr
+    assert len([ln for ln in ended.stderr.splitlines() if ln.startswith("error: ")]) == 1
+    assert "Traceback" not in ended.stderr
+    assert not (mount / "cache/benchmarks/dpg").exists()
+    ended = run_process(*words, cwd=tmp_path, env={**small, "DPGBENCH_CACHE": str(tmp_path / "c")})
+    assert ended.returncode == 0, ended.stderr
+
+
+def blobs_of(texts: dict[str, bytes]) -> dict[str, str]:
+    return {name: git_blob_id(text) for name, text in texts.items()}
 
 
 def test_a_file_system_that_is_really_read_only(warm: Warm, undisturbed: Path, mount: Path) -> None:

@@ -22,6 +22,8 @@ from tests.fuzz.examine import check_message
 CODES = (0, 2, 3, 4, 5, 6)
 BOUNDS = Bounds(fixed_bytes=256 * MEBIBYTE, seconds=20.0)
 JUDGED = ("score", "r", "--judge", "own_judge:Judge", "--device", "cpu")
+SHARDED = ("generate", "--model", "own_model:Model", "--out", "s", "--device", "cpu", "--bench",
+           "b.csv")  # fmt: skip
 RUN_COMMANDS: tuple[tuple[str, ...], ...] = (
     JUDGED,
     ("generate", "--model", "own_model:Model", "--out", "r", "--device", "cpu", "--bench", "b.csv"),
@@ -40,6 +42,15 @@ RUN_COMMANDS: tuple[tuple[str, ...], ...] = (
     ("verify", "r"),
     ("verify", "r", "--json"),
     ("verify", "r", "--repair"),
+    ("merge", "s"),
+    ("merge", "r", "s", "--out", "m"),
+    ("status", "s"),
+    ("status", "w", "--json"),
+    ("verify", "s"),
+    (*SHARDED, "--shard", "1/2"),
+    ("score", "s", *JUDGED[2:], "--shard", "2/2"),
+    ("score", "s", *JUDGED[2:], "--shard", "1/3", "--ask-invalid-again"),
+    ("report", "s", "--out", "rep"),
 )  # fmt: skip
 """Commands that read what a test damages."""
 
@@ -68,7 +79,20 @@ RUN_FILES = (
     RunFile("b.csv", "table", range(16)),
     RunFile("a.csv", "table", (5, 7)),
     RunFile("h.csv", "table", (6,)),
-    RunFile("r/images/a1.png", "png", (0, 1, 2, 4, 8, 13, 14, 15)),
+    RunFile("r/images/a1.png", "png", (0, 1, 2, 4, 8, 13, 14, 15, 17)),
+    *(
+        RunFile(f"s/{place}{name}", kind, (*range(16, 19), *range(20, 25)))
+        for place in ("", "shards/1-of-2/", "shards/2-of-2/")
+        for name, kind in (
+            ("manifest.json", "json"),
+            ("images.jsonl", "lines"),
+            ("answers/*.jsonl", "lines"),
+            ("images/*.png", "png"),
+        )
+    ),
+    RunFile("w/.progress.json", "json", (19,)),
+    RunFile("w/.owner", "json", (19,)),
+    RunFile("w/manifest.json", "json", (19,)),
 )
 
 
@@ -187,6 +211,10 @@ OPTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("prompts", "counts", "--bench", "b.csv"), "--check"),
     (("prompts", "list", "--bench", "b.csv"), "--items"),
     (("prompts", "pull"), "--from"),
+    (SHARDED, "--shard"),
+    (("score", "s", *JUDGED[2:]), "--shard"),
+    (("merge", "r", "s"), "--out"),
+    (("merge", "s", "--out", "m"), "--bench"),
     (("report", "r", "--check"), "--out"),
 )  # fmt: skip
 

@@ -7,6 +7,8 @@ import contextlib
 import io
 import json
 import os
+import platform
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -46,6 +48,12 @@ PROMPT_LINES = (
     b'{"id": "p1", "prompt": "a cube"}\n'
     b'{"prompt_id": 7, "text": "\xc3\xa9 \\u00e9"}\n"three dogs"\n'
 )
+HEARTBEAT = {
+    "work": "score", "of": "own_judge:Judge", "unit": "question", "done": 7, "total": 48,
+    "items_done": 1, "items": 4, "failed": 0, "per_second": 3.5, "seconds_left": 11.7,
+    "process": 1, "host": "here", "started": "2026-01-01T00:00:00+00:00",
+    "updated": "2026-01-01T00:00:02+00:00",
+}  # fmt: skip
 PROMPT_TABLE = b'id,prompt,note\np1,"a cube, purple",x\np2,two dogs,\n'
 
 
@@ -79,13 +87,26 @@ def call(*words: object) -> Ended:
 
 @cache
 def made_run() -> Path:
-    """Return a folder with own classes, a benchmark `b.csv` and a generated and judged run `r`."""
+    """Return a folder with own classes, a benchmark `b.csv`, and runs that are drawn and judged.
+
+    `r` is of one process, `w` as if this one still worked in it, `s` of two shards, merged.
+    """
     place = Path(tempfile.mkdtemp(prefix="fuzz-run-"))
     write_parts(place)
     with folder(place):
         for words in ((*GENERATE, "--bench", "b.csv"), SCORE):
             ended = call(*words)
             assert ended.code == 0, ended.err
+        sharded = [("s" if word == "r" else word) for word in (*GENERATE, "--bench", "b.csv")]
+        for shard in ("1/2", "2/2"):
+            for words in (sharded, ("score", "s", *SCORE[2:-5])):
+                ended = call(*words, "--shard", shard)
+                assert ended.code == 0, ended.err
+        assert call("merge", "s").code == 0
+        owner = {"host": platform.node(), "process": os.getpid(), "token": "x"}
+        shutil.copytree("r", "w")
+        Path("w/.owner").write_text(json.dumps(owner))
+        Path("w/.progress.json").write_text(json.dumps(HEARTBEAT))
         lines = "".join(f"{item},0,{qid},yes\n" for item in ITEMS for qid in (1, 2, 3))
         Path("a.csv").write_text("item_id,tile,question_id,answer\n" + lines)
         Path("h.csv").write_text(
@@ -271,6 +292,7 @@ def vision_judge() -> Path:
 def service() -> Any:
     """Return a server's service with a judge of its own and a benchmark; without HTTP."""
     from dpgbench.backends.judges.own_class import OwnJudge
+    from dpgbench.server.batching import JudgeThread
     from dpgbench.server.limits import Limits
     from dpgbench.server.service import Service
     from dpgbench.store.benchmarks import load_benchmark
@@ -279,14 +301,14 @@ def service() -> Any:
     path = Path(tempfile.mkdtemp(prefix="fuzz-serve-")) / "b.csv"
     path.write_bytes(BENCHMARK)
     made = Service(
-        lambda: OwnJudge(ByColour(None)),
+        JudgeThread(lambda: OwnJudge(ByColour(None))),
         "by-colour",
         benchmark=load_benchmark(path),
         rules=["dsg", "corrected-v1"],
         limits=Limits(picture_pixels=2**20),
     )
-    made.thread.start()
-    made.thread.ready.result(timeout=60)
+    made.start()
+    made.askers.ready.result(timeout=60)
     made.status = "ready"
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dpgbench.backends.judges.request import judge_request, load_judge
+from dpgbench.server.batching import JudgeThread
 from dpgbench.server.limits import Limits
 from dpgbench.server.process import Address, serve
 from dpgbench.server.service import Service
@@ -28,7 +29,7 @@ LIMITS = Limits(
 def make_service(judge: str = "ByColour") -> Service:
     request = judge_request(f"tests.server.own_judges:{judge}", device="cpu")
     return Service(
-        lambda: load_judge(request),
+        JudgeThread(lambda: load_judge(request)),
         request.label,
         benchmark=load_benchmark("shapes"),
         rules=["corrected-v1"],

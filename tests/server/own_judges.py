@@ -38,6 +38,15 @@ class ByColour:
         return answers
 
 
+class Deadly(ByColour):
+    """Ends its process over blue pictures."""
+
+    def ask(self, tiles: Sequence[Any]) -> list[list[JudgeAnswer]]:
+        if any(tile.image.getpixel((0, 0)) == (0, 0, 255) for tile in tiles):
+            os._exit(9)
+        return super().ask(tiles)
+
+
 class Backwards(ByColour):
     """Replies in the opposite order, to half of the questions at a time."""
 

@@ -108,6 +108,10 @@ JSON_BODIES: dict[str, tuple[bytes, int, str]] = {
     "a number twice": (text_of(item(questions=[{"question": "a?", "qid": 1},
                                                {"question": "b?", "qid": 1}])), 422, "again"),
     "a huge number": (text_of(item(questions=[{"question": "a?", "qid": 10**30}])), 422, "qid"),
+    "a name twice": (b'{"rules": ["dsg"], ' + json.dumps(GOOD)[1:-1].encode() + b', "rules": null}',
+                     422, "'rules' comes twice in one JSON object"),
+    "a name twice inside": (json.dumps(GOOD).replace('"item_id"', '"layout": "2x2", "layout": null,'
+                            ' "item_id"').encode(), 422, "'layout' comes twice"),
     "many images": (text_of(item(images=[in_base64(picture())] * 9)), 413, "9 are more than 8"),
     "many items": (json.dumps({"items": [item()] * 9}).encode(), 413, "items: 9 are more than 8"),
     "more than the queue": (json.dumps({"items": [item(images=[in_base64(picture())] * 8)] * 3})

@@ -26,12 +26,15 @@ def merged_answers(
 ) -> list[AnswerLine]:
     """Return a judge's answers in all `sources`, in canonical order, equal ones once.
 
-    An empty answer is none where another run has one.
+    An empty answer is none where another run has one. An invalid one, neither yes nor no, is none
+    where another run was told yes or no, as one is that asked again; of two invalid ones the run
+    that is merged into has the older.
 
     Raises:
         DataError: two runs have different answers to one question; shows both.
     """
     kept: dict[tuple[str, int, int], _Placed] = {}
+    home = sources[0].run if sources and sources[0].shard is None else None
     for source in sources:
         if judge not in source.manifest.judges:
             continue
@@ -40,17 +43,26 @@ def merged_answers(
             question = (line["item_id"], line["tile"], line["qid"])
             placed = _Placed(path, number, line)
             before = kept.setdefault(question, placed)
-            if before.line == line or _is_empty(line):
+            is_older = home is not None and before.path == home.answers(judge)
+            if before.line == line or _weight(line) < _weight(before.line):
                 continue
-            if not _is_empty(before.line):
+            if _weight(line) == _weight(before.line) and not (
+                is_older and _weight(line) < _VALID
+            ):
                 _refuse(before, placed)
             kept[question] = placed
     position = answer_position(benchmark, num_images)
     return in_order([(placed.line, position(placed.line)) for placed in kept.values()])
 
 
-def _is_empty(line: AnswerLine) -> bool:
-    return is_missing(line["answer"] or "")
+_EMPTY, _INVALID, _VALID = range(3)
+
+
+def _weight(line: AnswerLine) -> int:
+    """Return how much a line says: nothing, neither yes nor no, or an answer."""
+    if is_missing(line["answer"] or ""):
+        return _EMPTY
+    return _INVALID if line.get("invalid") is True else _VALID
 
 
 def _refuse(first: _Placed, other: _Placed) -> None:

@@ -49,7 +49,7 @@ def completed(
     record = manifest.generation
     merged = record.setdefault("merged", {})
     for source in others:
-        before: MergedRecord = merged.get(source.key, {})
+        before: MergedRecord = merged.get(source.key, merged.pop(source.former_key, {}))
         manifest.note(*source.manifest.notes)
         manifest.commands += source.manifest.commands[before.get("commands", 0) :]
         accounts = before.get("accounts", {})
@@ -58,15 +58,17 @@ def completed(
         if drawing := source.manifest.generation.get("account"):
             since = _since(before.get("drawing", {}), drawing)
             record["account"] = add_accounts(record.get("account", {}), since)
+        spent = {
+            name: _most(accounts.get(name, {}), judge["account"])
+            for name, judge in source.manifest.judges.items()
+            if "account" in judge
+        }
+        drawn = source.manifest.generation.get("account", {})
         merged[source.key] = {
             "run": source.run.name,
-            "commands": len(source.manifest.commands),
-            "accounts": {
-                name: copy.deepcopy(judge["account"])
-                for name, judge in source.manifest.judges.items()
-                if "account" in judge
-            },
-            "drawing": copy.deepcopy(source.manifest.generation.get("account", {})),
+            "commands": max(before.get("commands", 0), len(source.manifest.commands)),
+            "accounts": {**accounts, **spent},
+            "drawing": _most(before.get("drawing", {}), drawn),
         }
     if manifest.kind == "generated":
         record["failed"] = {i: images.failures[i] for i in manifest.items if i in images.failures}
@@ -105,13 +107,23 @@ def _add_judge(
 
 
 def _since(before: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an account without what was counted of it before."""
+    """Return an account without what was counted of it before; nothing of an older copy's."""
     since = dict(latest)
     for name, value in latest.items():
         old = before.get(name)
         if isinstance(value, int | float) and isinstance(old, int | float):
-            since[name] = round(value - old, 6)
+            since[name] = round(max(0, value - old), 6)
     return since
+
+
+def _most(before: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the account of a run of which two copies may have been seen: the later one's."""
+    most = copy.deepcopy({**before, **latest})
+    for name, value in latest.items():
+        old = before.get(name)
+        if isinstance(value, int | float) and isinstance(old, int | float):
+            most[name] = max(old, value)
+    return most
 
 
 def _truncation(items: Sequence[str], sources: Sequence[Source]) -> TruncationRecord | None:

@@ -35,7 +35,20 @@ class Source:
 
     @property
     def key(self) -> str:
-        """What tells it from every other run, wherever it lies."""
+        """What tells it from every other run, wherever it lies and whatever its folder's name."""
+        manifest = self.manifest
+        return identity_hash(
+            {
+                "created": manifest.created,
+                "first": manifest.commands[:1],
+                "shard": str(self.shard),
+                "item": manifest.items[:1],
+            }
+        )
+
+    @property
+    def former_key(self) -> str:
+        """What stood for it in runs that were merged by earlier versions."""
         manifest = self.manifest
         first = manifest.commands[:1]
         return identity_hash({"created": manifest.created, "first": first, "run": self.run.name})

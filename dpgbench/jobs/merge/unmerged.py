@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
-from dpgbench.errors import DataError
+from dpgbench.errors import DataError, counted
 from dpgbench.store.images import is_whole
 from dpgbench.store.run.answers import read_answer_table
-from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.directory import RunDir, is_run
 from dpgbench.store.run.manifest import read_manifest
+
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_unmerged(runs: Iterable[RunDir]) -> None:
+    """Say which runs have shards with images or answers that they have not: no number is of them.
+
+    What is damaged is said by whoever reads it.
+    """
+    for run in runs:
+        newer = []
+        for shard, part in run.shards().items() if is_run(run.path) else ():
+            try:
+                newer += [str(shard)] if unmerged(part, run) else []
+            except DataError:
+                continue
+        if newer:
+            log.warning(
+                "%s: %s (first: %s) with work that is not merged and not in these numbers: "
+                "dpgbench merge %s",
+                run.path,
+                counted(len(newer), "shard"),
+                newer[0],
+                shlex.quote(str(run.path)),
+            )
 
 
 def unmerged(shard: RunDir, run: RunDir, *, answers: bool = True) -> str | None:

@@ -12,7 +12,7 @@ from dpgbench.backends.judges.table import DEFAULT_JUDGE
 from dpgbench.errors import DpgBenchError
 from dpgbench.jobs.verify.findings import Finding, SetAside, Verification
 from dpgbench.jobs.verify.run import verify
-from dpgbench.store.run.directory import RunDir, is_run
+from dpgbench.store.run.directory import SHARDS, RunDir, is_run
 from dpgbench.store.run.manifest import Manifest, now, read_manifest
 from dpgbench.store.run.set_aside import SetAsideFolder
 
@@ -122,13 +122,15 @@ def _commands(run: RunDir, redo: set[str]) -> Iterator[str]:
     if "generate" in redo and not any(shard.images.is_dir() for shard in shards):
         joined -= {"generate"}  # shards that were only judged have no grids to bring
         if manifest.kind == "generated":
-            yield _last(manifest, "generate") or "the 'dpgbench generate' command of this run"
+            command = _last(run, manifest, "generate")
+            yield command or "the 'dpgbench generate' command of this run"
         else:
             redo.add("score")
     if shards and joined:
         yield f"dpgbench merge {shlex.quote(str(run.path))}"
     if "answers" in redo:
-        yield _last(manifest, "score", "--answers") or "the 'dpgbench score --answers' command"
+        command = _last(run, manifest, "score", "--answers")
+        yield command or "the 'dpgbench score --answers' command"
         return
     judges = sorted(name[1:] for name in redo if name.startswith(":"))
     if not judges and "score" in redo:
@@ -137,12 +139,53 @@ def _commands(run: RunDir, redo: set[str]) -> Iterator[str]:
         yield _score_command(run, manifest, judge)
 
 
-def _last(manifest: Manifest, *words: str) -> str | None:
+def _last(run: RunDir, manifest: Manifest, *words: str) -> str | None:
     """Return the last command of the run that has these words."""
     for command in reversed(manifest.commands):
         if all(word in shlex.split(command) for word in words):
-            return command
+            return _for_this_run(run, manifest, command)
     return None
+
+
+def _for_this_run(run: RunDir, manifest: Manifest, command: str) -> str | None:
+    """Return a command that worked in a run for where the run is now; a copy's names the copy.
+
+    None where the command does not name the run by a path that can be told from its other words.
+    """
+    is_shard = run.path.parent.name == SHARDS
+    here = run.path.parent.parent if is_shard else run.path  # commands of shards name the whole
+    words = shlex.split(command)
+    for path in (here, run.path):
+        if any(_is_path(word.removeprefix("--out="), path) for word in words):
+            return command
+    out = _value(words, "--out")
+    if out is not None:
+        named = run.path if is_shard and Path(out).parent.name == SHARDS else here
+        return shlex.join(_with_out(words, out, str(named)))
+    if "generate" in words or manifest.kind != "generated":
+        is_default = here.resolve().parent == Path("runs").resolve()
+        return command if is_default else f"{command} --out {shlex.quote(str(here))}"
+    drawn = next((c for c in manifest.commands if "generate" in shlex.split(c)), "")
+    before = _value(shlex.split(drawn), "--out")
+    names = {Path(before).name} if before else {here.name}
+    places = [place for place, word in enumerate(words) if Path(word).name in names]
+    if len(places) != 1:
+        return None
+    return shlex.join([*words[: places[0]], str(here), *words[places[0] + 1 :]])
+
+
+def _is_path(word: str, path: Path) -> bool:
+    return bool(word) and Path(word).resolve() == path.resolve()
+
+
+def _with_out(words: Sequence[str], old: str, new: str) -> list[str]:
+    changed = list(words)
+    for place, word in enumerate(changed):
+        if word == f"--out={old}":
+            changed[place] = f"--out={new}"
+        elif word == old and place and changed[place - 1] == "--out":
+            changed[place] = new
+    return changed
 
 
 def _score_command(run: RunDir, manifest: Manifest, judge: str) -> str:
@@ -154,7 +197,9 @@ def _score_command(run: RunDir, manifest: Manifest, judge: str) -> str:
         name = _value(words, "--judge") or DEFAULT_JUDGE
         more = [_value(words, "--decode"), _value(words, "--dtype")]
         if ":".join([name, *(word for word in more if word)]) == judge:
-            return command
+            if here := _for_this_run(run, manifest, command):
+                return here
+            break
     return f"dpgbench score {shlex.quote(str(run.path))} --judge {shlex.quote(judge)}"
 
 
