@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dpgbench.backends.judges.own_class import OwnJudge
@@ -210,12 +211,13 @@ class JudgeThread(Askers):
         shape = BatchShape.of(judge)
         while batch := self.queue.next_batch(shape, batch_seconds):
             start = time.perf_counter()
-            ask_together(
-                judge,
-                [waiting.tile for waiting in batch],
-                lambda place, reply, batch=batch: batch[place].reply.set_result(reply),
-            )
+            tiles, futures = ([w.tile for w in batch], [w.reply for w in batch])
+            ask_together(judge, tiles, partial(_deliver, futures))
             on_batch(len(batch), time.perf_counter() - start)
+
+
+def _deliver(futures: Sequence[Future[JudgeReply]], place: int, reply: JudgeReply) -> None:
+    futures[place].set_result(reply)
 
 
 def _streams(judge: Judge) -> bool:

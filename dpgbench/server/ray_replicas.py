@@ -188,12 +188,11 @@ class Replica:
             DpgBenchError: Ray Serve replaces this process.
         """
         import ray
+        from ray import serve
 
         try:
             await self._lease.is_held.remote()
         except ray.exceptions.RayActorError:
-            from ray import serve
-
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, lambda: serve.delete(self._application, False))
         if self._loaded.error is not None:
@@ -266,9 +265,10 @@ class RayReplicas(Askers):
             UsageError: this machine has not what the processes need.
         """
         serve = import_serve()
-        with opened_cluster(
-            self._options, device=self._device, own_class=self._own_class
-        ) as (cluster, setting):
+        with opened_cluster(self._options, device=self._device, own_class=self._own_class) as (
+            cluster,
+            setting,
+        ):
             self._cluster, self._setting = cluster, setting
             was_there = _is_running(cluster)
             try:
@@ -308,15 +308,13 @@ class RayReplicas(Askers):
 
     def _deployed(self) -> Any:
         """Return the handle of the replicas, which begin to load."""
-        from ray import serve
-
+        serve = import_serve()
         size, patience = self._cluster.size, self._patience
         ray = self._cluster.ray
         lease = ray.remote(Lease).options(num_cpus=0).remote()
         self._lease = lease  # ends with its last handle
         serve.start(proxy_location="Disabled", logging_config={"log_level": "CRITICAL"})
         deployment = serve.deployment(
-            Replica,
             name=_DEPLOYMENT,
             num_replicas=size.number,
             max_ongoing_requests=patience.batches_at_once,
@@ -325,7 +323,7 @@ class RayReplicas(Askers):
             graceful_shutdown_wait_loop_s=0.1,
             ray_actor_options={"num_cpus": size.cpus, "num_gpus": size.gpus},
             logging_config={"log_level": "CRITICAL"},
-        )
+        )(Replica)
         bound = deployment.bind(
             TileAskerFactory(self._request), self._setting, lease, self._application
         )
@@ -366,16 +364,14 @@ class RayReplicas(Askers):
         status = self._status()
         if status is not None and status.status == "DEPLOY_FAILED":
             raise IncompleteError(
-                "workers end while the judge is loaded (killed, out of memory, or a crash in native "
-                f"code): {reason_of(Exception(status.message), limit=200)}"
+                "workers end while the judge is loaded (killed, out of memory, or a crash in "
+                f"native code): {reason_of(Exception(status.message), limit=200)}"
             )
         check_room(self._cluster, time.monotonic() - begun, self._patience.placement_seconds)
 
     def _status(self) -> Any:
         """Return what Ray Serve says of the application, or None."""
-        from ray import serve
-
-        return serve.status().applications.get(self._application)
+        return import_serve().status().applications.get(self._application)
 
     def _running(self) -> int:
         """Return how many replicas can answer."""

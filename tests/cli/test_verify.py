@@ -406,7 +406,11 @@ def test_recorded_answers_are_compared_with_their_hash(run: Run, tmp_path: Path)
 
 def test_the_commands_of_a_copy_are_about_the_copy(run: Run, made: Path) -> None:
     """Wherever it lies and whatever it was called; the original is left alone."""
-    copies = [made.with_name("a copy"), made.parent / "elsewhere/r", made.parent / "m/shards/1-of-2"]
+    copies = [
+        made.with_name("a copy"),
+        made.parent / "elsewhere/r",
+        made.parent / "m/shards/1-of-2",
+    ]
     for copy in copies:
         shutil.copytree(made, copy)
         (copy / "images/a1.png").write_bytes(b"")

@@ -260,7 +260,9 @@ def test_a_cluster_without_room_is_said_at_once(
     ]:
         ended = run(*DRAW, "r", *ray_words, *words)
         assert ended.code == 4
-        assert f"no machine of the cluster has room for a worker, which needs {needs}" in ended.error
+        assert (
+            f"no machine of the cluster has room for a worker, which needs {needs}" in ended.error
+        )
         assert f"the most that one has is {most}" in ended.error
     assert time.monotonic() - started < 30
     words = ("--engine", "ray", "--workers", "7", "--address", str(cluster.address))

@@ -243,9 +243,9 @@ def test_a_disk_that_fills_up_while_a_benchmark_is_pulled(mount: Path, tmp_path:
     upstream = Upstream("http://127.0.0.1:9/none", git_blob_id(b""), blobs_of(texts))
     few = {name: texts[name] for name in ("p0", "p1")}
     first = Upstream(upstream.url, upstream.questions_blob, blobs_of(few))
-    for name in few:
-        (tmp_path / "few/prompts").mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"few/prompts/{name}.txt").write_bytes(few[name])
+    (tmp_path / "few/prompts").mkdir(parents=True)
+    for name, text in few.items():
+        (tmp_path / f"few/prompts/{name}.txt").write_bytes(text)
     pull(str(tmp_path / "few"), target, first)
     before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
     free = os.statvfs(mount).f_bavail * os.statvfs(mount).f_frsize

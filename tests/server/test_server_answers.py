@@ -24,7 +24,6 @@ from tests.server.running import (
 )
 
 
-
 def test_four_clients_at_once_get_what_the_command_line_gives(
     mplug_server: Server, drawn: dict[str, Image.Image], by_command: tuple[Any, Any]
 ) -> None:

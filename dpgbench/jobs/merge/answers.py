@@ -46,9 +46,7 @@ def merged_answers(
             is_older = home is not None and before.path == home.answers(judge)
             if before.line == line or _weight(line) < _weight(before.line):
                 continue
-            if _weight(line) == _weight(before.line) and not (
-                is_older and _weight(line) < _VALID
-            ):
+            if _weight(line) == _weight(before.line) and not (is_older and _weight(line) < _VALID):
                 _refuse(before, placed)
             kept[question] = placed
     position = answer_position(benchmark, num_images)

@@ -13,7 +13,6 @@ from dpgbench.store.run.answers import read_answer_table
 from dpgbench.store.run.directory import RunDir, is_run
 from dpgbench.store.run.manifest import read_manifest
 
-
 log = logging.getLogger(__name__)
 
 
