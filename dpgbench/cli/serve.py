@@ -126,7 +126,7 @@ def serve(
             autocompletion=complete_rule,
         ),
     ] = None,
-    address: AddressOptions,
+    listening: AddressOptions,
     judge_options: JudgeOptions,
     engine: WorkersChoice,
     limits: LimitOptions,
@@ -151,7 +151,7 @@ def serve(
         limits=limits.limits(),
     )
     service.rules = _usable(service, rule)
-    run(service, address.address(), echo)
+    run(service, listening.address(), echo)
 
 
 def _askers(request: JudgeRequest, options: EngineOptions) -> Askers:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _DEPLOYMENT = "judge"
+_TO_BE_ASKED = 10.0  # seconds in which a replica can say why its judge could not be loaded
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ class Replica:
         self._judging = ThreadPoolExecutor(1)
         self._preparing = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
         self._loaded = self._judging.submit(self._process.load, factory, setting).result()
+        self._loaded_at = time.monotonic()
 
     @property
     def _asker(self) -> TileAsker:
@@ -184,6 +186,8 @@ class Replica:
     async def check_health(self) -> None:
         """Raise where the judge is not loaded; take all back where the server is gone.
 
+        Not at once: a replica that was never well would not be asked for its `facts`, the reason.
+
         Raises:
             DpgBenchError: Ray Serve replaces this process.
         """
@@ -195,7 +199,7 @@ class Replica:
         except ray.exceptions.RayActorError:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, lambda: serve.delete(self._application, False))
-        if self._loaded.error is not None:
+        if self._loaded.error is not None and time.monotonic() > self._loaded_at + _TO_BE_ASKED:
             raise DpgBenchError("the judge of this process is not loaded")
 
 
