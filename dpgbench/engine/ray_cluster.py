@@ -35,6 +35,7 @@ _QUIET = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }
 _AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+_own_tokens: list[str] = []  # that this process has made up
 
 
 def import_ray(options: EngineOptions) -> Any:
@@ -44,12 +45,19 @@ def import_ray(options: EngineOptions) -> Any:
     no file holds it.
 
     Raises:
-        SetupError: it is not installed.
+        SetupError: it is not installed, or its token is not for the cluster that is asked for.
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if options.address is None and "ray" not in sys.modules and not set(_AUTH) & os.environ.keys():
         os.environ.update(zip(_AUTH, ("token", secrets.token_hex(32)), strict=True))
+        _own_tokens.append(os.environ["RAY_AUTH_TOKEN"])
+    if options.address is not None and os.environ.get("RAY_AUTH_TOKEN") in _own_tokens:
+        raise SetupError(
+            f"--address {options.address}: this process has had a Ray cluster of its own, whose "
+            "token Ray keeps as long as the process lives; begin a new process (a new notebook "
+            "kernel) for another cluster, or set RAY_AUTH_MODE before the first one"
+        )
     try:
         import ray
     except ImportError as error:
@@ -101,6 +109,18 @@ class Cluster:
     def alive_nodes(self) -> set[str]:
         """Return the ids of the machines that are in the cluster now."""
         return {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
+
+    def is_dead(self, actor: Any) -> bool:
+        """Return whether Ray has given an actor up for good; who waits for it may never hear so.
+
+        That is what becomes of one whose driver did not answer while it was being placed.
+        """
+        from ray._private.state import actors
+
+        try:
+            return bool(actors(actor._actor_id.hex()).get("State") == "DEAD")
+        except Exception:  # noqa: BLE001 - another release of Ray, or it is asked at a bad moment
+            return False
 
     def resources(self) -> str:
         """Return what the cluster has, and how much of it nobody uses now, in words."""

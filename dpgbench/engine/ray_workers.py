@@ -35,6 +35,8 @@ class Patience:
         batches_at_once: sent to a worker, so that it need not wait for the next.
         pause_seconds: before a worker that is being restarted is called again.
         placement_seconds: without any worker end the work: the cluster has no room for one.
+        own_placement_seconds: the same where the cluster is the command's own, and empty.
+        look_seconds: between two looks for workers that Ray has given up before they began.
     """
 
     num_ends: int = 3
@@ -42,6 +44,8 @@ class Patience:
     batches_at_once: int = 2
     pause_seconds: float = 0.2
     placement_seconds: float = 600.0
+    own_placement_seconds: float = 120.0
+    look_seconds: float = 5.0
 
 
 @dataclass
@@ -99,9 +103,9 @@ class RayWorkers(Workers[Unit, Outcome]):
         self._notes: set[Note] = set()
         self._not_loaded: list[BaseException] = []
         self._num_replaced = 0
-        self._placed_at = time.monotonic()
-        actor_class = self._actor_class()
-        self._remotes = [_Remote[Unit](actor_class.remote()) for _ in range(cluster.size.number)]
+        self._placed_at = self._looked_at = time.monotonic()
+        self._class = self._actor_class()
+        self._remotes = [_Remote[Unit](self._class.remote()) for _ in range(cluster.size.number)]
 
     def _actor_class(self) -> Any:
         size = self.cluster.size
@@ -233,12 +237,25 @@ class RayWorkers(Workers[Unit, Outcome]):
         now = time.monotonic()
         if any(remote.node for remote in self._remotes):
             self._placed_at = now
+        if now - self._looked_at > self.patience.look_seconds:
+            self._looked_at = now
+            self._replace_given_up()
+        patience = self.patience
+        own = self.cluster.is_own
+        longest = patience.own_placement_seconds if own else patience.placement_seconds
         try:
-            check_room(self.cluster, now - self._placed_at, self.patience.placement_seconds)
+            check_room(self.cluster, now - self._placed_at, longest)
         except SetupError as error:
             if self._facts is None:
                 raise
             raise IncompleteError(str(error)) from error
+
+    def _replace_given_up(self) -> None:
+        """Have new workers for those that Ray has given up, and that nobody would hear of."""
+        for remote in self._remotes:
+            waits = remote.node is None and remote.step is not None
+            if waits and self.cluster.is_dead(remote.actor):
+                self._begin_again(remote, failed_start=True)
 
     def _take_step(self, remote: _Remote[Unit]) -> None:
         """Take what a worker answered that is placed or loaded; go on to the next step."""
@@ -285,6 +302,8 @@ class RayWorkers(Workers[Unit, Outcome]):
     def _begin_again(self, remote: _Remote[Unit], *, failed_start: bool = False) -> None:
         """Wait for the process of a worker that ended, which Ray starts anew, and load it again.
 
+        Where Ray has given the worker up for good there is a new one in its place.
+
         Raises:
             IncompleteError: it ends each time that it loads.
         """
@@ -293,10 +312,12 @@ class RayWorkers(Workers[Unit, Outcome]):
         remote.num_failed_starts = remote.num_failed_starts + 1 if failed_start else 0
         if remote.num_failed_starts >= self.patience.num_failed_starts:
             raise IncompleteError(
-                f"a worker ended {self.patience.num_failed_starts} times while its model was "
+                f"a worker ended {self.patience.num_failed_starts} times before its model was "
                 "loaded (killed, out of memory, or a crash in native code); give fewer --workers, "
                 "or more of the machine to each"
             )
+        if self.cluster.is_dead(remote.actor):
+            remote.actor = self._class.remote()
 
     def _take_batches(
         self, remote: _Remote[Unit], again: deque[_Batch[Unit]]

@@ -210,6 +210,20 @@ def test_options_of_python_are_checked_as_those_of_the_command_line() -> None:
     assert EngineOptions("ray", gpus_per_worker=0.5, cpus_per_worker=0).is_ray
 
 
+def test_the_token_of_an_own_cluster_is_for_no_other(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'dpgbench[ray]'")
+    from dpgbench.engine import ray_cluster
+
+    monkeypatch.setattr(ray_cluster, "_own_tokens", ["made up"])
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "made up")
+    write_parts(tmp_path, 2)
+    ended = run(*DRAW, "r", "--engine", "ray", "--address", "auto")
+    assert ended.code == 4
+    assert "this process has had a Ray cluster of its own" in ended.error
+
+
 def test_no_gpu_is_not_waited_for(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

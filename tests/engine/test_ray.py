@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from dpgbench.engine.ray_process import RayProcess
+from dpgbench.engine.ray_workers import Patience
 from tests.engine.parts import ASK, DRAW, content, lines, trouble, write_parts
 from tests.helpers import Ended, Run, json_lines
 
@@ -247,6 +249,31 @@ def test_status_and_events_while_it_works_and_sigterm_keeps_what_was_done(
     assert (told["done"], told["total"], told["unit"]) == (drawn, 40, "grid")
     assert json.loads(run("status", "r", "--json").out)["state"] == "idle"
     assert run(*DRAW, "r").out == f"{40 - drawn} grids drawn, {drawn} there before: r\n"
+
+
+def test_workers_that_ray_gives_up_before_they_begin_are_made_again(
+    run: Run, tmp_path: Path, ray_words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does where it cannot reach the driver for a moment: whoever waits hears nothing."""
+    from dpgbench.engine.ray_workers import RayWorkers
+
+    write_parts(tmp_path, 3)
+    build, dead = RayWorkers.__init__, []
+
+    def built(self: Any, cluster: Any, *arguments: Any, **named: Any) -> None:
+        patience = Patience(look_seconds=0.2)
+        build(self, cluster, *arguments, **{**named, "patience": patience})
+        for remote in self._remotes:
+            cluster.ray.kill(remote.actor)
+            dead.append(remote.actor)
+            pending = cluster.ray.remote(RayProcess).options(num_cpus=99).remote().node.remote()
+            remote.step = ("node", pending)  # for which there is never an answer
+
+    monkeypatch.setattr(RayWorkers, "__init__", built)
+    ended = run(*DRAW, "r", *ray_words)
+    assert ended.code == 0, ended.err
+    assert len(dead) == 2
+    assert len(list((tmp_path / "r/images").iterdir())) == 3
 
 
 def test_a_cluster_without_room_is_said_at_once(
