@@ -45,11 +45,15 @@ from pathlib import Path
 from dpgbench import JudgeAnswer
 class Judge:
     num_images_at_once = 2
-    def __init__(self, request): self.asked = 0
+    def __init__(self, request):
+        self.asked = 0
+        with open("loads", "a") as file: file.write(f"{os.getpid()}\\n")
     def describe(self): return {}
     def account(self): return {"questions": self.asked}
     def ask(self, tiles):
         time.sleep(float(Path("pause").read_text()) if Path("pause").exists() else 0)
+        if Path("all").exists():
+            exec(Path("all").read_text())
         for tile in tiles:
             self.asked += len(tile.qids)
             with open("asked", "a") as file:

@@ -22,6 +22,7 @@ from tests.engine.parts import ASK, DRAW, content, lines, trouble, write_parts
 from tests.helpers import Ended, Run, json_lines
 
 KILL = "os._exit(9)"
+BOTH_THERE = "while len(set(open('loads').readlines())) < 2: time.sleep(0.02)"
 
 
 @pytest.fixture
@@ -58,7 +59,11 @@ def test_two_workers_make_the_same_files(
 ) -> None:
     write_parts(tmp_path, 9, pause="0.05")
     wanted = undisturbed(run, tmp_path)
-    drew, asked = both(run, *ray_words, *more)
+    (tmp_path / "all").write_text(BOTH_THERE)  # however long the second takes to start
+    drew = run(*DRAW, "r", *ray_words, *more)
+    assert str(os.getpid()) not in lines(tmp_path / "loads")
+    (tmp_path / "loads").unlink()
+    asked = run("score", "r", *ASK, *ray_words, *more)
     assert (drew.code, asked.code) == (0, 0), drew.err + asked.err
     assert content(tmp_path / "r") == wanted
     assert drew.out == "9 grids drawn, 0 there before: r\n"
@@ -66,7 +71,6 @@ def test_two_workers_make_the_same_files(
         worked = [line.split() for line in lines(tmp_path / name)]
         assert len({words[column] for words in worked}) == 2
         assert max(Counter(" ".join(words[:column]) for words in worked).values()) == 1
-    assert str(os.getpid()) not in {words.split()[-1] for words in lines(tmp_path / "loads")}
     assert drew.err.count("loaded with care") == 1  # each worker said it
     assert "prompts are longer than the text encoder's 5 tokens" in drew.err
     assert "1 tile of 1 item is of one single colour" in drew.err
