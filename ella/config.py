@@ -67,10 +67,12 @@ class ConnectorConfig:
         input_dim: Width of the language model's features.
         kind: `adaln`: a resampler whose norms follow the timestep; `adaln-zero`: besides, gates
             that open with training; `resampler`: with plain norms; `mlp`: two linears.
+        pooled_width: Width of one embedding of the whole text beside the tokens, as SDXL's U-Net
+            takes it (1280); 0: none.
 
     Raises:
-        ValueError: If a size is below 1, `width` no multiple of `heads`, `time_channel` odd, or
-            the kind unknown.
+        ValueError: If a size is below 1 (`pooled_width`: 0), `width` no multiple of `heads`,
+            `time_channel` odd, or the kind unknown.
     """
 
     time_channel: int = 320
@@ -81,15 +83,17 @@ class ConnectorConfig:
     num_latents: int = 64
     input_dim: int = 2048
     kind: ConnectorKind = "adaln"
+    pooled_width: int = 0
 
     def __post_init__(self) -> None:
         kinds = get_args(ConnectorKind)
         if self.kind not in kinds:
             raise ValueError(f"`kind` must be one of {', '.join(kinds)}, got {self.kind!r}")
         for name, value in asdict(self).items():
-            if name != "kind" and value < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {value}")
-        if self.has_latents and self.width % self.heads:
+            least = 0 if name == "pooled_width" else 1
+            if name != "kind" and value < least:
+                raise ValueError(f"`{name}` must be at least {least}, got {value}")
+        if (self.has_latents or self.pooled_width) and self.width % self.heads:
             raise ValueError(f"`width` {self.width} must be a multiple of `heads` {self.heads}")
         if self.uses_timestep and self.time_channel % 2:
             raise ValueError(f"`time_channel` must be even, got {self.time_channel}")

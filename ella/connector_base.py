@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ella import connector_file
 from ella.config import ConnectorConfig, ConnectorKind, TrainedText
+from ella.connector_parts import AttentionPool
 from ella.errors import ConnectorFileError
 
 CLASS_OF: dict[ConnectorKind, str] = {
@@ -57,6 +58,8 @@ class Connector(nn.Module):
             )
         self.config = config
         self.trained_text: TrainedText | None = None
+        if config.pooled_width:
+            self.pool = AttentionPool(config.width, config.heads, config.pooled_width)
 
     @staticmethod
     def of(config: ConnectorConfig) -> Connector:
@@ -159,6 +162,22 @@ class Connector(nn.Module):
         return self._tokens(
             projected_text, _timestep_rows(timestep, len(projected_text), self.device)
         )
+
+    def pool_projected(self, projected_text: Tensor) -> Tensor:
+        """One embedding of each text, the same at every step: `[B, pooled_width]`.
+
+        Args:
+            projected_text: What `project_text` gave.
+
+        Raises:
+            ValueError: If the connector pools nothing (`pooled_width` 0), or the shape does not
+                fit.
+        """
+        if not self.config.pooled_width:
+            raise ValueError("`pooled_width` of this connector is 0: it gives tokens alone")
+        _check_features("projected_text", projected_text, self.config.width)
+        pooled: Tensor = self.pool(projected_text)
+        return pooled
 
     def _project(self, text_bli: Tensor) -> Tensor:
         raise NotImplementedError

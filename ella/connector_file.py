@@ -33,6 +33,7 @@ _TIME, _PROJECTION = "time_embedding.linear_1.weight", "connector.proj_in.weight
 _LATENTS = "connector.latents"
 _ATTENTION = "connector.perceiver_blocks.0.attn.in_proj_weight"
 _MLP_ONLY = "connector.proj_out.weight"
+_POOL = "pool.proj.weight"
 _SIZED_BY: dict[ConnectorKind, tuple[str, ...]] = {
     "adaln": (_TIME, _LATENTS, _PROJECTION, _ATTENTION),
     "adaln-zero": (_TIME, _LATENTS, _PROJECTION, _ATTENTION),
@@ -161,6 +162,8 @@ def write_connector_file(
     """
     # One entry only: safetensors writes several in no fixed order, so in other bytes each time.
     stated = {**asdict(config), **({TEXT_KEY: _text_entries(text)} if text else {})}
+    if not config.pooled_width:  # as in files from before there was a pool
+        del stated["pooled_width"]
     write_safetensors(Path(path), state, {METADATA_KEY: json.dumps(stated, sort_keys=True)})
 
 
@@ -207,7 +210,7 @@ def _check_stated(
                 f"{path}: its metadata says {name} {stated[name]}, its tensors {size}; download it"
                 " again"
             )
-    certain = config == ConnectorConfig() or not config.has_latents
+    certain = config == ConnectorConfig() or not (config.has_latents or config.pooled_width)
     if "heads" not in stated and not heads and not certain:
         warnings.warn(
             f"{path}: the file does not say how many attention heads the connector has;"
@@ -245,6 +248,8 @@ def _infer_config(
     if _LATENTS in _SIZED_BY[kind]:
         sizes["num_latents"], sizes["width"] = _matrix(path, state, _LATENTS)
         sizes["layers"] = len({match[1] for match in map(_BLOCK.match, state) if match})
+    if _POOL in state:
+        sizes["pooled_width"], _ = _matrix(path, state, _POOL)
     # Sizes of parts that this kind has not change nothing: they are as the file says.
     unused = {name: stated[name] for name in _unused(kind) if type(stated.get(name)) is int}
     try:

@@ -1,4 +1,4 @@
-"""Attention and MLP of a resampler block, under the names of the released weights."""
+"""Attention and MLP of a resampler block, under the names of the released weights; pooling."""
 
 from __future__ import annotations
 
@@ -45,3 +45,24 @@ class SquaredReluMlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[..., w]` to `[..., w]`."""
         return self.c_proj(F.relu(self.c_fc(x)).square())
+
+
+class AttentionPool(nn.Module):
+    """One embedding of a text's tokens: their mean asks them all, then a linear.
+
+    The released weights have none. ELLA's authors say of their SDXL that an attention pool made its
+    pooled embedding; heads and norm are this project's choice.
+    """
+
+    def __init__(self, width: int, heads: int, pooled_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attn = PackedAttention(width, heads)
+        self.proj = nn.Linear(width, pooled_width)
+
+    def forward(self, tokens_blw: Tensor) -> Tensor:
+        """`[B, l, w]` to `[B, pooled_width]`."""
+        normed_blw = self.norm(tokens_blw)
+        mean_b1w = normed_blw.mean(dim=1, keepdim=True)
+        source = torch.cat([mean_b1w, normed_blw], dim=1)
+        return self.proj(self.attn(mean_b1w, source)[:, 0])

@@ -28,7 +28,15 @@ from ella.own_texts import (
 from ella.placement import is_offloaded, module_of, working_on
 from ella.rows_by_length import counts_for, for_ragged_rows
 from ella.step_conditions import Forward, GuidedConditions, StepConditions
-from ella.supported import check_pipeline_class, check_unet, is_sdxl
+from ella.step_tokens import draw_by_network
+from ella.supported import (
+    check_denoiser,
+    check_pipeline_class,
+    is_drawn_by_network,
+    is_sdxl,
+    network_of,
+    takes_rows_as_they_are,
+)
 from ella.text_encoder import TextEncoder, TransformersTextEncoder
 from ella.timesteps import call_arguments, predict_timesteps
 
@@ -194,10 +202,11 @@ class Ella:
         `generate` does so itself; here it is known before anything is drawn.
 
         Raises:
-            UnsupportedPipelineError: If the widths differ, there is no U-Net, or pipelines of this
-                class cannot be drawn with.
+            UnsupportedPipelineError: If the widths differ, there is no U-Net or transformer that
+                reads tokens, or pipelines of this class cannot be drawn with.
         """
-        check_unet(pipeline, self.connector.config.width)
+        config = self.connector.config
+        check_denoiser(pipeline, config.width, config.pooled_width)
         check_pipeline_class(pipeline)
 
     @contextmanager
@@ -238,7 +247,8 @@ class Ella:
 
         Args:
             pipeline: A Stable Diffusion pipeline of diffusers: text-to-image, image-to-image,
-                inpainting, or any of them with ControlNet; of SDXL's shape too; AnimateDiff.
+                inpainting, or any of them with ControlNet; of SDXL's shape too; AnimateDiff;
+                PixArt-alpha and -sigma, Stable Diffusion 3.
             prompt: One text or several.
             negative_prompt: One for all, or one for each; by default the empty text.
             length: `fixed` (128 tokens, padded and truncated) or `flexible` (each text at its own
@@ -296,21 +306,28 @@ class Ella:
         conditions = self._conditions(pipeline, call, own)
         positive, negative = conditions.at(0)
         passed = {k: v for k, v in pipeline_arguments.items() if k not in SECOND_TEXTS}
-        passed |= _callback_arguments(conditions, call)
         passed |= {"prompt_embeds": positive, "negative_prompt_embeds": negative}
-        passed |= own.pooled if own else {}
+        passed |= _pooled(conditions, call, own)
+        if is_drawn_by_network(pipeline):
+            return draw_by_network(pipeline, conditions, call.repeats, passed)
+        passed |= _callback_arguments(conditions, call)
+        if takes_rows_as_they_are(pipeline):
+            passed |= _repeated(passed, call.repeats)
         if not conditions.is_ragged:
             return pipeline(**passed)
         return _draw_ragged(pipeline, conditions, call, passed)
 
     def _own_texts(self, pipeline: Any, call: _Call) -> OwnTexts | None:
         """What the pipeline's own encoders say, where it is wanted; checked that it has any."""
-        pooled = is_sdxl(pipeline) and call.arguments.get(POOLED[0]) is None
+        pools = self.connector.config.pooled_width
+        pooled = is_sdxl(pipeline) and not pools and call.arguments.get(POOLED[0]) is None
         wanted = {
             "with_clip": call.with_clip,
             "positive_only": call.positive_only and call.guided,
         }
         for name in [name for name, value in wanted.items() if value]:
+            if getattr(pipeline, "unet", None) is None:
+                raise ValueError(f"`{name}` is of U-Nets told by CLIP: {type(pipeline).__name__}")
             if not has_own_encoders(pipeline):
                 raise ValueError(f"`{name}` needs a pipeline with a `text_encoder`, got None")
         if pooled and not has_own_encoders(pipeline):
@@ -320,8 +337,7 @@ class Ella:
             )
         if not pooled and not any(wanted.values()):
             return None
-        own = encode_own(pipeline, call.arguments, call.prompts, call.negatives, call.guided)
-        return own if pooled else OwnTexts(own.positive, own.negative, {})
+        return encode_own(pipeline, call.arguments, call.prompts, call.negatives, call.guided)
 
     def _conditions(self, pipeline: Any, call: _Call, own: OwnTexts | None) -> GuidedConditions:
         device = pipeline._execution_device
@@ -337,7 +353,7 @@ class Ella:
                 features,
                 predict_timesteps(pipeline, call.arguments, device),
                 device=device,
-                dtype=pipeline.unet.dtype,
+                dtype=network_of(pipeline).dtype,
                 forward=self._forward,
             )
             if returns:
@@ -421,6 +437,30 @@ def _draw_ragged(
     drawn = for_ragged_rows(pipeline, counts)(**passed)
     pipeline.maybe_free_model_hooks()
     return drawn
+
+
+def _pooled(conditions: GuidedConditions, call: _Call, own: OwnTexts | None) -> dict[str, Any]:
+    """Pooled embeddings as arguments of the pipeline: the connector's, else its own encoders'.
+
+    The user's own, where they were passed, stay.
+    """
+    if call.arguments.get(POOLED[0]) is not None:
+        return {}
+    positive, negative = conditions.pooled()
+    of_clip = own.pooled if own else {}
+    if positive is None:
+        return of_clip
+    if negative is None and POOLED[1] in of_clip:  # negative prompts are CLIP's alone
+        negative = of_clip[POOLED[1]]
+    return {POOLED[0]: positive} | ({} if negative is None else {POOLED[1]: negative})
+
+
+def _repeated(passed: Mapping[str, Any], repeats: int) -> dict[str, Any]:
+    """The first step's embeddings, each as often as its prompt has images."""
+    names = ("prompt_embeds", "negative_prompt_embeds", *POOLED)
+    rows = {name: passed[name] for name in names if passed.get(name) is not None}
+    repeated = {name: value.repeat_interleave(repeats, dim=0) for name, value in rows.items()}
+    return {**repeated, "num_images_per_prompt": 1}
 
 
 def _callback_arguments(conditions: GuidedConditions, call: _Call) -> dict[str, Any]:

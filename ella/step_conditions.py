@@ -39,6 +39,8 @@ class StepConditions:
 
     Attributes:
         counts: Tokens of each text; of connectors with latents all alike.
+        pooled: One embedding of each text `[texts, pooled_width]`; None of a connector that pools
+            nothing.
 
     Raises:
         ValueError: If `features` is empty or of another width than the connector's.
@@ -61,6 +63,7 @@ class StepConditions:
         self._connector = connector
         self._forward = forward or connector.forward_projected
         self._groups = _project_by_length(connector, features)
+        self.pooled = _pool(connector, self._groups, len(features), (device, dtype))
         self.counts = [connector.config.num_tokens(len(feature)) for feature in features]
         self._distinct = list(dict.fromkeys(self.timesteps))
         self._position = {timestep: i for i, timestep in enumerate(self._distinct)}
@@ -143,6 +146,22 @@ def _project_by_length(
     ]
 
 
+@torch.no_grad()
+def _pool(
+    connector: Connector,
+    groups: Sequence[tuple[list[int], Tensor]],
+    num_texts: int,
+    target: tuple[torch.device | str, torch.dtype],
+) -> Tensor | None:
+    if not connector.config.pooled_width:
+        return None
+    shape = (num_texts, connector.config.pooled_width)
+    pooled_up = torch.zeros(shape, dtype=connector.dtype, device=connector.device)
+    for members, projected_glw in groups:
+        pooled_up[members] = connector.pool_projected(projected_glw)
+    return pooled_up.to(*target)
+
+
 @dataclass(frozen=True)
 class GuidedConditions:
     """Step conditions sorted into those of the prompts and of the negative prompts.
@@ -177,6 +196,13 @@ class GuidedConditions:
     def is_ragged(self) -> bool:
         """Whether rows differ in their number of tokens, so that zeros fill the shorter ones."""
         return len({*self.positive_counts, *self.negative_counts}) > 1
+
+    def pooled(self) -> tuple[Tensor | None, Tensor | None]:
+        """Embeddings of the prompts and of ELLA's negative prompts; None where there are none."""
+        pooled = self.steps.pooled
+        if pooled is None:
+            return None, None
+        return pooled[self.positive], None if self.negative is None else pooled[self.negative]
 
     def at(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Tokens at a step, for the prompts and for the negative prompts, equally many of them.

@@ -29,6 +29,20 @@ REFUSED = {
 """Classes, and their subclasses, that are refused although they take conditions at each step."""
 
 
+BY_NETWORK = ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
+"""Classes without a callback after each step: their network is handed its tokens."""
+
+
+def is_drawn_by_network(pipeline: Any) -> bool:
+    """Whether the tokens of a step reach a pipeline's network by `ella.step_tokens`."""
+    return any(base.__name__ in BY_NETWORK for base in type(pipeline).__mro__)
+
+
+def takes_rows_as_they_are(pipeline: Any) -> bool:
+    """Whether a pipeline leaves it to its caller to repeat a prompt's embeddings for its images."""
+    return any(base.__name__.startswith("StableDiffusion3") for base in type(pipeline).__mro__)
+
+
 def check_pipeline_class(pipeline: Any) -> None:
     """Raise where a pipeline's class cannot be shown other conditions at each step.
 
@@ -39,6 +53,8 @@ def check_pipeline_class(pipeline: Any) -> None:
     for base in kind.__mro__:
         if base.__name__ in REFUSED:
             raise UnsupportedPipelineError(f"{kind.__name__}: {REFUSED[base.__name__]}; {_INSTEAD}")
+    if is_drawn_by_network(pipeline):
+        return
     parameters = inspect.signature(kind.__call__).parameters
     missing = [needed for needed in NEEDED_PARAMETERS if needed not in parameters]
     if missing or "prompt_embeds" not in getattr(pipeline, "_callback_tensor_inputs", ()):
@@ -57,12 +73,55 @@ def check_pipeline_class(pipeline: Any) -> None:
 _INSTEAD = "use a Stable Diffusion 1.x pipeline of diffusers (text-to-image, image-to-image, ...)"
 
 
-def check_unet(pipeline: Any, width: int) -> None:
-    """Raise unless a pipeline's U-Net takes tokens of this width, of text alone.
+def network_of(pipeline: Any) -> Any:
+    """The network of a pipeline that reads tokens: its U-Net, or its transformer."""
+    unet = getattr(pipeline, "unet", None)
+    return getattr(pipeline, "transformer", None) if unet is None else unet
+
+
+def pooled_width_of(network: Any) -> int:
+    """Width of the pooled embedding that a network takes; 0: it takes none."""
+    config = network.config
+    if config.get("addition_embed_type") == "text_time":
+        sizes = 6 * (config.get("addition_time_embed_dim") or 0)
+        return int((config.get("projection_class_embeddings_input_dim") or 0) - sizes)
+    return int(config.get("pooled_projection_dim") or 0)
+
+
+def check_denoiser(pipeline: Any, width: int, pooled_width: int) -> None:
+    """Raise unless a pipeline's network takes what a connector gives.
+
+    Args:
+        pipeline: Of diffusers.
+        width: Of the connector's tokens.
+        pooled_width: Of its pooled embedding; 0: it gives none.
 
     Raises:
-        UnsupportedPipelineError: If not, or there is no U-Net.
+        UnsupportedPipelineError: If not, or there is no such network.
     """
+    name, network = type(pipeline).__name__, network_of(pipeline)
+    if getattr(pipeline, "unet", None) is not None or network is None:
+        _check_unet(pipeline, width)
+    else:
+        config = network.config
+        wanted = config.get("caption_channels") or config.get("joint_attention_dim")
+        if wanted != width:
+            raise UnsupportedPipelineError(
+                f"{name}: its transformer takes tokens of width {wanted}, but the connector gives"
+                f" {width}; use the base model that the connector was trained for"
+            )
+    taken = pooled_width_of(network)
+    missing = taken and not pooled_width and not is_sdxl(pipeline)  # SDXL's own CLIPs can give it
+    if missing or (pooled_width and taken != pooled_width):
+        raise UnsupportedPipelineError(
+            f"{name}: its network takes a pooled embedding of width {taken} (0: none), but the"
+            f" connector gives one of {pooled_width}; use the base model that the connector was"
+            " trained for"
+        )
+
+
+def _check_unet(pipeline: Any, width: int) -> None:
+    """Raise unless a pipeline's U-Net takes tokens of this width, of text alone."""
     name = type(pipeline).__name__
     unet = getattr(pipeline, "unet", None)
     wanted = None if unet is None else unet.config.cross_attention_dim
@@ -82,4 +141,5 @@ def check_unet(pipeline: Any, width: int) -> None:
 
 def is_sdxl(pipeline: Any) -> bool:
     """Whether the U-Net wants pooled embeddings and sizes beside the tokens, as SDXL's."""
-    return bool(pipeline.unet.config.get("addition_embed_type") == "text_time")
+    unet = getattr(pipeline, "unet", None)
+    return unet is not None and bool(unet.config.get("addition_embed_type") == "text_time")

@@ -181,18 +181,28 @@ class TransformersTextEncoder:
             TextEncoderError: If the tokenizer has no token for padding or for an empty text, or a
                 feature is no finite number: the model's precision is too low for it.
         """
-        if length not in ("fixed", "flexible"):
-            raise ValueError(f"`length` must be 'fixed' or 'flexible', got {length!r}")
-        if not texts:
-            return []
-        encode = self._encode_fixed if length == "fixed" else self._encode_flexible
-        features = encode(texts)
+        features = self.encode_unchecked(texts, length)
         if not all(bool(feature.isfinite().all()) for feature in features):
             raise TextEncoderError(
                 f"{type(self.model).__name__}: gives features that are no finite numbers in"
                 f" {features[0].dtype}; load it with dtype=torch.bfloat16 or torch.float32"
             )
         return features
+
+    @torch.no_grad()
+    def encode_unchecked(self, texts: Sequence[str], length: Length) -> list[Tensor]:
+        """`encode` without asking whether features are finite, which would wait for the device.
+
+        Raises:
+            ValueError: As `encode`.
+            TextEncoderError: If the tokenizer has no token for padding or for an empty text.
+        """
+        if length not in ("fixed", "flexible"):
+            raise ValueError(f"`length` must be 'fixed' or 'flexible', got {length!r}")
+        if not texts:
+            return []
+        encode = self._encode_fixed if length == "fixed" else self._encode_flexible
+        return encode(texts)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text without padding or truncation: above `fixed_length`, `fixed` cuts."""

@@ -17,6 +17,11 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PixArtAlphaPipeline,
+    PixArtTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -88,6 +93,36 @@ def tiny_sdxl_pipeline(seed: int = 0) -> StableDiffusionXLPipeline:
     return pipeline
 
 
+def tiny_pixart_pipeline(seed: int = 0) -> PixArtAlphaPipeline:
+    """A whole pipeline of PixArt-alpha's shape with DDIM, its tokens `2 * WIDTH` wide.
+
+    Of no size that it has bins for: call it with `use_resolution_binning=False`.
+    """
+    encoder = tiny_text_encoder(seed)
+    pipeline = PixArtAlphaPipeline(
+        vae=_seeded("vae", _vae, seed),
+        text_encoder=encoder.model,
+        tokenizer=encoder.tokenizer,
+        transformer=_seeded("pixart", _pixart_transformer, seed),
+        scheduler=tiny_scheduler(),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def tiny_sd3_pipeline(seed: int = 0) -> StableDiffusion3Pipeline:
+    """A pipeline of Stable Diffusion 3's shape, without text encoders: only ELLA can tell it."""
+    pipeline = StableDiffusion3Pipeline(
+        vae=_seeded("vae", _vae, seed),
+        transformer=_seeded("sd3", _sd3_transformer, seed),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        **dict.fromkeys(("text_encoder", "text_encoder_2", "text_encoder_3")),
+        **dict.fromkeys(("tokenizer", "tokenizer_2", "tokenizer_3")),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def tiny_text_encoder(seed: int = 0) -> T5TextEncoder:
     """T5's encoder and tokenizer, in float32, with `WIDTH` features."""
     tokenizer = tiny_t5_tokenizer()
@@ -95,7 +130,12 @@ def tiny_text_encoder(seed: int = 0) -> T5TextEncoder:
 
 
 def tiny_connector(
-    seed: int = 0, *, kind: ConnectorKind = "adaln", width: int = WIDTH, input_dim: int = WIDTH
+    seed: int = 0,
+    *,
+    kind: ConnectorKind = "adaln",
+    width: int = WIDTH,
+    input_dim: int = WIDTH,
+    pooled_width: int = 0,
 ) -> Connector:
     """A connector to 8 tokens; by default of the released kind, moving with time."""
     config = ConnectorConfig(
@@ -107,6 +147,7 @@ def tiny_connector(
         num_latents=8,
         input_dim=input_dim,
         kind=kind,
+        pooled_width=pooled_width,
     )
     return _seeded("connector", lambda: Connector.of(config), seed)
 
@@ -151,6 +192,32 @@ def _sdxl_unet() -> UNet2DConditionModel:
         addition_embed_type="text_time",
         addition_time_embed_dim=size_channels,
         projection_class_embeddings_input_dim=WIDTH + 6 * size_channels,
+    )
+
+
+def _pixart_transformer() -> PixArtTransformer2DModel:
+    return PixArtTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        num_layers=2,
+        cross_attention_dim=24,
+        sample_size=IMAGE_PX // 8,
+        caption_channels=2 * WIDTH,
+    )
+
+
+def _sd3_transformer() -> SD3Transformer2DModel:
+    return SD3Transformer2DModel(
+        sample_size=IMAGE_PX // 8,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=12,
+        num_attention_heads=2,
+        joint_attention_dim=2 * WIDTH,
+        caption_projection_dim=24,
+        pooled_projection_dim=WIDTH,
+        pos_embed_max_size=IMAGE_PX // 8,
     )
 
 

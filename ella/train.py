@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from ella.config import TRAINED_LENGTH, ConnectorKind
 from ella.errors import EllaError, one_line
+from ella.recipes import recipe_file, recipes
 from ella.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from ella.training.looks import Looks
     from ella.training.trainer import Trainer
 
 KINDS = get_args(ConnectorKind)
 REQUIRED = {
-    "base": "folder of the diffusers model: unet, vae, scheduler",
+    "base": "folder of the diffusers model: unet or transformer, vae, scheduler",
     "text_encoder": "folder of the language model and its tokenizer",
     "data": "folder with captions.csv or captions.jsonl (file, text) and the pictures",
     "out": "folder for checkpoints, metrics and the finished connector",
@@ -31,6 +33,13 @@ REQUIRED = {
 OPTIONAL = {
     "init": "connector file to begin with; by default a new connector",
     "cache_folder": "where caches on disk are; by default OUT/cache",
+    "look_data": "held-out pairs, as --data, for the loss of a look; by default none",
+}
+LOOKS = {
+    "look_bench": "benchmark whose prompts a look draws (as dpgbench generate --bench)",
+    "look_model": "of dpgbench models: what a look draws with (default ella-sd15)",
+    "look_judge": "judge that scores a look's pictures; by default none",
+    "look_options": "further words for dpgbench generate in a look, as in a shell",
 }
 SIZES = {
     "connector_layers": "resampler blocks of a new connector (default 6)",
@@ -43,6 +52,7 @@ TEXT = {
     "text_tokens": "tokens under --length fixed (default 128, as `ella` draws with)",
     "text_layer": "hidden layer of the language model; negative ones count from its end (default:"
     " the last, after its final norm)",
+    "look_limit": "prompts that a look draws (default: all of the benchmark)",
 }
 CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "connector_kind": ("of a new connector, as in the paper's Table 6 (default adaln)", KINDS),
@@ -52,6 +62,7 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 PATHS = REQUIRED | OPTIONAL
+WORDS = PATHS | LOOKS
 NUMBERS = SIZES | TEXT
 CONFIG = get_type_hints(TrainConfig)
 NEW_CONNECTOR = [*SIZES, "connector_kind"]
@@ -79,8 +90,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m ella.train", description=__doc__, argument_default=argparse.SUPPRESS
     )
-    parser.add_argument("--config", type=Path, help="TOML file of settings")
-    for name, about in PATHS.items():
+    parser.add_argument(
+        "--config", type=Path, help=f"TOML file of settings, or one of {', '.join(recipes())}"
+    )
+    for name, about in WORDS.items():
         parser.add_argument(_flag(name), help=about)
     for name, about in NUMBERS.items():
         parser.add_argument(_flag(name), type=int, help=about)
@@ -109,7 +122,7 @@ def _fail(message: str, code: int) -> int:
 def _settings(flags: dict[str, Any]) -> dict[str, Any]:
     """The file's settings under the flags'."""
     path = flags.pop("config", None)
-    settings: dict[str, Any] = _read_toml(path) if path else {}
+    settings: dict[str, Any] = _read_toml(recipe_file(path)) if path else {}
     settings |= flags
     missing = [_flag(name) for name in REQUIRED if name not in settings]
     if missing:
@@ -125,13 +138,13 @@ def _read_toml(path: Path) -> dict[str, Any]:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CommandError(f"{path}: is not TOML ({error})") from error
-    names = [*PATHS, *NUMBERS, *CHOICES, *CONFIG]
+    names = [*WORDS, *NUMBERS, *CHOICES, *CONFIG]
     for name, value in settings.items():
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {near[0]}" if near else ""
             raise CommandError(f"{path}: no setting is called {name!r}{hint}")
-        words = name in PATHS or name in CHOICES
+        words = name in WORDS or name in CHOICES
         wanted = str if words else int if name in NUMBERS else type(value)
         if type(value) is not wanted:
             raise CommandError(f"{path}: {name} must be of type {wanted.__name__}, got {value!r}")
@@ -179,8 +192,49 @@ def _trainer(settings: dict[str, Any], config: TrainConfig, sizes: dict[str, Any
     if "init" in settings:
         connector = Connector.from_safetensors(settings["init"])
     return build_trainer(
-        base, encoder, pairs, settings["out"], config, connector=connector, sizes=sizes
+        base,
+        encoder,
+        pairs,
+        settings["out"],
+        config,
+        connector=connector,
+        sizes=sizes,
+        looks=_looks(settings, config),
     )
+
+
+def _looks(settings: dict[str, Any], config: TrainConfig) -> Looks:
+    """What is looked at.
+
+    Raises:
+        CommandError: If looks are asked for, and nothing to look at is named.
+    """
+    from ella.training.data import FolderPairs
+    from ella.training.drawn_looks import BenchmarkLook
+    from ella.training.looks import Looks
+
+    asked = bool(config.look_every or config.look_at)
+    named = [name for name in ("look_data", *LOOKS) if settings.get(name)]
+    if asked and not {"look_data", "look_bench"} & {*named}:
+        raise CommandError(
+            "--look-every: nothing to look at; give --look-data (held-out pairs), --look-bench"
+            " (prompts), or both"
+        )
+    if not asked:
+        return Looks()
+    draw = None
+    if "look_bench" in named:
+        draw = BenchmarkLook(
+            base=Path(settings["base"]),
+            text_encoder=Path(settings["text_encoder"]),
+            model=settings.get("look_model", "ella-sd15"),
+            bench=settings["look_bench"],
+            limit=settings.get("look_limit", 0),
+            judge=settings.get("look_judge", ""),
+            more=settings.get("look_options", ""),
+            device="cpu" if config.device == "cpu" else "",
+        )
+    return Looks(FolderPairs(settings["look_data"]) if "look_data" in named else None, draw)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,8 @@ TARGETS = (
     "ella/files.py",
     "ella/step_conditions.py",
     "ella/timesteps.py",
-    "ella/training/loss.py",
+    "ella/training/objectives.py",
+    "ella/training/tokens.py",
     "ella/training/randomness.py",
 )
 """Files whose faults change a number or lose work."""

@@ -10,6 +10,7 @@ import numpy as np
 from dpgbench.analysis.answers import ItemScores, ItemSet, RunAnswers, item_sets
 from dpgbench.analysis.comparison import Comparison, compare_rows
 from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, read_rows
+from dpgbench.analysis.learning import LearningCurve, learning_curves
 from dpgbench.analysis.prompt_length import LengthView, length_views
 from dpgbench.analysis.ranking import Group, rank_groups
 from dpgbench.domain.statistics.bootstrap import Vector
@@ -32,6 +33,7 @@ class Board:
         item_sets: for each benchmark its items, with every run's answers and item scores.
         prompt_lengths: for each group whose prompts are at hand, scores against their length.
         published: scores that others published; never ranked.
+        learning: looks at trainings, by step.
     """
 
     records: tuple[RunRecord, ...]
@@ -40,6 +42,7 @@ class Board:
     item_sets: tuple[ItemSet, ...]
     prompt_lengths: tuple[LengthView, ...]
     published: tuple[PublishedScore, ...] = ()
+    learning: tuple[LearningCurve, ...] = ()
 
     @property
     def rows(self) -> tuple[LeaderboardRow, ...]:
@@ -102,4 +105,5 @@ def make_board(runs: Sequence[RunDir], *, published: bool = True, verify: bool =
         item_sets=tuple(sets),
         prompt_lengths=tuple(length_views(groups, sets, records)),
         published=tuple(read_published()) if published else (),
+        learning=learning_curves(groups, records),
     )

@@ -5,48 +5,48 @@ Its networks come from folders: never from a hub, never with code of their own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import diffusers
 import torch
 from accelerate import PartialState
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from safetensors import SafetensorError
 
 from ella.config import ConnectorConfig
 from ella.connector_base import Connector
-from ella.errors import IncompleteWeightsError, TrainingError
+from ella.errors import IncompleteWeightsError, TrainingError, one_line
 from ella.files import module_hash
 from ella.strict_loading import strict_loading
 from ella.text_encoder import TextEncoder, TransformersTextEncoder
 from ella.text_encoder import load_text_encoder as load_any_text_encoder
 from ella.training.config import TrainConfig
+from ella.training.denoisers import DENOISERS, Denoiser, denoiser_of
 from ella.training.features import downscale
+from ella.training.objectives import SCHEDULES
 
 DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-_OTHER_CONDITIONS = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type")
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """U-Net, VAE and noise schedule of a model, with what a connector for it must be like.
+    """Denoiser, VAE and noise schedule of a model, with what a connector for it must be like.
 
     Attributes:
-        unet: A diffusers U-Net told by cross-attention alone.
+        denoiser: The network that the tokens are for.
         vae: An `AutoencoderKL`.
-        scheduler: Any scheduler of the model; its betas and kind of prediction count.
-        width: Of the tokens that the U-Net takes.
+        scheduler: Any scheduler of the model; its schedule and kind of prediction count.
         feature_dim: Of the text features.
         image_px: Side of the pictures trained on.
     """
 
-    unet: Any
+    denoiser: Denoiser
     vae: Any
     scheduler: Any
-    width: int
     feature_dim: int
     image_px: int
 
@@ -57,103 +57,141 @@ class BaseModel:
         Raises:
             ValueError: If they, or the pictures' size, do not fit together.
         """
-        unet, vae, scheduler = pipeline.unet, pipeline.vae, pipeline.scheduler
-        _check_unet(unet, vae)
-        image_px = config.image_px or _own_size(unet, vae)
+        denoiser, vae = denoiser_of(pipeline), pipeline.vae
+        _check_channels(denoiser, vae)
+        image_px = config.image_px or _own_size(denoiser, vae)
         if image_px % downscale(vae):
             raise ValueError(f"`image_px` must be a multiple of {downscale(vae)}, got {image_px}")
-        width = unet.config.cross_attention_dim
-        return cls(unet, vae, scheduler, width, text_encoder.feature_dim, image_px)
+        return cls(denoiser, vae, pipeline.scheduler, text_encoder.feature_dim, image_px)
 
     def connector_config(self, sizes: Mapping[str, Any]) -> ConnectorConfig:
         """Sizes of a connector for these: `sizes`, and for the rest those of the released one."""
-        return ConnectorConfig(**{"width": self.width, "input_dim": self.feature_dim, **sizes})
+        fitted = {
+            "width": self.denoiser.width,
+            "pooled_width": self.denoiser.pooled_width,
+            "input_dim": self.feature_dim,
+        }
+        return ConnectorConfig(**{**fitted, **sizes})
 
     def check_connector(self, connector: Connector) -> None:
-        """Raise unless the connector fits between text encoder and U-Net.
+        """Raise unless the connector fits between text encoder and denoiser.
 
         Raises:
             ValueError: If a width differs.
         """
-        widths = (connector.config.input_dim, connector.config.width)
-        if widths != (self.feature_dim, self.width):
+        config, denoiser = connector.config, self.denoiser
+        network = "U-Net" if denoiser.part == "unet" else denoiser.part
+        if (config.input_dim, config.width) != (self.feature_dim, denoiser.width):
             raise ValueError(
-                f"`connector` goes from width {widths[0]} to {widths[1]}, but the text encoder"
-                f" gives {self.feature_dim} and the U-Net takes {self.width}"
+                f"`connector` goes from width {config.input_dim} to {config.width}, but the text"
+                f" encoder gives {self.feature_dim} and the {network} takes {denoiser.width}"
+            )
+        if config.pooled_width != denoiser.pooled_width:
+            raise ValueError(
+                f"`connector` gives a pooled embedding of width {config.pooled_width}, but the"
+                f" {network} takes one of width {denoiser.pooled_width} (0: none)"
             )
 
     def freeze(self, device: torch.device, config: TrainConfig) -> None:
         """Move the networks to their device and precision, evaluating, unable to learn."""
         dtype = DTYPES[config.mixed_precision]
-        for network in (self.unet, self.vae):
+        narrow = dtype == torch.float16 and self.denoiser.vae_in_float32
+        wanted = {self.denoiser.network: dtype, self.vae: torch.float32 if narrow else dtype}
+        for network, own in wanted.items():
             network.requires_grad_(False).eval().to(device)
-            if network.dtype != dtype:
-                network.to(dtype)
+            if network.dtype != own:
+                network.to(own)
         if config.gradient_checkpointing:
-            self.unet.enable_gradient_checkpointing()
+            self.denoiser.network.enable_gradient_checkpointing()
 
     def identity(self) -> dict[str, str]:
         """Hashes of the weights."""
-        return {"U-Net": module_hash(self.unet), "VAE": module_hash(self.vae)}
+        name = "U-Net" if self.denoiser.part == "unet" else self.denoiser.part
+        return {name: module_hash(self.denoiser.network), "VAE": module_hash(self.vae)}
 
 
-def _check_unet(unet: Any, vae: Any) -> None:
-    for name in _OTHER_CONDITIONS:
-        if unet.config.get(name) is not None:
-            raise ValueError(
-                f"`pipeline.unet` wants more than text tokens ({name}: {unet.config[name]!r});"
-                " only U-Nets told by cross-attention alone can be trained for, such as SD 1.x's"
-            )
-    if not isinstance(unet.config.cross_attention_dim, int):
+def _check_channels(denoiser: Denoiser, vae: Any) -> None:
+    if denoiser.in_channels != vae.config.latent_channels:
         raise ValueError(
-            "`pipeline.unet.config.cross_attention_dim` must be one number, got"
-            f" {unet.config.cross_attention_dim!r}"
-        )
-    if unet.config.in_channels != vae.config.latent_channels:
-        raise ValueError(
-            f"`pipeline.unet` takes {unet.config.in_channels} channels, but the VAE gives"
+            f"`pipeline.{denoiser.part}` takes {denoiser.in_channels} channels, but the VAE gives"
             f" {vae.config.latent_channels}; inpainting models cannot be trained for"
         )
 
 
-def _own_size(unet: Any, vae: Any) -> int:
-    if not isinstance(unet.config.sample_size, int):
+def _own_size(denoiser: Denoiser, vae: Any) -> int:
+    if not isinstance(denoiser.sample_size, int):
         raise ValueError(
-            "`image_px` must be given: `pipeline.unet.config.sample_size` is"
-            f" {unet.config.sample_size!r}"
+            f"`image_px` must be given: `pipeline.{denoiser.part}.config.sample_size` is"
+            f" {denoiser.sample_size!r}"
         )
-    return unet.config.sample_size * downscale(vae)
+    return denoiser.sample_size * downscale(vae)
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The parts of a diffusers model that training needs, as `train_connector` takes them."""
+    """The parts of a diffusers model that training needs, as `train_connector` takes them.
+
+    Attributes:
+        unet: The denoiser, where it is a U-Net.
+        vae: An `AutoencoderKL`.
+        scheduler: Of the class that the folder names.
+        transformer: The denoiser, where it is a transformer.
+    """
 
     unet: Any
     vae: Any
     scheduler: Any
+    transformer: Any = None
 
 
 def load_base(folder: Path) -> Networks:
-    """U-Net, VAE and noise schedule of a diffusers model.
+    """Denoiser, VAE and noise schedule of a diffusers model, each of the class that it names.
 
     Raises:
         TrainingError: If one of them is not there.
+        ValueError: If its denoiser or its scheduler is of a class that cannot be trained with.
     """
     safe = {"local_files_only": True, "use_safetensors": True}
+    part = "transformer" if (folder / "transformer").is_dir() else "unet"
+    name = _class_in(folder / part / "config.json", "UNet2DConditionModel", DENOISERS)
+    schedule = _class_in(folder / "scheduler" / "scheduler_config.json", "", SCHEDULES)
     try:
         with strict_loading(str(folder)):
-            return Networks(
-                UNet2DConditionModel.from_pretrained(folder / "unet", **safe),
-                AutoencoderKL.from_pretrained(folder / "vae", **safe),
-                DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+            network = getattr(diffusers, name).from_pretrained(folder / part, **safe)
+            vae = AutoencoderKL.from_pretrained(folder / "vae", **safe)
+            scheduler = getattr(diffusers, schedule).from_pretrained(
+                folder / "scheduler", local_files_only=True
             )
+        if part == "unet":
+            return Networks(network, vae, scheduler)
+        return Networks(None, vae, scheduler, network)
     except IncompleteWeightsError as error:
         raise TrainingError(str(error)) from error
     except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(
             f"{folder}: no diffusers model with unet, vae and scheduler ({error})"
         ) from error
+
+
+def _class_in(file: Path, usual: str, table: Mapping[str, Any]) -> str:
+    """The class that a configuration of diffusers names; `usual` where it names none.
+
+    Raises:
+        TrainingError: If the file is not there, or names a class that is not in the table.
+    """
+    try:
+        name = json.loads(file.read_text(encoding="utf-8")).get("_class_name", usual)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise TrainingError(
+            f"{file.parents[1]}: no diffusers model with unet, vae and scheduler"
+            f" ({file.relative_to(file.parents[1])}: {one_line(error)})"
+        ) from error
+    if name not in table:
+        raise TrainingError(
+            f"{file}: is of the class {name or '(none named)'}, with which no connector can be"
+            f" trained; give a base with one of {', '.join(table)}"
+        )
+    return str(name)
 
 
 def load_text_encoder(

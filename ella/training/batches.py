@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs, to_pixels
-from ella.training.randomness import draw_sample, micro_batches
+from ella.training.randomness import NoiseRule, draw_sample, micro_batches
 
 
 class Batch(NamedTuple):
@@ -61,6 +61,7 @@ class Samples(Dataset[Batch]):
             latent_shape=self.latent_shape,
             num_timesteps=self.num_timesteps,
             dropout=self.config.caption_dropout,
+            rule=NoiseRule.of(self.config),
         )
         return Batch(
             pairs=[index],
@@ -81,7 +82,7 @@ class Samples(Dataset[Batch]):
                 self.config, len(self.pairs), first_step, process, num_processes
             ),
             num_workers=self.config.workers,
-            collate_fn=_join,
+            collate_fn=join_samples,
             generator=torch.Generator(),  # its own: the global one is the caller's
         )
         return iter(loader)
@@ -107,7 +108,8 @@ class _Numbers:
         )
 
 
-def _join(batches: Sequence[Batch]) -> Batch:
+def join_samples(batches: Sequence[Batch]) -> Batch:
+    """Samples as one batch, in their order."""
     pixels = [batch.pixels for batch in batches if batch.pixels is not None]
     return Batch(
         pairs=[batch.pairs[0] for batch in batches],

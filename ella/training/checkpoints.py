@@ -60,8 +60,8 @@ class RunningMean:
     def update(self, network: nn.Module, step: int) -> None:
         """Take in the weights after a step, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, tensor in network.state_dict().items():
-            self.tensors[name].lerp_(tensor.detach().float(), 1 - decay)
+        new = [tensor.detach().float() for tensor in network.state_dict().values()]
+        torch._foreach_lerp_(list(self.tensors.values()), new, 1 - decay)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Become another mean of the same names."""

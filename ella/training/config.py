@@ -5,13 +5,31 @@ from __future__ import annotations
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
 
+TRACKERS = ("tensorboard", "wandb", "trackio")
 Keep = Literal["none", "memory", "disk"]
 """Where what is computed once stays: nowhere (computed at every step), in memory, or on disk."""
 
 
-def _setting(default: Any, about: str, *, free: bool = False, least: float = 0) -> Any:
-    """A field: what `--help` says of it, whether a resumed run may change it, its lower bound."""
-    return field(default=default, metadata={"about": about, "free": free, "least": least})
+TimestepSampling = Literal["uniform", "logit-normal", "cubic"]
+"""How steps of the noise schedule are drawn: evenly; as the sigmoid of a normal number (of SD 3,
+arXiv 2403.03206, section 3.1); or the noisy ones more often, at 1 - u^3 of the schedule."""
+
+
+def _setting(
+    default: Any, about: str, *, free: bool = False, least: float = 0, later: bool = False
+) -> Any:
+    """A field: what `--help` says of it, and what else is to be known of it.
+
+    Args:
+        default: Its default.
+        about: What it means.
+        free: Whether a resumed run may change it.
+        least: Its lower bound.
+        later: Whether there are checkpoints from before the setting, which say nothing of it: they
+            were made with its default.
+    """
+    about_it = {"about": about, "free": free, "least": least, "later": later}
+    return field(default=default, metadata=about_it)
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,19 @@ class TrainConfig:
         0.1, "share of captions replaced by the empty text, for classifier-free guidance"
     )
     min_snr_gamma: float = _setting(0.0, "min-SNR loss weights (arXiv 2303.09556, 5); 0: none")
+    offset_noise: float = _setting(
+        0.0, "strength of noise that is one number a channel, added to the noise", later=True
+    )
+    zero_terminal_snr: bool = _setting(
+        False, "betas rescaled so that the last step is noise alone (arXiv 2305.08891)", later=True
+    )
+    timestep_sampling: TimestepSampling = _setting(  # noqa: RUF009
+        "uniform", "how steps of the noise schedule are drawn", later=True
+    )
+    timestep_mean: float = _setting(
+        0.0, "of the normal number behind logit-normal; above 0: noisier", least=-10, later=True
+    )
+    timestep_std: float = _setting(1.0, "its standard deviation", later=True)
     ema_decay: float = _setting(0.9999, "of the running mean of the weights; 0: no mean is kept")
     mixed_precision: Literal["no", "fp16", "bf16"] = _setting(
         "no", "the frozen networks' precision and the connector's arithmetic; its weights: float32"
@@ -51,13 +82,27 @@ class TrainConfig:
     text_cache: Keep = _setting("none", "where captions' features stay")  # noqa: RUF009
     latent_cache: Keep = _setting("none", "where pictures' latents stay")  # noqa: RUF009
     gradient_checkpointing: bool = _setting(
-        False, "the U-Net's activations computed twice, to need less memory", free=True
+        False, "the denoiser's activations computed twice, to need less memory", free=True
+    )
+    compile: bool = _setting(
+        False, "denoiser and connector by torch.compile; equal but for rounding", free=True
+    )
+    tf32: bool = _setting(
+        True, "float32 products in TF32 on GPUs that have it; equal but for rounding", free=True
     )
     device: Literal["auto", "cpu"] = _setting("auto", "cpu: also where there is an accelerator")
     workers: int = _setting(0, "processes that read pictures ahead; 0: read in between", free=True)
     save_every: int = _setting(1000, "steps between checkpoints", free=True, least=1)
     keep_last: int = _setting(2, "checkpoints that stay", free=True, least=1)
     log_every: int = _setting(10, "steps between lines of metrics.jsonl", free=True, least=1)
+    trackers: str = _setting(
+        "", "where figures go besides, with commas: tensorboard, wandb, trackio", free=True
+    )
+    look_every: int = _setting(
+        0, "steps between looks: held-out loss, pictures, a score; 0: none", free=True
+    )
+    look_at: str = _setting("", "further steps to look at, with commas", free=True)
+    look_pairs: int = _setting(64, "pairs of the held-out data in a look's loss; 0: all", free=True)
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
@@ -65,6 +110,17 @@ class TrainConfig:
         for name in ("caption_dropout", "ema_decay"):
             if getattr(self, name) > 1:
                 raise ValueError(f"`{name}` must be at most 1, got {getattr(self, name)}")
+        for word in self.look_at.split(","):
+            if word.strip() and not word.strip().isdecimal():
+                raise ValueError(f"`look_at` must be steps with commas, got {self.look_at!r}")
+        unknown = [word for word in self.tracker_names if word not in TRACKERS]
+        if unknown:
+            raise ValueError(f"`trackers` must be of {', '.join(TRACKERS)}, got {unknown[0]!r}")
+
+    @property
+    def tracker_names(self) -> list[str]:
+        """`trackers` as a list."""
+        return [word.strip() for word in self.trackers.split(",") if word.strip()]
 
     @classmethod
     def _field(cls, name: str) -> Field[Any]:
@@ -84,8 +140,20 @@ class TrainConfig:
 
     def binding(self) -> dict[str, Any]:
         """The settings that a resumed run must repeat."""
-        names = [one.name for one in fields(self) if not self.is_free(one.name)]
-        return {name: getattr(self, name) for name in names}
+        return {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if not self.is_free(one.name)
+            and not (one.metadata["later"] and getattr(self, one.name) == one.default)
+        }
+
+    def looks_at(self, step: int) -> bool:
+        """Whether there is a look after so many steps."""
+        steps = {int(word) for word in self.look_at.split(",") if word.strip()}
+        if not self.look_every and not steps:
+            return False
+        even = self.look_every and step % self.look_every == 0
+        return bool(step) and (bool(even) or step in steps or step == self.steps)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -101,6 +169,8 @@ def _check(name: str, value: Any, kind: Any, least: float) -> None:
             raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}")
         return
     allowed = (int, float) if kind is float else (kind,)
+    if kind is str and type(value) is str:
+        return
     if type(value) not in allowed:
         raise ValueError(f"`{name}` must be of type {kind.__name__}, got {value!r}")
     if not least <= value < float("inf"):

@@ -82,8 +82,18 @@ class TextFeatures:
         """For each text `[tokens, feature_dim]`."""
         if self.cache is not None:
             return [self.cache[text_hash(text)] for text in texts]
+        return self.compute(texts)
+
+    @torch.no_grad()
+    def compute(self, texts: Sequence[str]) -> list[Tensor]:
+        """Features as `__call__` gives them, of texts that may not be in the cache.
+
+        They are not checked to be finite, which waits for the device: those that are not make a
+        loss that is not, and that is seen.
+        """
         distinct = list(dict.fromkeys(texts))
-        features = dict(zip(distinct, self._encode(distinct), strict=True))
+        encode = getattr(self._encoder, "encode_unchecked", self._encoder.encode)
+        features = dict(zip(distinct, encode(distinct, self._length), strict=True))
         return [features[text] for text in texts]
 
     @torch.no_grad()

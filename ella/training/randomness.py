@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ella.training.config import TrainConfig
+from ella.training.config import TimestepSampling, TrainConfig
 
 _ORDER, _SAMPLE = 1, 2  # apart, so that an epoch and a sample of one number share nothing
 
@@ -36,15 +36,57 @@ class Draw(NamedTuple):
     latent_noise: Tensor
 
 
+class NoiseRule(NamedTuple):
+    """How noise and timesteps are drawn; each field as the setting of its name.
+
+    Attributes:
+        timestep_sampling: How steps of the schedule are drawn.
+        timestep_mean: Of the normal number behind `logit-normal`.
+        timestep_std: Its standard deviation.
+        offset_noise: Strength of the noise that is one number a channel.
+    """
+
+    timestep_sampling: TimestepSampling = "uniform"
+    timestep_mean: float = 0.0
+    timestep_std: float = 1.0
+    offset_noise: float = 0.0
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> NoiseRule:
+        """As the settings say."""
+        return cls(*(getattr(config, name) for name in cls._fields))
+
+
 def draw_sample(
-    seed: int, number: int, *, latent_shape: tuple[int, ...], num_timesteps: int, dropout: float
+    seed: int,
+    number: int,
+    *,
+    latent_shape: tuple[int, ...],
+    num_timesteps: int,
+    dropout: float,
+    rule: NoiseRule = NoiseRule(),  # noqa: B008 - it never changes
 ) -> Draw:
     """What is drawn for sample `number`; it follows from the arguments alone."""
     generator = np.random.default_rng([_SAMPLE, seed, number])
-    timestep = int(generator.integers(num_timesteps))
+    timestep = _draw_timestep(generator, num_timesteps, rule)
     dropped = bool(generator.random() < dropout)
     noise = torch.from_numpy(generator.standard_normal((2, *latent_shape), dtype=np.float32))
-    return Draw(timestep, dropped, noise[0], noise[1])
+    shown = noise[0]
+    if rule.offset_noise:
+        channels = (latent_shape[0], *[1] * (len(latent_shape) - 1))
+        offset = generator.standard_normal(channels, dtype=np.float32)
+        shown = shown + rule.offset_noise * torch.from_numpy(offset)
+    return Draw(timestep, dropped, shown, noise[1])
+
+
+def _draw_timestep(generator: np.random.Generator, num_timesteps: int, rule: NoiseRule) -> int:
+    if rule.timestep_sampling == "uniform":
+        return int(generator.integers(num_timesteps))
+    if rule.timestep_sampling == "cubic":
+        share = 1 - generator.random() ** 3
+    else:
+        share = 1 / (1 + np.exp(-generator.normal(rule.timestep_mean, rule.timestep_std)))
+    return min(num_timesteps - 1, int(share * num_timesteps))
 
 
 class EpochOrder:

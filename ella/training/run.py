@@ -14,6 +14,8 @@ from ella.text_encoder import TextEncoder
 from ella.training.base_model import BaseModel
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs
+from ella.training.looks import Looks
+from ella.training.tracking import check_trackers
 from ella.training.trainer import Trainer
 
 
@@ -37,6 +39,7 @@ def train_connector(
     connector: Connector | None = None,
     cache_folder: str | Path | None = None,
     progress: bool = True,
+    looks: Looks | None = None,
 ) -> Path:
     """Train a connector, or go on where `out` says that training stopped.
 
@@ -44,16 +47,18 @@ def train_connector(
     CPU the weights that an uninterrupted call gives, bit for bit.
 
     Args:
-        pipeline: Anything with `unet`, `vae` and `scheduler`, such as a Stable Diffusion pipeline.
-            U-Net and VAE are moved to the device, frozen, and left in the precision trained in.
+        pipeline: Anything with `unet` or `transformer`, `vae` and `scheduler`, such as a pipeline
+            of Stable Diffusion, SDXL or PixArt. Denoiser and VAE are moved to the device, frozen,
+            and left in the precision trained in.
         text_encoder: The language model; only asked, never changed.
         pairs: Pictures and captions.
         out: Folder for checkpoints, `metrics.jsonl` and the finished files.
         config: How to train.
         connector: What to begin with, trained in place in float32; by default a new one of the
-            released sizes, fitted to U-Net and text encoder.
+            released sizes, fitted to denoiser and text encoder.
         cache_folder: Where caches on disk are; by default `out`/cache. Runs may share one.
         progress: Whether to show progress bars, on standard error.
+        looks: What is looked at where `look_every` or `look_at` say so.
 
     Returns:
         `out`/connector.safetensors; beside it, with `ema_decay`, connector-ema.safetensors.
@@ -66,7 +71,14 @@ def train_connector(
         OSError: If the disk refuses; what is there is whole, and the same call resumes.
     """
     trainer = build_trainer(
-        pipeline, text_encoder, pairs, out, config, connector=connector, progress=progress
+        pipeline,
+        text_encoder,
+        pairs,
+        out,
+        config,
+        connector=connector,
+        progress=progress,
+        looks=looks,
     )
     trainer.prepare(Path(cache_folder or Path(out) / "cache"))
     return trainer.run()
@@ -82,6 +94,7 @@ def build_trainer(
     connector: Connector | None = None,
     sizes: Mapping[str, Any] | None = None,
     progress: bool = True,
+    looks: Looks | None = None,
 ) -> Trainer:
     """What `train_connector` runs, checked and with nothing written yet.
 
@@ -94,6 +107,7 @@ def build_trainer(
         connector: Likewise.
         sizes: Of a new connector, and its kind, where they are not those of the released one.
         progress: Likewise.
+        looks: Likewise.
 
     Raises:
         ValueError: If the models, the text encoder or the settings do not fit together.
@@ -102,4 +116,7 @@ def build_trainer(
     base = BaseModel.of(pipeline, text_encoder, config)
     connector = connector or new_connector(base.connector_config(sizes or {}), config.seed)
     base.check_connector(connector)
-    return Trainer(base, text_encoder, pairs, connector, config, Path(out), progress=progress)
+    check_trackers(config)
+    return Trainer(
+        base, text_encoder, pairs, connector, config, Path(out), progress=progress, looks=looks
+    )

@@ -26,9 +26,14 @@ from ella.training.base_model import BaseModel
 from ella.training.batches import Batch, Samples
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs, texts_digest
-from ella.training.features import Latents, TextFeatures, encoder_identity
-from ella.training.loss import Denoising, TokensOfTexts
+from ella.training.denoisers import Condition, sizes_of
+from ella.training.features import Latents, TextFeatures, downscale, encoder_identity
+from ella.training.looks import Looks
 from ella.training.metrics import MetricsLog
+from ella.training.objectives import Objective
+from ella.training.tally import Tally, memory_gib
+from ella.training.tokens import TokensOfTexts
+from ella.training.tracking import init_trackers
 
 CONNECTOR_FILE = "connector.safetensors"
 MEAN_FILE = "connector-ema.safetensors"
@@ -47,6 +52,7 @@ class Trainer:
         out: Path,
         *,
         progress: bool,
+        looks: Looks | None = None,
     ) -> None:
         if not len(pairs):
             raise ValueError("`pairs` must hold at least one pair")
@@ -57,11 +63,18 @@ class Trainer:
             )
         self.base, self.text_encoder, self.pairs = base, text_encoder, pairs
         self.connector, self.config, self.out = connector, config, out
-        self.accelerator = Accelerator(
-            cpu=config.device == "cpu", mixed_precision=config.mixed_precision
+        self.objective = Objective(
+            base.scheduler, config.min_snr_gamma, zero_terminal_snr=config.zero_terminal_snr
         )
+        self.accelerator = Accelerator(
+            cpu=config.device == "cpu",
+            mixed_precision=config.mixed_precision,
+            log_with=config.tracker_names or None,
+            project_dir=out,
+        )
+        self.objective.to(self.accelerator.device)
+        self.looks = looks or Looks()
         self.progress = progress and self.accelerator.is_local_main_process
-        self.denoising = Denoising(base.scheduler, config.min_snr_gamma)
         self.checkpoints = state.Checkpoints(out / "checkpoints", config.keep_last)
         self.encoder_name = encoder_identity(text_encoder)
         base.freeze(self.accelerator.device, config)
@@ -71,9 +84,13 @@ class Trainer:
         self.model, self.optimizer = self.accelerator.prepare(
             TokensOfTexts(connector),
             torch.optim.AdamW(
-                connector.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+                connector.parameters(),
+                lr=config.learning_rate,
+                weight_decay=config.weight_decay,
+                fused=True,
             ),
         )
+        self.tally = Tally(self.accelerator.device)
         self.mean = state.RunningMean(connector, config.ema_decay) if config.ema_decay else None
 
     def _settings(self) -> dict[str, Any]:
@@ -81,11 +98,13 @@ class Trainer:
         sizes = {f"connector {name}": n for name, n in asdict(self.connector.config).items()}
         if self.connector.config.kind == "adaln":  # as in checkpoints from before there were others
             del sizes["connector kind"]
+        if not self.connector.config.pooled_width:
+            del sizes["connector pooled_width"]
         return {
             **self.config.binding(),
             **sizes,
             **self.base.identity(),
-            "noise schedule": self.denoising.identity(),
+            "noise schedule": self.objective.identity(),
             "connector start": module_hash(self.connector),
             "image_px": self.base.image_px,
             "text encoder": self.encoder_name,
@@ -133,31 +152,52 @@ class Trainer:
         metrics = None
         if self.accelerator.is_main_process:
             metrics = MetricsLog(self.out / "metrics.jsonl", self.step)
+        init_trackers(self.accelerator, self.config)
         batches = self._batches()
-        done = logged = self.step
-        since = time.perf_counter()
+        done = self.step
+        self._look()
+        self.tally.clear()
         with tqdm(total=self.config.steps, initial=self.step, disable=not self.progress) as bar:
             while self.step < self.config.steps:
-                loss, norm = self._train_step(batches)
+                self._train_step(batches)
                 bar.update()
-                if metrics and self._is_due(self.config.log_every):
-                    seconds = (time.perf_counter() - since) / (self.step - logged)
-                    self._log(metrics, loss, norm, seconds)
-                    bar.set_postfix(loss=f"{loss:.4f}")
-                    since, logged = time.perf_counter(), self.step
+                if self._is_due(self.config.log_every):
+                    bar.set_postfix(loss=f"{self._log(metrics):.4f}")
                 if self._is_due(self.config.save_every):
+                    self._check_finite()
                     self._save()
+                self._look()
         if self.accelerator.is_main_process and self.step == done:  # nothing was left to do
             self._export()
         self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
         return self.out / CONNECTOR_FILE
+
+    @property
+    def samples_seen(self) -> int:
+        """Pairs looked at so far, over all processes."""
+        config = self.config
+        batch = config.batch_size * config.accumulation * self.accelerator.num_processes
+        return self.step * batch
+
+    def _look(self) -> None:
+        """Look at the weights, where that is due after this step and not done yet."""
+        if not self.config.looks_at(self.step) or self.looks.is_done(self.out, self.step):
+            return
+        begun = time.perf_counter()
+        if self.accelerator.is_main_process:
+            weights = self.mean.tensors if self.mean else dict(self.connector.state_dict())
+            figures = self.looks.look(self, weights)
+            self.accelerator.log({f"look/{name}": n for name, n in figures.items()}, self.step)
+        self.accelerator.wait_for_everyone()
+        self.tally.leave_out(time.perf_counter() - begun)
 
     def _batches(self) -> Iterator[Batch]:
         samples = Samples(
             self.pairs,
             self.config,
             self.latents.shape,
-            self.denoising.num_timesteps,
+            self.objective.num_timesteps,
             self.base.image_px if self.latents.cache is None else None,
         )
         accelerator = self.accelerator
@@ -166,56 +206,98 @@ class Trainer:
     def _is_due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.steps
 
-    def _train_step(self, batches: Iterator[Batch]) -> tuple[float, float]:
-        """One optimizer step; the loss before it, over all processes, and the gradient's length."""
+    def _train_step(self, batches: Iterator[Batch]) -> None:
+        """One optimizer step. Nothing here waits for the device.
+
+        A gradient that is not finite changes no weight: the optimizer leaves such a step out.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.step)
         losses = []
         for micro_step in range(self.config.accumulation):
             last = micro_step == self.config.accumulation - 1
             alone = contextlib.nullcontext() if last else self.accelerator.no_sync(self.model)
+            asked = time.perf_counter()
+            batch = next(batches)
+            self.tally.waited(time.perf_counter() - asked)
             with alone:
-                loss = self._loss(next(batches))
+                loss = self._loss(batch)
                 self.accelerator.backward(loss / self.config.accumulation)
             losses.append(loss.detach())
-        mean_loss = float(self.accelerator.reduce(torch.stack(losses).mean(), "mean"))
-        if not math.isfinite(mean_loss):
-            raise TrainingError(
-                f"{self.out}: the loss of step {self.step + 1} is {mean_loss}; go on from an older"
-                " checkpoint in another folder with a lower learning rate or higher precision"
-            )
         norm = self.accelerator.clip_grad_norm_(
             self.model.parameters(), self.config.max_grad_norm or math.inf
         )
+        if self.accelerator.scaler is None:  # else the scaler itself leaves such steps out
+            self.optimizer.optimizer.found_inf = (~norm.isfinite()).float()
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.mean:
             self.mean.update(self.connector, self.step)
         self.step += 1
-        return mean_loss, float(norm)
+        self.tally.add(torch.stack(losses).mean(), norm)
 
     def _loss(self, batch: Batch) -> Tensor:
-        device, unet = self.accelerator.device, self.base.unet
-        timesteps, noise = batch.timesteps.to(device), batch.noise.to(device)
-        latents = self.latents(batch.pairs, batch.pixels, batch.latent_noise)
-        tokens = self.model(self.features(batch.texts), timesteps)
-        noisy = self.denoising.noisy(latents, noise, timesteps)
-        predicted = unet(
-            noisy.to(unet.dtype), timesteps, encoder_hidden_states=tokens.to(unet.dtype)
-        ).sample
-        return self.denoising.error(predicted, latents, noise, timesteps).mean()
+        """The mean loss of a batch, weighted."""
+        return self.sample_losses(batch, self.model).mean()
 
-    def _log(self, metrics: MetricsLog, loss: float, norm: float, seconds: float) -> None:
-        config = self.config
-        samples = config.batch_size * config.accumulation * self.accelerator.num_processes
-        metrics.append(
-            step=self.step,
-            loss=loss,
-            learning_rate=config.learning_rate_at(self.step - 1),
-            gradient_norm=norm if math.isfinite(norm) else None,
-            seconds=round(seconds, 4),
-            samples_per_second=round(samples / seconds, 2),
+    def sample_losses(self, batch: Batch, model: Any, *, kept: bool = True) -> Tensor:
+        """The loss of each sample `[B]`.
+
+        Args:
+            batch: The samples.
+            model: Makes tokens of their texts.
+            kept: Whether text features may come from the cache.
+        """
+        device, objective = self.accelerator.device, self.objective
+        steps = batch.timesteps.to(device, non_blocking=True)
+        noise = batch.noise.to(device, non_blocking=True)
+        latents = self.latents(batch.pairs, batch.pixels, batch.latent_noise)
+        timesteps = objective.timesteps(steps)
+        features = self.features(batch.texts) if kept else self.features.compute(batch.texts)
+        tokens, pooled = model(features, timesteps)
+        dtype = self.base.denoiser.network.dtype
+        predicted = self.base.denoiser.predict(
+            objective.noisy(latents, noise, steps).to(dtype),
+            timesteps,
+            Condition(tokens.to(dtype), None if pooled is None else pooled.to(dtype)),
+            sizes_of(latents, downscale(self.base.vae)),
         )
+        return objective.error(predicted, latents, noise, steps)
+
+    def _log(self, metrics: MetricsLog | None) -> float:
+        """Write a line of the steps since the last one; their mean loss."""
+        tally, config = self.tally, self.config
+        figures = tally.figures(self.accelerator.reduce(tally.sums, "mean"))
+        self._check_finite(figures.loss)
+        samples = config.batch_size * config.accumulation * self.accelerator.num_processes
+        line = {
+            "loss": figures.loss,
+            "learning_rate": config.learning_rate_at(self.step - 1),
+            "gradient_norm": figures.gradient_norm,
+            "seconds": round(figures.seconds, 4),
+            "samples_per_second": round(samples / figures.seconds, 2),
+            "data_wait": round(figures.data_wait, 4),
+            "memory_gib": round(memory_gib(self.accelerator.device), 3),
+        }
+        if metrics is not None:
+            metrics.append(step=self.step, **_finite(line))
+        self.accelerator.log(line, step=self.step)
+        tally.clear()
+        return figures.loss
+
+    def _check_finite(self, loss: float | None = None) -> None:
+        """Stop where the loss of a step since the last line was no number.
+
+        Raises:
+            TrainingError: If so; no weight has been changed by that step.
+        """
+        if loss is None:
+            loss = self.tally.figures(self.accelerator.reduce(self.tally.sums, "mean")).loss
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"{self.out}: the loss of step {self.step} is {loss}; go on from an older"
+                " checkpoint in another folder with a lower learning rate or higher precision"
+            )
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -240,6 +322,11 @@ class Trainer:
                 self.mean.tensors,
                 self.connector.trained_text,
             )
+
+
+def _finite(line: dict[str, float]) -> dict[str, float | None]:
+    """Figures for JSON, which has no infinity."""
+    return {name: value if math.isfinite(value) else None for name, value in line.items()}
 
 
 def _trained_text(config: TrainConfig, text_encoder: TextEncoder) -> TrainedText | None:

@@ -10,6 +10,7 @@ import torch
 
 from ella import tiny
 from ella.step_conditions import StepConditions
+from ella.training import tally as tally_module
 from ella.training import trainer as trainer_module
 from ella.training.randomness import EpochOrder, draw_sample
 from ella.training.run import build_trainer
@@ -133,6 +134,7 @@ def test_seconds_and_samples_a_second_are_those_of_the_steps_since(tmp_path, mon
         return real(self, batches)
 
     monkeypatch.setattr(trainer_module, "time", Time)
+    monkeypatch.setattr(tally_module, "time", Time)
     monkeypatch.setattr(trainer_module.Trainer, "_train_step", two_seconds)
     config = replace(QUICK, batch_size=3, accumulation=2, log_every=2)
     for steps in (3, 6):  # the second goes on from the first

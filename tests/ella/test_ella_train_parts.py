@@ -11,8 +11,9 @@ import torch
 from diffusers import DDIMScheduler
 
 from ella import TrainConfig, tiny
-from ella.training.loss import Denoising, TokensOfTexts
+from ella.training.objectives import Objective
 from ella.training.randomness import draw_sample, micro_batches
+from ella.training.tokens import TokensOfTexts
 from tests.ella.tiny_training import QUICK, TEXTS, run_tiny
 
 
@@ -67,7 +68,7 @@ def test_the_objective(prediction):
     target = noise
     if prediction == "v_prediction":
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    plain, weighted = Denoising(scheduler, 0.0), Denoising(scheduler, 5.0)
+    plain, weighted = Objective(scheduler, 0.0), Objective(scheduler, 5.0)
     expected = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     torch.testing.assert_close(plain.noisy(latents, noise, timesteps), expected)
     assert float(plain.error(target, latents, noise, timesteps).max()) < 1e-9
@@ -83,9 +84,10 @@ def test_captions_of_any_lengths(connector, text_encoder, tmp_path):
     assert len({len(feature) for feature in features}) > 2
     timesteps = torch.tensor([1, 200, 400, 600, 800, 999])
     with torch.no_grad():
-        tokens = TokensOfTexts(connector)(features, timesteps)
+        tokens, pooled = TokensOfTexts(connector)(features, timesteps)
         alone = [connector(f[None], t) for f, t in zip(features, timesteps, strict=True)]
     torch.testing.assert_close(tokens, torch.cat(alone))
+    assert pooled is None
     run_tiny(tmp_path, replace(QUICK, steps=1, length="flexible", caption_dropout=0.5))
 
 

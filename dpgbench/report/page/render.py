@@ -20,6 +20,7 @@ from dpgbench.report.page.views import group_view, notices, rule_lines, run_view
 from dpgbench.report.plots.axis import colour
 from dpgbench.report.plots.drawing import page_svg
 from dpgbench.report.plots.figures import length_drawing
+from dpgbench.report.plots.learning import learning_drawing
 from dpgbench.report.text import (
     PUBLISHED_ELSEWHERE,
     PUBLISHED_WARNING,
@@ -91,6 +92,7 @@ def leaderboard_html(
             notices=notices(board.rows),
             galleries=[gallery(items, pictures) for items in board.item_sets],
             lengths=board.prompt_lengths,
+            learning=board.learning,
             published=board.published,
             published_categories=CATEGORIES,
             published_warning=PUBLISHED_WARNING,
@@ -157,6 +159,7 @@ def _environment(folder: Path) -> Environment:
         "colour": colour,
         "label": label,
         "labels": labels,
+        "learning_chart": lambda curve: _trusted(page_svg(learning_drawing(curve))),
         "length_chart": lambda chart, group, *size: _trusted(
             page_svg(length_drawing(chart, group, *size))
         ),

@@ -10,11 +10,13 @@ import contextlib
 import io
 import itertools
 import logging
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dpgbench.analysis.board import Board
+from dpgbench.analysis.learning import LearningCurve
 from dpgbench.analysis.prompt_length import LengthView
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.result import Score
@@ -144,6 +146,10 @@ def _figures(board: Board, fonts: Fonts) -> Iterator[tuple[str, str, Figure]]:
             yield f"categories-{name}", drawing.title, drawing.categories()
         if group.key in lengths:
             yield f"length-{name}", drawing.title, drawing.length(lengths[group.key])
+        for curve in board.learning:
+            if curve.group.key == group.key:
+                training = re.sub(r"[^\w.-]+", "-", curve.training)[:40]
+                yield f"learning-{training}-{name}", drawing.title, drawing.learning(curve)
 
 
 @contextlib.contextmanager
@@ -308,6 +314,51 @@ class _Drawing:
         axes.set_ylabel("Mean item score (times 100, 95% interval)")
         _label_ends(axes, ends, (axis.low, axis.high))
         figure.suptitle(self._wrapped(110))
+        return figure
+
+    def learning(self, curve: LearningCurve) -> Figure:
+        """Return scores over training steps, and below them the loss on held-out pairs.
+
+        Models that are no looks at the training are level lines.
+        """
+        steps = [point.look.step for point in curve.points]
+        losses = [point.look.held_out_loss for point in curve.points]
+        measured = sum(loss is not None for loss in losses) > 1
+        figure = _figure(4.2 if measured else 3.0, 0.85 * _WIDTH_INCHES)
+        panels = figure.subplots(
+            1 + measured, sharex=True, squeeze=False, height_ratios=(2, 1)[: 1 + measured]
+        )
+        axes, look = panels[0, 0], look_of(curve.points[-1].row.index)
+        scores = [Score(point.row.overall, point.row.interval) for point in curve.points]
+        for step, score in zip(steps, scores, strict=True):
+            if score.interval is not None:
+                axes.plot([step, step], score.interval, color=look.colour, linewidth=0.9)
+            axes.annotate(
+                f"{score.score:.1f}", (step, score.score or 0.0), textcoords="offset points",
+                xytext=(-4, 5), ha="right", fontsize=7,
+            )  # fmt: skip
+        axes.plot(steps, [score.score or 0.0 for score in scores], color=look.colour, marker="o")
+        for row in curve.others:
+            if row.overall is not None:
+                other = look_of(row.index)
+                name = self._fonts.printable(shown(row.run, 30))
+                axes.axhline(row.overall, color=other.colour, linestyle=other.dash, linewidth=0.9)
+                axes.annotate(
+                    f"{name} {row.overall:.1f}", (1.02, row.overall),
+                    xycoords=("axes fraction", "data"), va="center", fontsize=7,
+                    annotation_clip=False,
+                )  # fmt: skip
+        figures = [*scores, *(Score(row.overall, row.interval) for row in curve.others)]
+        axis = axis_around((score.score, score.interval) for score in figures)
+        axes.set_ylim(axis.low, axis.high)
+        axes.set_ylabel("Overall score")
+        if measured:
+            shown_losses = [float("nan") if loss is None else loss for loss in losses]
+            panels[1, 0].plot(steps, shown_losses, color=_INK, marker="s", markersize=4)
+            panels[1, 0].set_ylabel("Held-out loss")
+        panels[-1, 0].set_xlabel("Training steps")
+        panels[-1, 0].set_xticks(steps)
+        figure.suptitle(f"{self._fonts.printable(shown(curve.training, 40))}: {self._wrapped(90)}")
         return figure
 
     def _wrapped(self, width: int) -> str:

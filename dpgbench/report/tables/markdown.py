@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import OVERALL, coverage_text
+from dpgbench.analysis.learning import LearningCurve
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.result import Score
 from dpgbench.report.beside_published import BesidePublished
@@ -57,6 +58,8 @@ def leaderboard_markdown(board: Board, beside: Sequence[BesidePublished] = ()) -
     for place, group in enumerate(board.groups):
         parts += _group(group, group_frame(frame, place))
     parts += _beside_part(beside)
+    for curve in board.learning:
+        parts += _learning(curve)
     published = frame[frame["kind"] == "published"]
     parts += _published_part(published, board.is_on_published_benchmark)
     return "\n\n".join(parts) + "\n"
@@ -95,6 +98,24 @@ def _group(group: Group, frame: pd.DataFrame) -> list[str]:
     remarks = [*dict.fromkeys(_remarks(group))]
     parts = [title, f"Rule: {escaped(rule_summary(key.rule))}", table(header, rows)]
     return [*parts, "\n".join(f"- {remark}" for remark in remarks)] if remarks else parts
+
+
+def _learning(curve: LearningCurve) -> list[str]:
+    key = curve.group.key
+    title = (
+        f"## Learning curve of {escaped(curve.training)}: {escaped(key.benchmark)}, judge "
+        f"{escaped(key.judge)}, rule {escaped(key.rule)}"
+    )
+    rows = [
+        (
+            f"{point.look.step}",
+            NOTHING if point.look.samples is None else f"{point.look.samples}",
+            f"{score_text(point.row.overall)} {interval_text(point.row.interval)}".rstrip(),
+            NOTHING if point.look.held_out_loss is None else f"{point.look.held_out_loss:.4f}",
+        )
+        for point in curve.points
+    ]
+    return [title, table(("step", "pairs seen", "overall", "held-out loss"), rows)]
 
 
 def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[Iterator[str]]:
