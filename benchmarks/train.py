@@ -134,7 +134,7 @@ def bare_loop(size: str, batch: int, pairs: ImagePairs) -> Callable[[], float]:
         answer = unet(noisy, timesteps, encoder_hidden_states=connector(features, timesteps)).sample
         target = objective.target(latents, noise, timesteps)
         loss = torch.nn.functional.mse_loss(answer, target)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(connector.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

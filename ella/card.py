@@ -15,6 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from ella.connector_file import read_connector_file, read_trained_text
 from ella.errors import EllaError, TrainingError, one_line
 from ella.files import replacing
@@ -67,9 +69,8 @@ def card_of(
     parts = [
         _front_matter(base, license_name),
         f"# {name}",
-        f"An [ELLA](https://arxiv.org/abs/2403.05135) connector: it gives the texts of {text_encoder}"
-        f" to {base} as {config.num_latents if config.has_latents else 'as many'} tokens, anew at"
-        f" {'each step' if config.uses_timestep else 'every prompt'}. {numbers:,} numbers, float32.",
+        f"An [ELLA](https://arxiv.org/abs/2403.05135) connector, of the kind {config.kind}: it"
+        f" makes tokens for {base} of the texts of {text_encoder}. {numbers:,} numbers, float32.",
         "## Use",
         _usage(base, text_encoder),
         "## What it is",
@@ -108,8 +109,6 @@ image = ella.generate(pipeline, "a dense prompt").images[0]
 
 def _settings(out: Path) -> str:
     """What the newest checkpoint says of the run."""
-    from safetensors import SafetensorError, safe_open
-
     files = sorted((out / "checkpoints").glob("step-*.safetensors"))
     if not files:
         return "Not recorded: the run has no checkpoint any more."

@@ -97,7 +97,7 @@ class StableDiffusion(Denoiser):
 
 @dataclass(frozen=True)
 class StableDiffusionXl(Denoiser):
-    """SDXL: besides tokens its U-Net takes a pooled embedding, and sizes and crop of the picture."""
+    """SDXL: its U-Net takes a pooled embedding besides, and the picture's sizes and crop."""
 
     vae_in_float32: ClassVar[bool] = True
 

@@ -229,6 +229,7 @@ def _alphas(scheduler: Any, zero_terminal_snr: bool) -> Tensor:
     config = dict(scheduler.config)
     if zero_terminal_snr:
         config["rescale_betas_zero_snr"] = True
+        config.pop("_use_default_values", None)  # names it as one to be left at its default
     alphas: Tensor = DDPMScheduler.from_config(config).alphas_cumprod
     return alphas
 

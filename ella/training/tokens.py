@@ -11,11 +11,19 @@ from ella.connector_base import Connector
 
 
 class TokensOfTexts(nn.Module):
-    """A connector for texts of different lengths: those of one length go through together."""
+    """A connector for texts of different lengths: those of one length go through together.
 
-    def __init__(self, connector: Connector) -> None:
+    Args:
+        connector: The connector.
+        compiled: Whether `torch.compile` makes its steps.
+    """
+
+    def __init__(self, connector: Connector, *, compiled: bool = False) -> None:
         super().__init__()
         self.connector = connector
+        self._project, self._step = connector.project_text, connector.forward_projected
+        if compiled:
+            self._project, self._step = torch.compile(self._project), torch.compile(self._step)
 
     def forward(
         self, features: Sequence[Tensor], timesteps: Tensor
@@ -32,9 +40,9 @@ class TokensOfTexts(nn.Module):
         tokens, pooled = [], []
         for members in groups.values():
             same_length = torch.stack([features[i] for i in members])
-            projected = self.connector.project_text(same_length)
+            projected = self._project(same_length)
             of_members = timesteps if len(groups) == 1 else timesteps[members]
-            tokens.append(self.connector.forward_projected(projected, of_members))
+            tokens.append(self._step(projected, of_members))
             if self.connector.config.pooled_width:
                 pooled.append(self.connector.pool_projected(projected))
         if len(groups) == 1:

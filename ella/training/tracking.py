@@ -1,4 +1,4 @@
-"""Figures in TensorBoard, Weights & Biases or trackio, through accelerate; none of them is needed."""
+"""Figures in TensorBoard, Weights & Biases or trackio, through accelerate; none is needed."""
 
 from __future__ import annotations
 

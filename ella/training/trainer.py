@@ -78,11 +78,15 @@ class Trainer:
         self.checkpoints = state.Checkpoints(out / "checkpoints", config.keep_last)
         self.encoder_name = encoder_identity(text_encoder)
         base.freeze(self.accelerator.device, config)
+        if config.compile:
+            base.denoiser.network.compile()
+        if self.accelerator.device.type == "cuda":
+            torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
         connector.trained_text = _trained_text(config, text_encoder)
         connector.float().requires_grad_(True).train().to(self.accelerator.device)
         self.settings = self._settings()
         self.model, self.optimizer = self.accelerator.prepare(
-            TokensOfTexts(connector),
+            TokensOfTexts(connector, compiled=config.compile),
             torch.optim.AdamW(
                 connector.parameters(),
                 lr=config.learning_rate,

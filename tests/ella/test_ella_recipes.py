@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from ella import Connector, ConnectorConfig, tiny, train
 from ella.recipes import recipe_file, recipes
 from tests.ella.tiny_training import write_folder
+from tests.helpers import json_lines
 
 PAPER = {
     "paper": 66_820_608,
@@ -64,8 +64,7 @@ def test_two_steps_on_tiny_networks(folders, tmp_path, capsys, name):
     settings = tomllib.loads(recipe_file(recipes()[name]).read_text())
     trained = Connector.from_safetensors(file)
     assert trained.config.kind == settings["connector_kind"]
-    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").open()]
-    assert steps == [2]
+    assert [line["step"] for line in json_lines(tmp_path / "metrics.jsonl")] == [2]
 
 
 @pytest.mark.parametrize("name", sorted({*PAPER, *WIDTHS}))

@@ -115,6 +115,13 @@ def test_what_must_not_matter(tmp_path, change):
     assert equal(plain, run_tiny(tmp_path / "other", replace(QUICK, steps=2, **change)))
 
 
+@pytest.mark.slow
+def test_compiled_networks_learn_alike(tmp_path):
+    run_tiny(tmp_path / "plain", QUICK)
+    run_tiny(tmp_path / "other", replace(QUICK, compile=True))
+    check_learnt_alike(*tmp_path.glob("*/connector.safetensors"))
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"caption_dropout": 1.0}, {"min_snr_gamma": 5.0}])
 def test_what_must_matter(tmp_path, change):
     plain = run_tiny(tmp_path / "plain", replace(QUICK, steps=2))

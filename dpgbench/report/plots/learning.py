@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpgbench.analysis.learning import LearningCurve
 from dpgbench.report.plots.axis import axis_around, colour
 from dpgbench.report.plots.drawing import Dot, Drawing, Line, Shape, Text
-from dpgbench.report.text import label, shown
+from dpgbench.report.text import shown
 
 _LEFT, _RIGHT, _TOP, _PANEL, _GAP = 46.0, 190.0, 14.0, 240.0, 46.0
 _LOSS_PANEL = 110.0
@@ -55,7 +55,7 @@ def _score_panel(curve: LearningCurve, left: float, right: float, xs: list[float
     for row in others:
         if row.overall is not None:
             y, paint = level(row.overall), f"c{colour(row.index)}"
-            name = f"{shown(label(row, curve.group), 20)} {row.overall:.1f}"
+            name = f"{shown(row.run, 20)} {row.overall:.1f}"
             shapes.append(Line(((left, y), (right, y)), paint, 1))
             shapes.append(Text(right + 12, y + 4, name, size=11))
     paint = f"c{colour(rows[-1].index)}"

@@ -4,8 +4,8 @@
 
 Makes pairs, trains as `recipes/embedded.toml` says on one thread of a CPU, draws and scores the
 shipped connector on the same prompts, reports all of it (`WORK/report`), and prints the scores as a
-table. `--figure FILE.svg` keeps the curve: `docs/images/train-ella-curve.svg` is made so. Steps that
-are done are not done again.
+table. `--figure FILE.svg` keeps the curve: `docs/images/train-ella-curve.svg` is made so. What is
+done is not done again.
 """
 
 from __future__ import annotations
