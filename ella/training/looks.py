@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,12 +20,10 @@ from torch import Tensor
 from ella.connector_base import Connector
 from ella.connector_file import write_connector_file
 from ella.files import replacing
-from ella.training.batches import Samples, join_samples
+from ella.training.batches import Batch, Samples, join_samples
+from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs
 from ella.training.tokens import TokensOfTexts
-
-if TYPE_CHECKING:
-    from ella.training.trainer import Trainer
 
 FOLDER, FILE = "looks", "look.json"
 NUM_BINS = 10
@@ -33,6 +31,29 @@ _SEED = 2403_05135
 
 Drawer = Callable[[Path, Path], Mapping[str, Any]]
 """Draws with a connector's file into a folder; gives what is to be noted, such as scores."""
+
+
+class LookedAt(Protocol):
+    """What a look asks of a training: `Trainer`, which stands above this module."""
+
+    out: Path
+    step: int
+    config: TrainConfig
+    connector: Connector
+    mean: Any
+    base: Any
+    objective: Any
+    latents: Any
+    accelerator: Any
+
+    @property
+    def samples_seen(self) -> int:
+        """Pairs looked at so far."""
+        ...
+
+    def sample_losses(self, batch: Batch, model: Any, *, kept: bool = True) -> Tensor:
+        """The loss of each sample `[B]`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +72,7 @@ class Looks:
         """Whether a run was looked at after so many steps."""
         return (_folder(out, step) / FILE).is_file()
 
-    def look(self, trainer: Trainer, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    def look(self, trainer: LookedAt, weights: Mapping[str, Tensor]) -> dict[str, float]:
         """Look at weights, and note it in `OUT/looks/step-N`.
 
         Returns:
@@ -83,7 +104,7 @@ def _folder(out: Path, step: int) -> Path:
 
 @torch.no_grad()
 def held_out_loss(
-    trainer: Trainer, pairs: ImagePairs, weights: Mapping[str, Tensor]
+    trainer: LookedAt, pairs: ImagePairs, weights: Mapping[str, Tensor]
 ) -> dict[str, Any]:
     """Mean loss on fixed pairs, noise and timesteps, and by tenths of the noise schedule.
 
