@@ -49,26 +49,26 @@ def measure(connector: Connector, steps: int, repeats: int, *, compiled: bool) -
     texts = [torch.randn(128, connector.config.input_dim, generator=generator) for _ in range(2)]
     texts = [text.to(connector.device, connector.dtype) for text in texts]
     timesteps = [999.0 - 900.0 * step / steps for step in range(steps)]
-    ways: dict[str, Callable[[], Tensor]] = {
+    variants: dict[str, Callable[[], Tensor]] = {
         "text and connector at each step": lambda: _anew(connector, texts, timesteps),
         "a call a step": lambda: _ahead(connector, texts, timesteps, rows=1),
         "one call": lambda: _ahead(connector, texts, timesteps, rows=len(texts) * steps),
     }
     if compiled:
         forward = torch.compile(connector.forward_projected)
-        ways["one call, compiled"] = lambda: _ahead(
+        variants["one call, compiled"] = lambda: _ahead(
             connector, texts, timesteps, rows=len(texts) * steps, forward=forward
         )
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    results = {name: way() for name, way in ways.items()}  # warm, and compared
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    results = {name: way() for name, way in variants.items()}  # warm, and compared
     for _ in range(repeats):
-        for name, way in ways.items():
+        for name, way in variants.items():
             start = time.perf_counter()
             way().sum().item()  # waits for the device
             seconds[name].append(time.perf_counter() - start)
     median = {name: statistics.median(some) for name, some in seconds.items()}
     figures = {f"{name}, ms a step": 1000 * value / steps for name, value in median.items()}
-    for name in list(ways)[2:]:
+    for name in list(variants)[2:]:
         figures[f"{name}: times faster"] = median["a call a step"] / median[name]
         difference = (results[name] - results["a call a step"]).abs().max()
         figures[f"{name}: largest difference"] = float(difference)

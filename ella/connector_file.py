@@ -169,8 +169,8 @@ def write_connector_file(
 
 def _text_entries(text: TrainedText) -> dict[str, Any]:
     """What stands in a file; what is not known does not, so that old readers read it."""
-    known = {name: value for name, value in asdict(text).items() if value is not None}
-    return {"tokens": text.tokens, **known}
+    recorded = {name: value for name, value in asdict(text).items() if value is not None}
+    return {"tokens": text.tokens, **recorded}
 
 
 def _unreadable(path: Path, error: SafetensorError) -> str:

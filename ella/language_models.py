@@ -189,13 +189,13 @@ def _check_only_encoder(reports: Sequence[LoadingReport]) -> None:
 
 
 def _check_vocabulary(model: Any, tokenizer: Any) -> None:
-    known = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > known:
+    num_embeddings = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > num_embeddings:
         raise ValueError(
-            f"its tokenizer knows {len(tokenizer)} tokens, but the network only {known}"
+            f"its tokenizer knows {len(tokenizer)} tokens, but the network only {num_embeddings}"
         )
-    if len(tokenizer) * 2 < known:  # without its files it is an empty one
+    if len(tokenizer) * 2 < num_embeddings:  # without its files it is an empty one
         raise ValueError(
-            f"its tokenizer knows {len(tokenizer)} tokens of the encoder's {known}: its files are"
-            " missing or of another model"
+            f"its tokenizer knows {len(tokenizer)} tokens of the encoder's {num_embeddings}: its "
+            "files are missing or of another model"
         )

@@ -51,7 +51,7 @@ def encode_own(
     """
     parameters = inspect.signature(pipeline.encode_prompt).parameters
     count = "num_images_per_prompt"
-    given: dict[str, Any] = {
+    encoding: dict[str, Any] = {
         "prompt": prompts,
         "device": pipeline._execution_device,
         count if count in parameters else "num_videos_per_prompt": 1,
@@ -61,7 +61,7 @@ def encode_own(
         "clip_skip": arguments.get("clip_skip"),
         **{name: arguments[name] for name in SECOND_TEXTS if arguments.get(name) is not None},
     }
-    encoded = pipeline.encode_prompt(**given)
+    encoded = pipeline.encode_prompt(**encoding)
     pooled: dict[str, Tensor] = {}
     if is_sdxl(pipeline):
         pooled = dict(zip(POOLED, encoded[2:4], strict=True))

@@ -406,14 +406,14 @@ class EllaPipeline:
         """
         if not self._is_open:
             raise RuntimeError("the block of Ella.on(pipeline) has ended; draw within it")
-        given = {**self._defaults, **arguments}
+        merged = {**self._defaults, **arguments}
         how = {
-            "length": given.pop("length", None),
-            "with_clip": given.pop("with_clip", False),
-            "positive_only": given.pop("positive_only", False),
+            "length": merged.pop("length", None),
+            "with_clip": merged.pop("with_clip", False),
+            "positive_only": merged.pop("positive_only", False),
         }
-        negative = given.pop("negative_prompt", None)
-        return self._ella._draw(self._pipeline, prompt, negative, how, given, self._memory)
+        negative = merged.pop("negative_prompt", None)
+        return self._ella._draw(self._pipeline, prompt, negative, how, merged, self._memory)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pipeline, name)

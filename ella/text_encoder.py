@@ -255,13 +255,13 @@ class TransformersTextEncoder:
 
     def _run(self, ids: Tensor, mask: Tensor) -> Tensor:
         device = self.model.device
-        given: dict[str, Any] = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        inputs: dict[str, Any] = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
         if "use_cache" in inspect.signature(self.model.forward).parameters:
-            given["use_cache"] = False
+            inputs["use_cache"] = False
         if self.hidden_layer is None:
-            features: Tensor = self.model(**given).last_hidden_state
+            features: Tensor = self.model(**inputs).last_hidden_state
             return features
-        states = self.model(**given, output_hidden_states=True).hidden_states
+        states = self.model(**inputs, output_hidden_states=True).hidden_states
         chosen: Tensor = states[self.hidden_layer]
         return chosen
 

@@ -12,7 +12,7 @@ from dpgbench.cli.options import AsJson, complete_model
 
 if TYPE_CHECKING:
     from dpgbench.backends.entries import ModelEntry
-    from dpgbench.backends.generators.published_models import Fact, PublishedModel
+    from dpgbench.backends.generators.published_models import PublishedModel, Sourced
 
 UNKNOWN = "unknown"
 _FACTS = {
@@ -156,7 +156,7 @@ def _rows(model: PublishedModel) -> Iterator[tuple[str, str, str]]:
         yield "published DPG-Bench", UNKNOWN, ""
 
 
-def _in_words(model: PublishedModel, name: str, fact: Fact) -> str:
+def _in_words(model: PublishedModel, name: str, fact: Sourced) -> str:
     if name == "guidance":
         return f"{fact.value} ({model.guidance_argument})"
     if name == "negative_prompt" and not fact.value.strip():
@@ -174,7 +174,7 @@ def _facts_as_json(entry: ModelEntry) -> dict[str, Any]:
     if model is None:
         return {"facts": None}
 
-    def plain(fact: Fact | None) -> dict[str, Any] | None:
+    def plain(fact: Sourced | None) -> dict[str, object] | None:
         return None if fact is None else fact._asdict()
 
     return {

@@ -157,8 +157,8 @@ class _Words:
         roles = [role.name for entry in (model, judge) if entry for role in entry.roles]
         for word in self.weights:
             if word.partition("=")[0] not in roles:
-                known = ", ".join(roles) or "(none)"
-                raise UsageError(f"--weights {word}: write ROLE=PATH, with a role of {known}")
+                names = ", ".join(roles) or "(none)"
+                raise UsageError(f"--weights {word}: write ROLE=PATH, with a role of {names}")
         return model, judge
 
     def of(self, entry: ModelEntry | JudgeEntry) -> list[str]:

@@ -36,13 +36,13 @@ def status(
     """Say how far a run is, what failed, and who works in it; nothing is written or locked."""
     from dpgbench.jobs.status import run_status
 
-    found = run_status(run)
+    status = run_status(run)
     if as_json:
-        print_json(found.to_json())
+        print_json(status.to_json())
         return
-    for shard in found.shards:
-        _print(shard, found.run)
-    _print(found, found.run)
+    for shard in status.shards:
+        _print(shard, status.run)
+    _print(status, status.run)
 
 
 def _print(status: RunStatus, run: Path) -> None:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Patience:
+class WorkerPatience:
     """When what does not go well is given up.
 
     Attributes:
@@ -93,9 +93,9 @@ class RayWorkers(Workers[Unit, Outcome]):
         factory: Callable[[], Worker[Unit, Outcome]],
         setting: Setting,
         *,
-        patience: Patience | None = None,
+        patience: WorkerPatience | None = None,
     ) -> None:
-        self.cluster, self.patience = cluster, patience or Patience()
+        self.cluster, self.patience = cluster, patience or WorkerPatience()
         self._ray = cluster.ray
         self._setting = setting
         self._factory = self._ray.put(factory)

@@ -234,7 +234,7 @@ def _own_shard(
     """
     run = RunDir(path).shard(shard)
     if not is_run(run.path):
-        has = shortened([str(known) for known in RunDir(path).shards()])
+        has = shortened([str(shard) for shard in RunDir(path).shards()])
         raise UsageError(
             f"--shard {shard}: {path} has the shards {has}; name one of these, or merge them "
             f"first to divide the run anew: dpgbench merge {shlex.quote(str(path))}"

@@ -102,8 +102,8 @@ def _sum(path: Path, shards: Sequence[RunStatus]) -> RunStatus:
     for shard in shards:
         for name, judge in shard.judges.items():
             before = judges.get(name, JudgeStatus(0, 0))
-            known = before.questions is not None and judge.questions is not None
-            questions = (before.questions or 0) + (judge.questions or 0) if known else None
+            both_counted = before.questions is not None and judge.questions is not None
+            questions = (before.questions or 0) + (judge.questions or 0) if both_counted else None
             judges[name] = JudgeStatus(before.answers + judge.answers, questions)
     images = [shard.images for shard in shards if shard.images is not None]
     return RunStatus(

@@ -73,7 +73,7 @@ def make_app(service: Service, *, key: str | None) -> FastAPI:
     @app.get("/v1/info")
     async def info() -> Response:
         """Return the judge and its weights' hashes, the rules, the benchmark, the limits."""
-        return JSONResponse(service.info())
+        return JSONResponse(service.info_json())
 
     @app.post(
         "/v1/score",
@@ -100,7 +100,7 @@ async def _score(service: Service, request: Request) -> dict[str, Any]:
         await _unless(read_body(request, body, limits), {service.stopped.wait: ended})
         slow = f"no answer within {limits.request_seconds:g} s; send less at once, or later"
         return await _unless(
-            service.score(request.headers.get("content-type", ""), body),
+            service.score_json(request.headers.get("content-type", ""), body),
             {
                 service.stopped.wait: ended,
                 partial(until_disconnected, request): ClientDisconnect(),

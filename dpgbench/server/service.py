@@ -157,7 +157,7 @@ class Service:
                 self._refused[rule.name] = str(error)
         return self._refused[rule.name]
 
-    def info(self) -> dict[str, Any]:
+    def info_json(self) -> dict[str, Any]:
         """Return what the server is, as plain data."""
         benchmark, ready = self.benchmark, self.status == "ready"
         return {
@@ -182,7 +182,7 @@ class Service:
             "limits": self.limits.to_json(),
         }
 
-    async def score(self, content_type: str, body: Body) -> dict[str, Any]:
+    async def score_json(self, content_type: str, body: Body) -> dict[str, Any]:
         """Return the reply to a request, as plain data.
 
         Raises:

@@ -1107,7 +1107,7 @@ def _request(content_type: str) -> Read:
         body = Body(service.bodies)
         body.add(path.read_bytes())
         try:
-            return asyncio.run(asyncio.wait_for(service.score(content_type, body), 30))
+            return asyncio.run(asyncio.wait_for(service.score_json(content_type, body), 30))
         except RefusedRequestError as error:
             assert error.status in (400, 413, 415, 422), error
             raise

@@ -117,7 +117,7 @@ def native_size(folder: Path, cls: Any) -> tuple[int, int] | None:
     return None
 
 
-def settled_arguments(cls: Any) -> dict[str, Any]:
+def settled_arguments(cls: Any) -> dict[str, bool]:
     """Return what each call is told so that pictures follow from settings and prompt alone.
 
     Hunyuan-DiT would draw the nearest of its sizes instead of the one that is asked for. Captions

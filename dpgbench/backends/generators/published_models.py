@@ -27,7 +27,7 @@ _SETTINGS = {
 }
 
 
-class Fact(NamedTuple):
+class Sourced(NamedTuple):
     """A value and where it comes from."""
 
     value: Any
@@ -61,12 +61,12 @@ class PublishedModel:
 
     name: str
     summary: str
-    facts: Mapping[str, Fact]
+    facts: Mapping[str, Sourced]
     encoders: Sequence[Encoder] = ()
     guidance_argument: str = GUIDANCE
-    arguments: Mapping[str, Fact] = field(default_factory=dict)
-    scheduler_arguments: Mapping[str, Fact] = field(default_factory=dict)
-    extra: Mapping[str, Fact] = field(default_factory=dict)
+    arguments: Mapping[str, Sourced] = field(default_factory=dict)
+    scheduler_arguments: Mapping[str, Sourced] = field(default_factory=dict)
+    extra: Mapping[str, Sourced] = field(default_factory=dict)
     published_as: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -81,7 +81,7 @@ class PublishedModel:
         return str(self.facts["repository"].value)
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """Fields of `GenerationSpec` that are known."""
         stated = {
             field_name: self.facts[name].value
@@ -93,7 +93,7 @@ class PublishedModel:
         return {**size, **stated}
 
     @property
-    def call_arguments(self) -> dict[str, Any]:
+    def call_arguments(self) -> dict[str, object]:
         """Further arguments of the pipeline's call."""
         return {name: fact.value for name, fact in self.arguments.items()}
 
@@ -137,7 +137,7 @@ def _by_repository() -> dict[str, PublishedModel]:
 
 def _model(name: str, entry: Mapping[str, Any]) -> PublishedModel:
     facts = {
-        key: Fact(value["value"], value["source"])
+        key: Sourced(value["value"], value["source"])
         for key, value in entry.items()
         if isinstance(value, dict) and "source" in value
     }
@@ -158,5 +158,5 @@ def _model(name: str, entry: Mapping[str, Any]) -> PublishedModel:
     )
 
 
-def _facts(entry: Mapping[str, Any], name: str) -> dict[str, Fact]:
-    return {key: Fact(one["value"], one["source"]) for key, one in entry.get(name, {}).items()}
+def _facts(entry: Mapping[str, Any], name: str) -> dict[str, Sourced]:
+    return {key: Sourced(one["value"], one["source"]) for key, one in entry.get(name, {}).items()}

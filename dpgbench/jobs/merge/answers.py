@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.errors import DataError
-from dpgbench.jobs.merge.sources import Source
+from dpgbench.jobs.merge.sources import RunPart
 from dpgbench.store.files import json_line
 from dpgbench.store.run.answers import AnswerLine, read_answer_lines
 from dpgbench.store.run.order import answer_position, in_order
@@ -22,7 +22,7 @@ class _Placed(NamedTuple):
 
 
 def merged_answers(
-    sources: Sequence[Source], judge: str, benchmark: Benchmark, num_images: int
+    sources: Sequence[RunPart], judge: str, benchmark: Benchmark, num_images: int
 ) -> list[AnswerLine]:
     """Return a judge's answers in all `sources`, in canonical order, equal ones once.
 

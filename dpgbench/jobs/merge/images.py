@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError
-from dpgbench.jobs.merge.sources import Source
+from dpgbench.jobs.merge.sources import RunPart
 from dpgbench.store.files import PART, replacing, writing
 from dpgbench.store.hashes import sha256_file
 from dpgbench.store.images import is_whole
@@ -47,7 +47,7 @@ class _Candidate:
 
 
 def merged_images(
-    sources: Sequence[Source], items: Sequence[str], grid: GridSpec | None
+    sources: Sequence[RunPart], items: Sequence[str], grid: GridSpec | None
 ) -> MergedImages:
     """Return which image of which run each item gets.
 

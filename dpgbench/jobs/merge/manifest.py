@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.jobs.merge.images import MergedImages
-from dpgbench.jobs.merge.sources import Source
+from dpgbench.jobs.merge.sources import RunPart
 from dpgbench.store.run.manifest import (
     JudgeRecord,
     Manifest,
@@ -19,7 +19,7 @@ from dpgbench.store.run.manifest import (
 )
 
 
-def begun(home: Source | None, sources: Sequence[Source], benchmark: Benchmark) -> Manifest:
+def begun(home: RunPart | None, sources: Sequence[RunPart], benchmark: Benchmark) -> Manifest:
     """Return the manifest with which merging begins: all items, and what was merged before."""
     if home:
         manifest = copy.deepcopy(home.manifest)
@@ -42,7 +42,7 @@ def begun(home: Source | None, sources: Sequence[Source], benchmark: Benchmark) 
 
 
 def completed(
-    manifest: Manifest, sources: Sequence[Source], home: Source | None, images: MergedImages
+    manifest: Manifest, sources: Sequence[RunPart], home: RunPart | None, images: MergedImages
 ) -> None:
     """Add to a manifest that was `begun` what its sources hold; what is in it already stays."""
     others = [source for source in sources if source is not home]
@@ -126,7 +126,7 @@ def _most(before: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[str, Any
     return most
 
 
-def _truncation(items: Sequence[str], sources: Sequence[Source]) -> TruncationRecord | None:
+def _truncation(items: Sequence[str], sources: Sequence[RunPart]) -> TruncationRecord | None:
     """Return which prompts were cut, over all runs; each prompt counts once."""
     looked = [source for source in sources if "truncation" in source.manifest.generation]
     records = [source.manifest.generation["truncation"] for source in looked]

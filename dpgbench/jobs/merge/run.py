@@ -18,7 +18,7 @@ from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.merge.answers import merged_answers
 from dpgbench.jobs.merge.images import MergedImages, bring, merged_images
 from dpgbench.jobs.merge.manifest import begun, completed
-from dpgbench.jobs.merge.sources import Source, check_alike, find_sources, opened
+from dpgbench.jobs.merge.sources import RunPart, check_alike, find_sources, opened
 from dpgbench.store.files import json_line, write_atomic
 from dpgbench.store.run.answers import AnswerLine
 from dpgbench.store.run.directory import SHARDS, RunDir, is_run, refuse_foreign_folder
@@ -88,7 +88,7 @@ def merge(request: MergeRequest) -> Merged:
     with destination.locked(), opened(runs) as (others, reasons):
         home = None
         if is_run(destination.path):
-            home = Source(destination, read_manifest(destination.manifest))
+            home = RunPart(destination, read_manifest(destination.manifest))
         sources = [*([home] if home else []), *others]
         if not others:
             raise UsageError(f"nothing can be merged: {next(iter(reasons.values()))}")
@@ -132,7 +132,7 @@ def _destination(request: MergeRequest) -> Path:
 
 
 def _answers(
-    sources: Sequence[Source], benchmark: Benchmark, num_images: int
+    sources: Sequence[RunPart], benchmark: Benchmark, num_images: int
 ) -> dict[str, list[AnswerLine]]:
     judges = dict.fromkeys(name for source in sources for name in source.manifest.judges)
     return {name: merged_answers(sources, name, benchmark, num_images) for name in judges}
@@ -182,7 +182,7 @@ def _undone(
 
 def _whose(
     undone: Mapping[str, str],
-    sources: Sequence[Source],
+    sources: Sequence[RunPart],
     runs: Sequence[RunDir],
     reasons: Mapping[Path, str],
 ) -> dict[str, str]:

@@ -15,7 +15,7 @@ from dpgbench.store.run.manifest import Manifest, read_manifest
 
 
 @dataclass(frozen=True)
-class Source:
+class RunPart:
     """A run that is merged into another one, and what its manifest holds."""
 
     run: RunDir
@@ -75,12 +75,12 @@ def find_sources(paths: Sequence[Path], destination: RunDir) -> list[RunDir]:
 
 
 @contextmanager
-def opened(runs: Sequence[RunDir]) -> Iterator[tuple[list[Source], dict[Path, str]]]:
+def opened(runs: Sequence[RunDir]) -> Iterator[tuple[list[RunPart], dict[Path, str]]]:
     """Hold runs for this process; give those that could be, and why the others could not.
 
     A run that nobody may write is read without being held.
     """
-    sources: list[Source] = []
+    sources: list[RunPart] = []
     reasons: dict[Path, str] = {}
     with ExitStack() as held:
         for run in runs:
@@ -94,11 +94,11 @@ def opened(runs: Sequence[RunDir]) -> Iterator[tuple[list[Source], dict[Path, st
                 continue
             except StorageError:
                 pass
-            sources.append(Source(run, read_manifest(run.manifest)))
+            sources.append(RunPart(run, read_manifest(run.manifest)))
         yield sources, reasons
 
 
-def check_alike(sources: Sequence[Source]) -> None:
+def check_alike(sources: Sequence[RunPart]) -> None:
     """Raise where runs differ in what decides their results.
 
     Raises:
@@ -115,7 +115,7 @@ def check_alike(sources: Sequence[Source]) -> None:
 
 
 def _refuse(
-    first: Source, other: Source, what: str, old: dict[str, object], new: dict[str, object]
+    first: RunPart, other: RunPart, what: str, old: dict[str, object], new: dict[str, object]
 ) -> None:
     changed = differences(old, new)
     if changed:
@@ -125,11 +125,11 @@ def _refuse(
         )
 
 
-def _identity(source: Source) -> dict[str, object]:
+def _identity(source: RunPart) -> dict[str, object]:
     return {"kind": source.manifest.kind, **source.manifest.identity}
 
 
-def _judge(source: Source, name: str) -> dict[str, object]:
+def _judge(source: RunPart, name: str) -> dict[str, object]:
     """Return what decides a judge's answers; what it cost and where its files are does not."""
     others = ("account", "truncated_questions", "releases", "weights_source", "commit")
     record = source.manifest.judge(name)

@@ -27,7 +27,7 @@ class Figure:
     note: str = ""
 
     @property
-    def known(self) -> float:
+    def or_zero(self) -> float:
         """The number; 0 where it is unknown."""
         return self.value or 0.0
 

@@ -264,8 +264,8 @@ def _rates(
             judged.questions_per_second, judged.device, request.tries
         )
     elif request.judge and request.questions_per_second is not None:
-        given = request.questions_per_second
-        rates["questions_per_second"] = Figure(given, "given", "--questions-per-second")
+        rate = request.questions_per_second
+        rates["questions_per_second"] = Figure(rate, "given", "--questions-per-second")
     elif request.judge and judge:
         rates["questions_per_second"] = _untried(request.judge.name, "--questions-per-second")
     return rates
@@ -328,10 +328,10 @@ def _hours(
         workers = 1 if "judge" in servers else request.gpus
         hours |= work.hours(workers)
         ends.append(hours[f"judge_on_{workers}"])
-    total = sum(end.known for end in ends)
+    total = sum(end.or_zero for end in ends)
     hours["all"] = computed(total, *ends, note="one part after the other" * (len(ends) > 1))
     if len(ends) > 1 and total:
-        share = 100 * ends[0].known / total
+        share = 100 * ends[0].or_zero / total
         hours["share_of_generate"] = computed(share, *ends, note="per cent of all hours")
     return hours
 
@@ -370,7 +370,7 @@ class _Work:
         return hours
 
     def _for(self, size: float, note: str) -> Figure:
-        spent = (self.start.known + size * self.seconds.known) / _HOUR
+        spent = (self.start.or_zero + size * self.seconds.or_zero) / _HOUR
         return computed(spent, self.seconds, self.start, self.amount, note=note)
 
 
@@ -422,12 +422,12 @@ def _disk(
         item_id = max(units.items, key=len, default="")
         line = json_line(answer_line(Answer(item_id, 0, 10, "yes", 0.123456)))
         note = f"{len(line)} a line, as for the longest id"
-        number = units.questions.known * len(line)
+        number = units.questions.or_zero * len(line)
         figures["answers"] = computed(number, units.questions, note=note)
         scores = len(DEFAULT_RULES) * (_SCORE_BYTES + _ITEM_BYTES * len(units.items))
         figures["scores"] = Figure(scores, "estimated", f"{len(DEFAULT_RULES)} rules")
     parts = list(figures.values())
-    figures["all"] = computed(sum(part.known for part in parts), *parts)
+    figures["all"] = computed(sum(part.or_zero for part in parts), *parts)
     return figures
 
 
@@ -456,16 +456,16 @@ def _cost(
     names = [name for name in ("generate", "judge") if name not in servers]
     parts = [h for name in names if (h := hours.get(f"{name}_on_{request.gpus}"))]
     if price is not None and parts:
-        spent = sum(part.known for part in parts) * request.gpus * price
+        spent = sum(part.or_zero for part in parts) * request.gpus * price
         note = f"{request.gpus} GPUs at {price:g} an hour, until the busiest is done"
         figures["gpus"] = computed(spent, *parts, note=note)
     if "generate" in servers and request.price_image is None:
         figures["images_of_the_server"] = unknown("give --price-image")
     elif "generate" in servers and request.price_image is not None:
-        spent = units.images.known * request.price_image
+        spent = units.images.or_zero * request.price_image
         note = f"{request.price_image:g} an image; images drawn again are not counted"
-        given = Figure(request.price_image, "given")
-        figures["images_of_the_server"] = computed(spent, given, units.images, note=note)
+        price_image = Figure(request.price_image, "given")
+        figures["images_of_the_server"] = computed(spent, price_image, units.images, note=note)
     if "judge" in servers and request.judge:
         figures |= _server_cost(request, request.judge, units)
     return figures
@@ -479,8 +479,8 @@ def _server_cost(request: PlanRequest, judge: JudgeRequest, units: Units) -> dic
     chosen = set(units.items)
     lengths = [len(row.question) for row in rows if row.item_id in chosen]
     characters = sum(lengths) / len(lengths) if lengths else 40.0
-    text = requests.known * _ASKING_CHARACTERS + units.questions.known * characters
-    tokens = text / _CHARACTERS_A_TOKEN + requests.known * (request.tokens_per_image or 0)
+    text = requests.or_zero * _ASKING_CHARACTERS + units.questions.or_zero * characters
+    tokens = text / _CHARACTERS_A_TOKEN + requests.or_zero * (request.tokens_per_image or 0)
     without = (
         ""
         if request.tokens_per_image is not None
@@ -490,7 +490,7 @@ def _server_cost(request: PlanRequest, judge: JudgeRequest, units: Units) -> dic
     )
     note = f"{_CHARACTERS_A_TOKEN} characters a token, replies asked again not counted{without}"
     figures = {"prompt_tokens": Figure(round(tokens), "estimated", note)}
-    answered = units.questions.known * _TOKENS_AN_ANSWER
+    answered = units.questions.or_zero * _TOKENS_AN_ANSWER
     figures["answered_tokens"] = Figure(
         round(answered), "estimated", f"{_TOKENS_AN_ANSWER} an answer"
     )

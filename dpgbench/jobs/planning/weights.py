@@ -32,10 +32,10 @@ PARAMETERS: Mapping[str, tuple[int, str]] = {
 """Parameters of networks whose configuration is known, and what they are."""
 
 
-def weights_here(role: Role, given: str | None, choice: str | None = None) -> Path | None:
+def weights_here(role: Role, word: str | None, choice: str | None = None) -> Path | None:
     """Return where a role's weights are on this machine; None where they are not. No network."""
-    if given is not None:
-        path = user_path(given)
+    if word is not None:
+        path = user_path(word)
         return path if path.exists() else None
     source = chosen_source(role, choice)
     if isinstance(source, HuggingFace):

@@ -14,7 +14,7 @@ from dpgbench.jobs.verify.findings import Findings, SetAside
 from dpgbench.jobs.verify.grids import tell_form
 from dpgbench.jobs.verify.subject import Subject
 from dpgbench.store.run.answers import AnswerLine, answers_sha256
-from dpgbench.store.run.lines import Line, examine_lines
+from dpgbench.store.run.lines import RunLine, examine_lines
 
 _SHOWN_ITEMS = 3
 Question = tuple[str, int, int]
@@ -112,7 +112,7 @@ def _of_judge(subject: Subject, judge: str, path: Path, findings: Findings) -> J
     return replace(judged, open_items=frozenset(_tell_open(subject, judged, findings)))
 
 
-def _answer(line: Line) -> Answer:
+def _answer(line: RunLine) -> Answer:
     record = line.record
     return Answer(
         record["item_id"],
@@ -155,7 +155,7 @@ class _Repeated:
     repeats: Sequence[int]
 
     @classmethod
-    def among(cls, lines: Sequence[Line], sound: Mapping[int, Answer]) -> _Repeated:
+    def among(cls, lines: Sequence[RunLine], sound: Mapping[int, Answer]) -> _Repeated:
         """Return those among the lines that can be read."""
         records = {line.number: line.record for line in lines}
         by_question: dict[Question, list[int]] = defaultdict(list)
@@ -169,10 +169,10 @@ class _Repeated:
                 continue
             texts = dict.fromkeys((sound[n].answer, sound[n].invalid) for n in numbers)
             if len(texts) > 1:
-                said = " and ".join(clipped(text) for text, _ in texts)
+                contradiction = " and ".join(clipped(text) for text, _ in texts)
                 why = f"lines {shortened(numbers)} contradict each other"
                 question = _shown(sound[first])
-                contradictions |= dict.fromkeys(numbers, f"{why}: {question} is {said}")
+                contradictions |= dict.fromkeys(numbers, f"{why}: {question} is {contradiction}")
             else:
                 equal = all(records[number] == records[first] for number in others)
                 repeats += others if equal else numbers

@@ -97,8 +97,10 @@ class Findings:
         **details: Any,
     ) -> None:
         """Add one; arguments are the fields of `Finding`."""
-        found = Finding(level, kind, where, what, action, tuple(set_aside), tuple(details.items()))
-        self.all.append(found)
+        finding = Finding(
+            level, kind, where, what, action, tuple(set_aside), tuple(details.items())
+        )
+        self.all.append(finding)
 
 
 @dataclass(frozen=True)

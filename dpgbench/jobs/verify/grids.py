@@ -18,13 +18,13 @@ from dpgbench.jobs.verify.subject import Subject
 from dpgbench.store.image_files import ImageFiles, files_of, find_images, find_patterned
 from dpgbench.store.images import check_grid_size, infer_grid, is_whole, read_picture_size
 from dpgbench.store.run.image_log import ImageLine, image_hashes
-from dpgbench.store.run.lines import Line, Lines, examine_lines
+from dpgbench.store.run.lines import Lines, RunLine, examine_lines
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 GENERATE = "the same 'dpgbench generate' command"
 
 
-class Seen(NamedTuple):
+class SeenImage(NamedTuple):
     """What one image is.
 
     Attributes:
@@ -47,7 +47,7 @@ class LoggedImages:
     """
 
     lines: Lines
-    last: Mapping[str, Line]
+    last: Mapping[str, RunLine]
     numbers: Mapping[str, tuple[int, ...]]
 
     def sha256(self, item_id: str) -> str | None:
@@ -221,11 +221,11 @@ def _find_images(subject: Subject, findings: Findings) -> dict[str, ImageFiles] 
     try:
         if subject.pattern is None:
             return dict(find_images(folder, items))
-        known = [item_id for item_id in items if item_id in subject.order]
-        found = find_patterned(
-            folder, subject.pattern, known, subject.order, subject.manifest.num_images
+        chosen = [item_id for item_id in items if item_id in subject.order]
+        layout = find_patterned(
+            folder, subject.pattern, chosen, subject.order, subject.manifest.num_images
         )
-        return dict(found.images)
+        return dict(layout.images)
     except DpgBenchError as error:
         findings.add("damaged", "images", str(folder), str(error), "put the old images back")
         return None
@@ -245,13 +245,13 @@ def _expected_size(
         return None
 
 
-def _look_at_files(images: Mapping[str, ImageFiles], grid: GridSpec | None) -> dict[str, Seen]:
+def _look_at_files(images: Mapping[str, ImageFiles], grid: GridSpec | None) -> dict[str, SeenImage]:
     """Return what each image is; files are read in threads."""
     from tqdm import tqdm
 
-    def look(image: ImageFiles) -> Seen:
+    def look(image: ImageFiles) -> SeenImage:
         sha = image_hashes({"": image}).get("")
-        return Seen(sha, next(_faults(image, grid), None))
+        return SeenImage(sha, next(_faults(image, grid), None))
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         seen = pool.map(look, images.values())
@@ -275,7 +275,7 @@ def _faults(image: ImageFiles, grid: GridSpec | None) -> Iterator[str]:
 
 
 def _judge_drawn(
-    subject: Subject, log: LoggedImages, item_id: str, seen: Seen, findings: Findings
+    subject: Subject, log: LoggedImages, item_id: str, seen: SeenImage, findings: Findings
 ) -> None:
     """Say what is wrong with a grid that the toolkit drew."""
     path, logged = subject.run.image(item_id), log.sha256(item_id)
@@ -316,7 +316,7 @@ def _judge_of_others(
     subject: Subject,
     log: LoggedImages,
     item_id: str,
-    seen: Seen,
+    seen: SeenImage,
     image: ImageFiles,
     findings: Findings,
 ) -> None:

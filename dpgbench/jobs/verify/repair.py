@@ -71,8 +71,8 @@ def _repair_one(
     """Return where things of one run went, what went, and the commands that do it again."""
     run = RunDir(path)
     with run.locked():
-        found = verify(path, bench=bench, images=images)
-        findings = [finding for finding in found.findings if finding.set_aside]
+        verification = verify(path, bench=bench, images=images)
+        findings = [finding for finding in verification.findings if finding.set_aside]
         folder = SetAsideFolder(path, now())
         taken = list(_take(folder, findings))
     redo = {redo for f in findings for part in f.set_aside for redo in part.redo}

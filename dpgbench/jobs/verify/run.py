@@ -56,8 +56,8 @@ def verify(
         look_at_shards(run, [RunDir(shard.run) for shard in shards], findings)
     if is_run(path) or not shards:
         _look(run, findings, bench, images, home)
-    found = [f for f in findings.all if not (home and f.kind == "not-scored")]
-    return Verification(path, worst_first(found), dict(findings.checked), shards)
+    kept = [f for f in findings.all if not (home and f.kind == "not-scored")]
+    return Verification(path, worst_first(kept), dict(findings.checked), shards)
 
 
 def _is_done_with(shard: RunDir, run: RunDir) -> bool:
@@ -107,9 +107,9 @@ def _look_at_redrawn(
     for line in read_set_aside(subject.run.path):
         item_id = line.get("item_id")
         if item_id:
-            known = {line.get("logged_sha256"), line.get("sha256")}
-            before.setdefault(item_id, set()).update(known)
-    other = [i for i, known in before.items() if log.sha256(i) and log.sha256(i) not in known]
+            hashes = {line.get("logged_sha256"), line.get("sha256")}
+            before.setdefault(item_id, set()).update(hashes)
+    other = [i for i, hashes in before.items() if log.sha256(i) and log.sha256(i) not in hashes]
     for judge in judged:
         about = [i for i in other if any(answer.item_id == i for answer in judge.answers)]
         for item_id in about:

@@ -228,11 +228,11 @@ def _items_of(
         candidates.append(list(benchmark.prompts)[: int(choice[6:].replace(",", ""))])
     for items in candidates:
         ids = [item_id for item_id in benchmark.prompts if item_id in set(items)]
-        found = benchmark.subset(ids)
+        subset = benchmark.subset(ids)
         if not ids or len(ids) != len(set(items)):
             continue
         if part:
-            if found and found.items_sha256.startswith(part):
+            if subset and subset.items_sha256.startswith(part):
                 return ids
         elif len(ids) == expected:
             return ids
@@ -273,16 +273,16 @@ def _score_again(
         items=items,
         origin=origin,
     )
-    told = {
+    reasons = {
         item_id: str(reason)
         for item_id, reason in record["failures"].items()
         if item_id in result.unanswered
     }
     figures = {
-        item_id: figure._replace(failure=told.get(item_id, figure.failure))
+        item_id: figure._replace(failure=reasons.get(item_id, figure.failure))
         for item_id, figure in result.item_figures.items()
     }
-    return replace(result, failures={**result.failures, **told}, item_figures=figures)
+    return replace(result, failures={**result.failures, **reasons}, item_figures=figures)
 
 
 def _compare(
@@ -613,9 +613,9 @@ def _after(lines: Sequence[str], start: str) -> str:
 def _grid_of(subject: Subject, detail: str) -> GridSpec:
     """Return the grid whose first tile the first line of a detail file names."""
     tiles, px = subject.manifest.num_images, 512
-    known = subject.grid
-    if known:
-        return known
+    grid = subject.grid
+    if grid:
+        return grid
     _, _, rest = detail.partition(", (0, 0, ")
     numbers = rest.partition(")")[0].split(", ")
     if len(numbers) == 2 and all(n.isdigit() and int(n) for n in numbers):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from dpgbench.errors import DataError
 from dpgbench.store.files import json_line, read_json
@@ -65,10 +65,10 @@ def remove_heartbeat(run: Path) -> None:
         (run / HEARTBEAT).unlink(missing_ok=True)
 
 
-def read_heartbeat(run: Path) -> dict[str, Any] | None:
+def read_heartbeat(run: Path) -> Heartbeat | None:
     """Return what a command last wrote; None where there is nothing, or it is being written."""
     try:
-        heartbeat: dict[str, Any] = read_json(run / HEARTBEAT)
+        heartbeat: Heartbeat = read_json(run / HEARTBEAT)
         check_json(heartbeat, Heartbeat)
     except (DataError, ValueError):
         return None

@@ -18,7 +18,7 @@ from dpgbench.store.typed_json import check_json, fields_of, first_fault
 
 
 @dataclass(frozen=True)
-class Line:
+class RunLine:
     """A line of a file.
 
     Attributes:
@@ -55,7 +55,7 @@ class Lines:
         reformatted: how many good lines are written otherwise than this toolkit writes them.
     """
 
-    good: Sequence[Line] = ()
+    good: Sequence[RunLine] = ()
     bad: Sequence[BadLine] = ()
     torn_bytes: int = 0
     unknown_fields: Sequence[tuple[str, int]] = ()
@@ -83,8 +83,8 @@ def examine_lines(path: Path, kind: Any) -> Lines:
     good, bad = _all_at_once(path, kind)
     if not good and raw:
         good, bad = _one_by_one(raw, kind)
-    known = {field.name for field in fields_of(kind)}
-    unknown = Counter(name for line in good for name in line.record if name not in known)
+    names = {field.name for field in fields_of(kind)}
+    unknown = Counter(name for line in good for name in line.record if name not in names)
     odd = {name for name, number in unknown.items() if number == 1 < len(raw)}
     if odd:
         strange = [line for line in good if odd & line.record.keys()]
@@ -106,7 +106,7 @@ def examine_lines(path: Path, kind: Any) -> Lines:
     )
 
 
-def _all_at_once(path: Path, kind: Any) -> tuple[list[Line], list[BadLine]]:
+def _all_at_once(path: Path, kind: Any) -> tuple[list[RunLine], list[BadLine]]:
     """Return the lines of a file in which nothing is wrong; none where something is."""
     try:
         records = read_jsonl(path)
@@ -114,10 +114,10 @@ def _all_at_once(path: Path, kind: Any) -> tuple[list[Line], list[BadLine]]:
         return [], []
     if first_fault(records, kind):
         return [], []
-    return [Line(number, record) for number, record in enumerate(records, 1)], []
+    return [RunLine(number, record) for number, record in enumerate(records, 1)], []
 
 
-def _one_by_one(raw: Sequence[bytes], kind: Any) -> tuple[list[Line], list[BadLine]]:
+def _one_by_one(raw: Sequence[bytes], kind: Any) -> tuple[list[RunLine], list[BadLine]]:
     good, bad = [], []
     for number, text in enumerate(raw, 1):
         try:
@@ -130,7 +130,7 @@ def _one_by_one(raw: Sequence[bytes], kind: Any) -> tuple[list[Line], list[BadLi
         except ValueError as error:
             bad.append(BadLine(number, str(error)))
         else:
-            good.append(Line(number, record))
+            good.append(RunLine(number, record))
     return good, bad
 
 
