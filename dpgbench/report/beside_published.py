@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import LeaderboardRow
 from dpgbench.backends.generators.published_models import (
-    Fact,
     PublishedModel,
+    Sourced,
     published_model,
 )
 from dpgbench.backends.generators.table import HUB_FAMILY, MODELS
@@ -225,7 +225,7 @@ def _settings(
         yield SettingBeside(title, mine, theirs, state, *_makers(name, fact, theirs))
 
 
-def _makers(name: str, fact: Fact | None, theirs: str) -> tuple[str, str]:
+def _makers(name: str, fact: Sourced | None, theirs: str) -> tuple[str, str]:
     if fact is None or theirs:
         return "", ""
     value = f"{fact.value}x{fact.value}" if name == "image_size" else fact.value
