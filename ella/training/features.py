@@ -113,6 +113,8 @@ class Latents:
 
     def __init__(self, vae: Any, image_px: int, keep: Keep, folder: Path) -> None:
         self._vae = vae
+        first = next(vae.parameters())  # the VAE's own `dtype` goes through all of it each time
+        self._device, self._dtype = first.device, first.dtype
         self._image_px = image_px
         self._pairs: ImagePairs | None = None
         self.cache: TensorCache[int] | None = None
@@ -144,7 +146,7 @@ class Latents:
             moments = torch.stack([self.cache[name] for name in names])
         else:
             moments = self._encode(pixels)
-        mean, deviation = moments.to(self._vae.device, torch.float32).unbind(1)
+        mean, deviation = moments.to(self._device, torch.float32).unbind(1)
         config = self._vae.config
         latents = mean + deviation * noise.to(mean)
         return (latents - (config.get("shift_factor") or 0.0)) * config.scaling_factor
@@ -158,7 +160,7 @@ class Latents:
     @torch.no_grad()
     def _encode(self, pixels: Tensor) -> Tensor:
         """Mean and deviation of each picture's latents: `[B, 2, C, h, w]`."""
-        drawn = self._vae.encode(pixels.to(self._vae.device, self._vae.dtype)).latent_dist
+        drawn = self._vae.encode(pixels.to(self._device, self._dtype)).latent_dist
         return torch.stack([drawn.mean, drawn.std], dim=1)
 
 

@@ -22,7 +22,7 @@ from ella.errors import TrainingError
 from ella.files import module_hash
 from ella.text_encoder import TextEncoder
 from ella.training import checkpoints as state
-from ella.training.base_model import BaseModel
+from ella.training.base_model import DTYPES, BaseModel
 from ella.training.batches import Batch, Samples
 from ella.training.config import TrainConfig
 from ella.training.data import ImagePairs, texts_digest
@@ -259,7 +259,7 @@ class Trainer:
         timesteps = objective.timesteps(steps)
         features = self.features(batch.texts) if kept else self.features.compute(batch.texts)
         tokens, pooled = model(features, timesteps)
-        dtype = self.base.denoiser.network.dtype
+        dtype = DTYPES[self.config.mixed_precision]  # asking the network goes through all of it
         predicted = self.base.denoiser.predict(
             objective.noisy(latents, noise, steps).to(dtype),
             timesteps,
