@@ -82,7 +82,7 @@ class Denoiser:
 
 
 @dataclass(frozen=True)
-class StableDiffusion(Denoiser):
+class UNetDenoiser(Denoiser):
     """Stable Diffusion 1.x and 2.x: a U-Net told by cross-attention alone."""
 
     def predict(
@@ -96,7 +96,7 @@ class StableDiffusion(Denoiser):
 
 
 @dataclass(frozen=True)
-class StableDiffusionXl(Denoiser):
+class SdxlDenoiser(Denoiser):
     """SDXL: its U-Net takes a pooled embedding besides, and the picture's sizes and crop."""
 
     vae_in_float32: ClassVar[bool] = True
@@ -117,7 +117,7 @@ class StableDiffusionXl(Denoiser):
 
 
 @dataclass(frozen=True)
-class PixArt(Denoiser):
+class PixArtDenoiser(Denoiser):
     """PixArt-alpha and -sigma: a transformer told by cross-attention, with a mask.
 
     The 1024 px PixArt-alpha is told the picture's height, width and their ratio besides. It answers
@@ -146,7 +146,7 @@ class PixArt(Denoiser):
 
 
 @dataclass(frozen=True)
-class StableDiffusion3(Denoiser):
+class Sd3Denoiser(Denoiser):
     """Stable Diffusion 3 and 3.5: a transformer that reads tokens and latents side by side."""
 
     part: ClassVar[str] = "transformer"
@@ -182,12 +182,12 @@ def _of_unet(unet: Any) -> Denoiser:
             raise _wants_more(name, config.get(name))
     added = config.get("addition_embed_type")
     if added is None:
-        return StableDiffusion(unet, width, 0, sample_size)
+        return UNetDenoiser(unet, width, 0, sample_size)
     sizes = config.get("addition_time_embed_dim")
     pooled = (config.get("projection_class_embeddings_input_dim") or 0) - 6 * (sizes or 0)
     if added != "text_time" or not sizes or pooled < 1:
         raise _wants_more("addition_embed_type", added)
-    return StableDiffusionXl(unet, width, pooled, sample_size)
+    return SdxlDenoiser(unet, width, pooled, sample_size)
 
 
 def _wants_more(name: str, value: Any) -> ValueError:
@@ -199,12 +199,12 @@ def _wants_more(name: str, value: Any) -> ValueError:
 
 def _of_pixart(transformer: Any) -> Denoiser:
     config = transformer.config
-    return PixArt(transformer, config.caption_channels, 0, config.sample_size)
+    return PixArtDenoiser(transformer, config.caption_channels, 0, config.sample_size)
 
 
 def _of_stable_diffusion_3(transformer: Any) -> Denoiser:
     config = transformer.config
-    return StableDiffusion3(
+    return Sd3Denoiser(
         transformer, config.joint_attention_dim, config.pooled_projection_dim, config.sample_size
     )
 

@@ -71,10 +71,10 @@ class BenchmarkLook:
         command = [sys.executable, "-m", "dpgbench", *words]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
-            said = [line for line in ended.stderr.splitlines() if line.strip()]
+            lines = [line for line in ended.stderr.splitlines() if line.strip()]
             raise TrainingError(
                 f"a look failed (dpgbench {words[0]}, exit code {ended.returncode}):"
-                f" {said[-1] if said else 'no message'}; mend it and start the same command again,"
+                f" {lines[-1] if lines else 'no message'}; mend it and start the same command again,"
                 " or leave looks out with --look-every 0"
             )
 

@@ -30,7 +30,7 @@ class Figures(NamedTuple):
     data_wait: float
 
 
-class Tally:
+class StepSums:
     """Sums of losses, gradient lengths and time."""
 
     def __init__(self, device: torch.device) -> None:

@@ -31,7 +31,7 @@ from ella.training.features import Latents, TextFeatures, downscale, encoder_ide
 from ella.training.looks import Looks
 from ella.training.metrics import MetricsLog
 from ella.training.objectives import Objective
-from ella.training.tally import Tally, memory_gib
+from ella.training.tally import StepSums, memory_gib
 from ella.training.tokens import TokensOfTexts
 from ella.training.tracking import init_trackers
 
@@ -94,7 +94,7 @@ class Trainer:
                 fused=True,
             ),
         )
-        self.tally = Tally(self.accelerator.device)
+        self.tally = StepSums(self.accelerator.device)
         self.mean = state.RunningMean(connector, config.ema_decay) if config.ema_decay else None
 
     def _settings(self) -> dict[str, Any]:
