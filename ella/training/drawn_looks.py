@@ -74,8 +74,8 @@ class BenchmarkLook:
             lines = [line for line in ended.stderr.splitlines() if line.strip()]
             raise TrainingError(
                 f"a look failed (dpgbench {words[0]}, exit code {ended.returncode}):"
-                f" {lines[-1] if lines else 'no message'}; mend it and start the same command again,"
-                " or leave looks out with --look-every 0"
+                f" {lines[-1] if lines else 'no message'}; mend it and start the same command"
+                " again, or leave looks out with --look-every 0"
             )
 
 
