@@ -20,11 +20,12 @@ from dpgbench.backends.judges.table import DEFAULT_JUDGE
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.result import Origin, Result
-from dpgbench.domain.rules import DEFAULT_RULES, find_rule
+from dpgbench.domain.rules import find_rule
 from dpgbench.domain.score import (
     Answer,
     Answers,
     collect,
+    collect_probabilities,
     refuse_benchmark,
     score_benchmark,
     stray_answers,
@@ -231,6 +232,7 @@ def _scored(
         num_images=num_images,
         items=chosen,
         origin=Origin(judge, num_read=num_read, num_strays=len(strays), reasons=reasons),
+        probabilities=collect_probabilities(read),
     )
     scoring.warn_strays(strays, benchmark)
     scoring.warn_reading([result])
@@ -433,7 +435,7 @@ def score(
     *,
     bench: str | None = None,
     judge: base.JudgeRequest | str = DEFAULT_JUDGE,
-    rules: Sequence[str] = DEFAULT_RULES,
+    rules: Sequence[str] = (),
     num_images: int | None = None,
     tile_px: int | None = None,
     layout: str | None = None,
@@ -452,7 +454,7 @@ def score(
         target: a run, or a folder of images named after the items.
         bench: benchmark name or CSV file; None is the run's own, or `dpg`.
         judge: name, or a request with weights, device and precision.
-        rules: names of scoring rules.
+        rules: names of scoring rules; none are the judge's own, or the usual ones.
         num_images: tiles in each image; None is the run's own, or 4.
         tile_px: side of a square tile; None finds it from the images.
         layout: rows and columns of tiles in an image, such as `1x4`; None is 2x2 for 4.

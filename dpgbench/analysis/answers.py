@@ -126,9 +126,9 @@ def _scores(
         judge.judge: {rule: verdicts.scores for rule, verdicts in judge.verdicts.items()}
         for judge in judges
     }
-    at_hand = {judge.judge for judge in judges}
     for result in sorted(record.results, key=lambda result: result.items_expected):
-        if result.judge not in at_hand and result.item_figures:  # the widest result of a rule stays
+        at_hand = any(j.judge == result.judge and result.rule in j.verdicts for j in judges)
+        if not at_hand and result.item_figures:  # the widest result of a rule stays
             figures = [result.item_figures.get(item) for item in items]
             recorded = [figure.score if figure else None for figure in figures]
             scores.setdefault(result.judge, {})[result.rule] = recorded

@@ -9,6 +9,7 @@ import numpy as np
 
 from dpgbench.analysis.answers import ItemScores, ItemSet, RunAnswers, item_sets
 from dpgbench.analysis.comparison import Comparison, compare_rows
+from dpgbench.analysis.compbench import CompbenchRow, compbench_rows
 from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, read_rows
 from dpgbench.analysis.learning import LearningCurve, learning_curves
 from dpgbench.analysis.prompt_length import LengthView, length_views
@@ -16,6 +17,7 @@ from dpgbench.analysis.ranking import Group, rank_groups
 from dpgbench.domain.statistics.bootstrap import Vector
 from dpgbench.domain.statistics.paired import item_gaps
 from dpgbench.store.published import BENCHMARK, PublishedScore, read_published
+from dpgbench.store.published_compbench import PublishedCompbench, read_published_compbench
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.scores import RunRecord
 
@@ -34,6 +36,8 @@ class Board:
         prompt_lengths: for each group whose prompts are at hand, scores against their length.
         published: scores that others published; never ranked.
         learning: looks at trainings, by step.
+        compbench: the runs' results of T2I-CompBench, a row a run; none where there are none.
+        compbench_published: the ELLA paper's Table 3, where there are such results.
     """
 
     records: tuple[RunRecord, ...]
@@ -43,6 +47,8 @@ class Board:
     prompt_lengths: tuple[LengthView, ...]
     published: tuple[PublishedScore, ...] = ()
     learning: tuple[LearningCurve, ...] = ()
+    compbench: tuple[CompbenchRow, ...] = ()
+    compbench_published: tuple[PublishedCompbench, ...] = ()
 
     @property
     def rows(self) -> tuple[LeaderboardRow, ...]:
@@ -92,6 +98,7 @@ def make_board(runs: Sequence[RunDir], *, published: bool = True, verify: bool =
     sets = item_sets(records)
     unranked = read_rows(records, sets)
     rows = [row for group in unranked for row in group]
+    compbench = compbench_rows(records)
     comparisons = compare_rows(rows)
     groups = rank_groups(unranked, comparisons)
     return Board(
@@ -106,4 +113,6 @@ def make_board(runs: Sequence[RunDir], *, published: bool = True, verify: bool =
         prompt_lengths=tuple(length_views(groups, sets, records)),
         published=tuple(read_published()) if published else (),
         learning=learning_curves(groups, records),
+        compbench=tuple(compbench),
+        compbench_published=tuple(read_published_compbench()) if compbench and published else (),
     )

@@ -17,7 +17,7 @@ from dpgbench.analysis.answers import item_sets
 from dpgbench.analysis.comparability import Reason, reasons
 from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, overall_table, read_rows
 from dpgbench.domain.result import ItemFigure
-from dpgbench.domain.rules import RULES, ScoringRule
+from dpgbench.domain.rules import ALL_RULES, ScoringRule
 from dpgbench.domain.statistics.bootstrap import Matrix, ratio_draws, ratios
 from dpgbench.domain.statistics.paired import (
     Outcomes,
@@ -175,7 +175,7 @@ def compare_rows(rows: Sequence[LeaderboardRow]) -> list[Comparison]:
         if (other.overall or 0.0) > (one.overall or 0.0):
             first, second, one, other = second, first, other, one  # noqa: PLW2901 - best first
         unlike = tuple(reasons(one, other))
-        rule = RULES.get(one.rule)
+        rule = ALL_RULES.get(one.rule)
         if rule is None or any(reason.decides for reason in unlike):
             compared.append(Comparison(first, second, unlike))
             continue

@@ -14,7 +14,7 @@ from dpgbench.analysis.answers import SAME_SCORE, ItemSet, ScoredAnswers, scored
 from dpgbench.domain.aggregate import recorded_parts
 from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.result import CategoryScore, ItemFigure, Result, Score
-from dpgbench.domain.rules import RULES, ScoringRule
+from dpgbench.domain.rules import ALL_RULES, ScoringRule
 from dpgbench.domain.spec import identity_hash
 from dpgbench.domain.statistics.bootstrap import Interval, RatioTable, ratios
 from dpgbench.errors import UsageError, counted
@@ -263,7 +263,7 @@ def _missing(result: Result) -> int:
 
 def _absent_as_zero(result: Result) -> str:
     """Return why a result of an earlier version has no rank: absent items made it lower."""
-    rule = RULES.get(result.rule)
+    rule = ALL_RULES.get(result.rule)
     if rule is None or rule.unscored_item != "zero" or result.overall is None:
         return ""
     absent = sum(item.absent for item in result.item_figures.values())
@@ -282,8 +282,8 @@ def _absent_as_zero(result: Result) -> str:
 def _group_order(
     key: GroupKey, rows: Sequence[LeaderboardRow]
 ) -> tuple[str, str, str, int, bool, GroupKey]:
-    names = list(RULES)
-    place = names.index(key.rule) if key.rule in RULES else len(names)
+    names = list(ALL_RULES)
+    place = names.index(key.rule) if key.rule in ALL_RULES else len(names)
     part = any(row.subset for row in rows)
     return key.benchmark, key.benchmark_hash, key.judge, place, part, key
 

@@ -16,7 +16,7 @@ from dpgbench.analysis.answers import ItemSet
 from dpgbench.analysis.leaderboard import LeaderboardRow, overall_table
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.rows import item_source
-from dpgbench.domain.rules import RULES
+from dpgbench.domain.rules import ALL_RULES
 from dpgbench.domain.statistics.bootstrap import (
     LEAST_ITEMS,
     Interval,
@@ -159,7 +159,7 @@ def _prompts(group: Group, sets: Sequence[ItemSet]) -> Mapping[str, str]:
 def _items(group: Group, prompts: Mapping[str, str]) -> _Items | None:
     rows = [row for row in group.rows if row.items]
     ids = [item for item in prompts if any(item in row.items for row in rows)]
-    rule = RULES.get(group.key.rule)
+    rule = ALL_RULES.get(group.key.rule)
     if not ids or rule is None:
         return None
     words = np.array([len(prompts[item].split()) for item in ids], dtype=np.int64)

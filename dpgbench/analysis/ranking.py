@@ -16,7 +16,7 @@ from dpgbench.analysis.comparability import caveats
 from dpgbench.analysis.comparison import Comparison
 from dpgbench.analysis.leaderboard import OVERALL, GroupKey, LeaderboardRow, overall_table
 from dpgbench.domain.benchmark import Subset
-from dpgbench.domain.rules import RULES
+from dpgbench.domain.rules import ALL_RULES
 from dpgbench.domain.statistics import paired
 from dpgbench.domain.statistics.bootstrap import Interval, ratios
 from dpgbench.errors import counted
@@ -124,7 +124,7 @@ def _can_be_paired(rows: Sequence[LeaderboardRow], comparisons: Sequence[Compari
     They can where each two rows are compared on items, and the items of each make up its overall
     (a table of items from another day is not believed).
     """
-    rule = RULES.get(rows[0].rule) if rows else None
+    rule = ALL_RULES.get(rows[0].rule) if rows else None
     if rule is None or len(comparisons) < len(rows) * (len(rows) - 1) // 2:
         return False
     items = sorted(rows[0].items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,30 @@ class ModelScope:
         return f"ModelScope {self.model}"
 
 
-WeightsSource = EmbeddedWeights | HuggingFace | ModelScope
+@dataclass(frozen=True)
+class WebFiles:
+    """Files that nobody's hub has: the user fetches them once, by a command that is shown.
+
+    Attributes:
+        folder: where they are kept below the toolkit's cache.
+        addresses: of each file, by its name there.
+    """
+
+    folder: str
+    addresses: tuple[tuple[str, str], ...]
+    choice: ClassVar[str] = "web"
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The files' names."""
+        return tuple(name for name, _ in self.addresses)
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return " and ".join(address for _, address in self.addresses)
+
+
+WeightsSource = EmbeddedWeights | HuggingFace | ModelScope | WebFiles
 
 
 @dataclass(frozen=True)
@@ -155,6 +178,12 @@ class JudgeEntry:
         world: the one benchmark whose kind of pictures it knows; None where it is not bound so.
         is_own: the target is a user's class, which may have any shape.
         lists_judges: what follows the family's name are judges, separated by commas.
+        asks: the benchmark's ``questions``, or what it makes of a prompt itself: its
+            ``noun-chunks`` where the benchmark has no questions, or always the ``prompt``.
+        rules: that its answers are scored under unless others are asked for; none are the usual
+            ones.
+        categories: of T2I-CompBench that it is for; none where it is for any benchmark.
+        notes: sentences that must stand beside each of its numbers.
     """
 
     name: str
@@ -166,6 +195,10 @@ class JudgeEntry:
     on_device: bool = True
     is_own: bool = False
     lists_judges: bool = False
+    asks: Literal["questions", "noun-chunks", "prompt"] = "questions"
+    rules: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def argument_of(name: str) -> str:

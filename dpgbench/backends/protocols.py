@@ -112,6 +112,9 @@ class Judge(ABC):
     has_answers: bool = False
     """Set by whoever asks: whether the run holds answers of this judge already."""
 
+    reads_plain_rgb: bool = False
+    """Whether pictures come as Pillow's `convert("RGB")` gives them: alpha dropped, not turned."""
+
     @property
     def class_name(self) -> str:
         """What messages about wrong answers call it: ``module:Class``."""
@@ -191,7 +194,11 @@ class JudgeRequest:
 
     @property
     def label(self) -> str:
-        """The judge's name in every result: another decoding or precision is another judge."""
-        decode = self.options.get("decode", BEAM)
-        other = [decode] * (decode != BEAM) + [self.dtype] * (self.dtype != REFERENCE_DTYPE)
+        """The judge's name in every result.
+
+        Another decoding, precision or release that noun chunks are by is another judge.
+        """
+        decode, chunks = self.options.get("decode", BEAM), self.options.get("chunks")
+        other = [str(chunks)] * bool(chunks) + [decode] * (decode != BEAM)
+        other += [self.dtype] * (self.dtype != REFERENCE_DTYPE)
         return ":".join([self.name, *other])

@@ -45,11 +45,21 @@ def register(app: typer.Typer) -> None:
 class SettingOptions:
     """What replaces the model's own settings: fields of `GenerationSpec`."""
 
-    num_images: Annotated[int, typer.Option("--num-images", help="Images a prompt: 1, 2 or 4.")] = 4
+    num_images: Annotated[
+        int | None,
+        typer.Option(
+            "--num-images", help="Images a prompt: 1 to 10 (default: 4; t2i-compbench: 10)."
+        ),
+    ] = None
     seed: Annotated[int, typer.Option("--seed", help="Base seed; tile k gets seed + k.")] = 0
     seed_rule: Annotated[
-        str, typer.Option("--seed-rule", help="per-tile (same seeds for every item) or per-item.")
-    ] = "per-tile"
+        str | None,
+        typer.Option(
+            "--seed-rule",
+            help="per-tile (same seeds for every item), per-item, or t2i-compbench (42, 43, ...; "
+            "that benchmark's default).",
+        ),
+    ] = None
     steps: Annotated[int | None, typer.Option("--steps", help="Denoising steps.")] = None
     guidance: Annotated[
         float | None, typer.Option("--guidance", help="Classifier-free guidance scale.")
@@ -71,22 +81,25 @@ class SettingOptions:
         ),
     ] = None
 
-    def settings(self, defaults: Mapping[str, Any]) -> GeneratorSettings:
+    def settings(self, defaults: Mapping[str, Any], bench: str = "") -> GeneratorSettings:
         """Return the settings; None where the model's own stands.
 
         Args:
             defaults: the model's own options.
+            bench: name of the benchmark, whose authors may have a number of images and a rule of
+                seeds of their own.
 
         Raises:
             UsageError: there is no such rule of seeds, precision or option.
         """
         from dpgbench.backends.device import check_dtype
         from dpgbench.domain.spec import check_seed_rule
+        from dpgbench.store.compbench import COMPBENCH, NUM_IMAGES
 
         return {
-            "num_images": self.num_images,
+            "num_images": self.num_images or (NUM_IMAGES if bench == COMPBENCH else 4),
             "base_seed": self.seed,
-            "seed_rule": check_seed_rule(self.seed_rule),
+            "seed_rule": check_seed_rule(self.seed_rule or self._seed_rule_of(bench)),
             "steps": self.steps,
             "guidance_scale": self.guidance,
             "negative_prompt": self.negative_prompt,
@@ -95,6 +108,12 @@ class SettingOptions:
             "dtype": check_dtype(self.dtype) if self.dtype else None,
             "options": parse_options(self.option or [], defaults),
         }
+
+    def _seed_rule_of(self, bench: str) -> str:
+        """Return the rule of a benchmark, unless a base seed was chosen, which it has none of."""
+        from dpgbench.store.compbench import COMPBENCH
+
+        return COMPBENCH if bench == COMPBENCH and not self.seed else "per-tile"
 
 
 @dataclass(frozen=True)
@@ -180,6 +199,10 @@ def generate(
     ] = None,
     server: ServerChoice,
     items: ItemOptions,
+    single_images: Annotated[
+        bool,
+        typer.Option("--single-images", help="Write each image as a file of its own too."),
+    ] = False,
     shard: ShardChoice = None,
     engine: EngineChoice,
     grace: Grace = GRACE_SECONDS,
@@ -198,7 +221,7 @@ def generate(
         entry = find_model(model)
         paths = parse_weights(weights or [], entry.roles, model)
         benchmark = load_benchmark(bench or entry.benchmark)
-        chosen = settings.settings(entry.all_options)
+        chosen = settings.settings(entry.all_options, benchmark.name)
         chosen["options"] = {**chosen["options"], **server.address(entry)}
         outcome = run(
             GenerateRequest(
@@ -217,6 +240,7 @@ def generate(
                 engine=engine.options(),
                 command=command_line(),
                 events=events,
+                single_images=single_images,
             )
         )
         for note in outcome.notes:

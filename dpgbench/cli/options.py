@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def complete_rule(incomplete: str) -> list[str]:
     """Return the rules whose names start so, for the shell's completion."""
-    from dpgbench.domain.rules import RULES
+    from dpgbench.domain.rules import ALL_RULES
 
-    return [name for name in RULES if name.startswith(incomplete)]
+    return [name for name in ALL_RULES if name.startswith(incomplete)]
 
 
 def complete_layout(incomplete: str) -> list[str]:
@@ -178,7 +178,7 @@ class LayoutOptions:
 
     num_images: Annotated[
         int | None,
-        typer.Option("--num-images", help="Tiles an image: 1, 2 or 4 (default: 4)."),
+        typer.Option("--num-images", help="Tiles an image: 1 to 10 (default: 4)."),
     ] = None
     tile_px: Annotated[
         int | None,
@@ -252,6 +252,20 @@ class JudgeOptions:
     compile: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="mplug: torch.compile.")
     ] = None
+    chunks: Annotated[
+        str | None,
+        typer.Option(
+            "--chunks",
+            metavar="3.6.0|3.8.0|spacy|FILE.jsonl",
+            help="blip-vqa: whose noun chunks are asked (default: shipped 3.6.0, else spacy).",
+        ),
+    ] = None
+    detections: Annotated[
+        Path | None,
+        typer.Option(
+            "--detections", metavar="FILE.jsonl", help="spatial: what UniDet saw in each image."
+        ),
+    ] = None
     base_url: Annotated[
         str | None, typer.Option("--base-url", help="openai: address of the server.")
     ] = None
@@ -298,6 +312,8 @@ class JudgeOptions:
             decode=self.decode,
             weights_source=self.weights_source,
             compile=self.compile,
+            chunks=self.chunks,
+            detections=None if self.detections is None else str(self.detections),
             base_url=self.base_url,
             max_requests=self.max_requests,
             questions_per_request=self.questions_per_request,

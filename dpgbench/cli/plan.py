@@ -115,7 +115,7 @@ def plan(
     planned = plan_run(
         PlanRequest(
             bench=bench,
-            generator=words.generator(entry, settings, device) if entry else None,
+            generator=words.generator(entry, settings, device, bench) if entry else None,
             judge=words.judge_request(asked, judge_options, device) if asked else None,
             choice=items.choice(),
             gpus=rates.gpus,
@@ -167,13 +167,14 @@ class _Words:
         return [word for word in self.weights if word.partition("=")[0] in roles]
 
     def generator(
-        self, entry: ModelEntry, settings: SettingOptions, device: str
+        self, entry: ModelEntry, settings: SettingOptions, device: str, bench: str | None
     ) -> GeneratorRequest:
         from dpgbench.backends.generators.plan import GeneratorRequest
         from dpgbench.cli.options import parse_weights
 
         paths = parse_weights(self.of(entry), entry.roles, entry.name)
-        return GeneratorRequest(entry.name, paths, settings.settings(entry.all_options), device)
+        chosen = settings.settings(entry.all_options, bench or entry.benchmark)
+        return GeneratorRequest(entry.name, paths, chosen, device)
 
     def judge_request(
         self, entry: JudgeEntry, options: PlannedJudgeOptions, device: str

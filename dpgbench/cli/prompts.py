@@ -63,9 +63,10 @@ def list_items(
 def _list_benchmarks(as_json: bool) -> None:
     from dpgbench.errors import SetupError
     from dpgbench.store.benchmarks import DPG, load_benchmark, packaged_names
+    from dpgbench.store.compbench import COMPBENCH
 
     rows: list[list[Any]] = []
-    for name in (DPG, *packaged_names()):
+    for name in (DPG, *packaged_names(), COMPBENCH):
         try:
             benchmark = load_benchmark(name)
             counts = [len(benchmark.prompts), benchmark.num_questions]
@@ -174,6 +175,9 @@ def check(
 
 @app.command()
 def pull(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Benchmark: dpg or t2i-compbench.")
+    ] = "dpg",
     source: Annotated[
         str | None,
         typer.Option(
@@ -184,16 +188,23 @@ def pull(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Store DPG-Bench in the cache, each file verified against its git blob id."""
+    """Store a benchmark in the cache, each file verified against its git blob id."""
     from tqdm import tqdm
 
     from dpgbench.domain.benchmark import QUESTIONS_FILE
-    from dpgbench.errors import counted
+    from dpgbench.errors import counted, unknown_name
     from dpgbench.store.benchmarks import DPG, PROMPTS_FOLDER
+    from dpgbench.store.compbench import COMPBENCH
     from dpgbench.store.paths import cache_folder
     from dpgbench.store.pull import dpg_upstream
     from dpgbench.store.pull import pull as run
 
+    if name == COMPBENCH:
+        _pull_compbench(source, as_json=as_json)
+        return
+    if name != DPG:
+        listing = "dpgbench prompts list"
+        raise unknown_name("benchmark to pull", name, [DPG, COMPBENCH], listing=listing)
     upstream = dpg_upstream()
     if source is None:
         say(f"fetching {upstream.url}")
@@ -327,6 +338,32 @@ def _reference_counts(name: str | None) -> tuple[dict[str, int], str]:
         )
     origin = f"{benchmark.path}, without its first row, as the reference"
     return reference_counts(benchmark.rows), origin
+
+
+def _pull_compbench(source: str | None, *, as_json: bool) -> None:
+    from dpgbench.errors import counted
+    from dpgbench.store import compbench
+    from dpgbench.store.paths import cache_folder
+    from dpgbench.store.pull_files import FileSet, pull_files
+
+    name = compbench.COMPBENCH
+    if source is None:
+        say(f"fetching {compbench.FOLDER_URL}")
+    say(f"note: {name} is other people's: {compbench.LICENCE}")
+    files = FileSet(name, compbench.LICENCE, compbench.FOLDER_URL, compbench.BLOBS)
+    pulled = pull_files(source, cache_folder() / "benchmarks" / name, files)
+    prompts = len(compbench.load_compbench(pulled.folder).prompts)
+    if as_json:
+        print_json(
+            {
+                "folder": str(pulled.folder),
+                "prompts": prompts,
+                "licence": compbench.LICENCE,
+                "line_ends_restored": pulled.line_ends_restored,
+            }
+        )
+    else:
+        echo(f"{counted(prompts, 'prompt')} verified and stored in {pulled.folder}")
 
 
 def _check_row(checked: CountCheck) -> list[str]:

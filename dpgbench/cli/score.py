@@ -33,7 +33,7 @@ from dpgbench.cli.options import (
     ShardChoice,
     complete_rule,
 )
-from dpgbench.domain.rules import DEFAULT_RULES, RULES, find_rule
+from dpgbench.domain.rules import ALL_RULES, DEFAULT_RULES, find_rule
 from dpgbench.domain.shard import Shard
 from dpgbench.errors import DpgBenchError, UsageError, counted
 from dpgbench.interrupts import GRACE_SECONDS, set_grace
@@ -125,7 +125,8 @@ def score(
         list[str] | None,
         typer.Option(
             "--rule",
-            help=f"Repeatable; one of {', '.join(RULES)} (default: {', '.join(DEFAULT_RULES)}).",
+            help=f"Repeatable; one of {', '.join(ALL_RULES)} (default: the judge's own, else "
+            f"{', '.join(DEFAULT_RULES)}).",
             autocompletion=complete_rule,
         ),
     ] = None,
@@ -146,7 +147,7 @@ def score(
     """Ask what was not asked yet, then score; results are written into each run."""
     with logging_events(log_json, "score") as events:
         set_grace(grace)
-        rules = list(dict.fromkeys(rule or DEFAULT_RULES))
+        rules = list(dict.fromkeys(rule or ()))
         for name in rules:
             find_rule(name)
         request = replace(scoring.request(rules), engine=engine.options(), events=events)
@@ -155,7 +156,10 @@ def score(
             option = "--answers" if recorded.answers else "--reference-files"
             raise UsageError(f"--shard {shard}: {option} is about the whole run; leave --shard out")
         finders: dict[Path, Callable[[], Target]]
-        if recorded.answers:
+        if judge_options.detections and not targets and not all_ and bench:
+            find = partial(_detected, judge, judge_options, bench, layout, run, items.choice())
+            finders = {judge_options.detections: find}
+        elif recorded.answers:
             if targets or all_:
                 shown = targets[0] if targets else "--all"
                 raise UsageError(f"{shown}: give images to judge or --answers to replay, not both")
@@ -291,6 +295,28 @@ def _recorded(
     )
 
 
+def _detected(
+    judge: str | None,
+    judge_options: JudgeOptions,
+    bench: str,
+    layout: LayoutOptions,
+    run: RunOptions,
+    choice: ItemChoice,
+) -> Target:
+    """Return detections as something to score: no image is needed."""
+    from dpgbench.jobs.find_target import target_of_detections
+    from dpgbench.store.benchmarks import load_benchmark
+
+    return target_of_detections(
+        judge_options.request(judge),
+        load_benchmark(bench),
+        num_images=layout.num_images,
+        item_choice=choice,
+        out=run.out,
+        name=run.name,
+    )
+
+
 def _score_each(
     finders: Mapping[Path, Callable[[], Target]], request: ScoreRequest, *, as_json: bool
 ) -> None:
@@ -324,7 +350,8 @@ def _score_each(
 
 
 def _score_one(target: Target, request: ScoreRequest) -> Scored:
-    """Score a target, and say the notes of its run, each once."""
+    """Score a target, and say the notes of its run and its judge, each once."""
+    from dpgbench.backends.judges.table import notes_on
     from dpgbench.jobs.score import score as run
 
     announced: list[str] = []
@@ -338,7 +365,8 @@ def _score_one(target: Target, request: ScoreRequest) -> Scored:
     if request.judge and target.manifest.kind != "answers":
         _hint(request.judge, target)
     outcome = run(target, request)
-    for note in target.manifest.notes:
+    of_results = (note for result in outcome.results for note in notes_on(result.judge))
+    for note in dict.fromkeys([*target.manifest.notes, *of_results]):
         if note not in announced:
             say(f"note: {note}")
     return outcome

@@ -71,6 +71,20 @@ def scored_item(
     )
 
 
+def measured_item(
+    plan: ItemPlan, image_scores: Sequence[float], *, answered: bool = True
+) -> ItemScore:
+    """Return the score of an item whose images have numbers, not verdicts: their mean."""
+    scores = tuple(image_scores)
+    return ItemScore(
+        plan.item_id,
+        plan.questions,
+        tile_scores=scores,
+        score=math.fsum(scores) / len(scores),
+        answered=answered,
+    )
+
+
 def is_counted(item: ItemScore, rule: ScoringRule) -> bool:
     """Return whether an item counts: it has a score, or the rule lost it and counts that as zero.
 
@@ -159,9 +173,16 @@ def category_table(
     columns: dict[str, int] = {}
     rows: list[int] = []
     column_of: list[int] = []
-    held: list[int] = []
+    held: list[float] = []
     tiles: list[int] = []
     for number, item in enumerate(items):
+        if item is not None and rule.image_score != "verdicts" and item.score is not None:
+            of_item = dict.fromkeys(q.category[level] for q in item.plan)
+            rows += [number] * len(of_item)
+            tiles += [len(item.tile_scores)] * len(of_item)
+            column_of += [columns.setdefault(name, len(columns)) for name in of_item]
+            held += [math.fsum(item.tile_scores)] * len(of_item)
+            continue
         if item is None or not item.gated:
             continue
         stage = item.gated if gated else item.raw
@@ -333,7 +354,7 @@ def _categories(
     names: Iterable[str],
     columns: Sequence[_Column],
 ) -> dict[str, CategoryScore]:
-    questions = Counter(q.category[level] for item in items if item.gated for q in item.plan)
+    questions = Counter(q.category[level] for item in items if item.tile_scores for q in item.plan)
     raw: Mapping[str, float | None] = {}
     if rule.category_stage == "gated":
         table = category_table(items, rule, level, gated=False)

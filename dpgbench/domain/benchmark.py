@@ -221,8 +221,9 @@ class Benchmark:
         if self.is_list:
             raise SetupError(
                 f"{self.path} is a list of {counted(len(self.prompts), 'prompt')} without "
-                "questions: it can be drawn, not scored; a benchmark with questions is a CSV in "
-                "the columns that docs/benchmarks.md tells"
+                "questions: it can be drawn, and scored by judges that make their own questions "
+                "(blip-vqa, clipscore, spatial); a benchmark with questions is a CSV in the "
+                "columns that docs/benchmarks.md tells"
             )
         if not self.has_graphs:
             raise SetupError(

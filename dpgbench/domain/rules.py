@@ -40,6 +40,12 @@ class ScoringRule:
         categories: named by the ``tuple`` or by the ``columns``.
         category_tiles: categories look at the ``last`` tile or at ``all``.
         category_stage: categories average answers ``raw`` or ``gated`` (after zeroing).
+        image_score: what an image's score is made of. ``verdicts``: the share of questions that
+            hold; ``product``: the product of the answers' probabilities of yes; ``number``: the one
+            answer is the score itself. Under the last two no question zeroes another, and
+            categories average images, not questions.
+        decimals: digits after the point that probabilities are rounded to before they are
+            multiplied, and their product after; None rounds nothing.
     """
 
     name: str
@@ -57,6 +63,8 @@ class ScoringRule:
     categories: Literal["tuple", "columns"] = "tuple"
     category_tiles: Literal["last", "all"] = "all"
     category_stage: Literal["raw", "gated"] = "gated"
+    image_score: Literal["verdicts", "product", "number"] = "verdicts"
+    decimals: int | None = None
 
 
 ELLA_REFERENCE = ScoringRule(
@@ -107,9 +115,31 @@ DIFFUSIONBENCH = ScoringRule(
     category_stage="raw",
 )
 
+PRODUCT = ScoringRule(
+    name="product",
+    summary="T2I-CompBench's BLIP-VQA: an image's probabilities of yes, multiplied",
+    source="Karine-Huang/T2I-CompBench, BLIPvqa_eval at commit 1b70949",
+    gate="direct",
+    categories="columns",
+    image_score="product",
+    decimals=4,
+)
+MEAN = ScoringRule(
+    name="mean",
+    summary="the number that the judge gives an image is its score (CLIPScore, spatial scores)",
+    source="Karine-Huang/T2I-CompBench, CLIPScore_eval and UniDet_eval at commit 1b70949",
+    gate="direct",
+    categories="columns",
+    image_score="number",
+)
+
 RULES: dict[str, ScoringRule] = {
     rule.name: rule for rule in (ELLA_REFERENCE, CORRECTED_V1, DSG, ULMEVAL, DIFFUSIONBENCH)
 }
+"""Rules that are about verdicts: any judge of yes and no is scored under them."""
+NUMBER_RULES: dict[str, ScoringRule] = {rule.name: rule for rule in (PRODUCT, MEAN)}
+"""Rules that are about numbers: probabilities of yes, or what a metric gives an image."""
+ALL_RULES = {**RULES, **NUMBER_RULES}
 DEFAULT_RULES = (ELLA_REFERENCE.name, CORRECTED_V1.name)
 
 
@@ -119,6 +149,6 @@ def find_rule(name: str) -> ScoringRule:
     Raises:
         UsageError: there is none; near names are offered.
     """
-    if name not in RULES:
-        raise unknown_name("rule", name, RULES, listing="dpgbench score --help")
-    return RULES[name]
+    if name not in ALL_RULES:
+        raise unknown_name("rule", name, ALL_RULES, listing="dpgbench score --help")
+    return ALL_RULES[name]

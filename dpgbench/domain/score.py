@@ -5,19 +5,22 @@ Averaging lives in `aggregate`; what a rule walks, in `plan`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from dpgbench.domain.aggregate import make_result, scored_item
+import numpy as np
+
+from dpgbench.domain.aggregate import make_result, measured_item, scored_item
 from dpgbench.domain.answer_text import NO, YES, is_missing, read_yes_no
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.plan import UNKNOWN, ItemPlan
 from dpgbench.domain.result import AnswerCensus, ItemScore, Origin, Result, Verdicts
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.rules import ScoringRule
-from dpgbench.errors import DataError, shortened
+from dpgbench.errors import DataError, clipped, shortened
 
 _NO_ANSWERS: Mapping[int, str] = {}
 
@@ -39,6 +42,9 @@ class Answer(NamedTuple):
 
 Answers = Mapping[tuple[str, int], Mapping[int, str]]
 """Answer text by (item_id, tile) and question number."""
+Probabilities = Mapping[tuple[str, int], Mapping[int, float]]
+"""Probability of yes by (item_id, tile) and question number; those without one are left out."""
+_NO_PROBABILITIES: Mapping[int, float] = {}
 
 
 class ItemFailedError(Exception):
@@ -59,6 +65,24 @@ def collect(answers: Iterable[Answer]) -> dict[tuple[str, int], dict[int, str]]:
     for answer in answers:
         if not is_missing(answer.answer):
             table.setdefault((answer.item_id, answer.tile), {})[answer.qid] = answer.answer
+    return table
+
+
+def collect_probabilities(answers: Iterable[Answer]) -> dict[tuple[str, int], dict[int, float]]:
+    """Return probabilities of yes by (item_id, tile) and question number.
+
+    Those of the answers that `collect` takes; an answer without one is left out: it is missing,
+    not zero.
+    """
+    table: dict[tuple[str, int], dict[int, float]] = {}
+    for answer in answers:
+        if is_missing(answer.answer):
+            continue
+        of_tile = table.setdefault((answer.item_id, answer.tile), {})
+        if answer.p_yes is None:
+            of_tile.pop(answer.qid, None)
+        else:
+            of_tile[answer.qid] = answer.p_yes
     return table
 
 
@@ -124,6 +148,7 @@ def score_benchmark(
     num_images: int,
     items: Iterable[str] | None = None,
     origin: Origin | None = None,
+    probabilities: Probabilities | None = None,
 ) -> Result:
     """Return the result of `answers` under `rule`; nothing is written.
 
@@ -134,24 +159,44 @@ def score_benchmark(
         num_images: tiles that each item must have answers for.
         items: ids to score; all where None.
         origin: where the answers came from.
+        probabilities: of yes, for rules that are about them.
 
     Raises:
         SetupError: the benchmark has no questions.
-        DataError: the rule refuses the benchmark.
+        DataError: the rule refuses the benchmark, or needs probabilities and there are none.
     """
     benchmark.require_graphs()
     refuse_benchmark(benchmark, rule)
     chosen = benchmark.items.keys() if items is None else set(items)
     plans = benchmark.plans(rule)
     reading = Reading(rule)
+    refuse_without_probabilities(rule, answers, probabilities or {}, origin)
     scored = [
-        score_item(plans[item_id], answers, rule, num_images, reading)
+        score_item(plans[item_id], answers, rule, num_images, reading, probabilities)
         for item_id in benchmark.items
         if item_id in chosen
     ]
     keys = [(item.item_id, tile) for item in scored for tile in range(num_images)]
     census = take_census_of_answers(answers, keys)
+    if rule.image_score == "number":  # its answers are numbers: none is a yes or a no
+        census = AnswerCensus(census.all, 0, 0, None)
     return make_result(benchmark, rule, scored, census, num_images, origin or Origin())
+
+
+def refuse_without_probabilities(
+    rule: ScoringRule, answers: Answers, probabilities: Probabilities, origin: Origin | None
+) -> None:
+    """Raise where a rule is about probabilities and the judge gives none.
+
+    Raises:
+        DataError: names the judge.
+    """
+    if rule.image_score == "product" and answers and not any(probabilities.values()):
+        judge = f"judge {origin.judge}" if origin and origin.judge else "the judge"
+        raise DataError(
+            f"rule {rule.name} multiplies probabilities of yes, and {judge} gives none; take a "
+            "judge that does (blip-vqa, mplug, hf:...), or another --rule"
+        )
 
 
 def refuse_benchmark(benchmark: Benchmark, rule: ScoringRule) -> None:
@@ -204,6 +249,7 @@ def score_item(
     rule: ScoringRule,
     num_images: int,
     reading: Reading | None = None,
+    probabilities: Probabilities | None = None,
 ) -> ItemScore:
     """Return one item's verdicts under `rule`, or why it has none.
 
@@ -213,16 +259,23 @@ def score_item(
         rule: that reads and gates.
         num_images: tiles of an item.
         reading: of `rule`, kept from item to item.
+        probabilities: of yes, of all items, for rules that are about them.
     """
     reading = Reading(rule) if reading is None else reading
     texts = [answers.get((plan.item_id, tile), _NO_ANSWERS) for tile in range(num_images)]
     raw: list[Verdicts] = []
     gated: list[Verdicts] = []
+    numbers: list[float] = []
     failure = plan.failure
     try:
         for tile, tile_texts in enumerate(texts if failure is None else ()):
-            raw.append(_verdicts(plan, tile_texts, tile, reading))
-            gated.append(_gate(plan, raw[-1], rule))
+            verdicts = _verdicts(plan, tile_texts, tile, reading)
+            if rule.image_score == "verdicts":
+                raw.append(verdicts)
+                gated.append(_gate(plan, raw[-1], rule))
+            else:
+                p_yes = (probabilities or {}).get((plan.item_id, tile), _NO_PROBABILITIES)
+                numbers.append(_image_score(plan, tile_texts, p_yes, tile, rule))
     except ItemFailedError as error:
         failure = str(error)
     complete = failure is None and len(plan.questions) == len(plan.qids)
@@ -231,6 +284,8 @@ def score_item(
     )
     if failure is not None:
         return ItemScore(plan.item_id, plan.questions, failure=failure, answered=answered)
+    if rule.image_score != "verdicts":
+        return measured_item(plan, numbers, answered=answered)
     return scored_item(plan, raw, gated, answered=answered)
 
 
@@ -251,6 +306,53 @@ def _verdicts(plan: ItemPlan, texts: Mapping[int, str], tile: int, reading: Read
         raise ItemFailedError(f"no answers for tile {tile}")
     missing = [question.qid for question in plan.questions if question.qid not in present]
     raise ItemFailedError(f"tile {tile} has no answer to question {shortened(missing)}")
+
+
+def _image_score(
+    plan: ItemPlan,
+    texts: Mapping[int, str],
+    probabilities: Mapping[int, float],
+    tile: int,
+    rule: ScoringRule,
+) -> float:
+    """Return the score of an image whose rule is not about verdicts.
+
+    Raises:
+        ItemFailedError: an answer has no probability, or is no number.
+    """
+    qids = [question.qid for question in plan.questions]
+    if rule.image_score == "product":
+        missing = [qid for qid in qids if qid not in probabilities]
+        if missing:
+            raise ItemFailedError(
+                f"tile {tile}: the answer to question {shortened(missing)} has no probability"
+            )
+        return product_of([probabilities[qid] for qid in qids], rule.decimals)
+    if len(qids) != 1:
+        raise ItemFailedError(
+            f"{len(qids)} questions where rule {rule.name} is about one number an image"
+        )
+    try:
+        number = float(texts[qids[0]])
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ItemFailedError(f"tile {tile}: the answer {clipped(texts[qids[0]])} is no number")
+    return number
+
+
+def product_of(probabilities: Sequence[float], decimals: int | None) -> float:
+    """Return the product of probabilities, as T2I-CompBench has it where `decimals` is 4.
+
+    Each is rounded to the digits first; the product is of float32, one after the other, and is
+    rounded to the digits too. Of none it is 1.
+    """
+    if decimals is None:
+        return math.prod(probabilities)
+    product = np.float32(1)
+    for probability in probabilities:
+        product *= np.float32(f"{probability:.{decimals}f}")
+    return float(f"{product:.{decimals}f}")
 
 
 def _gate(plan: ItemPlan, raw: Verdicts, rule: ScoringRule) -> Verdicts:

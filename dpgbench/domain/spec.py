@@ -8,14 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from dpgbench.errors import UsageError
 
-SeedRule = Literal["per-tile", "per-item"]
-TILE_COUNTS = (1, 2, 4)
+SeedRule = Literal["per-tile", "per-item", "t2i-compbench"]
+SEED_RULES: tuple[SeedRule, ...] = ("per-tile", "per-item", "t2i-compbench")
+TILE_COUNTS = tuple(range(1, 11))
+COMPBENCH_SEED = 42
+"""Of the first image of every prompt, by T2I-CompBench's own script; the next have the next."""
 
 
 class Layout(NamedTuple):
@@ -33,17 +37,22 @@ class Layout(NamedTuple):
         return f"{self.rows}x{self.columns}"
 
 
+_UNSAID = Layout(0, 0)
 LAYOUTS = (Layout(2, 2), Layout(1, 4), Layout(4, 1), Layout(1, 2), Layout(2, 1), Layout(1, 1))
-_DEFAULT_LAYOUTS = {1: Layout(1, 1), 2: Layout(1, 2), 4: Layout(2, 2)}
+"""The usual ones, which messages offer; `find_layout` takes any of 1 to 10 tiles."""
 
 
 def default_layout(num_images: int) -> Layout:
-    """Return how `num_images` tiles lie where nothing says otherwise: 4 as 2x2, 2 side by side.
+    """Return how `num_images` tiles lie where nothing says otherwise: 4 as 2x2, 10 as 2x5.
+
+    That is, as near to a square as goes, wider than high; a prime number side by side.
 
     Raises:
-        UsageError: it is not 1, 2 or 4.
+        UsageError: it is not 1 to 10.
     """
-    return _DEFAULT_LAYOUTS[check_num_images(num_images)]
+    number = check_num_images(num_images)
+    rows = max(rows for rows in range(1, number + 1) if rows * rows <= number and not number % rows)
+    return Layout(rows, number // rows)
 
 
 def find_layout(text: str) -> Layout:
@@ -52,14 +61,16 @@ def find_layout(text: str) -> Layout:
     Raises:
         UsageError: there is no such layout.
     """
-    for layout in LAYOUTS:
-        if str(layout) == text.strip().lower().replace("\N{MULTIPLICATION SIGN}", "x"):
-            return layout
+    plain = text.strip().lower().replace("\N{MULTIPLICATION SIGN}", "x")
+    match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", plain, re.ASCII)
+    layout = Layout(int(match[1]), int(match[2])) if match else _UNSAID
+    if layout.num_images in TILE_COUNTS:
+        return layout
     names = ", ".join(str(layout) for layout in LAYOUTS)
-    raise UsageError(f"--layout {text}: choose ROWSxCOLUMNS from {names}")
-
-
-_UNSAID = Layout(0, 0)
+    raise UsageError(
+        f"--layout {text}: choose ROWSxCOLUMNS from {names}, or others of at most "
+        f"{TILE_COUNTS[-1]} tiles"
+    )
 
 
 @dataclass(frozen=True)
@@ -67,10 +78,10 @@ class GridSpec:
     """How tiles lie in an image: row-major.
 
     Attributes:
-        num_images: tiles in the grid: 1, 2 or 4.
+        num_images: tiles in the grid: 1 to 10.
         tile_width_px: width of one tile.
         tile_height_px: height of one tile.
-        layout: rows and columns; 4 as 2x2, 2 side by side, 1 alone where nothing is said.
+        layout: rows and columns; where nothing is said, `default_layout`.
     """
 
     num_images: int
@@ -133,10 +144,10 @@ def check_num_images(num_images: int) -> int:
     """Return `num_images`.
 
     Raises:
-        UsageError: it is not 1, 2 or 4.
+        UsageError: it is not 1 to 10.
     """
     if num_images not in TILE_COUNTS:
-        raise UsageError(f"--num-images {num_images}: a grid holds 1, 2 or 4 images")
+        raise UsageError(f"--num-images {num_images}: a grid holds 1 to 10 images")
     return num_images
 
 
@@ -144,8 +155,11 @@ def seed_for(rule: SeedRule, base_seed: int, item_id: str, tile: int) -> int:
     """Return the seed of one tile, 0 <= seed < 2**63.
 
     ``per-tile`` is ``base_seed + tile`` for every item; ``per-item`` is a hash of base, item and
-    tile. Neither depends on batch, order or device.
+    tile; ``t2i-compbench`` is 42, 43, ... for every item, as that benchmark's own script has it.
+    None depends on batch, order or device.
     """
+    if rule == "t2i-compbench":
+        return COMPBENCH_SEED + tile
     if rule == "per-tile":
         return base_seed + tile
     digest = hashlib.sha256(f"{base_seed}\n{item_id}\n{tile}".encode()).digest()
@@ -166,7 +180,7 @@ class GenerationSpec:
         height_px: height of one image.
         negative_prompt: what the unconditional branch is told.
         dtype: ``float32``, ``float16`` or ``bfloat16``.
-        num_images: images a prompt: 1, 2 or 4.
+        num_images: images a prompt: 1 to 10.
         seed_rule: name of the rule in `seed_for`.
         base_seed: number that the rule starts from.
         options: settings of one model family alone, such as ELLA's text length.
@@ -197,6 +211,13 @@ class GenerationSpec:
             raise UsageError(f"--guidance {self.guidance_scale}: a finite number is needed")
         if self.base_seed < 0:
             raise UsageError(f"--seed {self.base_seed}: seeds count from 0")
+        if self.seed_rule == "t2i-compbench":
+            if self.base_seed not in (0, COMPBENCH_SEED):
+                raise UsageError(
+                    f"--seed {self.base_seed}: --seed-rule t2i-compbench starts at "
+                    f"{COMPBENCH_SEED}; leave --seed out, or take --seed-rule per-tile"
+                )
+            object.__setattr__(self, "base_seed", COMPBENCH_SEED)
 
     @property
     def grid(self) -> GridSpec:
@@ -241,8 +262,7 @@ def check_seed_rule(name: str) -> SeedRule:
     Raises:
         UsageError: there is no such rule.
     """
-    if name == "per-tile":
-        return "per-tile"
-    if name == "per-item":
-        return "per-item"
-    raise UsageError(f"--seed-rule {name}: choose per-tile or per-item")
+    for rule in SEED_RULES:
+        if name == rule:
+            return rule
+    raise UsageError(f"--seed-rule {name}: choose {', '.join(SEED_RULES[:-1])} or {SEED_RULES[-1]}")

@@ -223,7 +223,7 @@ class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):
 
     def _load(self, grid: OpenGrid, opened: deque[Opened]) -> list[tuple[Image, Any]]:
         """Return the tiles of an image, each with what the judge makes of it; in a thread."""
-        tiles = open_tiles(grid.image, self.grid)
+        tiles = open_tiles(grid.image, self.grid, plain_rgb=self.judge.reads_plain_rgb)
         if alike := single_colour_tiles(tiles):
             opened.append(Opened(grid.item_id, tuple(alike)))
         return [

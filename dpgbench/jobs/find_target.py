@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from dpgbench.backends.judges.compbench import DetectionsJudge
+from dpgbench.backends.judges.request import load_judge
+from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.score import Answer
 from dpgbench.domain.shard import Shard
@@ -21,6 +24,7 @@ from dpgbench.domain.spec import (
 )
 from dpgbench.errors import DataError, DpgBenchError, UsageError, counted, shortened
 from dpgbench.jobs.merge.unmerged import unmerged
+from dpgbench.jobs.own_questions import ask_own_questions
 from dpgbench.jobs.target import Target, log_images
 from dpgbench.store.benchmarks import DPG, load_benchmark
 from dpgbench.store.image_files import ImagePattern, count_tiles
@@ -36,6 +40,7 @@ from dpgbench.store.run.directory import (
 from dpgbench.store.run.manifest import (
     GenerationRecord,
     Identity,
+    JudgeRecord,
     Manifest,
     RunKind,
     describe_benchmark,
@@ -87,7 +92,7 @@ class ImageOptions:
     """What a user says of images.
 
     Attributes:
-        num_images: tiles of each item, 1, 2 or 4; None is what the layout or the pattern has, or 4.
+        num_images: tiles of each item, 1 to 10; None is what the layout or the pattern has, or 4.
         tile_px: side of a square tile; None finds it from the images.
         layout: rows and columns of tiles in an image; None assumes the usual ones.
         pattern: where the files of an item are in a folder; None is `<item_id>.png`.
@@ -302,7 +307,9 @@ def target_of_run(
         manifest.num_images,
         verify=image_options.verify,
     )
-    if manifest.kind == "generated":
+    if manifest.kind == "answers":
+        target.recorded_judge = next(iter(manifest.judges), target.recorded_judge)
+    elif manifest.kind == "generated":
         target.folder, target.grid = run.images, manifest.grid
     elif manifest.kind == "images":
         layout, pattern = manifest.identity.get("layout"), manifest.identity.get("pattern")
@@ -450,6 +457,59 @@ def target_of_answers(
     return target
 
 
+def target_of_detections(
+    judge: JudgeRequest,
+    benchmark: Benchmark,
+    *,
+    num_images: int | None = None,
+    item_choice: ItemChoice | None = None,
+    out: Path | None = None,
+    name: str | None = None,
+) -> Target:
+    """Return the answers of a judge of detections, without a look at any image.
+
+    Args:
+        judge: with ``detections``.
+        benchmark: whose prompts they are about.
+        num_images: images an item must have; None is what the file has of the benchmark's items.
+        item_choice: items that are wanted; None is all that the judge is for.
+        out: run directory; None is one under `runs/`.
+        name: model name for the leaderboard; None is the file's.
+    """
+    loaded = load_judge(judge)
+    if not isinstance(loaded, DetectionsJudge):
+        raise UsageError(
+            f"--detections: judge {judge.name} looks at images; name a run or a folder"
+        )
+    answers: list[Answer] = []
+    reasons: dict[str, str] = {}
+    for item_id, tile in loaded.detections:
+        if item_id not in benchmark.prompts:
+            continue
+        try:
+            text = loaded.answer(item_id, tile, benchmark.prompts[item_id])
+            answers.append(Answer(item_id, tile, 1, text))
+        except DataError as error:
+            reasons[item_id] = f"tile {tile}: {error}"
+    if num_images is None:
+        tiles = [tile for item_id, tile in loaded.detections if item_id in benchmark.prompts]
+        num_images = max(tiles, default=0) + 1
+    target = target_of_answers(
+        answers,
+        benchmark,
+        source=loaded.path,
+        where={},
+        num_images=num_images,
+        item_choice=item_choice,
+        out=out,
+        name=name,
+    )
+    target.manifest.judges = {judge.label: cast("JudgeRecord", dict(loaded.describe()))}
+    target.recorded_judge, target.reasons = judge.label, reasons
+    ask_own_questions(target, judge)
+    return target
+
+
 def _num_images_of(answers: Sequence[Answer], benchmark: Benchmark) -> int:
     """Return how many images an item has by the answers about the benchmark's items."""
     tiles = [answer.tile for answer in answers if answer.item_id in benchmark.items]
@@ -500,4 +560,5 @@ def _store_answers(target: Target, answers: Sequence[Answer]) -> None:
             target.benchmark.name,
             shortened(unknown),
         )
-    write_answer_file(target.run.answers("replay"), answers, scratch=target.run.path)
+    path = target.run.answers(target.recorded_judge)
+    write_answer_file(path, answers, scratch=target.run.path)

@@ -32,6 +32,7 @@ from dpgbench.errors import DataError, IncompleteError, UsageError, counted
 from dpgbench.interrupts import finishing_batches, stop_requested
 from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.progress import Progress
+from dpgbench.jobs.single_images import write_single_images
 from dpgbench.store.hashes import sha256_file
 from dpgbench.store.images import (
     is_whole,
@@ -77,6 +78,7 @@ class GenerateRequest:
         engine: who draws, and where.
         command: the command line, for the manifest.
         events: gets what happens.
+        single_images: write each image as a file of its own too.
     """
 
     generator: GeneratorRequest
@@ -87,6 +89,7 @@ class GenerateRequest:
     engine: EngineOptions = field(default_factory=EngineOptions)
     command: str = ""
     events: EventLog = field(default_factory=EventLog)
+    single_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ def _generate(request: GenerateRequest, planned: Planned) -> Generated:
         try:
             failures = _draw_all(run, manifest, request, planned, todo) if todo else {}
             order_image_log(run, request.benchmark.prompts)
+            if request.single_images:
+                write_single_images(run, request.benchmark, request.items, plan.spec.grid)
             manifest.completed = now()
         finally:
             _count_trouble(run, manifest, plan)

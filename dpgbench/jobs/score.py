@@ -8,20 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
-from dpgbench.backends.entries import foreign_notes
+from dpgbench.backends.entries import JudgeEntry, foreign_notes
 from dpgbench.backends.judges.request import check_request
-from dpgbench.backends.judges.table import REPLAY, find_judge
+from dpgbench.backends.judges.table import JUDGES, REPLAY, find_judge
 from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark, Subset
 from dpgbench.domain.benchmark_findings import LEFT_OUT, categories_as_typed, names
 from dpgbench.domain.graph import Problem, find_problems
 from dpgbench.domain.result import Origin, Result
-from dpgbench.domain.rules import DEFAULT_RULES, RULES, ScoringRule, find_rule
+from dpgbench.domain.rules import ALL_RULES, DEFAULT_RULES, ScoringRule, find_rule
 from dpgbench.domain.score import (
     Answer,
     Answers,
+    Probabilities,
     collect,
+    collect_probabilities,
     read_answers,
     score_benchmark,
     stray_answers,
@@ -39,8 +41,10 @@ from dpgbench.errors import (
     shortened,
 )
 from dpgbench.jobs.ask import Seen, ask_workers, open_grids
+from dpgbench.jobs.compbench_files import write_compbench_files
 from dpgbench.jobs.ella_text_files import write_reference_files
 from dpgbench.jobs.events import EventLog
+from dpgbench.jobs.own_questions import ask_own_questions, ask_recorded_questions
 from dpgbench.jobs.target import Target
 from dpgbench.store.image_files import ImageFiles
 from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file, read_answer_lines
@@ -56,6 +60,7 @@ from dpgbench.store.run.manifest import (
     read_manifest,
 )
 from dpgbench.store.run.order import order_answers, order_image_log
+from dpgbench.store.run.questions import write_own_questions
 from dpgbench.store.run.scores import write_result
 
 if TYPE_CHECKING:
@@ -70,7 +75,7 @@ class ScoreRequest:
     """How to score a target.
 
     Attributes:
-        rules: names, in the order in which results are wanted.
+        rules: names, in the order in which results are wanted; none are the judge's own.
         judge: what to ask; a run of recorded answers is scored without one.
         partial: missing images and answers are expected, and not an error.
         reference_files: also write the ELLA script's two text files.
@@ -82,7 +87,7 @@ class ScoreRequest:
         events: gets what happens.
     """
 
-    rules: Sequence[str] = DEFAULT_RULES
+    rules: Sequence[str] = ()
     judge: JudgeRequest | None = None
     partial: bool = False
     reference_files: bool = False
@@ -136,49 +141,118 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         DataError: every rule refuses the benchmark, or an image has a wrong size.
         ResumeMismatchError: the run holds answers of a judge with other weights.
     """
-    rules = [find_rule(name) for name in request.rules]
-    if target.manifest.kind == "answers":
-        request = replace(request, judge=None)
-    target.benchmark.require_graphs()
-    if request.judge:
-        check_engine(request.engine)
-        check_request(request.judge)
-        refuse_budget_of_many(request.judge, request.engine)
-        target.benchmark.require_unique_questions(target.items)
+    request, entry, rules = _checked(target, request)
     if is_run(target.run.path):
         with target.run.locked():
             pass  # what a power cut left is mended before it is read
-    judge_name = request.judge.label if request.judge else REPLAY
-    images, reasons = target.images(partial=request.partial) if request.judge else ({}, {})
+    judge_name = request.judge.label if request.judge else target.recorded_judge
+    images: dict[str, ImageFiles] = {}
+    reasons = dict(target.reasons)
+    if request.judge:
+        images, reasons = target.images(partial=request.partial)
     with target.run.locked():
         target.prepare()
         _refuse_other_questions(target, judge_name)
+        if target.own_questions:
+            write_own_questions(target.run, judge_name, target.own_questions)
         if request.judge:
-            if request.ask_invalid_again:
-                drop_invalid_answers(target.run.answers(judge_name), scratch=target.run.path)
-            reasons |= _ask_open(target, request.judge, images, request)
-            order_answers(target.run, judge_name, target.benchmark, target.num_images)
-            order_image_log(target.run, target.benchmark.prompts)
+            reasons |= _ask(target, request.judge, images, request)
         answers = _read_answers(target, judge_name, read=request.read_answers)
         if target.shard:
             return _asked_shard(target, request, answers, reasons)
-        results, refused = _score_under(rules, target, answers, reasons)
+        results, refused = _score_under(rules, target, answers, reasons, entry.notes)
         if not results:
             raise refused[0]
         _warn_dirt(target, [find_rule(result.rule) for result in results])
         invalid = _check_invalid(answers.of_items, judge_name)
         warn_strays(answers.strays, target.benchmark)
         warn_reading(results)
-        part = _part_of_run(target)
-        for result in results:
-            write_result(target.run, result, part)
-        if request.reference_files:
-            write_reference_files(target, judge_name, answers.texts, part)
+        _write(target, request, entry, results, answers)
         _complete(target, request)
     if invalid:
         refused.append(invalid)
     subset = target.benchmark.subset(target.items)
     return Scored(target.run, results, refused, _incomplete(results), subset)
+
+
+def _checked(
+    target: Target, request: ScoreRequest
+) -> tuple[ScoreRequest, JudgeEntry, Sequence[ScoringRule]]:
+    """Return the request as the target takes it, its judge's entry, and the rules.
+
+    The target gets the questions that the judge makes itself.
+
+    Raises:
+        DpgBenchError: judge, rules and benchmark do not go together.
+    """
+    if target.manifest.kind == "answers":
+        request = replace(request, judge=None)
+        ask_recorded_questions(target, target.recorded_judge)
+    elif request.judge:
+        request = replace(request, judge=ask_own_questions(target, request.judge))
+    entry = _entry_of(request.judge.name if request.judge else target.recorded_judge)
+    rules = [find_rule(name) for name in request.rules or entry.rules or DEFAULT_RULES]
+    _check_rules(rules, entry)
+    target.benchmark.require_graphs()
+    if request.judge:
+        check_engine(request.engine)
+        check_request(request.judge)
+        refuse_budget_of_many(request.judge, request.engine)
+        target.benchmark.require_unique_questions(target.items)
+    return request, entry, rules
+
+
+def _ask(
+    target: Target,
+    judge: JudgeRequest,
+    images: Mapping[str, ImageFiles],
+    request: ScoreRequest,
+) -> dict[str, str]:
+    """Ask what is open, and leave the run's lines in order; return why items could not be asked."""
+    if request.ask_invalid_again:
+        drop_invalid_answers(target.run.answers(judge.label), scratch=target.run.path)
+    reasons = _ask_open(target, judge, images, request)
+    order_answers(target.run, judge.label, target.benchmark, target.num_images)
+    order_image_log(target.run, target.benchmark.prompts)
+    return reasons
+
+
+def _write(
+    target: Target,
+    request: ScoreRequest,
+    entry: JudgeEntry,
+    results: Sequence[Result],
+    answers: _RunAnswers,
+) -> None:
+    """Write results, and where they are wanted the files of the authors' own scripts."""
+    part = _part_of_run(target)
+    for result in results:
+        write_result(target.run, result, part)
+    if request.reference_files and entry.rules:
+        write_compbench_files(target.run, answers.judge, results, part)
+    elif request.reference_files:
+        write_reference_files(target, answers.judge, answers.texts, part)
+
+
+def _entry_of(judge: str) -> JudgeEntry:
+    """Return a judge's entry; an empty one of recorded answers."""
+    return JudgeEntry(REPLAY, "", "") if judge == REPLAY else find_judge(judge)
+
+
+def _check_rules(rules: Sequence[ScoringRule], entry: JudgeEntry) -> None:
+    """Raise where a rule is about other answers than the judge gives.
+
+    Raises:
+        UsageError: names both.
+    """
+    if entry.name not in JUDGES:
+        return
+    gives_numbers = any(find_rule(name).image_score == "number" for name in entry.rules)
+    for rule in rules:
+        if (rule.image_score == "number") != gives_numbers:
+            what = "the number of each image" if gives_numbers else "yes and no"
+            own = f"leave --rule out ({', '.join(entry.rules or DEFAULT_RULES)})"
+            raise UsageError(f"--rule {rule.name}: judge {entry.name} gives {what}; {own}")
 
 
 def _asked_shard(
@@ -215,6 +289,7 @@ class _RunAnswers:
         of_items: to the chosen items, as they were given.
         strays: that are about nothing in the benchmark.
         texts: of all of them as rules see them, by (item_id, tile) and question number.
+        probabilities: of yes, likewise, of those answers that have one.
         num_read: how many were read as yes or no; None where they were taken as they are.
     """
 
@@ -222,6 +297,7 @@ class _RunAnswers:
     of_items: Sequence[Answer]
     strays: Sequence[Answer]
     texts: Answers
+    probabilities: Probabilities
     num_read: int | None
 
 
@@ -234,6 +310,7 @@ def _read_answers(target: Target, judge: str, *, read: bool) -> _RunAnswers:
         [answer for answer in raw if answer.item_id in chosen],
         stray_answers(raw, target.benchmark, target.num_images),
         collect(answers),
+        collect_probabilities(answers),
         num_read,
     )
 
@@ -243,6 +320,7 @@ def _score_under(
     target: Target,
     answers: _RunAnswers,
     reasons: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> tuple[list[Result], list[DpgBenchError]]:
     """Return the result under each rule, and the errors of rules that refuse the benchmark.
 
@@ -251,6 +329,7 @@ def _score_under(
         target: whose items are scored.
         answers: to score.
         reasons: why items could not be judged, by id.
+        notes: on the judge, that stand beside each of its numbers.
     """
     origin = Origin(
         judge=answers.judge,
@@ -260,7 +339,7 @@ def _score_under(
         num_strays=len(answers.strays),
         num_single_colour_tiles=_num_single_colour_tiles(target),
         reasons=reasons,
-        notes=tuple(target.manifest.notes),
+        notes=(*target.manifest.notes, *notes),
     )
     results: list[Result] = []
     refused: list[DpgBenchError] = []
@@ -273,6 +352,7 @@ def _score_under(
                 num_images=target.num_images,
                 items=target.items,
                 origin=origin,
+                probabilities=answers.probabilities,
             )
         except DataError as error:
             refused.append(error)
@@ -287,7 +367,10 @@ def _part_of_run(target: Target) -> str:
     So it never replaces the result over all of them.
     """
     subset = target.benchmark.subset(target.items)
-    narrower = set(target.items) < set(target.manifest.items)
+    for_judge = {item for item in target.manifest.items if item in target.benchmark.items}
+    narrower = set(target.items) < (
+        for_judge if target.own_questions else set(target.manifest.items)
+    )
     return subset.file_part if subset and narrower else ""
 
 
@@ -306,7 +389,8 @@ def _ask_open(
     answers = collect([*at_home, *own])
     grids = open_grids(target.benchmark, target.items, images, answers, target.num_images)
     _count_truncated(target, request.label)
-    chosen = request.weights or request.options.get("weights_source")
+    options = request.options
+    chosen = request.weights or options.get("weights_source") or options.get("detections")
     recorded = request.label in target.manifest.judges and not chosen
     if not grids and (recorded or not images):
         return {}  # nothing is left to ask: the judge need not be loaded
@@ -460,8 +544,8 @@ def warn_reading(results: Sequence[Result]) -> None:
     census = suspicious[0].answers if suspicious else None
     if census is None:
         return
-    exact = [r.rule for r in suspicious if RULES[r.rule].answers == "exact"]
-    read = [r.rule for r in suspicious if RULES[r.rule].answers == "read"]
+    exact = [r.rule for r in suspicious if ALL_RULES[r.rule].answers == "exact"]
+    read = [r.rule for r in suspicious if ALL_RULES[r.rule].answers == "read"]
     log.warning(
         "%d of %s %s neither 'yes' nor 'no' (such as %r)%s%s%s",
         census.neither,

@@ -16,6 +16,7 @@ from dpgbench.store.run.heartbeat import read_heartbeat
 from dpgbench.store.run.image_log import read_image_log
 from dpgbench.store.run.manifest import Manifest, load_recorded_benchmark, read_manifest
 from dpgbench.store.run.ownership import read_owner
+from dpgbench.store.run.questions import asked_benchmark
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,9 @@ def _images(run: RunDir, manifest: Manifest) -> tuple[int | None, dict[str, str]
 def _judges(run: RunDir, manifest: Manifest) -> dict[str, JudgeStatus]:
     if not manifest.judges:
         return {}
-    questions = _num_questions(manifest)
     return {
-        name: JudgeStatus(_num_answers(run.answers(name)), questions) for name in manifest.judges
+        name: JudgeStatus(_num_answers(run.answers(name)), _num_questions(run, name, manifest))
+        for name in manifest.judges
     }
 
 
@@ -159,10 +160,11 @@ def _num_answers(path: Path) -> int:
     return len({(line.get("item_id"), line.get("tile"), line.get("qid")) for line in lines})
 
 
-def _num_questions(manifest: Manifest) -> int | None:
-    """Return how many questions there are about the run's items; None where they are gone."""
+def _num_questions(run: RunDir, judge: str, manifest: Manifest) -> int | None:
+    """Return how many questions a judge has about the run's items; None where they are gone."""
     try:
-        benchmark: Benchmark = load_recorded_benchmark(manifest.benchmark)
+        recorded = load_recorded_benchmark(manifest.benchmark)
+        benchmark: Benchmark = asked_benchmark(run, judge, recorded)
     except DpgBenchError:
         return None
     numbers = (len(benchmark.items.get(item_id, ())) for item_id in manifest.items)

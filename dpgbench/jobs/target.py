@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.own_questions import OwnQuestion
 from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import GridSpec, Layout
 from dpgbench.errors import DataError, ResumeMismatchError, counted, shortened
@@ -59,6 +60,9 @@ class Target:
         chosen: the items of all parts.
         home: the run that this is a part of, where it is there; what it has is done.
         announce: called with each note on what was assumed, before the judge is asked.
+        own_questions: those that the judge made of the prompts; none where it asks the benchmark's.
+        recorded_judge: whose answers recorded ones go by.
+        reasons: why items have no recorded answer, by id.
     """
 
     run: RunDir
@@ -81,6 +85,9 @@ class Target:
     chosen: Sequence[str] = ()
     home: RunDir | None = None
     announce: Callable[[str], None] = field(default=lambda note: None)
+    own_questions: Sequence[OwnQuestion] = ()
+    recorded_judge: str = "replay"
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self) -> None:
         """Write the manifest before any work, or check it against the one that is there.

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dpgbench.analysis.comparison import Comparison
+from dpgbench.analysis.compbench import CompbenchFigure, CompbenchRow
 from dpgbench.analysis.leaderboard import LeaderboardRow
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.result import Score
-from dpgbench.domain.rules import RULES
+from dpgbench.domain.rules import ALL_RULES
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS, Interval
 from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.errors import counted
@@ -18,6 +19,7 @@ from dpgbench.store.published import CATEGORIES
 from dpgbench.store.run.manifest_summary import MEANINGLESS
 
 NOTHING = "—"
+UNIDET_JUDGE = "spatial"
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 PUBLISHED_WARNING = (
     "Figures quoted from papers, model cards and issue threads. They were not measured here: "
@@ -205,9 +207,31 @@ def _warning_text(kind: str, number: int) -> str:
     return forms[number != 1].format(f"{number:,}")
 
 
+def compbench_text(figure: CompbenchFigure) -> str:
+    """Return a figure of T2I-CompBench with its interval, and over what it is.
+
+    On UniDet's detections the ceiling that its labels leave stands beside it.
+    """
+    if figure.score is None:
+        return NOTHING
+    ends = figure.interval
+    interval = f" [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else ""
+    over = f"{counted(figure.items, 'prompt')}, {counted(figure.num_images, 'image')} each"
+    ceiling = ", can reach 0.6667 at most" if figure.judge == UNIDET_JUDGE else ""
+    return f"{figure.score:.4f}{interval} ({over}{ceiling})"
+
+
+def compbench_notes(rows: Sequence[CompbenchRow]) -> list[str]:
+    """Return what must be read beside figures of T2I-CompBench, each once, with its judge."""
+    notes = (
+        f"{figure.judge}: {note}" for row in rows for figure in row.figures for note in figure.notes
+    )
+    return list(dict.fromkeys(notes))
+
+
 def rule_summary(rule: str) -> str:
     """Return a rule's one-line explanation."""
-    named = RULES.get(rule)
+    named = ALL_RULES.get(rule)
     return named.summary if named else "a rule that this version of the toolkit does not know"
 
 

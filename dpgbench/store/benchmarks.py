@@ -1,8 +1,8 @@
 """Benchmarks: find one by name or file, read it as text, check that it can be used.
 
 Any CSV in DPG-Bench's columns is a benchmark; a list of prompts (`prompt_lists`) is one that can be
-drawn only. Named ones: `dpg` (pulled into the user's cache)
-and those that ship in `prompts/`.
+drawn only. Named ones: `dpg` and `t2i-compbench` (pulled into the user's cache) and those that ship
+in `prompts/`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from dpgbench.domain.benchmark import COLUMNS, QUESTIONS_FILE, Benchmark
 from dpgbench.domain.rows import QuestionRow, parse_whole_number
 from dpgbench.errors import DataError, SetupError, clipped, unknown_name
+from dpgbench.store.compbench import COMPBENCH, is_compbench_folder, load_compbench
 from dpgbench.store.csv_rows import read_table, read_text
 from dpgbench.store.files import mended, read_json
 from dpgbench.store.paths import cache_folder, check_item_id, data_folder, user_path
@@ -37,21 +38,40 @@ def load_benchmark(name: str | Path) -> Benchmark:
     text = str(name)
     if text == DPG:
         return load_folder(mended(cache_folder() / "benchmarks" / DPG), DPG)
+    if text == COMPBENCH and not user_path(text).exists():
+        return _load_pulled_compbench()
     packaged = data_folder("prompts") / f"{text}.csv"
     if text in packaged_names():
         return load_csv(packaged, text)
     path = user_path(name)
+    if path.is_dir() and is_compbench_folder(path):
+        return load_compbench(path)
     if path.is_dir():
         named = path if path.name.strip(".") else path.resolve()  # `.` and `..` are no names
         return load_folder(path, named.name)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES and not path.exists() and "/" not in text:
         raise unknown_name(
-            "benchmark", text, [DPG, *packaged_names()], listing="dpgbench prompts list"
+            "benchmark", text, [DPG, *packaged_names(), COMPBENCH], listing="dpgbench prompts list"
         )
     if suffix in SUFFIXES and is_prompt_list(path):
         return Benchmark(path.stem, path, read_prompt_list(path), {}, is_list=True)
     return load_csv(path, path.stem)
+
+
+def _load_pulled_compbench() -> Benchmark:
+    """Return T2I-CompBench as it was pulled.
+
+    Raises:
+        SetupError: it was not; it has the command.
+    """
+    folder = mended(cache_folder() / "benchmarks" / COMPBENCH)
+    if not is_compbench_folder(folder):
+        raise SetupError(
+            f"benchmark {COMPBENCH} is not on this machine (nothing in {folder}); get it with "
+            f"'dpgbench prompts pull {COMPBENCH}', or name a folder with its five files"
+        )
+    return load_compbench(folder)
 
 
 def packaged_names() -> list[str]:

@@ -251,7 +251,7 @@ def count_tiles(folder: Path, pattern: ImagePattern, order: Sequence[str]) -> in
     """Return how many pictures the items have, where each is a file of its own.
 
     Raises:
-        DataError: that number is not 1, 2 or 4.
+        DataError: that number is not 1 to 10.
     """
     listing = ImageListing(folder)
     _check_counting(listing, pattern, order)
@@ -266,7 +266,7 @@ def count_tiles(folder: Path, pattern: ImagePattern, order: Sequence[str]) -> in
         return most
     raise DataError(
         f"{folder} has {counted(most, 'picture')} of {whose} by --pattern {pattern.text}; "
-        "say how many to take of each item: --num-images 1, 2 or 4"
+        "say how many to take of each item: --num-images 1 to 10"
     )
 
 

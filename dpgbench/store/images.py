@@ -71,6 +71,31 @@ def open_picture(source: ImageSource) -> Image:
         raise DataError(f"image {name} cannot be read: {reason_of(error)}") from None
 
 
+def open_plain_picture(source: ImageSource) -> Image:
+    """Return a picture as `convert("RGB")` of Pillow gives it, for metrics that are made so.
+
+    Alpha is dropped, not laid over white, and EXIF turns nothing. What is opened at all, and 16
+    bits, are as with `open_picture`.
+
+    Raises:
+        DataError: as `open_picture`.
+    """
+    name = _name(source)
+    try:
+        with _opened(source, name) as image:
+            image.load()
+            grey = image.mode == "F" or image.mode.startswith("I")
+            rgb: Image = (_eight_bits(image) if grey else image).convert("RGB")
+            rgb = rgb.copy() if rgb is image else rgb
+            rgb.info = {}
+            return rgb
+    except DataError as error:
+        text = str(error)
+        raise error if text.startswith("image") else DataError(f"image {name}: {text}") from None
+    except Exception as error:  # noqa: BLE001 - as in open_picture
+        raise DataError(f"image {name} cannot be read: {reason_of(error)}") from None
+
+
 def to_rgb(image: Image) -> Image:
     """Return a picture in memory as RGB of 8 bits, as `open_picture` does for a file.
 
@@ -336,15 +361,20 @@ def write_image(path: Path, data: bytes) -> None:
     write_atomic(path, data, scratch=path.parent.parent)
 
 
-def open_tiles(image: SeenImage, grid: GridSpec | None) -> list[Image]:
+def open_tiles(image: SeenImage, grid: GridSpec | None, *, plain_rgb: bool = False) -> list[Image]:
     """Return the tiles of an item, decoded, in RGB; without a grid each file is one tile.
+
+    Args:
+        image: file, or a file a tile.
+        grid: how tiles lie in it.
+        plain_rgb: open as `open_plain_picture` does.
 
     Raises:
         DataError: a file is missing, cut off, no image, or of another size than `grid`.
     """
     if isinstance(image, tuple):
-        return [tile for path in image for tile in open_tiles(path, grid)]
-    whole = open_picture(image)
+        return [tile for path in image for tile in open_tiles(path, grid, plain_rgb=plain_rgb)]
+    whole = open_plain_picture(image) if plain_rgb else open_picture(image)
     if grid is None:
         return [whole]
     check_grid_size(image, whole.size, grid)

@@ -212,7 +212,7 @@ def _read_source(source: str, upstream: Upstream, progress: Progress) -> _Bundle
     """
     wanted = _expected(upstream)
     if source.startswith(("http://", "https://")):
-        content = _download(source, progress=progress, limit=_MAX_ARCHIVE_BYTES)
+        content = download(source, progress=progress, limit=_MAX_ARCHIVE_BYTES)
         return _verified(_unpack(source, io.BytesIO(content), wanted), upstream, source)
     path = user_path(source)
     if path.is_dir():
@@ -328,7 +328,7 @@ def _verified(files: Mapping[str, bytes], upstream: Upstream, source: str) -> _B
     bundle = _Bundle()
     wrong = []
     for name, data in files.items():
-        original = _as_upstream(data, expected[name])
+        original = as_upstream(data, expected[name])
         if original is None:
             wrong.append(name)
         else:
@@ -353,7 +353,7 @@ def _verified(files: Mapping[str, bytes], upstream: Upstream, source: str) -> _B
     return bundle
 
 
-def _as_upstream(data: bytes, blob: str) -> bytes | None:
+def as_upstream(data: bytes, blob: str) -> bytes | None:
     """Return the content with git blob id `blob` that `data` is, line ends apart; None: another.
 
     A clone on Windows has CR LF for LF (git's `core.autocrlf`), some tools a last CR as well.
@@ -378,7 +378,7 @@ def _present(target: Path, upstream: Upstream) -> Iterator[tuple[str, bytes]]:
             yield name, data
 
 
-def _download(url: str, *, progress: Progress, limit: int | None = None) -> bytes:
+def download(url: str, *, progress: Progress, limit: int | None = None) -> bytes:
     """Return the content of `url`.
 
     Args:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dpgbench.domain.rows import parse_whole_number
 from dpgbench.domain.score import Answer
+from dpgbench.domain.spec import TILE_COUNTS
 from dpgbench.errors import DataError, UsageError, shortened
 from dpgbench.store.csv_rows import read_table
 from dpgbench.store.run.answers import read_answer_file
@@ -96,5 +97,5 @@ def _answer(path: Path, number: int, cells: Mapping[str, str], question_column: 
 
 
 def _check_tile(where: str, tile: int) -> None:
-    if not 0 <= tile < 4:
-        raise DataError(f"{where}: tile {tile}; tiles count from 0 to 3")
+    if not 0 <= tile < TILE_COUNTS[-1]:
+        raise DataError(f"{where}: tile {tile}; tiles count from 0 to {TILE_COUNTS[-1] - 1}")

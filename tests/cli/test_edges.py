@@ -70,7 +70,7 @@ def test_settings_are_refused_before_any_work(
     assert not (tmp_path / "r").exists()
 
 
-@pytest.mark.parametrize("words", [("--limit", 0), ("--num-images", 0), ("--num-images", 3)])
+@pytest.mark.parametrize("words", [("--limit", 0), ("--num-images", 0), ("--num-images", 11)])
 def test_wrong_numbers_for_recorded_answers(
     run: Run, tmp_path: Path, words: tuple[object, ...]
 ) -> None:

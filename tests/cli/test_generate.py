@@ -108,7 +108,7 @@ def test_other_grids(
     assert run(*TINY, "--bench", bench, "--out", "r", "--num-images", num_images).code == 0
     with Image.open(tmp_path / "r/images/item_0.png") as image:
         assert image.size == size
-    assert run(*TINY, "--bench", bench, "--num-images", 3).code == 2
+    assert run(*TINY, "--bench", bench, "--num-images", 11).code == 2
 
 
 def test_resume_draws_only_what_is_missing(run: Run, tmp_path: Path, bench: Path) -> None:

@@ -193,7 +193,7 @@ def test_single_pictures_are_said_to_be_cut_until_they_are_named(folders: Folder
 def test_layouts_that_cannot_be_are_usage_errors(folders: Folders) -> None:
     folder = folders.write({f"{item}.png": encoded(grid(item, 2, 2)) for item in ITEMS})
     for words, message in (
-        (("--layout", "3x3"), "choose ROWSxCOLUMNS"),
+        (("--layout", "4x4"), "choose ROWSxCOLUMNS"),
         (("--layout", "1x4", "--num-images", 2), "--layout 1x4 has 4 tiles"),
         (("--layout", "2x2", "--pattern", "{item_id}_{tile}.png"), "file of its own"),
         (("--pattern", "{nobody}.png"), "unknown {nobody}"),

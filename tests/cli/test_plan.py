@@ -102,7 +102,7 @@ def test_what_is_not_known_is_said_where_the_number_stands(run: Run) -> None:
         (("--model", "sd15", "--weights", "judge=x"), 2, "with a role of base"),
         (("--model", "sd15", "--price-per-gpu-hour", -1), 2, "--price-per-gpu-hour"),
         (("--model", "sd1"), 2, "did you mean"),
-        (("--model", "sd15", "--seconds-per-image", 1, "--num-images", 0), 2, "1, 2 or 4"),
+        (("--model", "sd15", "--seconds-per-image", 1, "--num-images", 0), 2, "1 to 10"),
         (("--model", "sd15", "--seconds-per-image", 1, "--width", -512), 2, "--width -512"),
         (("--model", "sd15", "--seconds-per-image", 1, "--steps", -1), 2, "--steps -1"),
         (

@@ -163,11 +163,13 @@ def test_layouts_by_name() -> None:
         assert find_layout(f" {layout} ".upper()) == layout
         assert find_layout(str(layout).replace("x", "×")) == layout
         assert layout.num_images == layout.rows * layout.columns
-    for text in ("", "3x1", "2", "x", "2x3"):
+    for text in ("", "4x3", "2", "x", "0x2", "11x1"):
         with pytest.raises(UsageError, match="choose ROWSxCOLUMNS from 2x2, 1x4"):
             find_layout(text)
     assert [default_layout(n) for n in (1, 2, 4)] == [(1, 1), (1, 2), (2, 2)]
-    for number in (0, 3, 5, -1, 8):
+    assert [default_layout(n) for n in (3, 6, 9, 10)] == [(1, 3), (2, 3), (3, 3), (2, 5)]
+    assert find_layout("2x5") == (2, 5)
+    for number in (0, 11, -1):
         with pytest.raises(UsageError):
             default_layout(number)
 
@@ -193,8 +195,8 @@ def test_tiles_of_other_layouts(layout: tuple[int, int], size: Any, boxes: Any) 
 def test_grids_that_cannot_be() -> None:
     with pytest.raises(UsageError, match="does not have 4 tiles"):
         GridSpec(4, 8, 8, Layout(1, 2))
-    with pytest.raises(UsageError, match="1, 2 or 4"):
-        GridSpec(3, 8, 8, Layout(1, 3))
+    with pytest.raises(UsageError, match="1 to 10"):
+        GridSpec(11, 8, 8, Layout(1, 11))
     for width, height in ((0, 1), (1, 0), (-1, 5)):
         with pytest.raises(UsageError, match="cannot be drawn"):
             GridSpec(1, width, height)
@@ -203,7 +205,7 @@ def test_grids_that_cannot_be() -> None:
         assert GridSpec.of_image(4, size) is None
     assert GridSpec.of_image(4, (2, 2)) == GridSpec(4, 1, 1)
     assert GridSpec.of_image(1, (1, 1)) == GridSpec(1, 1, 1)
-    assert [check_num_images(n) for n in (1, 2, 4)] == [1, 2, 4]
+    assert [check_num_images(n) for n in (1, 2, 4, 10)] == [1, 2, 4, 10]
 
 
 def spec(**settings: Any) -> GenerationSpec:
@@ -217,7 +219,7 @@ def test_settings_that_cannot_be() -> None:
     assert spec(steps=None, guidance_scale=None).num_images == 4
     for settings, says in (
         ({"steps": 0}, "--steps 0"),
-        ({"num_images": 3}, "--num-images 3"),
+        ({"num_images": 11}, "--num-images 11"),
         ({"guidance_scale": math.nan}, "--guidance nan"),
         ({"guidance_scale": math.inf}, "--guidance inf"),
         ({"base_seed": -1}, "--seed -1"),
@@ -228,10 +230,15 @@ def test_settings_that_cannot_be() -> None:
 
 
 def test_seed_rules_by_name() -> None:
-    assert [check_seed_rule(name) for name in ("per-tile", "per-item")] == ["per-tile", "per-item"]
-    with pytest.raises(UsageError, match="choose per-tile or per-item"):
+    names = ["per-tile", "per-item", "t2i-compbench"]
+    assert [check_seed_rule(name) for name in names] == names
+    with pytest.raises(UsageError, match="choose per-tile, per-item or t2i-compbench"):
         check_seed_rule("per-image")
     assert seed_for("per-tile", 3, "x", 0) == 3
+    assert [seed_for("t2i-compbench", 0, item, 9) for item in "ab"] == [51, 51]
+    assert spec(seed_rule="t2i-compbench").base_seed == 42
+    with pytest.raises(UsageError, match="starts at 42"):
+        spec(seed_rule="t2i-compbench", base_seed=7)
 
 
 def test_differences_of_nested_settings() -> None:

@@ -55,7 +55,7 @@ FAULTS: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("generated", put("created", value=None), "created"),
     ("generated", put("model", value=True), "model"),
     ("generated", put("kind", value="drawn"), "kind is 'drawn'"),
-    *(("generated", put("num_images", value=n), "num_images is") for n in (0, 3, True, 4.0, "4")),
+    *(("generated", put("num_images", value=n), "num_images is") for n in (0, 11, True, 4.0, "4")),
     *(
         ("generated", put(name, value=["x", 1]), f"{name} holds what is not text")
         for name in ("items", "notes", "commands")

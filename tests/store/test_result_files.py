@@ -94,7 +94,7 @@ def test_the_first_known_column_of_question_numbers_counts(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("a,4,1,yes", "row 2: tile 4; tiles count from 0 to 3"),
+        ("a,10,1,yes", "row 2: tile 10; tiles count from 0 to 9"),
         ("a,-1,1,yes", "row 2: tile"),
         ("a,x,1,yes", "'x' or question_id '1' is not a whole number"),
         ("a,0,x,yes", "'0' or question_id 'x' is not a whole number"),
@@ -133,9 +133,9 @@ def test_answers_in_json_lines(tmp_path: Path) -> None:
     good = '{"item_id": "a", "tile": 3, "qid": 1, "answer": "yes"}\n'
     path.write_text(good + good.replace('"tile": 3', '"tile": 0'))
     assert [answer.tile for answer in read_recorded_answers(path, {})] == [3, 0]
-    for tile in (4, -1):
+    for tile in (10, -1):
         path.write_text(good + good.replace('"tile": 3', f'"tile": {tile}'))
-        with pytest.raises(DataError, match=f"line 2: tile {tile}; tiles count from 0 to 3"):
+        with pytest.raises(DataError, match=f"line 2: tile {tile}; tiles count from 0 to 9"):
             read_recorded_answers(path, {})
     path.write_text(good + good.strip())
     with pytest.raises(DataError, match="a last line without its end"):

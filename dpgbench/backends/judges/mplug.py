@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.backends.entries import EmbeddedWeights, HuggingFace, ModelScope, WeightsSource
+from dpgbench.backends.entries import (
+    EmbeddedWeights,
+    HuggingFace,
+    ModelScope,
+    WebFiles,
+    WeightsSource,
+)
 from dpgbench.backends.judges.table import DEFAULT_JUDGE, JUDGES, find_judge
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, SelfTest, TileQuestions
 from dpgbench.backends.weights.locate import WeightsLocation, fetch_command, locate
@@ -125,7 +131,7 @@ def _source_name(source: WeightsSource | None, revision: str | None) -> str:
             return f"{source.repository} (Hugging Face)"
         case ModelScope():
             return f"{source.model} {revision or '(default)'}"
-        case None:
+        case WebFiles() | None:
             return "a folder"
 
 

@@ -25,6 +25,7 @@ class OwnJudge(Judge):
         methods = {name: getattr(own, name, None) for name in _METHODS}
         vars(self).update({name: method for name, method in methods.items() if callable(method)})
         self.num_images_at_once = getattr(own, "num_images_at_once", 1)
+        self.reads_plain_rgb = getattr(own, "reads_plain_rgb", False) is True
 
     def __getattr__(self, name: str) -> Any:
         """Return what only the object has; it is what a notebook asked for."""

@@ -11,6 +11,7 @@ from dpgbench.backends.entries import (
     JudgeEntry,
     ModelScope,
     Role,
+    WebFiles,
     argument_of,
 )
 from dpgbench.backends.import_class import is_own_class
@@ -26,6 +27,19 @@ _MPLUG_OPTIONS = {"decode": BEAM, "compile": False}
 _MPLUG_FOLDER = "a folder in ModelScope's layout (configuration.json, pytorch_model.bin)"
 _MPLUG_FILES = ("config.yaml", "vocab.txt", "pytorch_model.bin")
 _MPLUG_MORE_FILES = ("configuration.json", "config_bert.json")
+
+_COMPBENCH = "dpgbench.backends.judges.compbench"
+_CLIP_FILES = ("config.json", "vocab.json", "merges.txt")
+_DETECTOR_FILES = ("config.json", "preprocessor_config.json")
+_OTHER_DETECTOR = (
+    "spatial score with another detector than T2I-CompBench's UniDet: another metric, not to be "
+    "set beside UniDet's numbers",
+)
+UNIDET_CEILING = (
+    "UniDet has no label for 9 of the 50 nouns of T2I-CompBench's spatial prompts (wallet, mouse, "
+    "cow, table, phone, sofa, bag, painting, computer): 100 of its 300 prompts can never score "
+    "above 0, and no model more than 66.7"
+)
 
 JUDGES: dict[str, JudgeEntry] = {
     entry.name: entry
@@ -60,6 +74,112 @@ JUDGES: dict[str, JudgeEntry] = {
             roles=(Role("judge", EmbeddedWeights("mplug"), "a folder in ModelScope's layout"),),
             world="shapes",
             options=_MPLUG_OPTIONS,
+        ),
+        JudgeEntry(
+            "blip-vqa",
+            "T2I-CompBench's colour, shape and texture: BLIP asked for each noun chunk",
+            f"{_COMPBENCH}:BlipVqaJudge",
+            roles=(
+                Role(
+                    "judge",
+                    WebFiles(
+                        "judges/blip-vqa",
+                        (
+                            (
+                                "model_base_vqa_capfilt_large.pth",
+                                "https://storage.googleapis.com/sfr-vision-language-research/BLIP/"
+                                "models/model_base_vqa_capfilt_large.pth",
+                            ),
+                            (
+                                "vocab.txt",
+                                "https://huggingface.co/google-bert/bert-base-uncased/resolve/main/"
+                                "vocab.txt",
+                            ),
+                        ),
+                    ),
+                    "a folder with model_base_vqa_capfilt_large.pth and bert-base-uncased's "
+                    "vocab.txt, or BLIP in transformers' layout with that vocab.txt",
+                ),
+            ),
+            options={"chunks": None},
+            asks="noun-chunks",
+            rules=("product",),
+            categories=("color", "shape", "texture"),
+        ),
+        JudgeEntry(
+            "clipscore",
+            "T2I-CompBench's non-spatial: the cosine of image and prompt by CLIP ViT-B/32",
+            f"{_COMPBENCH}:ClipScoreJudge",
+            roles=(
+                Role(
+                    "judge",
+                    HuggingFace(
+                        "openai/clip-vit-base-patch32",
+                        required=_CLIP_FILES,
+                        files=(*_CLIP_FILES, "model.safetensors", "pytorch_model.bin", "*.json"),
+                        skipped=("flax_model*", "tf_model*"),
+                        size="about 600 MB",
+                    ),
+                    "a folder with CLIP in transformers' layout",
+                ),
+            ),
+            asks="prompt",
+            rules=("mean",),
+            categories=("non-spatial",),
+        ),
+        JudgeEntry(
+            "spatial",
+            "T2I-CompBench's 2D spatial score, on UniDet's detections (--detections FILE.jsonl)",
+            f"{_COMPBENCH}:DetectionsJudge",
+            options={"detections": None},
+            on_device=False,
+            asks="prompt",
+            rules=("mean",),
+            categories=("spatial",),
+            notes=(UNIDET_CEILING,),
+        ),
+        JudgeEntry(
+            "spatial-owlv2",
+            "the 2D spatial formula on boxes of OWLv2, asked for both nouns: another metric",
+            f"{_COMPBENCH}:DetectorJudge",
+            roles=(
+                Role(
+                    "judge",
+                    HuggingFace(
+                        "google/owlv2-base-patch16-ensemble",
+                        required=_DETECTOR_FILES,
+                        files=("*.json", "*.txt", "model.safetensors", "pytorch_model.bin"),
+                        size="about 600 MB",
+                    ),
+                    "a folder with OWLv2 in transformers' layout",
+                ),
+            ),
+            asks="prompt",
+            rules=("mean",),
+            categories=("spatial",),
+            notes=_OTHER_DETECTOR,
+        ),
+        JudgeEntry(
+            "spatial-grounding-dino",
+            "the 2D spatial formula on boxes of Grounding DINO, asked for both nouns: another "
+            "metric",
+            f"{_COMPBENCH}:DetectorJudge",
+            roles=(
+                Role(
+                    "judge",
+                    HuggingFace(
+                        "IDEA-Research/grounding-dino-base",
+                        required=_DETECTOR_FILES,
+                        files=("*.json", "*.txt", "model.safetensors", "pytorch_model.bin"),
+                        size="about 900 MB",
+                    ),
+                    "a folder with Grounding DINO in transformers' layout",
+                ),
+            ),
+            asks="prompt",
+            rules=("mean",),
+            categories=("spatial",),
+            notes=_OTHER_DETECTOR,
         ),
     )
 }
@@ -111,7 +231,8 @@ def find_judge(name: str) -> JudgeEntry:
         return replace(family, name=name, world=_world_of(family, name))
     base, _, variant = name.partition(":")
     if base in JUDGES:
-        flag = "--dtype" if variant in DTYPES else "--decode"
+        flag = "--chunks" if "chunks" in JUDGES[base].options else "--decode"
+        flag = "--dtype" if variant in DTYPES else flag
         raise UsageError(
             f"'{name}' is how results call {base} with {flag} {variant}; "
             f"write --judge {base} {flag} {variant}"
@@ -119,6 +240,18 @@ def find_judge(name: str) -> JudgeEntry:
     if is_own_class(name):
         return JudgeEntry(name, "a class of your own", name, is_own=True)
     raise unknown_name("judge", name, [*JUDGES, *FORMS], listing="dpgbench judges")
+
+
+def notes_on(judge: str) -> tuple[str, ...]:
+    """Return what must stand beside each number of a judge, by its name in results."""
+    entry = JUDGES.get(judge.partition(":")[0])
+    return entry.notes if entry else ()
+
+
+def makes_questions(judge: str) -> bool:
+    """Return whether a judge, by its name in results, may make its questions of prompts itself."""
+    entry = JUDGES.get(judge.partition(":")[0])
+    return entry is not None and entry.asks != "questions"
 
 
 def find_family(name: str) -> JudgeEntry | None:

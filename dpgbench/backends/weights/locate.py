@@ -18,6 +18,7 @@ from dpgbench.backends.entries import (
     ModelEntry,
     ModelScope,
     Role,
+    WebFiles,
     WeightsSource,
 )
 from dpgbench.backends.weights import modelscope
@@ -118,6 +119,8 @@ def locate(
             return WeightsLocation(fetched, source)
         case ModelScope():
             return WeightsLocation(_fetch_from_modelscope(source, revision), source)
+        case WebFiles():
+            return WeightsLocation(_fetched_by_user(source, subject, otherwise), source)
 
 
 def chosen_source(role: Role, choice: str | None) -> WeightsSource:
@@ -139,6 +142,9 @@ def here(source: WeightsSource, revision: str | None = None) -> Path | None:
         case ModelScope():
             folder = modelscope_folder(source, revision)
             return folder if _has_all(folder, source) else None
+        case WebFiles():
+            folder = cache_folder() / source.folder
+            return folder if _has_all(folder, source) else None
 
 
 def fetch_command(source: WeightsSource, revision: str | None = None) -> str:
@@ -158,6 +164,12 @@ def fetch_command(source: WeightsSource, revision: str | None = None) -> str:
             at = f" --revision {revision}" if revision else ""
             folder = modelscope_folder(source, revision)
             return f"modelscope download --model {source.model}{at} --local_dir {folder}"
+        case WebFiles():
+            folder = cache_folder() / source.folder
+            return " && ".join(
+                f"curl -L --create-dirs -o {folder / name} {address}"
+                for name, address in source.addresses
+            )
 
 
 def modelscope_folder(source: ModelScope, revision: str | None = None) -> Path:
@@ -280,7 +292,21 @@ def _fetch_from_modelscope(source: ModelScope, revision: str | None) -> Path:
     return modelscope.fetch(source, target, revision=revision, say=log.warning)
 
 
-def _has_all(folder: Path, source: ModelScope) -> bool:
+def _fetched_by_user(source: WebFiles, subject: str, otherwise: str) -> Path:
+    """Return the folder that the user has fetched files into.
+
+    Raises:
+        SetupError: they are not there; it has the command.
+    """
+    folder = cache_folder() / source.folder
+    if not _has_all(folder, source):
+        raise SetupError(
+            f"{subject} not on this machine; fetch them with: {fetch_command(source)}; {otherwise}"
+        )
+    return folder
+
+
+def _has_all(folder: Path, source: ModelScope | WebFiles) -> bool:
     return all((folder / name).is_file() for name in source.required)
 
 

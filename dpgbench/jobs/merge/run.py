@@ -23,6 +23,11 @@ from dpgbench.store.files import json_line, write_atomic
 from dpgbench.store.run.answers import AnswerLine
 from dpgbench.store.run.directory import SHARDS, RunDir, is_run, refuse_foreign_folder
 from dpgbench.store.run.manifest import Manifest, load_same_benchmark, now, read_manifest
+from dpgbench.store.run.questions import (
+    asked_benchmark,
+    read_own_questions,
+    write_own_questions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +104,8 @@ def merge(request: MergeRequest) -> Merged:
         images = merged_images(sources, manifest.items, manifest.grid)
         answers = _answers(sources, benchmark, manifest.num_images)
         _write(destination, manifest, images, answers)
+        for name in answers:
+            _bring_questions(sources, name, destination)
         completed(manifest, sources, home, images)
         for name, lines in answers.items():
             number = sum(line.get("truncated") is True for line in lines)
@@ -106,7 +113,7 @@ def merge(request: MergeRequest) -> Merged:
         manifest.commands += [request.command] if request.command else []
         manifest.completed = now()
         manifest.write(destination.manifest)
-        undone = _undone(manifest, benchmark, images, answers)
+        undone = _undone(manifest, benchmark, sources, images, answers)
         whose = _whose(undone, sources, runs, reasons)
     for item_id, reason in whose.items():
         request.events.write("failure", work="merge", item_id=item_id, reason=reason)
@@ -135,7 +142,16 @@ def _answers(
     sources: Sequence[RunPart], benchmark: Benchmark, num_images: int
 ) -> dict[str, list[AnswerLine]]:
     judges = dict.fromkeys(name for source in sources for name in source.manifest.judges)
-    return {name: merged_answers(sources, name, benchmark, num_images) for name in judges}
+    return {
+        name: merged_answers(sources, name, _asked(sources, name, benchmark), num_images)
+        for name in judges
+    }
+
+
+def _asked(sources: Sequence[Source], judge: str, benchmark: Benchmark) -> Benchmark:
+    """Return the benchmark with the questions that a judge was asked; alike in all sources."""
+    asked = (asked_benchmark(source.run, judge, benchmark) for source in sources)
+    return next((one for one in asked if one is not benchmark), benchmark)
 
 
 def _write(
@@ -152,6 +168,15 @@ def _write(
         _write_lines(run.answers(name), "".join(map(json_line, lines)), run)
 
 
+def _bring_questions(sources: Sequence[Source], judge: str, destination: RunDir) -> None:
+    """Write what a judge made of the prompts into the merged run, where it made something."""
+    for source in sources:
+        questions = read_own_questions(source.run.questions(judge))
+        if questions:
+            write_own_questions(destination, judge, questions)
+            return
+
+
 def _write_lines(path: Path, text: str, run: RunDir) -> None:
     """Write a file of lines, unless there would be none and there is no file."""
     if text or path.exists():
@@ -161,6 +186,7 @@ def _write_lines(path: Path, text: str, run: RunDir) -> None:
 def _undone(
     manifest: Manifest,
     benchmark: Benchmark,
+    sources: Sequence[Source],
     images: MergedImages,
     answers: Mapping[str, Sequence[AnswerLine]],
 ) -> dict[str, str]:
@@ -169,10 +195,11 @@ def _undone(
     if manifest.kind == "generated":
         missing = [item_id for item_id in manifest.items if item_id not in images.files]
         undone = {item_id: images.failures.get(item_id, "") for item_id in missing}
+    asked = {name: _asked(sources, name, benchmark) for name in answers}
     for name, lines in answers.items():
         there = {(line["item_id"], line["tile"], line["qid"]) for line in lines}
         for item_id in manifest.items:
-            rows = {row.qid for row in benchmark.items.get(item_id, ())}
+            rows = {row.qid for row in asked[name].items.get(item_id, ())}
             questions = {(item_id, t, qid) for t in range(manifest.num_images) for qid in rows}
             if item_id not in undone and not questions <= there:
                 left = len(questions - there)

@@ -66,7 +66,9 @@ def look_at_answers(subject: Subject, findings: Findings) -> list[JudgedAnswers]
                 "they are and which questions were asked",
                 "restore manifest.json, or move the file away",
             )  # fmt: skip
-    judged = [_of_judge(subject, judge, path, findings) for path, judge in paths.items()]
+    judged = [
+        _of_judge(subject.of_judge(judge), judge, path, findings) for path, judge in paths.items()
+    ]
     if not judged and subject.manifest.kind != "answers" and not subject.is_judged_at_home:
         findings.add(
             "incomplete", "not-judged", subject.shown(subject.run.path / "answers"),

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dpgbench.backends.judges.table import makes_questions
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, shortened
 from dpgbench.jobs.verify.findings import Findings
@@ -143,7 +144,8 @@ def find_benchmark(
         return None
     _check_counts(record, benchmark, where, findings)
     _check_items(manifest, benchmark, findings)
-    if not benchmark.has_graphs and manifest.judges:
+    asking = [judge for judge in manifest.judges if not makes_questions(judge)]
+    if not benchmark.has_graphs and asking:
         findings.add(
             "unverified", "questions", where,
             f"benchmark {benchmark.name} has prompts but no questions here: neither answers nor "
@@ -213,8 +215,14 @@ def _check_items(manifest: Manifest, benchmark: Benchmark, findings: Findings) -
 
 def look_at_judges(subject: Subject, findings: Findings) -> None:
     """Compare what is recorded of each judge with the questions."""
-    benchmark = subject.benchmark
     for judge, record in subject.manifest.judges.items():
+        benchmark = subject.of_judge(judge).benchmark
+        if subject.benchmark and benchmark is None:
+            _damaged(
+                findings, f"{judge}'s questions",
+                f"{subject.shown(subject.run.questions(judge))} cannot be read",
+                "remove it; the same 'dpgbench score' command writes it anew",
+            )  # fmt: skip
         place = f"judges.{judge}"
         asked = subject.manifest.questions_sha256(judge)
         is_asked = subject.run.answers(judge).exists() or subject.answered_at_home(judge)

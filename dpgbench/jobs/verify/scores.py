@@ -12,11 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dpgbench.backends.judges.table import notes_on
 from dpgbench.domain.answer_text import NO, YES
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.result import Origin, Result
-from dpgbench.domain.rules import ELLA_REFERENCE, RULES
-from dpgbench.domain.score import collect, read_answers, score_benchmark, stray_answers
+from dpgbench.domain.rules import ALL_RULES, ELLA_REFERENCE
+from dpgbench.domain.score import (
+    collect,
+    collect_probabilities,
+    read_answers,
+    score_benchmark,
+    stray_answers,
+)
 from dpgbench.domain.spec import GridSpec
 from dpgbench.errors import DataError, DpgBenchError, clipped, counted, shortened
 from dpgbench.jobs.ella_text_files import DETAIL, RESULTS, detail_text, results_text
@@ -68,13 +75,13 @@ def look_at_scores(subject: Subject, judged: Sequence[JudgedAnswers], findings: 
                 "no judge in manifest.json has scores of this name",
                 "restore manifest.json, or move the folder away",
             )  # fmt: skip
-        elif subject.benchmark is None or not subject.benchmark.has_graphs:
+        elif (asked := subject.of_judge(answers.judge).benchmark) is None or not asked.has_graphs:
             findings.add(
                 "unverified", "scores", subject.shown(folder),
                 f"{counted(len(paths), 'score file')}: the questions are not at hand",
             )  # fmt: skip
         else:
-            _look_at_folder(subject, subject.benchmark, answers, paths, findings)
+            _look_at_folder(subject, asked, answers, paths, findings)
     for judge in judged:
         whole = [p for p in subject.run.score_files() if p.parent == folders_of(folders, judge)]
         if judge.answers and not whole:
@@ -179,7 +186,7 @@ def _look_at_file(
         what = f"it is of judge {record['judge']} and rule {record['rule']}, not what its name says"
         _damaged(subject, path, where, what, findings)
         return None
-    if record["rule"] not in RULES:
+    if record["rule"] not in ALL_RULES:
         findings.add(
             "unverified", "unknown-rule", where,
             f"rule {record['rule']} is none that this version knows",
@@ -263,15 +270,16 @@ def _score_again(
         num_invalid=sum(a.invalid for a in judged.answers if a.item_id in chosen),
         num_strays=len(stray_answers(judged.answers, benchmark, manifest.num_images)),
         num_single_colour_tiles=sum(len(t) for i, t in alike.items() if i in chosen),
-        notes=tuple(manifest.notes),
+        notes=(*manifest.notes, *notes_on(judged.judge)),
     )
     result = score_benchmark(
         benchmark,
         collect(answers),
-        RULES[record["rule"]],
+        ALL_RULES[record["rule"]],
         num_images=manifest.num_images,
         items=items,
         origin=origin,
+        probabilities=collect_probabilities(answers),
     )
     reasons = {
         item_id: str(reason)

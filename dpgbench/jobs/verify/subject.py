@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpgbench.domain.answer_text import is_missing
@@ -14,6 +14,7 @@ from dpgbench.store.image_files import ImagePattern
 from dpgbench.store.run.answers import read_answer_table
 from dpgbench.store.run.directory import RunDir, is_run
 from dpgbench.store.run.manifest import Manifest
+from dpgbench.store.run.questions import asked_benchmark
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,18 @@ class Subject:
     benchmark: Benchmark | None
     folder: Path | None
     home: RunDir | None = None
+
+    def of_judge(self, judge: str) -> Subject:
+        """Return the same with the questions that a judge was asked: its own, if it made some.
+
+        Where these cannot be read the benchmark is not at hand.
+        """
+        if self.benchmark is None:
+            return self
+        try:
+            return replace(self, benchmark=asked_benchmark(self.run, judge, self.benchmark))
+        except DpgBenchError:
+            return replace(self, benchmark=None)
 
     @property
     def generated(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import coverage_text
-from dpgbench.domain.rules import RULES
+from dpgbench.domain.rules import ALL_RULES
 from dpgbench.domain.statistics.bootstrap import CONFIDENCE, LEAST_ITEMS, NUM_DRAWS
 from dpgbench.report.page.data import page_json, script_json
 from dpgbench.report.page.gallery import gallery
@@ -24,6 +24,8 @@ from dpgbench.report.plots.learning import learning_drawing
 from dpgbench.report.text import (
     PUBLISHED_ELSEWHERE,
     PUBLISHED_WARNING,
+    compbench_notes,
+    compbench_text,
     difference_text,
     interval_text,
     label,
@@ -37,6 +39,7 @@ from dpgbench.report.text import (
 from dpgbench.store.csv_rows import read_text
 from dpgbench.store.paths import data_folder
 from dpgbench.store.published import CATEGORIES
+from dpgbench.store.published_compbench import CATEGORIES as COMPBENCH_CATEGORIES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -94,10 +97,14 @@ def leaderboard_html(
             lengths=board.prompt_lengths,
             learning=board.learning,
             published=board.published,
+            compbench=board.compbench,
+            compbench_published=board.compbench_published,
+            compbench_categories=COMPBENCH_CATEGORIES,
+            compbench_notes=compbench_notes(board.compbench),
             published_categories=CATEGORIES,
             published_warning=PUBLISHED_WARNING,
             published_elsewhere=elsewhere,
-            rules=[rule for name, rule in RULES.items() if name in rules],
+            rules=[rule for name, rule in ALL_RULES.items() if name in rules],
             downloads=downloads,
             inside=[(name, _data_address(name, text)) for name, text in inside.items()],
             differences=rule_lines(board.groups),
@@ -155,6 +162,7 @@ def _environment(folder: Path) -> Environment:
         "number": number_text,
         "shown": shown,
         "rule_summary": rule_summary,
+        "compbench_figure": compbench_text,
         "difference": difference_text,
         "colour": colour,
         "label": label,

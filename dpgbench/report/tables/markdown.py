@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dpgbench.analysis.board import Board
+from dpgbench.analysis.compbench import CompbenchFigure
 from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.learning import LearningCurve
 from dpgbench.analysis.ranking import Group
@@ -28,6 +29,8 @@ from dpgbench.report.text import (
     NOTHING,
     PUBLISHED_ELSEWHERE,
     PUBLISHED_WARNING,
+    compbench_notes,
+    compbench_text,
     in_field_order,
     interval_text,
     number_text,
@@ -38,6 +41,7 @@ from dpgbench.report.text import (
     shown,
 )
 from dpgbench.store.published import CATEGORIES
+from dpgbench.store.published_compbench import CATEGORIES as COMPBENCH_CATEGORIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +64,7 @@ def leaderboard_markdown(board: Board, beside: Sequence[BesidePublished] = ()) -
     parts += _beside_part(beside)
     for curve in board.learning:
         parts += _learning(curve)
+    parts += _compbench_part(board)
     published = frame[frame["kind"] == "published"]
     parts += _published_part(published, board.is_on_published_benchmark)
     return "\n\n".join(parts) + "\n"
@@ -208,6 +213,27 @@ def _beside_part(beside: Sequence[BesidePublished]) -> list[str]:
         for one in beside
     ]
     return ["## Measured beside published", f"> {BESIDE_WARNING}", table(header, rows)]
+
+
+def _compbench_part(board: Board) -> list[str]:
+    """Return T2I-CompBench's table beside the paper's; nothing where no run is about it."""
+    if not board.compbench:
+        return []
+    rows: list[list[str]] = []
+    for row in board.compbench:
+        figures = ["<br>".join(map(_compbench_figure, row.of(n))) for n in COMPBENCH_CATEGORIES]
+        rows.append([escaped(row.model), *figures, escaped(row.seeds), escaped(row.run)])
+    for quote in board.compbench_published:
+        figures = [f"*{quote.scores[name]}*" for name in COMPBENCH_CATEGORIES]
+        rows.append([f"*{escaped(quote.model)}*", *figures, "*not stated*", escaped(quote.source)])
+    header = ["model", *COMPBENCH_CATEGORIES, "seeds", "run or source"]
+    notes = "\n".join(f"- {escaped(note, 400)}" for note in compbench_notes(board.compbench))
+    title = "## T2I-CompBench, beside the ELLA paper's Table 3 (quoted rows in italics)"
+    return [title, table(header, rows), *([notes] if notes else [])]
+
+
+def _compbench_figure(figure: CompbenchFigure) -> str:
+    return f"{escaped(compbench_text(figure))} {escaped(figure.judge)}"
 
 
 def _published_part(frame: pd.DataFrame, comparable: bool) -> list[str]:

@@ -63,6 +63,10 @@ class RunDir:
         """Return the path of a judge's raw answers."""
         return self.path / "answers" / f"{judge_file_name(self.manifest, judge)}.jsonl"
 
+    def questions(self, judge: str) -> Path:
+        """Return the path of the questions that a judge made of prompts itself."""
+        return self.path / "questions" / f"{judge_file_name(self.manifest, judge)}.jsonl"
+
     def scores(self, judge: str, rule: str, part: str = "") -> Path:
         """Return the path of a judge's result under a rule.
 
@@ -94,7 +98,7 @@ class RunDir:
         return sorted(path for path in paths if not path.name.startswith("."))
 
     def _folders(self) -> list[Path]:
-        inner = [self.path / name for name in ("images", "answers", "scores")]
+        inner = [self.path / name for name in ("images", "answers", "questions", "scores")]
         return [self.path, *inner, *(self.path / "scores").glob("*/")]
 
     @contextmanager

@@ -28,6 +28,7 @@ from dpgbench.store.benchmarks import (
     packaged_names,
     questions_source,
 )
+from dpgbench.store.compbench import COMPBENCH
 from dpgbench.store.files import read_json, write_json
 from dpgbench.store.paths import check_item_id, file_name, hashed_file_name, old_file_name
 from dpgbench.store.typed_json import Among, Range, check_json
@@ -275,7 +276,7 @@ class Manifest:
         identity: what changes results.
         items: ids that the run set out to do, in the benchmark's order.
         benchmark: that the run is about.
-        num_images: images an item: 1, 2 or 4.
+        num_images: images an item: 1 to 10.
         generation: where images or answers came from.
         judges: what each judge is, by its name.
         notes: sentences that every report must show, such as that scores mean nothing.
@@ -537,6 +538,8 @@ def find_recorded_benchmark(record: BenchmarkRecord) -> str:
     """
     name, path = record.get("name", ""), record.get("path")
     if path is None or (name in (DPG, *packaged_names()) and not Path(path).is_file()):
+        return name
+    if name == COMPBENCH and not Path(path).exists():
         return name
     if not Path(path).exists():
         raise DataError(f"the run's benchmark {path} is gone; name a copy of it with --bench")

@@ -1,0 +1,156 @@
+"""What a judge of T2I-CompBench is asked: the questions that it makes of a run's prompts itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dpgbench.backends.entries import JudgeEntry
+from dpgbench.backends.judges.table import find_judge
+from dpgbench.backends.protocols import JudgeRequest
+from dpgbench.compbench.errors import WeightsError
+from dpgbench.compbench.noun_chunks import (
+    SHIPPED_RELEASES,
+    Chunks,
+    are_shipped,
+    shipped_chunks,
+    spacy_chunks,
+)
+from dpgbench.compbench.questions import kept_chunks, question_of
+from dpgbench.domain.own_questions import (
+    OwnQuestion,
+    category_of,
+    chunk_questions,
+    prompt_questions,
+    with_own_questions,
+)
+from dpgbench.errors import DataError, SetupError, UsageError, shortened
+from dpgbench.jobs.target import Target
+from dpgbench.store.chunk_files import read_chunk_file
+from dpgbench.store.compbench import COMPBENCH
+from dpgbench.store.hashes import sha256_file
+from dpgbench.store.paths import user_path
+from dpgbench.store.run.questions import asked_benchmark, read_own_questions
+
+log = logging.getLogger(__name__)
+SPACY = "spacy"
+_DIGITS = 8
+
+
+def ask_own_questions(target: Target, judge: JudgeRequest) -> JudgeRequest:
+    """Give the target the questions that a judge makes itself; return the judge as results name it.
+
+    A judge that asks the benchmark's questions changes nothing. The questions of a run that are on
+    file are taken as they are.
+
+    Raises:
+        UsageError: no chosen item is for the judge, or there is no such source of chunks.
+        SetupError: spaCy or its model is needed, and not installed.
+        DataError: a file of chunks cannot be read, or lacks an item.
+    """
+    entry = find_judge(judge.name)
+    if entry.asks == "questions":
+        return judge
+    asks_chunks = entry.asks == "noun-chunks"
+    if asks_chunks and target.benchmark.has_graphs and not judge.options.get("chunks"):
+        return judge
+    items = _items_for(target, entry)
+    questions: Sequence[OwnQuestion]
+    if asks_chunks:
+        judge, questions = _chunks(target, judge, items)
+    else:
+        questions = prompt_questions(target.benchmark, items)
+    target.own_questions = questions
+    target.benchmark = with_own_questions(target.benchmark, questions)
+    target.items = [item for item in target.items if item in target.benchmark.items]
+    return judge
+
+
+def ask_recorded_questions(target: Target, judge: str) -> None:
+    """Give the target of recorded answers their questions, where the run has them on file."""
+    if read_own_questions(target.run.questions(judge)):
+        target.benchmark = asked_benchmark(target.run, judge, target.benchmark)
+        target.items = [item for item in target.items if item in target.benchmark.items]
+
+
+def _items_for(target: Target, entry: JudgeEntry) -> list[str]:
+    """Return the items that are for a judge, chosen or not: a part asks what the whole would.
+
+    Of T2I-CompBench, those of its categories.
+
+    Raises:
+        UsageError: none of the chosen ones is.
+    """
+    prompts = list(target.benchmark.prompts)
+    if target.benchmark.name != COMPBENCH or not entry.categories:
+        return prompts
+    items = [item for item in prompts if category_of(item) in entry.categories]
+    if not set(items) & set(target.items):
+        has = shortened(sorted({category_of(item) for item in target.items}))
+        raise UsageError(
+            f"judge {entry.name} is for {', '.join(entry.categories)}; the chosen items of "
+            f"{target.benchmark.name} are {has}"
+        )
+    return items
+
+
+def _chunks(
+    target: Target, judge: JudgeRequest, items: Sequence[str]
+) -> tuple[JudgeRequest, Sequence[OwnQuestion]]:
+    """Return the judge with the name of the chunks' source, and its questions."""
+    prompts = {item: target.benchmark.prompts[item] for item in items}
+    choice = judge.options.get("chunks")
+    if choice in (None, *SHIPPED_RELEASES, *map(_named, SHIPPED_RELEASES)):
+        name, chunks = _tagged(target, judge, prompts, choice)
+    elif choice == SPACY:
+        name, chunks = _by_item(_by_spacy(list(prompts.values())), prompts)
+    else:
+        path = user_path(str(choice))
+        if not path.is_file():
+            raise UsageError(
+                f"--chunks {choice}: choose {', '.join(SHIPPED_RELEASES)} (shipped, for "
+                f"T2I-CompBench's own prompts), {SPACY}, or a file of JSON lines"
+            )
+        name = f"chunks-{sha256_file(path)[:_DIGITS]}"
+        chunks = read_chunk_file(path, items)
+    kept = {
+        item: [question_of(c) for c in kept_chunks(of_item)] for item, of_item in chunks.items()
+    }
+    return replace(judge, options={**judge.options, "chunks": name}), chunk_questions(kept)
+
+
+def _named(release: str) -> str:
+    return f"en_core_web_sm-{release}"
+
+
+def _tagged(
+    target: Target, judge: JudgeRequest, prompts: Mapping[str, str], choice: str | None
+) -> tuple[str, Mapping[str, Sequence[str]]]:
+    """Return chunks by a shipped release, or by spaCy where nothing was said and they are not.
+
+    Raises:
+        DataError: a release is wanted that has no spans of a prompt.
+    """
+    if are_shipped(prompts.values()):
+        release = (choice or SHIPPED_RELEASES[0]).removeprefix("en_core_web_sm-")
+        return _by_item(shipped_chunks(prompts.values(), release), prompts)
+    if choice is not None:
+        raise DataError(
+            f"--chunks {choice}: spans are shipped of T2I-CompBench's colour, shape and texture "
+            f"prompts alone; take --chunks {SPACY}, or give a file of chunks"
+        )
+    return _by_item(_by_spacy(list(prompts.values())), prompts)
+
+
+def _by_item(chunks: Chunks, prompts: Mapping[str, str]) -> tuple[str, Mapping[str, Sequence[str]]]:
+    return chunks.release, {item: chunks.by_prompt[prompt] for item, prompt in prompts.items()}
+
+
+def _by_spacy(prompts: Sequence[str]) -> Chunks:
+    try:
+        return spacy_chunks(prompts)
+    except WeightsError as error:
+        raise SetupError(
+            f"{error}; or give the chunks of each prompt with --chunks FILE.jsonl"
+        ) from None
