@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from dpgbench.compbench.errors import WeightsError
-from dpgbench.compbench.spatial import Box, Detection, frame_scale
+from dpgbench.compbench.spatial import BoundingBox, Detection, frame_scale
 
 _LEAST_CONFIDENCE: Final = 0.1
 
@@ -73,6 +73,6 @@ class ZeroShotDetector:
         )
         scale = frame_scale(picture.width, picture.height)
         return [
-            Detection(name, Box(*(scale * side for side in box)), score)
+            Detection(name, BoundingBox(*(scale * side for side in box)), score)
             for box, score in zip(boxes["boxes"].tolist(), boxes["scores"].tolist(), strict=True)
         ]

@@ -31,7 +31,7 @@ _LEAST_SCORE: Final = 0.5
 _SIMPLE: Final = re.compile(rf"an? (\w+) ({'|'.join(LOCALITIES)}) an? (\w+)")
 
 
-class Box(NamedTuple):
+class BoundingBox(NamedTuple):
     """Left, top, right and bottom, in pixels of a frame of `FRAME_PX`; y grows downward."""
 
     x_min: float
@@ -44,7 +44,7 @@ class Detection(NamedTuple):
     """A box with its label and its confidence, 0 to 1."""
 
     label: str
-    box: Box
+    box: BoundingBox
     score: float
 
 
@@ -72,7 +72,7 @@ def looked_for(noun: str) -> str:
     return PERSON if noun in PEOPLE else noun
 
 
-def position_score(locality: str | None, first: Box, second: Box) -> float:
+def position_score(locality: str | None, first: BoundingBox, second: BoundingBox) -> float:
     """How well two boxes stand as a phrase has it, 0 to 1.
 
     Raises:
@@ -134,11 +134,11 @@ def _first(detections: Sequence[Detection], label: str) -> Detection | None:
     return next((detection for detection in detections if detection.label == label), None)
 
 
-def _centre(box: Box) -> tuple[float, float]:
+def _centre(box: BoundingBox) -> tuple[float, float]:
     return (box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2
 
 
-def _overlap(first: Box, second: Box) -> float:
+def _overlap(first: BoundingBox, second: BoundingBox) -> float:
     """Intersection over union.
 
     Raises:
@@ -150,5 +150,5 @@ def _overlap(first: Box, second: Box) -> float:
     return shared / (_area(first) + _area(second) - shared)
 
 
-def _area(box: Box) -> float:
+def _area(box: BoundingBox) -> float:
     return (box.x_max - box.x_min) * (box.y_max - box.y_min)

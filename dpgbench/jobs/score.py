@@ -37,6 +37,7 @@ from dpgbench.errors import (
     DpgBenchError,
     IncompleteError,
     ResumeMismatchError,
+    UsageError,
     counted,
     shortened,
 )

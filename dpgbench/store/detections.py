@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from dpgbench.compbench.spatial import Box, Detection
+from dpgbench.compbench.spatial import BoundingBox, Detection
 from dpgbench.errors import DataError
 from dpgbench.store.files import read_jsonl
 from dpgbench.store.typed_json import first_fault
@@ -97,7 +97,7 @@ def _of_image(where: str, line: DetectionsLine) -> ImageDetections:
             raise DataError(f"{where}: a box is x_min, y_min, x_max, y_max")
     return ImageDetections(
         tuple(
-            Detection(one["label"], Box(*map(float, one["box"])), float(one["score"]))
+            Detection(one["label"], BoundingBox(*map(float, one["box"])), float(one["score"]))
             for one in line["detections"]
         ),
         (nouns[0], nouns[1]) if nouns else None,

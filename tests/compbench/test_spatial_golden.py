@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dpgbench.compbench.spatial import (
-    Box,
+    BoundingBox,
     Detection,
     Relation,
     frame_scale,
@@ -25,7 +25,7 @@ CASES = spatial_cases()
 
 
 def detections_of(case: Any) -> list[Detection]:
-    return [Detection(d["label"], Box(*d["box"]), d["score"]) for d in case["detections"]]
+    return [Detection(d["label"], BoundingBox(*d["box"]), d["score"]) for d in case["detections"]]
 
 
 def test_every_case() -> None:
@@ -45,7 +45,7 @@ def test_positions() -> None:
         if case["position"] is None:
             continue
         relation = Relation(*case["nouns"], case["locality"])
-        by_label: dict[str, Box] = {}
+        by_label: dict[str, BoundingBox] = {}
         for detection in detections_of(case):
             by_label.setdefault(detection.label, detection.box)
         people = {"girl", "boy", "man", "woman"}

@@ -148,7 +148,7 @@ def _answers(
     }
 
 
-def _asked(sources: Sequence[Source], judge: str, benchmark: Benchmark) -> Benchmark:
+def _asked(sources: Sequence[RunPart], judge: str, benchmark: Benchmark) -> Benchmark:
     """Return the benchmark with the questions that a judge was asked; alike in all sources."""
     asked = (asked_benchmark(source.run, judge, benchmark) for source in sources)
     return next((one for one in asked if one is not benchmark), benchmark)
@@ -168,7 +168,7 @@ def _write(
         _write_lines(run.answers(name), "".join(map(json_line, lines)), run)
 
 
-def _bring_questions(sources: Sequence[Source], judge: str, destination: RunDir) -> None:
+def _bring_questions(sources: Sequence[RunPart], judge: str, destination: RunDir) -> None:
     """Write what a judge made of the prompts into the merged run, where it made something."""
     for source in sources:
         questions = read_own_questions(source.run.questions(judge))
@@ -186,7 +186,7 @@ def _write_lines(path: Path, text: str, run: RunDir) -> None:
 def _undone(
     manifest: Manifest,
     benchmark: Benchmark,
-    sources: Sequence[Source],
+    sources: Sequence[RunPart],
     images: MergedImages,
     answers: Mapping[str, Sequence[AnswerLine]],
 ) -> dict[str, str]:
