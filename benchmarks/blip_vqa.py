@@ -15,7 +15,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,12 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     loaded = peak_gib()
     pictures = [vqa.prepare(picture(number)) for number in range(options.images)]
     questions = [f"{chunk}?" for chunk in CHUNKS[: options.chunks]]
-    ways = {
+    ways: dict[str, Callable[[], list[list[float]]]] = {
         "once an image": lambda: once_an_image(vqa, pictures, questions),
         "once a chunk": lambda: once_a_slot(vqa, pictures, questions),
         "once a slot": lambda: once_a_slot(vqa, pictures, [*questions, *filled(questions)]),
     }
-    seconds = {name: float("inf") for name in ways}
+    seconds = dict.fromkeys(ways, float("inf"))
     outcomes: dict[str, list[list[float]]] = {}
     for _ in range(options.repeat):
         for name, run in ways.items():
