@@ -1,9 +1,10 @@
 """How long a report of the real benchmark's size takes, how much memory, and how large it gets.
 
-    python -m benchmarks.report [FOLDER] [--against CHECKOUT]
+    python -m benchmarks.report [FOLDER] [--models 12] [--out FILE.json] [--against CHECKOUT]
 
 Makes up 1,065 items x 5 models x 4 tiles x 13 questions (prompts, graphs and answers from a seeded
-generator) in FOLDER, then builds the report on one core and prints seconds, peak memory and sizes.
+generator) in FOLDER, then builds the report on one core and prints seconds, peak memory and sizes;
+with Chromium also how many elements the page has, and how fast it opens and answers clicks.
 With the checkout of another version both build it in turn, and the ratio of their processor time is
 printed. The browser test and the screenshots use the same runs.
 
@@ -14,6 +15,7 @@ once, took 5.90 s of processor time and 121 MiB; the version after it 3.25 s and
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -25,8 +27,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.synthetic_runs import NUM_ITEMS, draw_images, item_ids, make_runs
+from benchmarks.report_page import measure_page
+from benchmarks.synthetic_runs import (
+    MODELS,
+    NUM_ITEMS,
+    TWELVE_MODELS,
+    draw_images,
+    item_ids,
+    make_runs,
+)
 from dpgbench.store.run.directory import RunDir
+from tests.report.chromium import CHROMIUM, chromium
 
 _HERE = Path(__file__).resolve().parents[1]
 _TIMES = 3
@@ -47,16 +58,19 @@ print(time.perf_counter() - began, time.process_time(), peak, *sizes)
 """
 
 
-def measure(runs: Sequence[RunDir], out: Path, checkout: Path = _HERE) -> dict[str, float]:
-    """Return what a build on one core with 1 GiB of memory takes, imports included.
+def measure(
+    runs: Sequence[RunDir], out: Path, checkout: Path = _HERE, *, cores: int = 1
+) -> dict[str, float]:
+    """Return what a build with 1 GiB of memory takes, imports included.
 
     Args:
         checkout: whose code builds it.
+        cores: on how many.
     """
-    core = min(os.sched_getaffinity(0))
+    some = set(sorted(os.sched_getaffinity(0))[:cores])
 
     def confine() -> None:
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, some)
         resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
 
     one = {
@@ -99,14 +113,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--items", type=int, default=NUM_ITEMS)
+    parser.add_argument("--models", type=int, choices=range(2, 13), default=5)
+    parser.add_argument("--cores", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--against", type=Path, metavar="CHECKOUT")
     options = parser.parse_args()
     folder = (options.folder or Path(tempfile.mkdtemp())).resolve()
     began = time.perf_counter()
-    runs = make_runs(folder, options.items)
+    chosen = (
+        MODELS
+        if options.models == 5
+        else dict(itertools.islice(TWELVE_MODELS.items(), options.models))
+    )
+    runs = make_runs(folder, options.items, chosen)
     draw_images(runs, list(item_ids(options.items))[:40])
     print(f"made {len(runs)} runs in {time.perf_counter() - began:.0f} s under {folder}")
-    print(json.dumps(measure(runs, folder / "report")))
+    figures = {**measure(runs, folder / "report", cores=options.cores), "models": len(runs)}
+    if CHROMIUM is not None:
+        with chromium() as browser:
+            figures |= measure_page(browser, folder / "report" / "leaderboard.html")
+    print(json.dumps(figures))
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
     if options.against:
         print(json.dumps(compare(runs, folder / "report", options.against.resolve())))
 

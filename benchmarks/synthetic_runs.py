@@ -28,6 +28,16 @@ MODELS: Mapping[str, float] = {
     "sd21": 0.82,
     "sd15": 0.78,
 }
+TWELVE_MODELS: Mapping[str, float] = {
+    "sd3.5-large": 0.915,
+    "hidream-i1-full": 0.913,
+    "qwen-image": 0.91,
+    "sana-1.6b": 0.9,
+    **MODELS,
+    "hunyuan-dit": 0.85,
+    "playground-v2.5": 0.845,
+    "lumina-next-t2i-with-a-name-of-some-length": 0.83,
+}
 CUT_MODELS = ("sdxl", "sd21", "sd15")
 SOURCES = {
     "stanford_paragraph": 361,

@@ -1,52 +1,38 @@
-// Chooses which leaderboards and rows are shown. Without it everything is shown.
+// The one chooser of benchmark, judge and rule, which every view follows.
 "use strict";
 var Dpg = globalThis.Dpg || {};
-Dpg.boards = function () {
-  const { el } = Dpg;
-  const boards = Array.from(document.querySelectorAll(".board"));
-  const controls = document.querySelector("[data-controls]");
-  const none = document.querySelector("[data-none]");
-  const parts = ["benchmark", "judge", "rule"];
+(function () {
+  const { el, select } = Dpg;
 
-  const fits = (board, state) =>
-    parts.every((part) => !state[part] || board.dataset[part] === state[part]);
-
-  function apply(state) {
-    let shown = 0;
-    for (const board of boards) {
-      board.hidden = !fits(board, state);
-      shown += !board.hidden;
-    }
-    for (const other of document.querySelectorAll("div.lengths")) other.hidden = !fits(other, state);
-    none.hidden = shown > 0;
-    const words = (state.find || "").toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of document.querySelectorAll("table[data-filterable] tr[data-text]")) {
-      const text = row.dataset.text.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
-    }
-    for (const input of controls.querySelectorAll("input[type=radio]")) {
-      input.checked = (state[input.name] || "") === input.value;
-    }
-    const find = controls.querySelector("input[type=search]");
-    if (find !== document.activeElement) find.value = state.find || "";
+  // Of one choice there is nothing to choose: it is told.
+  function field(name, label, values, chosen) {
+    if (values.length < 2) return el("span", { class: "field single" }, el("span", {}, label), el("bdi", {}, Dpg.short(chosen, 40)));
+    return select(name, label, values.map((value) => [value, value]), chosen,
+      (value) => Dpg.address.set({ [name]: value, ...(name === "benchmark" ? { item: "", pair: "", model: "" } : {}) }));
   }
 
-  function option(part, value, label) {
-    const change = () => Dpg.address.set({ [part]: value });
-    return el("label", {}, el("input", { type: "radio", name: part, value, change }), label);
-  }
+  Dpg.chooser = function (data) {
+    const place = document.querySelector("[data-chooser]");
+    if (!data.groups.length) return;
+    place.hidden = false;
+    Dpg.part("", Dpg.CHOSEN, ({ set, judge, rule, judges, rules }) => {
+      Dpg.redraw(place,
+        data.sets.length > 1 ? field("benchmark", "Benchmark", data.sets.map((s) => s.benchmark), set.benchmark) : null,
+        field("judge", "Judge", judges, judge), field("rule", "Rule", rules, rule));
+    });
+  };
 
-  function fieldset(part) {
-    const values = Array.from(new Set(boards.map((board) => board.dataset[part])));
-    if (values.length < 2) return;
-    controls.append(el("fieldset", {}, el("legend", {}, part), option(part, "", "all"),
-      values.map((value) => option(part, value, value))));
-  }
+  const fits = (element, { set, judge, rule }) => element.dataset.benchmark === Dpg.short(set.benchmark, 200)
+    && element.dataset.judge === judge && element.dataset.rule === rule;
 
-  parts.forEach(fieldset);
-  const input = (event) => Dpg.address.set({ find: event.target.value });
-  controls.append(el("label", { class: "find" }, "Find a model ", el("input", { type: "search", input })));
-  Dpg.address.listen((state, changed) => {
-    if (["find", ...parts].some((key) => changed.has(key)) || !changed.size) apply(state);
-  });
-};
+  // Which tables are shown, and which of their rows.
+  Dpg.boards = function () {
+    const boards = Array.from(document.querySelectorAll("#boards > .board"));
+    const none = document.querySelector("[data-none]");
+    Dpg.part("", Dpg.CHOSEN, (chosen) => {
+      for (const board of boards) board.hidden = !fits(board, chosen);
+      for (const other of document.querySelectorAll("div.lengths")) other.hidden = !fits(other, chosen);
+      none.hidden = boards.some((board) => !board.hidden);
+    });
+  };
+})();

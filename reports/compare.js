@@ -4,12 +4,14 @@ var Dpg = globalThis.Dpg || {};
 (function () {
   const { el, svg, points, signed } = Dpg;
   const SIZE = 10;
-  let page = 0;
 
-  function sides(data, state) {
-    const view = Dpg.model.view(data.sets, state);
-    const rows = data.rows.map((row, place) => ({ ...row, place }))
-      .filter((row) => row.rule === view.rule && (!state.judge || row.judge === view.judge));
+  // What the comparison is about: its own judge and rule (`cj`, `cr`), else those chosen for all.
+  function about(data, state) {
+    return Dpg.model.view(data, { ...state, judge: state.cj || state.judge, rule: state.cr || state.rule });
+  }
+
+  function sides(data, state, { rows: places }) {
+    const rows = places.map((place) => ({ ...data.rows[place], place }));
     if (rows.length < 2) return { rows };
     const named = (name) => rows.find((row) => row.name === name);
     const first = named(state.first) || rows.find((row) => row.name !== state.second);
@@ -70,7 +72,7 @@ var Dpg = globalThis.Dpg || {};
     const body = (name, rows) => el("tbody", {}, el("tr", { class: "level" },
       el("th", { colspan: 9, scope: "rowgroup" }, name)), rows);
     const level = (categories) => categories.map(([name, ...cells]) => line(name, cells, reach));
-    return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Paired differences" },
+    return Dpg.region("Paired differences",
       el("table", { class: "pairs differences" },
         el("caption", {}, `${Dpg.short(first.name, 40)} less ${Dpg.short(second.name, 40)}, in points, on `
           + `${comparison.items} item${comparison.items === 1 ? "" : "s"} that both have`),
@@ -99,8 +101,7 @@ var Dpg = globalThis.Dpg || {};
   }
 
   function warning(unlike) {
-    if (!unlike.length) return el("p", { class: "hint" },
-      "Comparable: benchmark, items, judge, rule, seeds, size and coverage are alike.");
+    if (!unlike.length) return null;
     const decides = unlike.some((reason) => reason.decides);
     return el("div", { class: "notice" },
       el("p", {}, el("strong", {}, decides ? "These two cannot be compared." : "Not strictly comparable.")),
@@ -123,7 +124,8 @@ var Dpg = globalThis.Dpg || {};
     const runs = [first, second].map((row) => set.runs.find((r) => r.index === row.run));
     const both = runs.map((run, n) => Dpg.model.scores(set, run, [first, second][n].judge, first.rule));
     const list = [];
-    comparison.gaps.forEach((gap, item) => {
+    comparison.gaps.forEach((place, item) => {
+      const gap = place === null ? null : data.gaps[place];
       if (gap !== null) list.push({ item, a: both[0][item], b: both[1][item], gap: comparison.back ? minus(gap) : gap });
     });
     return { set, runs, list };
@@ -136,13 +138,9 @@ var Dpg = globalThis.Dpg || {};
     const run = runs[n];
     const scores = Dpg.model.tallies(set, run, row.judge, row.rule, item).map((tile) => tile.score);
     return el("figure", { class: "card side" },
-      el("figcaption", {}, el("span", { class: `swatch c${run.colour}`, "aria-hidden": "true" }),
-        el("bdi", {}, Dpg.short(run.name, 60)), " ",
+      el("figcaption", {}, Dpg.swatch(run), Dpg.name(run), " ",
         el("strong", {}, points(Dpg.model.scores(set, run, row.judge, row.rule)[item]))),
-      Dpg.tiles(set, run, item, scores, 0, (tile) => {
-        Dpg.address.set({ item: set.ids[item], model: run.name, tile }, true);
-        Dpg.showItem(true);
-      }));
+      Dpg.tiles(set, run, item, scores, (tile) => Dpg.zoomTo(run, tile, { pair: set.ids[item] })));
   }
 
   function together(pair, item, rows) {
@@ -158,11 +156,10 @@ var Dpg = globalThis.Dpg || {};
     };
     const both = tiles.every((list) => list.length);
     return el("article", { class: "pair", id: "pair" },
-      el("h4", {}, el("bdi", {}, set.ids[item])),
-      el("blockquote", { class: "prompt", dir: "auto", tabindex: 0, "aria-label": "Prompt" }, set.prompts[item]),
+      el("h4", {}, Dpg.to({ view: "items", item: set.ids[item], model: runs[0].name }, {}, Dpg.middle(set.ids[item]))),
+      set.prompts[item] ? el("blockquote", { class: "prompt", dir: "auto", tabindex: 0, "aria-label": "Prompt" }, set.prompts[item]) : null,
       el("div", { class: "beside" }, rows.map((row, n) => card(pair, n, item, row))),
-      both && questions.length ? el("div", { class: "scroll", role: "region", tabindex: 0,
-        "aria-label": "Questions, both models" }, el("table", { class: "answers" },
+      both && questions.length ? Dpg.region("Questions, both models", el("table", { class: "answers" },
         el("caption", { class: "sr" }, "Questions with the answers about both models’ tiles"),
         el("thead", {}, el("tr", {}, ["No.", "Question", ...runs.map((run) => Dpg.short(run.name, 30))]
           .map((head) => el("th", { scope: "col", dir: "auto" }, head)))),
@@ -170,76 +167,68 @@ var Dpg = globalThis.Dpg || {};
           el("th", { scope: "row", dir: "auto" }, q.text), cell(0, place), cell(1, place)))))) : null);
   }
 
-  function itemList(data, comparison, first, second, state, again) {
+  function itemList(data, comparison, first, second, state) {
     const pair = gaps(data, comparison, first, second);
     if (!pair || !pair.list.length) return [];
     const key = ORDERS[state.lead] ? state.lead : "most";
     const list = pair.list.sort((x, y) => ORDERS[key](x) - ORDERS[key](y) || x.item - y.item);
-    page = Math.min(page, Math.ceil(list.length / SIZE) - 1);
+    const page = Dpg.pages(list.length, SIZE, state.page);
     const some = list.slice(page * SIZE, (page + 1) * SIZE);
     const at = pair.set.ids.indexOf(state.pair);
     const chosen = list.some((entry) => entry.item === at) ? at : some[0].item;
     const pick = (value, text) => el("button", { type: "button", class: "chip", "aria-pressed": String(key === value),
-      click: () => { page = 0; Dpg.address.set({ lead: value === "most" ? "" : value, pair: "" }); } }, text);
+      click: () => Dpg.address.set({ lead: value === "most" ? "" : value, pair: "", page: "" }) }, text);
     return [el("h3", {}, "Items by difference"),
       el("div", { class: "chips", role: "group", "aria-label": "Order" }, pick("most", "largest difference"),
         pick("first", `${Dpg.short(first.name, 30)} ahead`), pick("second", `${Dpg.short(second.name, 30)} ahead`)),
       el("div", { class: "two" },
         el("div", {}, el("ol", { class: "entries" }, some.map(({ item, a, b, gap }) => {
           const id = pair.set.ids[item];
-          return el("li", {}, el("a", { href: Dpg.address.link({ pair: id }),
-            "aria-current": item === chosen ? "true" : null, click: (event) => {
-              if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-              event.preventDefault();
-              Dpg.address.set({ first: first.name, second: second.name, pair: id });
-            } }, el("span", { class: "id" }, el("bdi", {}, Dpg.short(id, 60))),
-          el("span", { class: "value" }, signed(gap, 1)),
-          el("span", { class: "snippet" }, `${points(a, 1)} and ${points(b, 1)}`)));
-        })), list.length > SIZE ? Dpg.pager(list.length, SIZE, page, (to) => { page = to; again(); }, "differences") : null),
+          return el("li", {}, Dpg.to({ view: "compare", first: first.name, second: second.name, pair: id, page: state.page || "" },
+            { class: "entry", "aria-current": item === chosen ? "true" : null },
+            Dpg.crop(pair.set, pair.runs[gap < 0 ? 0 : 1], item, 0, "thumb"),
+            Dpg.lines([Dpg.middle(id), el("span", { class: "value" }, signed(gap, 1))],
+              [el("span", { class: "snippet" }, `${points(a, 1)} and ${points(b, 1)}`)])));
+        })), Dpg.pager(list.length, SIZE, page, "differences")),
         together(pair, chosen, [first, second]))];
   }
 
-  const WATCHED = ["first", "second", "pair", "lead", "rule", "judge", "benchmark"];
+  const WATCHED = ["first", "second", "pair", "lead", "cj", "cr", "page", ...Dpg.CHOSEN];
 
   Dpg.compare = function (data) {
-    const section = document.getElementById("compare");
-    if (!section || data.rows.length < 2) return;
-    const place = section.querySelector("[data-compare]");
-    let drawn = false;
-    function draw() {
-      const state = Dpg.address.get();
-      const { rows, first, second } = sides(data, state);
-      section.hidden = !first || !second;
-      if (section.hidden) return;
-      const names = [...new Set(rows.map((row) => row.name))].map((name) => [name, name]);
-      const focused = section.contains(document.activeElement) ? document.activeElement : null;
-      const mark = focused && (focused.name ? `[name="${focused.name}"]`
-        : focused.getAttribute("aria-label") ? `[aria-label="${focused.getAttribute("aria-label")}"]`
-          : focused.matches("a") ? "a[aria-current]" : ".chip[aria-pressed=true]");
-      const change = (key) => (value) => { page = 0; Dpg.address.set({ [key]: value, pair: "" }); };
+    const place = document.querySelector("[data-compare]");
+    if (data.rows.length < 2) {
+      Dpg.nothing("compare");
+      return;
+    }
+    const change = (key) => (value) => Dpg.address.set({ [key]: value, pair: "", page: "" });
+    Dpg.part("compare", WATCHED, (everywhere, state, changed) => {
+      const chosen = about(data, state);
+      const { rows, first, second } = sides(data, state, chosen);
+      const own = el("div", { class: "filters" },
+        first && second ? [Dpg.select("first", "First", options(rows), first.name, change("first")),
+          Dpg.select("second", "Second", options(rows), second.name, change("second")),
+          Dpg.button("Swap", () => Dpg.address.set({ first: second.name, second: first.name, page: "" }))] : null,
+        chosen.judges.length > 1 ? Dpg.select("cj", "Judge here", chosen.judges.map((name) => [name, name]), chosen.judge, change("cj")) : null,
+        chosen.rules.length > 1 ? Dpg.select("cr", "Rule here", chosen.rules.map((name) => [name, name]), chosen.rule, change("cr")) : null);
+      if (!first || !second) {
+        Dpg.redraw(place, own, el("p", { class: "none" }, `Fewer than two results by ${chosen.judge} under ${chosen.rule}: nothing to compare.`));
+        return;
+      }
       const unlike = reasons(data, first, second);
       const comparison = find(data, first, second);
-      place.replaceChildren(
-        el("div", { class: "filters" }, Dpg.select("first", "First", names, first.name, change("first")),
-          Dpg.select("second", "Second", names, second.name, change("second")),
-          el("button", { type: "button", class: "plain", click: () => {
-            page = 0;
-            Dpg.address.set({ first: second.name, second: first.name });
-          } }, "Swap")),
-        el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}`), warning(unlike),
-        ...caveats(data, comparison, [first, second]),
-        ...(comparison ? [...verdict(data, comparison, first, second), table(comparison, first, second)] : []),
-        ...(comparison ? itemList(data, comparison, first, second, state, draw) : []));
-      const again = mark && place.querySelector(mark);
-      if (again) again.focus({ preventScroll: true });
-    }
-    Dpg.address.listen((state, changed) => {
-      if (drawn && !WATCHED.some((key) => changed.has(key))) return;
-      drawn = true;
-      draw();
-      if (changed.has("pair") && state.pair && changed.size > 2) {
-        section.scrollIntoView({ block: "start" });
+      Dpg.redraw(place,
+        el("h3", { id: "two-models" }, "Two models side by side"), own,
+        el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}.`
+          + (unlike.length ? "" : " Comparable: benchmark, items, judge, rule, seeds, size and coverage are alike.")), warning(unlike),
+        caveats(data, comparison, [first, second]),
+        comparison ? [...verdict(data, comparison, first, second), table(comparison, first, second)] : null,
+        comparison ? itemList(data, comparison, first, second, state) : null);
+      if (changed.has("pair") && state.pair && changed.size > 3 && !state.at) {
+        document.getElementById("pair").scrollIntoView({ block: "start", behavior: "instant" });
       }
     });
   };
+
+  const options = (rows) => [...new Set(rows.map((row) => row.name))].map((name) => [name, name]);
 })();

@@ -40,10 +40,24 @@ var Dpg = globalThis.Dpg || {};
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   }
 
+  // A button beside each text that is there to be pasted elsewhere.
+  function copies() {
+    for (const text of document.querySelectorAll("pre[data-copy]")) {
+      const label = `Copy ${text.dataset.copy}`;
+      const button = Dpg.button(label, async () => {
+        await navigator.clipboard.writeText(text.textContent);
+        button.textContent = "Copied";
+        setTimeout(() => { button.textContent = label; }, 2000);
+      });
+      text.before(button);
+    }
+  }
+
   Dpg.downloads = function (data) {
     const place = document.querySelector("[data-downloads]");
     if (!place) return;
     const button = (text, act) => Dpg.el("button", { type: "button", class: "plain", click: act }, text);
+    copies();
     place.append(
       button("items.csv", () => save("items.csv", "text/csv", Dpg.csv(Dpg.itemTable(data)))),
       button("answers.json", () => save("answers.json", "application/json", JSON.stringify(data))));

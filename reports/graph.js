@@ -1,20 +1,13 @@
 // Draws a question graph: roots on the left, a line from each question to those that rest on it.
+// Boxes are text that wraps; lines run in the gaps between columns, and through a column only in a
+// lane that is kept free for them, so that no line crosses a box.
 "use strict";
 var Dpg = globalThis.Dpg || {};
 (function () {
-  const WIDTH = 190, HEIGHT = 42, GAP_X = 38, GAP_Y = 10, MARGIN = 3;
+  const { el, svg } = Dpg;
+  const WIDTH = 196, GAP_X = 44, GAP_Y = 10, LANE = 12, ROW = 60, MARGIN = 2;
 
-  const left = (q) => MARGIN + q.column * (WIDTH + GAP_X);
-  const top = (q) => MARGIN + q.row * (HEIGHT + GAP_Y);
-
-  function curve(parent, child) {
-    const [x1, y1] = [left(parent) + WIDTH, top(parent) + HEIGHT / 2];
-    const [x2, y2] = [left(child), top(child) + HEIGHT / 2];
-    const middle = (x1 + x2) / 2;
-    return `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
-  }
-
-  // How a question fared, from its letters: one where a tile is chosen, else one for each tile.
+  // How a question fared, from its letters: one where an image is chosen, else one for each.
   Dpg.outcome = function (letters) {
     const kinds = Dpg.model.KINDS;
     if (letters.length === 1) {
@@ -34,27 +27,78 @@ var Dpg = globalThis.Dpg || {};
     return { name: only || (counts.y ? "some" : rest), sign, word };
   };
 
-  function node(q, outcome, over) {
-    const x = left(q), y = top(q);
-    return Dpg.svg("g", { class: `node ${outcome.name}`, "data-qid": q.qid, ...over(q) },
-      Dpg.svg("title", {}, `${q.qid}. ${q.text} ${outcome.word}`),
-      Dpg.svg("rect", { x, y, width: WIDTH, height: HEIGHT, rx: 6 }),
-      Dpg.svg("text", { x: x + 9, y: y + 17, class: "subject" },
-        Dpg.svg("tspan", { class: "qid" }, `${q.qid}`), ` ${Dpg.short(q.subject || q.text, 26)}`),
-      Dpg.svg("text", { x: x + 9, y: y + 34, class: "fate" }, `${outcome.sign} ${outcome.word}`));
+  // A lane in each column that an edge passes: {column, row, edge}.
+  function lanes(edges) {
+    return edges.flatMap((edge) => Array.from({ length: edge.child.column - edge.parent.column - 1 }, (_, n) => ({
+      column: edge.parent.column + 1 + n, row: (edge.parent.row + edge.child.row) / 2, height: LANE, edge,
+    })));
   }
 
-  // `letters(q)` gives the letters of question number `place`; `over(q)` listeners of its box.
+  // Puts boxes and lanes of each column below one another, each as near its row as there is room.
+  Dpg.stack = function (boxes) {
+    const columns = new Map();
+    for (const box of boxes) columns.set(box.column, [...(columns.get(box.column) || []), box]);
+    let height = 0;
+    for (const column of columns.values()) {
+      column.sort((a, b) => a.row - b.row);
+      let free = MARGIN;
+      for (const box of column) {
+        box.top = Math.max(free, MARGIN + box.row * ROW);
+        free = box.top + box.height + GAP_Y;
+      }
+      height = Math.max(height, free - GAP_Y + MARGIN);
+    }
+    return height;
+  };
+
+  const left = (column) => MARGIN + column * (WIDTH + GAP_X);
+  const bend = (x1, y1, x2, y2) => `C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`;
+
+  function path({ parent, child, passes }) {
+    let x = left(parent.column) + WIDTH, y = parent.top + parent.height / 2;
+    let d = `M${x} ${y}`;
+    for (const lane of passes) {
+      const middle = lane.top + lane.height / 2;
+      d += bend(x, y, left(lane.column), middle) + `H${left(lane.column) + WIDTH}`;
+      [x, y] = [left(lane.column) + WIDTH, middle];
+    }
+    return d + bend(x, y, left(child.column), child.top + child.height / 2);
+  }
+
+  function node(q, outcome, over) {
+    return el("li", { class: `node ${outcome.name}`, "data-qid": q.qid, ...over(q) },
+      el("span", { class: "subject" }, el("span", { class: "qid" }, `${q.qid}`), " ",
+        el("bdi", { title: q.text }, Dpg.short(q.subject || q.text, 160))),
+      el("span", { class: "fate" }, `${outcome.sign} ${outcome.word}`));
+  }
+
+  // `letters(n)` gives the letters of the n-th question; `over(q)` listeners of its box. The result
+  // has to be in the page when `settle` is called: heights of boxes are measured.
   Dpg.graph = function (questions, letters, label, over = () => ({})) {
-    const byId = new Map(questions.map((q) => [q.qid, q]));
-    const width = Math.max(...questions.map(left)) + WIDTH + MARGIN;
-    const height = Math.max(...questions.map(top)) + HEIGHT + MARGIN;
-    const outcomes = questions.map((q, place) => Dpg.outcome(letters(place)));
-    const failed = new Set(questions.filter((_, n) => ["no", "zeroed", "other"].includes(outcomes[n].name))
-      .map((q) => q.qid));
-    const edges = questions.flatMap((q) => q.parents.filter((p) => byId.has(p)).map((p) =>
-      Dpg.svg("path", { class: failed.has(p) ? "edge cut" : "edge", d: curve(byId.get(p), q) })));
-    return Dpg.svg("svg", { class: "graph", viewBox: `0 0 ${width} ${height}`, width, height,
-      role: "img", "aria-label": label }, edges, questions.map((q, n) => node(q, outcomes[n], over)));
+    const outcomes = questions.map((_, n) => Dpg.outcome(letters(n)));
+    const bad = new Set(questions.filter((_, n) => ["no", "zeroed", "other"].includes(outcomes[n].name)).map((q) => q.qid));
+    const boxes = questions.map((q, n) => ({ q, column: q.column, row: q.row, element: node(q, outcomes[n], over) }));
+    const byId = new Map(boxes.map((box) => [box.q.qid, box]));
+    const edges = boxes.flatMap((child) => child.q.parents.filter((p) => byId.has(p)).map((p) => ({ parent: byId.get(p), child })));
+    const lines = svg("svg", { class: "edges", "aria-hidden": "true" });
+    const list = el("ol", { class: "nodes", "aria-label": label }, boxes.map((box) => box.element));
+    const graph = el("div", { class: "graph" }, lines, list);
+    graph.settle = function () {
+      for (const box of boxes) box.height = box.element.offsetHeight;
+      const passing = lanes(edges);
+      const height = Dpg.stack([...boxes, ...passing]);
+      const width = Math.max(...boxes.map((box) => left(box.column))) + WIDTH + MARGIN;
+      for (const box of boxes) {
+        box.element.style.left = `${left(box.column)}px`;
+        box.element.style.top = `${box.top}px`;
+      }
+      graph.style.width = `${width}px`;
+      graph.style.height = `${height}px`;
+      lines.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      lines.replaceChildren(...edges.map((edge) => svg("path", {
+        class: bad.has(edge.parent.q.qid) ? "edge cut" : "edge",
+        d: path({ ...edge, passes: passing.filter((lane) => lane.edge === edge) }) })));
+    };
+    return graph;
   };
 })();

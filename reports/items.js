@@ -4,58 +4,48 @@ var Dpg = globalThis.Dpg || {};
 (function () {
   const { el, svg, select, points } = Dpg;
   const SIZE = 12;
-  const ORDERS = [["", "benchmark’s order"], ["low", "lowest score first"], ["high", "highest score first"],
+  const ORDERS = [["", "lowest score first"], ["high", "highest score first"], ["benchmark", "benchmark’s order"],
     ["differ", "models differ most first"], ["disagree", "judges disagree most first"]];
-  let page = 0;
   let shown = null;
 
-  const choose = (changes) => {
-    page = 0;
-    Dpg.address.set(changes);
-  };
+  const choose = (changes, quiet = false) => Dpg.address.set({ ...changes, page: "" }, quiet);
 
   function field(name, label, type, state, more) {
     return el("label", { class: "field" }, el("span", {}, label), el("input", {
       type, name, value: state[name] || "", autocomplete: "off", ...more,
-      input: (event) => choose({ [name]: event.target.value }),
+      input: (event) => choose({ [name]: event.target.value }, true),
     }));
   }
 
   function category(set, state) {
     const l1 = [...new Set(set.l1)];
     const options = [["", "any"], ...l1.flatMap((name) =>
-      [[name, name], ...set.l2.filter((_, n) => set.l1[n] === name && set.l2[n] !== name)
+      [[name, Dpg.capital(name)], ...set.l2.filter((_, n) => set.l1[n] === name && set.l2[n] !== name)
         .map((full) => [full, `  ${full}`])])];
     return select("failed", "Failed in category", options, state.failed || "", (failed) => choose({ failed }));
   }
 
-  function choices(sets, view, state) {
-    const { set, run, judge, rule } = view;
-    const pick = (name, label, values, chosen) => values.length > 1
-      ? select(name, label, values.map((v) => [v, v]), chosen, (value) => choose({ [name]: value })) : null;
-    const judges = Dpg.model.judges(set);
+  function choices(view, state) {
+    const { set, run } = view;
     const several = set.runs.some((r) => Object.keys(r.judges).length > 1);
     const show = [["", "all items"], ...(several ? [["disagree", "judges disagree"]] : []),
-      ...(set.runs.length > 1 ? [["differ", "models differ most"]] : [])];
+      ...(set.runs.length > 1 ? [["differ", "models differ most"]] : []),
+      ...(run.cut.length ? [["cut", "prompt was cut"]] : [])];
     return el("div", { class: "filters" },
-      sets.length > 1 ? select("benchmark", "Benchmark", sets.map((s) => [s.benchmark, s.benchmark]),
-        set.benchmark, (benchmark) => choose({ benchmark, item: "" })) : null,
-      pick("model", "Model", set.runs.map((r) => r.name), run.name),
-      pick("judge", "Judge", judges, judge),
-      pick("rule", "Rule", Dpg.model.rules(set, judge), rule),
+      set.runs.length > 1 ? select("model", "Model", view.runs.map((r) => [r.name, r.name]), run.name, (model) => choose({ model, item: "" })) : null,
       field("text", "Text", "search", state),
-      select("source", "Source", [["", "any"], ...set.sources.map((s) => [s, s])], state.source || "",
-        (source) => choose({ source })),
+      set.sources.length > 1 ? select("source", "Source", [["", "any"], ...set.sources.map((s) => [s, s])], state.source || "",
+        (source) => choose({ source })) : null,
       set.l2.length ? category(set, state) : null,
       el("fieldset", { class: "field range" }, el("legend", {}, "Score"),
         ...["min", "max"].map((end, n) => el("input", { type: "number", min: 0, max: 100, step: "any",
           name: end, "aria-label": n ? "at most" : "at least", placeholder: n ? "100" : "0",
-          value: state[end] || "", input: (event) => choose({ [end]: event.target.value }) }))),
+          value: state[end] || "", input: (event) => choose({ [end]: event.target.value }, true) }))),
       show.length > 1 ? select("show", "Show", show, state.show || "", (value) => choose({ show: value })) : null,
       select("sort", "Order", ORDERS.filter(([key]) => several || key !== "disagree"), state.sort || "",
         (sort) => choose({ sort })),
-      el("button", { type: "button", class: "plain", click: () => choose({ text: "", source: "", failed: "",
-        min: "", max: "", show: "", sort: "" }) }, "Clear filters"));
+      Dpg.button("Clear", () => choose({ text: "", source: "", failed: "", min: "", max: "", show: "", sort: "" }),
+        { "aria-label": "Clear filters" }));
   }
 
   // Every model's score of an item as a dot on a line from 0 to 100; the chosen one is larger.
@@ -64,44 +54,45 @@ var Dpg = globalThis.Dpg || {};
     const dots = set.runs.map((r) => [r, Dpg.model.scores(set, r, judge, rule)[item]])
       .filter(([, score]) => score !== null)
       .sort(([a], [b]) => (a === run) - (b === run));
-    return svg("svg", { class: "strip", viewBox: "0 0 104 10", "aria-hidden": "true" },
-      svg("path", { class: "grid", d: "M2 5H102" }), dots.map(([r, score]) =>
-        svg("circle", { class: `c${r.colour}`, cx: 2 + score, cy: 5, r: r === run ? 4.2 : 2.6 })));
+    return svg("svg", { class: "strip", viewBox: "-6 0 112 12", "aria-hidden": "true" },
+      svg("path", { class: "grid", d: "M0 6H100" }), dots.map(([r, score]) =>
+        svg("circle", { class: `r${r.index}`, cx: score, cy: 6, r: r === run ? 5 : 3 })));
   }
 
-  function entry(view, item, state) {
+  function thumbnail(view, item) {
+    const { set, run, judge, rule } = view;
+    const text = Dpg.model.states(run, judge, rule, item);
+    const tile = text ? Dpg.worstTile(Dpg.model.tilesOf(text, run.tiles)) : 0;
+    return Dpg.crop(set, run, item, tile, "thumb");
+  }
+
+  function entry(view, item, current) {
     const { set, run, judge, rule } = view;
     const score = Dpg.model.scores(set, run, judge, rule)[item];
     const id = set.ids[item];
-    return el("li", {}, el("a", {
-      href: Dpg.address.link({ item: id, model: run.name }),
-      "aria-current": state.item === id ? "true" : null,
-      click: (event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-        event.preventDefault();
-        Dpg.address.set({ item: id, model: run.name }, true);
-        Dpg.showItem(true);
-      },
-    }, el("span", { class: "id" }, el("bdi", {}, Dpg.short(id, 60))),
-    el("span", { class: "value" }, points(score, 1)),
-    el("span", { class: "snippet", dir: "auto" }, Dpg.short(set.prompts[item], 90)), strip(view, item)));
+    const page = Dpg.address.get().page || "";
+    return el("li", {}, Dpg.to({ view: "items", item: id, model: run.name, page }, {
+      class: "entry", "aria-current": current === item ? "true" : null, click: () => Dpg.showItem(true),
+    }, thumbnail(view, item), Dpg.lines([Dpg.middle(id), el("span", { class: "value" }, points(score, 1))],
+      [el("span", { class: "snippet", dir: "auto" }, set.prompts[item].slice(0, 120)), strip(view, item)])));
+  }
+
+  function words(view) {
+    if (!view.set.ids.length) return "The runs of this report have no items.";
+    if (view.run.absent.length === view.set.ids.length) return "This run has no items.";
+    return "No item fits this choice.";
   }
 
   function list(place, view, state) {
-    page = Math.min(page, Math.max(0, Math.ceil(shown.length / SIZE) - 1));
-    const turn = (to) => {
-      const label = document.activeElement.getAttribute("aria-label");
-      page = to;
-      list(place, view, Dpg.address.get());
-      const again = place.querySelector(`button[aria-label="${label}"]`);
-      if (again) (again.disabled ? place.querySelector("button:enabled") || place : again).focus();
-    };
+    const page = Dpg.pages(shown.length, SIZE, state.page);
     const some = shown.slice(page * SIZE, (page + 1) * SIZE);
-    place.replaceChildren(
-      el("p", { class: "found", role: "status" }, shown.length === 1 ? "1 item" : `${shown.length} items`),
-      shown.length ? el("ol", { class: "entries" }, some.map((item) => entry(view, item, state)))
-        : el("p", { class: "none" }, "No item fits this choice."),
-      shown.length > SIZE ? Dpg.pager(shown.length, SIZE, page, turn, "items") : "");
+    const current = view.set.ids.indexOf(state.item);
+    const chosen = current >= 0 ? current : some[0];
+    Dpg.redraw(place,
+      el("p", { class: "found", role: "status" }, view.set.ids.length === 1 ? "1 item: the report has no other" : Dpg.counted(shown.length, "item")),
+      shown.length ? el("ol", { class: "entries" }, some.map((item) => entry(view, item, chosen)))
+        : el("p", { class: "none" }, words(view)),
+      Dpg.pager(shown.length, SIZE, page, "items"));
   }
 
   // Items before and after one in the list as it is filtered now.
@@ -109,40 +100,37 @@ var Dpg = globalThis.Dpg || {};
     const at = shown ? shown.indexOf(item) : -1;
     return at < 0 ? [] : [shown[at - 1], shown[at + 1]];
   };
+  // The page of the list that has an item, as the address says it.
+  Dpg.pageOf = (item) => {
+    const at = shown ? shown.indexOf(item) : -1;
+    return at < SIZE ? "" : String(Math.floor(at / SIZE) + 1);
+  };
 
-  const LISTED = ["benchmark", "model", "judge", "rule", "text", "source", "failed", "min", "max", "show", "sort"];
+  const LISTED = [...Dpg.CHOSEN, "model", "text", "source", "failed", "min", "max", "show", "sort"];
 
   Dpg.items = function (data) {
     const section = document.getElementById("items");
-    if (!section || !data.sets.some((set) => set.ids.length)) return;
-    section.hidden = false;
-    const sample = document.getElementById("gallery");
-    if (sample) sample.hidden = true;
+    if (!data.sets.some((set) => set.ids.length)) {
+      Dpg.nothing("items");
+      return;
+    }
     const filters = section.querySelector("[data-filters]");
     const place = section.querySelector("[data-list]");
-    let last = null;
-
-    function apply(state, changed) {
-      const view = Dpg.model.view(data.sets, state);
+    Dpg.part("items", [...LISTED, "item", "page"], (view, state, changed) => {
       const typing = filters.contains(document.activeElement)
         && document.activeElement.matches("input[type=search], input[type=number]");
-      if (!last || LISTED.some((key) => changed.has(key)) || view.set !== last.set) {
+      if (!shown || !filters.children.length || !changed.size || LISTED.some((key) => changed.has(key))) {
         shown = Dpg.model.select(view, state);
-        const name = document.activeElement && document.activeElement.name;
-        if (!typing) {
-          filters.replaceChildren(choices(data.sets, view, state));
-          const again = name && filters.querySelector(`[name="${name}"]`);
-          if (again) again.focus();
-        }
+        if (!typing) Dpg.redraw(filters, choices(view, state));
       }
-      if (changed.has("item") && state.item) {
-        const at = shown.indexOf(view.set.ids.indexOf(state.item));
-        if (at >= 0) page = Math.floor(at / SIZE);
-      }
-      list(place, view, state);
-      last = view;
-    }
-    Dpg.address.listen(apply);
-    Dpg.itemDetail(data, section.querySelector("[data-item]"), () => shown);
+      // An item that a link names is on its own page of the list, whatever page the link says.
+      const at = shown.indexOf(view.set.ids.indexOf(state.item));
+      const page = changed.has("item") && !changed.has("page") && at >= 0 ? Dpg.pageOf(shown[at]) : state.page;
+      list(place, view, { ...state, page });
+    });
+    Dpg.itemDetail(data, section.querySelector("[data-item]"), (state) => {
+      const page = Dpg.pages(shown.length, SIZE, state.page);
+      return shown[page * SIZE];
+    });
   };
 })();

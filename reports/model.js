@@ -3,6 +3,12 @@
 //
 // `set.tallies` holds what became of tiles, each tally once: [holds, no, zeroed, invalid, questions,
 // score]; the `tiles` of an item are places in it. Where there is no score stands null.
+// `groups` are the tables: of which set, judge and rule, their rows, and `matrix`: every two ranked
+// rows as [first, second, difference, low, high, p after Holm, told apart, items]. A row's `l1`, `l2`
+// and `sources` are [name, score, low, high, before zeroing, number].
+// `gaps` are the distinct differences of two results' scores of an item; `gaps` of a comparison are
+// places in it. `states` are an item's answers as a rule sees them: 0 where they are as they were
+// given, 1 where they are as under the judge's first rule.
 // An item's answers are one string, tile by tile, its questions by number:
 // y holds, n no, z yes but zeroed by a parent, ? neither yes nor no, . not answered, - not counted.
 "use strict";
@@ -26,9 +32,12 @@ var Dpg = globalThis.Dpg || {};
   function states(run, judge, rule, item) {
     const answers = run.judges[judge];
     if (!answers) return "";
-    const changed = answers.rules[rule] ? answers.rules[rule].states[item] : 0;
+    let changed = answers.rules[rule] ? answers.rules[rule].states[item] : 0;
+    if (changed === 1) changed = Object.values(answers.rules)[0].states[item];
     return changed || answers.answers[item] || "";
   }
+
+  const answered = (text) => /[^.-]/.test(text);
 
   function tilesOf(text, tiles) {
     const size = text.length / tiles;
@@ -57,28 +66,69 @@ var Dpg = globalThis.Dpg || {};
     });
   }
 
-  function names(set, part) {
-    const all = new Set();
-    for (const run of set.runs) for (const name of part(run)) all.add(name);
-    return [...all].sort();
-  }
-  const judges = (set) => names(set, (run) => [...Object.keys(run.judges), ...Object.keys(run.scores)]);
-  const rules = (set, judge) => names(set, (run) => Object.keys(run.scores[judge] || {}));
+  const unique = (values) => [...new Set(values)];
+  const within = (data, set) => data.groups.filter((group) => data.sets[group.set] === set);
+  // Of the judges or rules of some tables, that of the largest table first.
+  const byRows = (groups, part) => unique([...groups]
+    .sort((a, b) => b.rows.length - a.rows.length).map((group) => group[part]));
+  const judges = (data, set) => byRows(within(data, set), "judge");
+  const rules = (data, set, judge) => {
+    const all = byRows(within(data, set).filter((group) => group.judge === judge), "rule");
+    return all.includes(PREFERRED) ? [PREFERRED, ...all.filter((rule) => rule !== PREFERRED)] : all;
+  };
+
+  const named = (set, name) => set.runs.find((r) => r.name === name)
+    || set.runs.find((r) => r.run === name || r.name.startsWith(`${name} (`));
 
   // What the address chooses, with what is usual where it chooses nothing, or what is not here.
-  function view(sets, state) {
-    const byItem = sets.find((set) => state.item && set.ids.includes(state.item));
-    const set = byItem || sets.find((other) => other.benchmark === state.benchmark) || sets[0];
+  // `rows` are those of the chosen tables, as places; `runs` stand in their order; `best` leads them.
+  function view(data, state) {
+    const { sets } = data;
+    const set = sets.find((other) => other.benchmark === state.benchmark)
+      || sets.find((other) => state.item && other.ids.includes(state.item)) || sets[0];
     if (!set) return null;
-    const judgesHere = judges(set);
+    const judgesHere = judges(data, set);
     const judge = judgesHere.includes(state.judge) ? state.judge : judgesHere[0] || "";
-    const rulesHere = rules(set, judge);
-    const usual = rulesHere.includes(PREFERRED) ? PREFERRED : rulesHere[0] || "";
-    const rule = rulesHere.includes(state.rule) ? state.rule : usual;
-    const run = set.runs.find((r) => r.name === state.model)
-      || set.runs.find((r) => r.run === state.model || r.name.startsWith(`${state.model} (`))
-      || set.runs[0];
-    return { set, run, judge, rule };
+    const rulesHere = rules(data, set, judge);
+    const rule = rulesHere.includes(state.rule) ? state.rule : rulesHere[0] || "";
+    const groups = within(data, set).filter((group) => group.judge === judge && group.rule === rule)
+      .sort((a, b) => b.rows.length - a.rows.length);
+    const rows = groups.flatMap((group) => group.rows);
+    const bestRow = rows.length ? data.rows[rows[0]] : null;
+    const best = (bestRow && set.runs.find((r) => r.index === bestRow.run)) || set.runs[0];
+    const run = named(set, state.model) || best;
+    const places = rows.map((place) => data.rows[place].run);
+    const place = (r) => (places.includes(r.index) ? places.indexOf(r.index) : places.length);
+    const runs = [...set.runs].sort((a, b) => place(a) - place(b));
+    return { set, run, judge, rule, groups, rows, runs, best, judges: judgesHere, rules: rulesHere };
+  }
+
+  // The row of a run in the chosen tables, that over most items; undefined where it has none.
+  const rowOf = (data, { rows }, run) => rows.map((place) => ({ ...data.rows[place], place }))
+    .find((row) => row.run === run.index);
+
+  // Names in the address that this report does not have, as sentences.
+  function unknown(data, state) {
+    const chosen = view(data, state);
+    if (!chosen) return [];
+    const { set, run, judge, rule } = chosen;
+    const missing = (what, name, instead) => `This report has no ${what} “${name.slice(0, 80)}”; ${instead.slice(0, 80)} is shown.`;
+    const sentences = [];
+    const check = (what, name, there, instead) => {
+      if (name && !there) sentences.push(missing(what, name, instead));
+    };
+    check("benchmark", state.benchmark, data.sets.some((s) => s.benchmark === state.benchmark), set.benchmark);
+    check("judge", state.judge, judge === state.judge, judge);
+    check("rule", state.rule, rule === state.rule, rule);
+    check("model", state.model, set.runs.length && named(set, state.model), run ? run.name : "nothing");
+    check("category", state.failed, [...set.l1, ...set.l2].includes(state.failed), "nothing");
+    check("source", state.source, set.sources.includes(state.source), "nothing");
+    for (const side of ["first", "second"]) {
+      check("model", state[side], data.rows.some((row) => row.name === state[side]), "another");
+    }
+    check("item", state.item, data.sets.some((s) => s.ids.includes(state.item)), "no item");
+    check("item", state.pair, data.sets.some((s) => s.ids.includes(state.pair)), "another");
+    return sentences;
   }
 
   // Categories with a question that does not hold on some tile, by place in the set's list.
@@ -123,6 +173,7 @@ var Dpg = globalThis.Dpg || {};
       if (words.length && !holds(set, item, words)) continue;
       if (state.failed && !fails(chosen, item, state.failed)) continue;
       if (state.show === "disagree" && !disagreement(run, item)) continue;
+      if (state.show === "cut" && !run.cut.includes(item)) continue;
       left.push(item);
     }
     return ordered(left, chosen, state);
@@ -142,7 +193,7 @@ var Dpg = globalThis.Dpg || {};
   function ordered(left, chosen, state) {
     const { set, run, judge, rule } = chosen;
     const mine = scores(set, run, judge, rule);
-    const order = state.sort || { disagree: "disagree", differ: "differ" }[state.show];
+    const order = state.sort || { disagree: "disagree", differ: "differ" }[state.show] || "low";
     const keys = {
       low: (item) => (mine[item] === null ? Infinity : mine[item]),
       high: (item) => (mine[item] === null ? Infinity : -mine[item]),
@@ -152,6 +203,29 @@ var Dpg = globalThis.Dpg || {};
     if (!keys[order]) return left;
     const value = new Map(left.map((item) => [item, keys[order](item)]));
     return left.sort((a, b) => value.get(a) - value.get(b) || a - b);
+  }
+
+  // Questions of a category that do not hold on some tile, worst first: on most tiles, "no" before
+  // what a parent zeroed, then of the item with the lowest score.
+  function failures({ set, run, judge, rule }, category) {
+    const mine = scores(set, run, judge, rule);
+    const list = [];
+    for (let item = 0; item < set.ids.length; item += 1) {
+      const letters = states(run, judge, rule, item);
+      const asked = set.questions[item];
+      for (let n = 0; letters && n < asked.length; n += 1) {
+        const place = asked[n][3];
+        if (category && set.l1[place] !== category && set.l2[place] !== category) continue;
+        let fails = 0, no = 0;
+        for (let at = n; at < letters.length; at += asked.length) {
+          if (letters[at] === "n" || letters[at] === "?") no += 1;
+          if (letters[at] === "n" || letters[at] === "?" || letters[at] === "z") fails += 1;
+        }
+        if (fails) list.push({ item, n, fails, no, score: mine[item] });
+      }
+    }
+    const low = (entry) => (entry.score === null ? Infinity : entry.score);
+    return list.sort((a, b) => b.fails - a.fails || b.no - a.no || low(a) - low(b) || a.item - b.item || a.n - b.n);
   }
 
   function picture(set, run, item) {
@@ -170,7 +244,7 @@ var Dpg = globalThis.Dpg || {};
   }
 
   Dpg.model = {
-    KINDS, question, states, tilesOf, count, scores, tallies, judges, rules, view,
-    failed, disagreement, spread, select, picture, words,
+    KINDS, question, states, answered, tilesOf, count, scores, tallies, view, rowOf, unknown, named,
+    failed, failures, disagreement, spread, select, picture, words,
   };
 })();

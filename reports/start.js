@@ -3,14 +3,20 @@
 (function () {
   const data = JSON.parse(document.getElementById("data").textContent);
   Dpg.data = data;
-  Dpg.boards();
+  Dpg.moved();
+  Dpg.chooser(data);
+  Dpg.boards(data);
+  Dpg.board(data);
+  Dpg.failures(data);
   Dpg.items(data);
+  Dpg.matrix(data);
   Dpg.compare(data);
+  Dpg.judges(data);
+  Dpg.models(data);
+  Dpg.sorting();
   Dpg.downloads(data);
+  Dpg.views(data);
+  Dpg.zoom(data);
+  for (const link of document.querySelectorAll("nav a[data-sample]")) link.remove();
   Dpg.address.start();
-  for (const link of document.querySelectorAll("nav a[data-script]")) {
-    link.hidden = document.querySelector(link.hash).hidden;
-  }
-  const sample = document.querySelector("nav a[data-sample]");
-  if (sample) sample.hidden = document.getElementById("gallery").hidden;
 })();

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dpgbench.analysis.answers import ItemScores, ItemSet, RunAnswers, item_sets
+from dpgbench.analysis.common_items import CommonItems, common_rankings
 from dpgbench.analysis.comparison import Comparison, compare_rows
 from dpgbench.analysis.compbench import CompbenchRow, compbench_rows
+from dpgbench.analysis.drawing_time import seconds_an_image
 from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, read_rows
 from dpgbench.analysis.learning import LearningCurve, learning_curves
 from dpgbench.analysis.prompt_length import LengthView, length_views
@@ -38,6 +40,8 @@ class Board:
         learning: looks at trainings, by step.
         compbench: the runs' results of T2I-CompBench, a row a run; none where there are none.
         compbench_published: the ELLA paper's Table 3, where there are such results.
+        common: rankings on the items that all have, where groups differ in nothing but items.
+        seconds: that an image took, by the run's place, where it was logged.
     """
 
     records: tuple[RunRecord, ...]
@@ -49,6 +53,8 @@ class Board:
     learning: tuple[LearningCurve, ...] = ()
     compbench: tuple[CompbenchRow, ...] = ()
     compbench_published: tuple[PublishedCompbench, ...] = ()
+    common: tuple[CommonItems, ...] = ()
+    seconds: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[LeaderboardRow, ...]:
@@ -115,4 +121,6 @@ def make_board(runs: Sequence[RunDir], *, published: bool = True, verify: bool =
         learning=learning_curves(groups, records),
         compbench=tuple(compbench),
         compbench_published=tuple(read_published_compbench()) if compbench and published else (),
+        common=tuple(common_rankings(groups)),
+        seconds=seconds_an_image(records),
     )

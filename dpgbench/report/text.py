@@ -296,6 +296,31 @@ def _how_much(first: LeaderboardRow, second: LeaderboardRow, pair: Comparison | 
     return f"{points}: on these items the two cannot be told apart."
 
 
+def row_sentence(row: LeaderboardRow, group: Group) -> str:
+    """Return what one result is: its score, its place among those of its table, its extremes."""
+    if row.overall is None:
+        return f"No score: {row.unranked or 'no item has one'}."
+    text = (
+        f"{with_interval(row.overall, row.interval)} of 100 on {counted(row.items_scored, 'item')}"
+    )
+    ranked = sum(other.rank is not None for other in group.rows)
+    if row.rank is not None and ranked > 1:
+        text += f", place {rank_text(row.rank, row.rank_range)} of {ranked}"
+    return f"{text}{extremes(row)}."
+
+
+def extremes(row: LeaderboardRow) -> str:
+    """Return in which L1 categories a result is highest and lowest, as the end of a sentence."""
+    scores = {name: figure.score for name, figure in row.l1.items() if figure.score is not None}
+    if len(scores) < 2:
+        return ""
+    best, worst = max(scores, key=lambda n: scores[n]), min(scores, key=lambda n: scores[n])
+    return (
+        f"; highest in {best} ({score_text(scores[best])}), "
+        f"lowest in {worst} ({score_text(scores[worst])})"
+    )
+
+
 def difference_text(difference: PairedDifference) -> str:
     """Return a difference with its interval, in points."""
     if difference.interval is None:

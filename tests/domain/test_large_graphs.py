@@ -12,7 +12,7 @@ from dpgbench.domain.graph import PromptGraph, draw_tree
 from dpgbench.domain.plan import plan_item
 from dpgbench.domain.rows import QuestionRow, parse_dependency
 from dpgbench.domain.rules import RULES
-from dpgbench.report.page.graph_layout import layout
+from dpgbench.report.page.graph_layout import cells
 from tests.domain.question_rows import rows
 
 
@@ -93,6 +93,6 @@ def test_large_items_take_seconds_at_most(dependencies: list[str]) -> None:
     graph = PromptGraph.from_rows(item)
     for rule in RULES.values():
         assert len(plan_item(item, rule, 0).questions) == len(item)
-    assert len(draw_tree(graph)) == len(layout(graph.questions).nodes) == len(item)
+    assert len(draw_tree(graph)) == len(cells(graph.questions)) == len(item)
     assert sum(map(len, draw_tree(graph))) < 20_000_000
     assert time.process_time() - started < 15  # of the graph alone: minutes before

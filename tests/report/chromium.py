@@ -33,7 +33,16 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " "), "ArrowDown": (40, "")}
+_TALLEST = 6000  # pixels of a screenshot
+KEYS = {
+    "Tab": (9, ""),
+    "Enter": (13, "\r"),
+    "Escape": (27, ""),
+    " ": (32, " "),
+    "ArrowLeft": (37, ""),
+    "ArrowRight": (39, ""),
+    "ArrowDown": (40, ""),
+}
 
 
 class BrowserError(Exception):
@@ -166,9 +175,23 @@ class Page:
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         """Write what the page looks like as PNG."""
-        shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        clip = {}
+        if whole:
+            size = self.send("Page.getLayoutMetrics")["cssContentSize"]
+            height = min(size["height"], _TALLEST)
+            clip = {"clip": {"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1}}
+        shot = self.send(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=whole, **clip
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(shot["data"]))
+
+    def pdf(self) -> bytes:
+        """Return what printing the page gives."""
+        printed = self.send(
+            "Page.printToPDF", printBackground=True, paperWidth=8.27, paperHeight=11.7
+        )
+        return base64.b64decode(printed["data"])
 
     def _mine(self) -> Iterator[dict[str, Any]]:
         self.run("await new Promise((done) => setTimeout(done, 20))")

@@ -39,13 +39,13 @@ def dpg(tmp_path: Path) -> RunMaker:
 LONG = "a-model-with-a-name-that-knows-no-end-" * 20
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dpg = maker(tmp_path_factory.mktemp("browser"), num_items=30)
     about = {"weights": {"judge": {"sha256": "a" * 64}}}

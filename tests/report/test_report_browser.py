@@ -1,4 +1,4 @@
-"""The page in Chromium, from a file: the leaderboard, no overflow, contrast, nothing fetched."""
+"""The page in Chromium, from a file: the leaderboard, print, and what it is without scripts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from tests.report.chromium import CHROMIUM, Browser, Page, go
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 
 NAMES = """
-const board = document.querySelector('.board[data-judge="fake"][data-rule="corrected-v1"]');
+const board = document.querySelector(
+  '.board:not(.common)[data-judge="fake"][data-rule="corrected-v1"]');
 const names = () => Array.from(board.querySelectorAll(".models tbody tr"))
-  .filter((row) => !row.hidden).map((row) => row.querySelector(".run").textContent);
+  .filter((row) => !row.hidden).map((row) => row.dataset.text.split(" ").pop());
 const heading = (text) => Array.from(board.querySelectorAll(".models thead th"))
   .find((cell) => cell.textContent.startsWith(text));
 """
@@ -39,101 +39,42 @@ def test_columns_sort_with_the_keyboard_and_say_so(page: Page) -> None:
 
 
 def test_a_link_chooses_rule_and_models(page: Page, report: Path) -> None:
-    go(page, report, "#rule=corrected-v1&judge=fake&find=best")
+    go(page, report, "#rule=ella-reference&judge=fake&find=best")
     shown = "Array.from(document.querySelectorAll('.board'), (b) => b.hidden ? '' : b.dataset.rule)"
-    assert [rule for rule in page.value(shown) if rule] == ["corrected-v1"]
-    assert page.run(NAMES + "return names();") == ["best"]
-    assert page.value("document.querySelector('.find input').value") == "best"
-    page.run("document.querySelector('input[type=radio][value=\"ella-reference\"]').click()")
-    assert [rule for rule in page.value(shown) if rule] == ["ella-reference"]
-    assert page.value("location.hash") == "#rule=ella-reference&judge=fake&find=best"
-
-
-def test_a_choice_that_leaves_nothing_is_told_and_an_anchor_keeps_it(
-    page: Page, report: Path
-) -> None:
-    none = "!document.querySelector('[data-none]').hidden"
-    go(page, report, "#rule=unheard-of")
-    assert page.value(none)
-    page.run("location.hash = '#runs'; await new Promise((done) => setTimeout(done, 50))")
-    assert page.value(none)
-    assert page.value("document.querySelector('#items').hidden") is False
-
-
-OVERFLOW = """
-for (const details of document.querySelectorAll("details")) details.open = true;
-const edge = document.documentElement.clientWidth;
-const inside = (element) => element.closest(
-  ".scroll, pre, .sr, .skip, svg, .long, .prompt, .crop, select");
-const out = Array.from(document.body.querySelectorAll("*"))
-  .filter((element) => !inside(element) && element.getBoundingClientRect().right > edge + 1)
-  .map((element) => element.tagName + "." + element.className);
-"""
-CONTRAST = """
-const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-const light = (colour) => parse(colour).slice(0, 3).map((v) => v / 255)
-  .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-const behind = (element) => {
-  for (let at = element; at; at = at.parentElement) {
-    const colour = getComputedStyle(at).backgroundColor;
-    if (parse(colour).length < 4 || parse(colour)[3] > 0) return colour;
-  }
-  return "rgb(255, 255, 255)";
-};
-const low = [];
-const seen = "*:not(svg, svg *, script, option, :disabled)";
-for (const element of document.body.querySelectorAll(seen)) {
-  if (!Array.from(element.childNodes).some((n) => n.nodeType === 3 && n.data.trim())) continue;
-  const pair = [light(getComputedStyle(element).color), light(behind(element))];
-  const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-  if (ratio < 4.5) low.push(element.tagName + "." + element.className + " " + ratio);
-}
-const ground = getComputedStyle(document.body).backgroundColor;
-return [edge, document.documentElement.scrollWidth, out, ground, low];
-"""
-LOOKS = [
-    (1440, False, "rgb(251, 250, 247)"),
-    (1440, True, "rgb(20, 22, 26)"),
-    (390, False, "rgb(251, 250, 247)"),
-    (390, True, "rgb(20, 22, 26)"),
-]
-
-
-@pytest.mark.parametrize(("width", "dark", "paper"), LOOKS)
-def test_nothing_overflows_and_all_can_be_read(
-    page: Page, report: Path, width: int, dark: bool, paper: str
-) -> None:
-    """All text outside drawings stands out by 4.5 to 1 at least (WCAG AA)."""
-    page.look_like(width, 900, dark=dark)
-    go(page, report, "#item=COCOval3&model=part&tile=2&first=best&second=part")
-    edge, scroll, out, ground, low = page.run(OVERFLOW + CONTRAST)
-    assert edge == width
-    assert scroll == edge
-    assert out == []
-    assert ground == paper
-    assert low == []
-
-
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci --prefix tests/report")
-@pytest.mark.parametrize(("width", "dark"), [(1440, False), (390, True)])
-def test_axe_finds_nothing_serious(page: Page, report: Path, width: int, dark: bool) -> None:
-    page.look_like(width, 900, dark=dark)
-    go(page, report, "#item=COCOval3&model=middle&first=best&second=middle")
-    page.run(AXE.read_text(encoding="utf-8") + "\n; return null;")
-    violations = page.run(
-        "const checked = await axe.run(document, { resultTypes: ['violations'] });"
-        "return checked.violations.filter((v) => ['serious', 'critical'].includes(v.impact))"
-        ".map((v) => [v.id, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160))]);"
+    assert {rule for rule in page.value(shown) if rule} == {"ella-reference"}
+    names = (
+        "[...document.querySelectorAll('.board:not([hidden], .common) tbody tr[data-text]')]"
+        ".filter((row) => !row.hidden).map((row) => row.dataset.text)"
     )
-    assert violations == []
+    assert page.value(names) == ["best best"]
+    assert page.value("document.querySelector('.board:not([hidden]) .find input').value") == "best"
 
 
-def test_it_prints(page: Page) -> None:
-    page.look_like(1000, 900, media="print")
-    assert page.value("getComputedStyle(document.querySelector('nav')).display") == "none"
-    assert page.value("document.querySelector('.board .models').offsetHeight") > 0
-    assert page.send("Page.printToPDF", printBackground=True)["data"]
+PRINTED = """
+const page = document.documentElement.clientWidth;
+const seen = (part) => [...document.querySelectorAll(part)].some((e) => e.checkVisibility());
+const wide = [...document.querySelectorAll(".board:not([hidden]) .models td")]
+  .filter((cell) => cell.checkVisibility() && cell.getBoundingClientRect().right > page + 1).length;
+const clips = [...document.querySelectorAll("main *")].filter((e) => e.checkVisibility()
+  && !e.closest(".crop, .id, svg, .sr") && /auto|scroll|hidden/.test(getComputedStyle(e).overflowY)
+  && e.scrollHeight > e.clientHeight + 2).map((e) => e.className);
+const first = [...document.querySelectorAll("main table")].find((table) => table.checkVisibility());
+return [seen(".bar"), seen(".filters"), seen("button.chip"), seen("[data-columns] *"),
+  first.className, wide, clips];
+"""
+
+
+@pytest.mark.parametrize("view", ["board", "items", "failures", "models", "method"])
+def test_print_begins_with_the_table_and_clips_nothing(page: Page, report: Path, view: str) -> None:
+    go(page, report, f"#view={view}")
+    page.look_like(718, 1000, media="print", dark=True)  # A4 within its margins
+    *controls, first, wide, clips = page.run(PRINTED)
+    assert controls == [False] * 4
+    assert first == "models"
+    assert (wide, clips) == (0, [])
+    ground = page.value("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+    assert page.pdf().startswith(b"%PDF")
 
 
 def test_without_scripts_the_page_still_has_it_all(browser: Browser, report: Path) -> None:
@@ -142,9 +83,23 @@ def test_without_scripts_the_page_still_has_it_all(browser: Browser, report: Pat
     page.send("Page.navigate", url=report.as_uri())
     page.wait_for("Page.loadEventFired", 2)
     page.send("Emulation.setScriptExecutionDisabled", value=False)
-    assert page.value("document.querySelector('#gallery').hidden") is False
-    assert page.value("document.querySelector('#items').hidden") is True
-    assert page.value("document.querySelectorAll('#gallery svg.graph').length") > 12
-    assert page.value("document.querySelector('nav a[href=\"#items\"]').hidden") is True
+    assert page.value("document.querySelectorAll('#gallery img').length") == 24
+    assert page.value("document.querySelectorAll('#gallery svg').length") == 0
+    assert page.value("document.querySelectorAll('#gallery ul.failed li').length") > 12
+    assert page.value("document.querySelectorAll('.level').length") > 0
+    shown = "[...document.querySelectorAll('main [data-view]')].filter((s) => s.checkVisibility())"
+    assert page.value(f"{shown}.map((section) => section.dataset.view)") == [
+        "board",
+        "models",
+        "lengths",
+        "published",
+        "method",
+    ]
+    dead = (
+        "[...document.querySelectorAll('nav a')].filter((a) => a.checkVisibility()"
+        " && !(document.querySelector(a.hash) || document.body).checkVisibility()).length"
+    )
+    assert page.value(dead) == 0
+    assert page.value("document.querySelectorAll('*').length") < 15_000
     assert page.complaints() == []
     page.close()

@@ -49,12 +49,13 @@ def test_nothing_is_fetched_from_elsewhere(page: Page) -> None:
 
 
 def test_everything_can_be_read_without_scripts(page: Page) -> None:
-    hidden = [attrs for _, attrs in page.elements if "hidden" in attrs]
-    scripted = [attrs.get("id") or attrs.get("href") for attrs in hidden if "class" not in attrs]
-    assert scripted == ["#compare", "#items", "compare", "items"]  # shown by the scripts
-    assert [attrs["class"] for attrs in hidden if "class" in attrs] == ["none"]
+    """What is hidden is what scripts fill; pictures and finer categories stand for it."""
+    hidden = [attrs for tag, attrs in page.elements if "hidden" in attrs and tag == "section"]
+    assert [attrs["id"] for attrs in hidden] == ["failures", "items", "compare", "judges"]
     assert not page.all("button")
     assert not page.all("input")
+    assert len(page.texts["noscript"]) == 3  # finer categories of two tables, the gallery
+    assert "svg" not in page.texts["noscript"][2]
 
 
 def test_links_out_are_sources_that_a_reader_clicks(page: Page) -> None:
@@ -104,8 +105,8 @@ def test_judge_rule_coverage_and_notes_are_told(page: Page) -> None:
     assert "the ELLA authors' script" in page.text
     assert "judge fake" in page.text
     assert "untrained: scores mean nothing" in page.text
-    assert "⚠ 96.7%29 of 30" in page.text  # the first item is lost under ella-reference
-    assert "100%30 of 30" in page.text
+    assert "⚠ 96.7% 29 of 30" in page.text  # the first item is lost under ella-reference
+    assert "all items scored" in page.text
     assert "notice" in [attrs.get("class") for attrs in page.all("ul")]
 
 
@@ -147,14 +148,12 @@ def test_pictures_are_linked_relatively_and_lazily(pair: list[RunDir], page: Pag
         assert (folder / unquote(attrs["src"] or "")).is_file()
         assert (attrs["width"], attrs["height"], attrs["loading"]) == ("16", "16", "lazy")
         assert attrs["alt"]
-    assert len(page.all("svg")) > 24
 
 
-def test_the_gallery_tells_what_the_judge_saw(page: Page) -> None:
+def test_the_gallery_tells_what_failed(page: Page) -> None:
     assert 'A purple cube, "None" number 0' in page.text
     assert "Is the cube purple?" in page.text
-    for words in ("tile 1: yes;", "tile 4: no;", "yes, but zeroed: its parent failed;"):
-        assert words in page.text
+    assert "fails on image 1 and" in page.text.replace("images", "image")
 
 
 def test_a_report_elsewhere_still_finds_the_pictures(pair: list[RunDir], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ Texts are put in as they are; the page shows them as text only. Scores and diffe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dpgbench.analysis.answers import ItemScores, ItemSet, JudgeAnswers, RunAnswers
@@ -24,14 +24,18 @@ from dpgbench.analysis.verdict_letters import (
     ZEROED,
     RuleVerdicts,
 )
+from dpgbench.analysis.win_matrix import win_matrix
 from dpgbench.domain.graph import GraphQuestion
+from dpgbench.domain.result import Score
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
 from dpgbench.domain.statistics.paired import PairedDifference
+from dpgbench.report.page.colours import chosen_runs, coloured_runs
 from dpgbench.report.page.graph_layout import cells
 from dpgbench.report.page.images import Pictures
-from dpgbench.report.plots.axis import colour
-from dpgbench.report.text import apart_text, label, remarks, shown
+from dpgbench.report.page.views import in_order
+from dpgbench.report.text import apart_text, label, rank_text, remarks, row_sentence, shown
+from dpgbench.store.run import manifest_summary
 
 ANSWER_LIMIT = 400
 _NAME_LIMIT = 200
@@ -46,6 +50,25 @@ class Tally(NamedTuple):
     invalid: int
     questions: int
     score: float | None
+
+
+class _Distinct:
+    """Figures that repeat: the page has each once, of six digits after the point."""
+
+    def __init__(self) -> None:
+        self._places: dict[float | None, int | None] = {None: None}
+        self.values: list[float] = []
+
+    def places(self, figures: ItemScores) -> list[int | None]:
+        """Return the place of each figure among `values`; None stays None."""
+        return [self._place(figure) for figure in figures]
+
+    def _place(self, figure: float | None) -> int | None:
+        value = None if figure is None else round(figure, 6)
+        if value is not None and value not in self._places:
+            self._places[value] = len(self.values)
+            self.values.append(value)
+        return self._places[value]
 
 
 class _Tallies:
@@ -83,13 +106,22 @@ def _tally(letters: str, score: float | None) -> Tally:
 def page_json(board: Board, pictures: Pictures) -> dict[str, Any]:
     """Return the page's data; names of fields are those that `reports/model.js` explains."""
     names = run_labels([run for items in board.item_sets for run in items.runs])
+    benchmarks = benchmark_names(board)
+    gaps = _Distinct()
     return {
-        "sets": [_set(items, names, pictures) for items in board.item_sets],
+        "sets": [
+            _set(items, name, names, pictures)
+            for items, name in zip(board.item_sets, benchmarks, strict=True)
+        ],
+        "groups": list(_groups(board)),
         "rows": [_row(row, group, names) for group in board.groups for row in group.rows],
+        "colours": chosen_runs(coloured_runs(board)),
         "facts": [{"label": fact.label, "decides": fact.decides} for fact in FACTS],
         "comparisons": [
-            _comparison(comparison, board.item_gaps(comparison)) for comparison in board.comparisons
+            _comparison(comparison, gaps.places(board.item_gaps(comparison)))
+            for comparison in board.comparisons
         ],
+        "gaps": gaps.values,
         "least_items": LEAST_ITEMS,
         "few_items": FEW_ITEMS,
     }
@@ -118,7 +150,57 @@ def run_labels(runs: Sequence[RunAnswers]) -> dict[int, str]:
     return names
 
 
-def _set(items: ItemSet, names: Mapping[int, str], pictures: Pictures) -> dict[str, Any]:
+def benchmark_names(board: Board) -> list[str]:
+    """Return a name for each set of items; with its number where the name is there already."""
+    plain = [shown(items.name, _NAME_LIMIT) for items in board.item_sets]
+    return [
+        name if name not in plain[:place] else f"{name} #{plain[: place + 1].count(name)}"
+        for place, name in enumerate(plain)
+    ]
+
+
+def sets_of_groups(board: Board) -> list[int]:
+    """Return for each group the place of the set that has its items."""
+    of_run = {run.index: n for n, items in enumerate(board.item_sets) for run in items.runs}
+    return [of_run[group.rows[0].index] for group in board.groups]
+
+
+def _groups(board: Board) -> Iterator[dict[str, Any]]:
+    """Yield each table of the leaderboard: what it is about, its rows by place, all pairs."""
+    start = 0
+    for group, of_set in zip(board.groups, sets_of_groups(board), strict=True):
+        yield {
+            "set": of_set,
+            "judge": shown(group.key.judge, _NAME_LIMIT),
+            "rule": shown(group.key.rule, _NAME_LIMIT),
+            "rows": list(range(start, start + len(group.rows))),
+            "part": str(group.subset) if group.subset else "",
+            "matrix": _rounded(_matrix(group, start)),
+        }
+        start += len(group.rows)
+
+
+def _matrix(group: Group, start: int) -> list[list[Any]]:
+    """Return all pairs of ranked rows, p corrected over all of them; the better first."""
+    matrix = win_matrix(group)
+    if matrix is None:
+        return []
+    places = {row.index: start + place for place, row in enumerate(group.rows)}
+    return [
+        [
+            places[matrix.rows[pair.first].index],
+            places[matrix.rows[pair.second].index],
+            pair.difference.difference,
+            *(pair.difference.interval or (None, None)),
+            pair.difference.p_holm,
+            apart_text(pair.difference),
+            pair.items,
+        ]
+        for pair in matrix.pairs
+    ]
+
+
+def _set(items: ItemSet, name: str, names: Mapping[int, str], pictures: Pictures) -> dict[str, Any]:
     sources = sorted({item_source(item) for item in items.items})
     l2 = sorted({q.category.l2 for graph in items.graphs.values() for q in graph.questions})
     place = {name: number for number, name in enumerate(l2)}
@@ -126,7 +208,7 @@ def _set(items: ItemSet, names: Mapping[int, str], pictures: Pictures) -> dict[s
     tallies = _Tallies()
     runs = [_run(run, items, tallies, names, pictures) for run in items.runs]
     return {
-        "benchmark": shown(items.name, _NAME_LIMIT),
+        "benchmark": name,
         "missing": items.missing,
         "sources": sources,
         "l2": l2,
@@ -178,8 +260,8 @@ def _run(
         "index": run.index,
         "name": names[run.index],
         "run": shown(run.record.run.name, _NAME_LIMIT),
-        "colour": colour(run.index),
         "tiles": manifest.num_images,
+        "cut": _cut(run, items),
         "absent": [place for place, item in enumerate(items.items) if item not in mine],
         "replayed": manifest.kind == "answers",
         "pictures": pictures.of(run.record, items.items).as_json(),
@@ -190,7 +272,15 @@ def _run(
     }
 
 
+def _cut(run: RunAnswers, items: ItemSet) -> list[int]:
+    """Return the places of items whose prompts the text encoder cut."""
+    truncation = manifest_summary.truncation(run.record.manifest)
+    cut = set(truncation.items) if truncation else set()
+    return [place for place, item in enumerate(items.items) if item in cut]
+
+
 def _judge(judge: JudgeAnswers, tallies: _Tallies, num_images: int) -> dict[str, Any]:
+    first = next((verdicts.letters for verdicts in judge.verdicts.values()), ())
     return {
         "answers": list(judge.letters),
         "others": {
@@ -198,19 +288,40 @@ def _judge(judge: JudgeAnswers, tallies: _Tallies, num_images: int) -> dict[str,
             for item, words in judge.other_texts.items()
         },
         "rules": {
-            rule: _verdicts(verdicts, judge.letters, tallies, num_images)
+            rule: _verdicts(
+                verdicts,
+                judge.letters,
+                () if verdicts.letters is first else first,
+                tallies,
+                num_images,
+            )
             for rule, verdicts in judge.verdicts.items()
         },
     }
 
 
 def _verdicts(
-    verdicts: RuleVerdicts, answers: Sequence[str], tallies: _Tallies, num_images: int
+    verdicts: RuleVerdicts,
+    answers: Sequence[str],
+    first: Sequence[str],
+    tallies: _Tallies,
+    num_images: int,
 ) -> dict[str, Any]:
-    """Return what a rule makes of answers; 0 stands for an item where it changes nothing."""
-    pairs = zip(verdicts.letters, answers, strict=True)
+    """Return what a rule makes of answers.
+
+    0 stands for an item where it changes nothing, 1 for one that it sees as the judge's first rule.
+    """
+    states: list[str | int] = [
+        0 if state == answer else state
+        for state, answer in zip(verdicts.letters, answers, strict=True)
+    ]
+    if first:
+        states = [
+            1 if state and state == other else state
+            for state, other in zip(states, first, strict=True)
+        ]
     return {
-        "states": [0 if state == answer else state for state, answer in pairs],
+        "states": states,
         "tiles": [
             tallies.places(letters, scores, num_images)
             for letters, scores in zip(verdicts.letters, verdicts.tile_scores, strict=True)
@@ -227,9 +338,22 @@ def _row(row: LeaderboardRow, group: Group, names: Mapping[int, str]) -> dict[st
         "rule": row.rule,
         "overall": row.overall,
         "interval": row.interval,
+        "rank": rank_text(row.rank, row.rank_range),
+        "sentence": row_sentence(row, group),
+        "l1": _figures({name: row.l1[name] for name in in_order(list(row.l1))}),
+        "l2": _figures({name: row.l2[name] for name in sorted(row.l2)}),
+        "sources": _figures({name: row.sources[name] for name in sorted(row.sources)}),
         "notes": remarks(row),
         "facts": [[fact.value(row), fact.text(row)] for fact in FACTS],
     }
+
+
+def _figures(figures: Mapping[str, Score]) -> list[list[Any]]:
+    """Return name, score, ends of the interval, before zeroing, number of things; a line each."""
+    return [
+        [name, *map(_rounded, (f.score, *(f.interval or (None, None)), f.raw)), f.number]
+        for name, f in figures.items()
+    ]
 
 
 def _row_name(row: LeaderboardRow, name: str) -> str:
@@ -237,7 +361,7 @@ def _row_name(row: LeaderboardRow, name: str) -> str:
     return f"{name}, {row.subset}" if row.subset and row.narrow else name
 
 
-def _comparison(comparison: Comparison, gaps: ItemScores) -> dict[str, Any]:
+def _comparison(comparison: Comparison, gaps: Sequence[int | None]) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "rows": [comparison.first, comparison.second],
         "items": comparison.items,
@@ -247,8 +371,8 @@ def _comparison(comparison: Comparison, gaps: ItemScores) -> dict[str, Any]:
         plain["outcomes"] = list(comparison.outcomes)
         plain["l1"] = [_category(category) for category in comparison.l1]
         plain["l2"] = [_category(category) for category in comparison.l2]
-        plain["gaps"] = gaps
-    return {key: _rounded(value) for key, value in plain.items()}
+    plain = {key: _rounded(value) for key, value in plain.items()}
+    return plain | {"gaps": gaps} if comparison.overall is not None else plain
 
 
 def _category(category: CategoryDifference) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A few items of each benchmark with every run's picture and what the judge saw in it.
+"""A few items of each benchmark with every run's picture: what the page shows without scripts.
 
 Items are taken at even distances over the benchmark, never by score: the gallery is a sample, not
 a selection.
@@ -9,71 +9,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from dpgbench.analysis.answers import ItemSet, JudgeAnswers, RunAnswers
-from dpgbench.analysis.verdict_letters import FAILS, HOLDS, NONE, OTHER, UNSEEN, ZEROED, qids_of
-from dpgbench.domain.graph import PromptGraph
+from dpgbench.analysis.verdict_letters import FAILS, OTHER, ZEROED, qids_of
 from dpgbench.domain.rows import item_source
 from dpgbench.domain.rules import CORRECTED_V1, RULES
-from dpgbench.report.page.graph_layout import GraphLayout, layout
 from dpgbench.report.page.images import Picture, Pictures
-from dpgbench.report.plots.axis import colour
+from dpgbench.report.text import listed
 from dpgbench.store.run.scores import RunRecord
 
 NUM_ITEMS = 12
-State = Literal["yes", "no", "zeroed", "other", "none"]
-Summary = Literal["all", "some", "zeroed", "no", "none"]
-_STATES: Mapping[str, State] = {
-    HOLDS: "yes",
-    FAILS: "no",
-    ZEROED: "zeroed",
-    OTHER: "other",
-    NONE: "none",
-    UNSEEN: "none",
-}
+_FAILED = frozenset((FAILS, OTHER, ZEROED))
 
 
-class TileVerdict(NamedTuple):
-    """One tile's answer to one question: what it counts as, and the judge's own words."""
-
-    state: State
-    answer: str
-
-
-@dataclass(frozen=True)
-class PictureVerdict:
-    """One judge's answers about one picture, and what a rule makes of them.
+class PictureVerdict(NamedTuple):
+    """What one judge and a rule make of one picture.
 
     Attributes:
-        marks: by question number, one mark a tile.
         score: the item's, 0 to 100; None where it has none.
-        tile_scores: likewise of each tile; empty where the item has no score.
         failure: why it has none.
+        failed: questions that do not hold on some tile, with the numbers of these tiles from 1.
     """
 
     judge: str
     rule: str
-    marks: Mapping[int, tuple[TileVerdict, ...]]
     score: float | None
-    tile_scores: tuple[float, ...]
     failure: str
-
-    def holds(self, qid: int) -> int:
-        """Return on how many tiles a question counts."""
-        return sum(mark.state == "yes" for mark in self.marks.get(qid, ()))
-
-    def summary(self, qid: int) -> Summary:
-        """Return how a question fared over all tiles."""
-        marks = self.marks.get(qid, ())
-        states = {mark.state for mark in marks}
-        if not states or states == {"none"}:
-            return "none"
-        if states == {"yes"}:
-            return "all"
-        if "yes" in states:
-            return "some"
-        return "zeroed" if "zeroed" in states else "no"
+    failed: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -81,9 +44,7 @@ class Card:
     """One run's picture of an item, and what each judge made of it."""
 
     index: int
-    colour: int
     model: str
-    run: str
     picture: Picture | None
     no_picture: str
     verdicts: tuple[PictureVerdict, ...]
@@ -91,17 +52,11 @@ class Card:
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """An item with the cards of every run that set out to do it.
-
-    Attributes:
-        graph: the clean question graph; None where the benchmark's questions are not at hand.
-    """
+    """An item with the cards of every run that set out to do it."""
 
     item_id: str
     source: str
     prompt: str
-    graph: PromptGraph | None
-    drawing: GraphLayout | None
     cards: tuple[Card, ...]
 
 
@@ -134,38 +89,29 @@ def gallery(items: ItemSet, pictures: Pictures) -> Gallery:
     places = {item: place for place, item in enumerate(items.items)}
     chosen = spread(sorted(shared, key=lambda item: places[item]))
     drawn = [pictures.some(run.record, chosen) for run in items.runs]
-    shown = []
-    for item_id in chosen:
-        cards = tuple(
-            _card(items, run, places[item_id], pictures_of_run)
-            for run, pictures_of_run in zip(items.runs, drawn, strict=True)
-            if item_id in run.record.manifest.items
-        )
-        shown.append(_item(item_id, items, cards))
-    return Gallery(items.name, tuple(shown), len(shared), items.missing)
-
-
-def _item(item_id: str, items: ItemSet, cards: tuple[Card, ...]) -> GalleryItem:
-    graph = items.graphs.get(item_id)
     prompts = items.benchmark.prompts if items.benchmark is not None else {}
-    return GalleryItem(
-        item_id,
-        item_source(item_id),
-        prompts.get(item_id, ""),
-        graph,
-        layout(graph.questions) if graph else None,
-        cards,
+    shown = tuple(
+        GalleryItem(
+            item_id,
+            item_source(item_id),
+            prompts.get(item_id, ""),
+            tuple(
+                _card(items, run, places[item_id], pictures_of_run)
+                for run, pictures_of_run in zip(items.runs, drawn, strict=True)
+                if item_id in run.record.manifest.items
+            ),
+        )
+        for item_id in chosen
     )
+    return Gallery(items.name, shown, len(shared), items.missing)
 
 
 def _card(items: ItemSet, run: RunAnswers, place: int, pictures: Mapping[str, Picture]) -> Card:
-    record = run.record
-    reason = "answers were replayed: no picture" if record.manifest.kind == "answers" else ""
+    manifest = run.record.manifest
+    reason = "answers were replayed: no picture" if manifest.kind == "answers" else ""
     return Card(
         run.index,
-        colour(run.index),
-        record.manifest.model,
-        record.run.name,
+        manifest.model,
         pictures.get(items.items[place]),
         reason or "no picture",
         tuple(picture_verdicts(items, run, place)),
@@ -185,7 +131,8 @@ def picture_verdicts(items: ItemSet, run: RunAnswers, place: int) -> Iterator[Pi
     for judge in run.judges:
         rule = shown_rule(judge)
         if graph is not None and rule is not None and judge.letters[place]:
-            yield _picture_verdict(judge, rule, place, qids_of(graph))
+            texts = [graph.by_id[qid].text for qid in qids_of(graph)]
+            yield _picture_verdict(judge, rule, place, texts)
 
 
 def shown_rule(judge: JudgeAnswers) -> str | None:
@@ -194,22 +141,25 @@ def shown_rule(judge: JudgeAnswers) -> str | None:
     return CORRECTED_V1.name if CORRECTED_V1.name in names else next(iter(names), None)
 
 
-def _picture_verdict(judge: JudgeAnswers, rule: str, place: int, qids: list[int]) -> PictureVerdict:
+def _picture_verdict(
+    judge: JudgeAnswers, rule: str, place: int, texts: Sequence[str]
+) -> PictureVerdict:
     verdicts = judge.verdicts[rule]
-    others = judge.other_texts.get(place, {})
-    states, size = verdicts.letters[place], len(qids)
-    marks = {
-        qid: tuple(
-            TileVerdict(_STATES[states[at]], others.get(at, ""))
-            for at in range(column, len(states), size)
-        )
-        for column, qid in enumerate(qids)
-    }
+    letters = verdicts.letters[place]
+    size = len(texts)
+    failed = []
+    for column, text in enumerate(texts):
+        tiles = [
+            str(tile + 1)
+            for tile, at in enumerate(range(column, len(letters), size))
+            if letters[at] in _FAILED
+        ]
+        if tiles:
+            failed.append((text, f"{'image' if len(tiles) == 1 else 'images'} {listed(tiles)}"))
     return PictureVerdict(
         judge.judge,
         rule,
-        marks,
         verdicts.scores[place],
-        verdicts.tile_scores[place],
         verdicts.failures.get(place, ""),
+        tuple(failed),
     )

@@ -12,12 +12,22 @@ from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import coverage_text
 from dpgbench.domain.rules import ALL_RULES
 from dpgbench.domain.statistics.bootstrap import CONFIDENCE, LEAST_ITEMS, NUM_DRAWS
-from dpgbench.report.page.data import page_json, script_json
+from dpgbench.report.page.colours import colour_style, coloured_runs
+from dpgbench.report.page.data import (
+    benchmark_names,
+    page_json,
+    script_json,
+    sets_of_groups,
+)
 from dpgbench.report.page.gallery import gallery
-from dpgbench.report.page.graph_layout import NODE_HEIGHT, NODE_WIDTH
 from dpgbench.report.page.images import Pictures
-from dpgbench.report.page.views import group_view, notices, rule_lines, run_view
-from dpgbench.report.plots.axis import colour
+from dpgbench.report.page.views import (
+    common_views,
+    group_view,
+    notices,
+    rule_lines,
+    run_view,
+)
 from dpgbench.report.plots.drawing import page_svg
 from dpgbench.report.plots.figures import length_drawing
 from dpgbench.report.plots.learning import learning_drawing
@@ -26,7 +36,7 @@ from dpgbench.report.text import (
     PUBLISHED_WARNING,
     compbench_notes,
     compbench_text,
-    difference_text,
+    extremes,
     interval_text,
     label,
     labels,
@@ -51,13 +61,20 @@ SCRIPTS = (
     "dom.js",
     "address.js",
     "model.js",
+    "pictures.js",
     "spans.js",
     "graph.js",
     "sort.js",
+    "views.js",
     "choose.js",
+    "board.js",
+    "failures.js",
     "items.js",
     "item.js",
+    "matrix.js",
     "compare.js",
+    "judges.js",
+    "models.js",
     "download.js",
     "start.js",
 )
@@ -78,9 +95,12 @@ def leaderboard_html(
         inside: tables to be put into the page, by the name that they are saved under.
     """
     folder = data_folder("reports")
-    style = read_text(folder / STYLE)
+    style = read_text(folder / STYLE) + colour_style(coloured_runs(board))
     script = "\n".join(read_text(folder / name) for name in SCRIPTS)
     rules = {group.key.rule for group in board.groups}
+    benchmarks = benchmark_names(board)
+    of_group = [benchmarks[place] for place in sets_of_groups(board)]
+    named = {group.key: name for group, name in zip(board.groups, of_group, strict=True)}
     elsewhere = "" if board.is_on_published_benchmark else PUBLISHED_ELSEWHERE
     return (
         _environment(folder)
@@ -90,11 +110,12 @@ def leaderboard_html(
             style=_trusted(style),
             script=_trusted(script),
             data=_trusted(script_json(page_json(board, pictures))),
-            groups=[group_view(group, index) for index, group in enumerate(board.groups)],
+            groups=[group_view(board, index, name) for index, name in enumerate(of_group)],
+            commons=common_views(board, of_group.__getitem__),
             runs=[run_view(record, index) for index, record in enumerate(board.records)],
             notices=notices(board.rows),
             galleries=[gallery(items, pictures) for items in board.item_sets],
-            lengths=board.prompt_lengths,
+            lengths=[(view, named[view.group.key]) for view in board.prompt_lengths],
             learning=board.learning,
             published=board.published,
             compbench=board.compbench,
@@ -163,8 +184,8 @@ def _environment(folder: Path) -> Environment:
         "shown": shown,
         "rule_summary": rule_summary,
         "compbench_figure": compbench_text,
-        "difference": difference_text,
-        "colour": colour,
+        "capital": lambda name: name[:1].upper() + name[1:],
+        "extremes": extremes,
         "label": label,
         "labels": labels,
         "learning_chart": lambda curve: _trusted(page_svg(learning_drawing(curve))),
@@ -176,8 +197,6 @@ def _environment(folder: Path) -> Environment:
         "CONFIDENCE": CONFIDENCE,
         "NUM_DRAWS": NUM_DRAWS,
         "LEAST_ITEMS": LEAST_ITEMS,
-        "NODE_WIDTH": NODE_WIDTH,
-        "NODE_HEIGHT": NODE_HEIGHT,
         "coverage_text": coverage_text,
         "rank_text": rank_text,
     }

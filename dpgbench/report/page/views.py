@@ -2,91 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import NamedTuple
 
+from dpgbench.analysis.board import Board
+from dpgbench.analysis.common_items import CommonRow
 from dpgbench.analysis.leaderboard import GroupKey, LeaderboardRow
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.result import Score
-from dpgbench.domain.statistics.paired import Outcomes, PairedDifference
 from dpgbench.errors import counted
-from dpgbench.report.plots.axis import WHOLE, Axis, ScorePlace, axis_around, colour, place_score
+from dpgbench.report.page.columns import Column, columns
+from dpgbench.report.plots.axis import Axis, ScorePlace, axis_around, place_score
 from dpgbench.report.tables.frame import category_names
-from dpgbench.report.text import Lead, label, lead, row_warnings
+from dpgbench.report.text import Lead, label, lead, number_text, row_warnings
+from dpgbench.store.published import CATEGORIES
 from dpgbench.store.run import manifest_summary as settings
 from dpgbench.store.run.scores import RunRecord
 
-_MOST_PAIRS_OF = 6
+_HEAT_STEPS = 8
 _NO_FIGURE = Score(None)
 
 
-class Bar(NamedTuple):
-    """One model's score in one category."""
-
-    label: str
-    colour: int
-    figure: Score
-    mark: ScorePlace
-
-
-class Panel(NamedTuple):
-    """All models' scores in one category or source."""
+class CategoryCell(NamedTuple):
+    """One row's score in one L1 category: the step of its ground (0 to 8), and is it lowest."""
 
     name: str
-    number: int
-    bars: tuple[Bar, ...]
+    figure: Score
+    heat: int | None
+    weakest: bool
 
 
 class RowView(NamedTuple):
-    """A row of the leaderboard with its place in the chart."""
+    """A row of the leaderboard with its place in the chart.
+
+    Attributes:
+        run: the run's name, where it is another than the model's.
+    """
 
     row: LeaderboardRow
     label: str
-    colour: int
+    run: str
     mark: ScorePlace
-    l1: tuple[Score, ...]
+    l1: tuple[CategoryCell, ...]
     warnings: tuple[str, ...]
 
 
-class Pair(NamedTuple):
-    """Two models side by side."""
+class Dots(NamedTuple):
+    """All models' scores in one category, as places on the axis."""
 
-    first: str
-    second: str
-    difference: PairedDifference
-    outcomes: Outcomes
+    name: str
+    number: int
+    marks: tuple[tuple[RowView, ScorePlace], ...]
+
+
+class Level(NamedTuple):
+    """All models' scores in finer parts: a line a part, a figure a model."""
+
+    title: str
+    unit: str
+    lines: tuple[tuple[str, tuple[Score, ...]], ...]
+
+
+class CommonLine(NamedTuple):
+    """A row on the items that all have, beside its result on its own."""
+
+    row: LeaderboardRow
+    label: str
+    common: CommonRow
+
+
+class CommonView(NamedTuple):
+    """Results on different items, ranked on those that all have."""
+
+    anchor: str
+    key: GroupKey
+    items: int
+    lines: tuple[CommonLine, ...]
 
 
 @dataclass(frozen=True)
 class GroupView:
-    """A leaderboard with its charts."""
+    """A leaderboard with its charts.
 
+    Attributes:
+        axis: of overall scores; `l1_axis` of L1 categories.
+        heat: the lowest and highest score in an L1 category.
+        numbers: over how many things each L1 category is, where that is one number for all rows.
+        scored: over how many items the rows are, where that is one number.
+        alike: what all rows have alike, said once.
+    """
+
+    index: int
     anchor: str
     key: GroupKey
+    benchmark: str
     axis: Axis
+    l1_axis: Axis
+    heat: tuple[float, float]
     categories: tuple[str, ...]
+    numbers: tuple[str, ...]
+    scored: str
     lines: tuple[RowView, ...]
-    l1: tuple[Panel, ...]
-    l2: tuple[Panel, ...]
-    sources: tuple[Panel, ...]
-    pairs: tuple[Pair, ...]
+    columns: tuple[Column, ...]
+    dots: tuple[Dots, ...]
+    levels: tuple[Level, ...]
     lead: Lead | None
+    single: RowView | None
     caveats: tuple[str, ...]
     subset: Subset | None = None
-
-    @property
-    def gated(self) -> bool:
-        """Whether categories are reported before zeroing too."""
-        return any(bar.figure.raw is not None for panel in self.l1 for bar in panel.bars)
 
     @property
     def items_text(self) -> str:
         """Which items the rows are expected to have."""
         number = max(line.row.items_expected for line in self.lines)
         return str(self.subset) if self.subset else counted(number, "item")
+
+    @property
+    def alike(self) -> str:
+        """What all rows have alike, as one sentence; empty where there is nothing."""
+        return ", ".join(column.alike for column in self.columns if column.alike)
+
+    @property
+    def ranked(self) -> int:
+        """How many rows have a rank."""
+        return sum(line.row.rank is not None for line in self.lines)
 
 
 @dataclass(frozen=True)
@@ -105,7 +146,6 @@ class RunView:
 
     anchor: str
     record: RunRecord
-    colour: int
     spec: tuple[tuple[str, str], ...]
     image_size: str
     seed_rule: str
@@ -123,63 +163,141 @@ class Notice(NamedTuple):
     runs: tuple[str, ...]
 
 
-def group_view(group: Group, index: int) -> GroupView:
-    """Return the leaderboard of `group`, the report's `index`-th."""
+def group_view(board: Board, index: int, benchmark: str) -> GroupView:
+    """Return the leaderboard of the board's `index`-th group.
+
+    Args:
+        benchmark: its name in choices, where two benchmarks of one name must be told apart.
+    """
+    group = board.groups[index]
     axis = axis_around((row.overall, row.interval) for row in group.rows)
-    categories = tuple(category_names(row.l1 for row in group.rows))
+    categories = tuple(in_order(category_names(row.l1 for row in group.rows)))
+    figures = [[row.l1.get(name, _NO_FIGURE) for name in categories] for row in group.rows]
+    l1_axis = axis_around((figure.score, figure.interval) for line in figures for figure in line)
+    scores = [figure.score for line in figures for figure in line if figure.score is not None]
+    heat = (min(scores, default=0.0), max(scores, default=100.0))
+    lines = tuple(_line(row, group, axis, heat, categories) for row in group.rows)
     return GroupView(
+        index=index,
         anchor=f"board-{index + 1}",
         key=group.key,
+        benchmark=benchmark,
         axis=axis,
+        l1_axis=l1_axis,
+        heat=heat,
         categories=categories,
-        lines=tuple(_line(row, group, axis, categories) for row in group.rows),
-        l1=_panels(group, lambda row: row.l1),
-        l2=_panels(group, lambda row: row.l2),
-        sources=_panels(group, lambda row: row.sources),
-        pairs=tuple(_pairs(group)),
+        numbers=tuple(_one_number(column) for column in zip(*figures, strict=True)),
+        scored=_alike(f"n={row.items_scored:,}" for row in group.rows),
+        lines=lines,
+        columns=columns(group.rows, board.records, board.seconds),
+        dots=_dots(lines, l1_axis, categories),
+        levels=tuple(_levels(group)),
         lead=lead(group),
+        single=next((line for line in lines if line.row.overall is not None), None),
         caveats=group.caveats,
         subset=group.subset,
     )
 
 
-def _line(row: LeaderboardRow, group: Group, axis: Axis, categories: Sequence[str]) -> RowView:
+def common_views(board: Board, benchmark_of: Callable[[int], str]) -> list[CommonView]:
+    """Return the rankings on the items that all have.
+
+    Args:
+        benchmark_of: the name in choices of the benchmark of a group, by its place.
+    """
+    rows = board.rows
+    group_of = [group for group in board.groups for _ in group.rows]
+    return [
+        CommonView(
+            f"common-{number + 1}",
+            board.groups[common.groups[0]].key._replace(benchmark=benchmark_of(common.groups[0])),
+            common.items,
+            tuple(
+                CommonLine(rows[line.place], label(rows[line.place], group_of[line.place]), line)
+                for line in common.rows
+            ),
+        )
+        for number, common in enumerate(board.common)
+    ]
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Return L1 categories in the order in which papers have them, others after them."""
+    return sorted(names, key=lambda name: (_place(name), name))
+
+
+def _place(name: str) -> int:
+    return CATEGORIES.index(name) if name in CATEGORIES else len(CATEGORIES)
+
+
+def _alike(texts: Iterable[str]) -> str:
+    """Return the text that all are; empty where they are several."""
+    different = set(texts)
+    return different.pop() if len(different) == 1 else ""
+
+
+def _one_number(figures: Sequence[Score]) -> str:
+    return _alike(number_text(figure) for figure in figures if figure.score is not None)
+
+
+def _line(
+    row: LeaderboardRow,
+    group: Group,
+    axis: Axis,
+    heat: tuple[float, float],
+    categories: Sequence[str],
+) -> RowView:
+    twice = sum(other.model == row.model for other in group.rows) > 1
     return RowView(
         row,
         label(row, group),
-        colour(row.index),
+        row.run if twice or row.run != row.model else "",
         place_score(axis, row.overall, row.interval),
-        tuple(row.l1.get(name, _NO_FIGURE) for name in categories),
+        tuple(_cells(row, heat, categories)),
         tuple(row_warnings(row)),
     )
 
 
-def _panels(
-    group: Group, level: Callable[[LeaderboardRow], Mapping[str, Score]]
-) -> tuple[Panel, ...]:
-    names = category_names(level(row) for row in group.rows)
-    panels = []
-    for name in names:
-        bars = tuple(_bar(row, group, level(row).get(name, _NO_FIGURE)) for row in group.rows)
-        panels.append(Panel(name, max(bar.figure.number for bar in bars), bars))
-    return tuple(panels)
+def _cells(
+    row: LeaderboardRow, heat: tuple[float, float], categories: Sequence[str]
+) -> Iterator[CategoryCell]:
+    scores = [figure.score for figure in row.l1.values() if figure.score is not None]
+    lowest = min(scores) if len(scores) > 1 else None
+    for name in categories:
+        figure = row.l1.get(name, _NO_FIGURE)
+        step = None
+        if figure.score is not None and heat[1] > heat[0]:
+            step = round(_HEAT_STEPS * (figure.score - heat[0]) / (heat[1] - heat[0]))
+        yield CategoryCell(name, figure, step, figure.score is not None and figure.score == lowest)
 
 
-def _bar(row: LeaderboardRow, group: Group, figure: Score) -> Bar:
-    place = place_score(WHOLE, figure.score, figure.interval, figure.raw)
-    return Bar(label(row, group), colour(row.index), figure, place)
+def _dots(lines: Sequence[RowView], axis: Axis, categories: Sequence[str]) -> tuple[Dots, ...]:
+    return tuple(
+        Dots(
+            name,
+            max(line.l1[at].figure.number for line in lines),
+            tuple(
+                (line, place_score(axis, line.l1[at].figure.score, line.l1[at].figure.interval))
+                for line in lines
+            ),
+        )
+        for at, name in enumerate(categories)
+    )
 
 
-def _pairs(group: Group) -> Iterable[Pair]:
-    """Yield each two models; of many models, only each against the first."""
-    ranked = [row for row in group.rows if row.rank is not None]
-    several = len(ranked) <= _MOST_PAIRS_OF
-    for (first, second), comparison in zip(
-        combinations(ranked, 2), group.comparisons, strict=False
-    ):
-        if comparison.overall is not None and (first is ranked[0] or several):
-            names = label(first, group), label(second, group)
-            yield Pair(*names, comparison.overall, comparison.outcomes)
+def _levels(group: Group) -> Iterator[Level]:
+    """Yield finer categories and sources, where the rows have any."""
+    parts: tuple[tuple[str, str, Callable[[LeaderboardRow], Mapping[str, Score]]], ...] = (
+        ("Finer categories (L2)", "questions", lambda row: row.l2),
+        ("By source of the prompt", "items", lambda row: row.sources),
+    )
+    for title, unit, level in parts:
+        names = category_names(level(row) for row in group.rows)
+        lines = tuple(
+            (name, tuple(level(row).get(name, _NO_FIGURE) for row in group.rows)) for name in names
+        )
+        if lines:
+            yield Level(title, unit, lines)
 
 
 def run_view(record: RunRecord, index: int) -> RunView:
@@ -191,7 +309,6 @@ def run_view(record: RunRecord, index: int) -> RunView:
     return RunView(
         anchor=f"run-{index + 1}",
         record=record,
-        colour=colour(index),
         spec=tuple(settings.generation_settings(manifest)),
         image_size=settings.image_size(manifest),
         seed_rule=settings.seed_rule(manifest),

@@ -13,11 +13,6 @@ _STEPS = (1, 2, 5, 10, 20, 25, 50)
 _MOST_STEPS = 4
 
 
-def colour(index: int) -> int:
-    """Return the colour of the report's `index`-th run, the same in every chart."""
-    return index % NUM_COLOURS
-
-
 class Axis(NamedTuple):
     """A scale from `low` to `high` with marks at `ticks`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpgbench.analysis.prompt_length import Chart
 from dpgbench.analysis.ranking import Group
-from dpgbench.report.plots.axis import axis_around, colour
+from dpgbench.report.plots.axis import axis_around
 from dpgbench.report.plots.drawing import Dot, Drawing, Line, Shape, Text
 from dpgbench.report.text import label
 
@@ -43,7 +43,7 @@ def length_drawing(chart: Chart, group: Group, width: float = 640, height: float
     )
     many = len(chart.curves)
     for number, curve in enumerate(chart.curves):
-        paint = f"c{colour(curve.row.index)}"
+        paint = f"r{curve.row.index}"
         aside = min(7.0, step / (many + 1)) * (number - (many - 1) / 2)
         placed = [
             (left + step * (place + 0.5) + aside, point)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpgbench.analysis.learning import LearningCurve
-from dpgbench.report.plots.axis import axis_around, colour
+from dpgbench.report.plots.axis import axis_around
 from dpgbench.report.plots.drawing import Dot, Drawing, Line, Shape, Text
 from dpgbench.report.text import shown
 
@@ -54,11 +54,11 @@ def _score_panel(curve: LearningCurve, left: float, right: float, xs: list[float
         shapes.append(Text(left - 8, level(tick) + 4, f"{tick:.0f}", "soft", 11, "end"))
     for row in others:
         if row.overall is not None:
-            y, paint = level(row.overall), f"c{colour(row.index)}"
+            y, paint = level(row.overall), f"r{row.index}"
             name = f"{shown(row.run, 20)} {row.overall:.1f}"
             shapes.append(Line(((left, y), (right, y)), paint, 1))
             shapes.append(Text(right + 12, y + 4, name, size=11))
-    paint = f"c{colour(rows[-1].index)}"
+    paint = f"r{rows[-1].index}"
     ys = [level(row.overall or 0.0) for row in rows]
     shapes.append(Line(tuple(zip(xs, ys, strict=True)), paint, 2))
     for x, y, row in zip(xs, ys, rows, strict=True):

@@ -121,6 +121,17 @@ def reads_all(manifest: Manifest) -> bool | None:
     return None if record is None else not record.get("truncated", 0)
 
 
+def parameters(manifest: Manifest) -> int | None:
+    """Return how many parameters the model has; None where it is not recorded."""
+    value = _find_field(dict(manifest.generation), "parameters")
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def licence(manifest: Manifest) -> str:
+    """Return the licence of the model's weights, or nothing where it is not recorded."""
+    return str(_find_field(dict(manifest.generation), "licence") or "")
+
+
 def releases(manifest: Manifest, judge: str) -> str:
     """Return the releases of the libraries that a judge ran with, or nothing if not recorded."""
     by_name = manifest.judge(judge).get("releases", {})

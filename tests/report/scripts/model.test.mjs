@@ -6,7 +6,7 @@ const { model } = load("model.js");
 const questions = [[1, "Is there a cube?", "cube", 0, [], 0, 0.5], [2, "Is it red?", "cube, red", 1, [1], 1, 0]];
 const tallies = [[2, 0, 0, 0, 2, 100], [1, 1, 0, 0, 2, 50], [0, 2, 0, 0, 2, 0], [0, 1, 1, 0, 2, 0], [1, 0, 0, 1, 2, 50]];
 function run(index, name, answers, states, scores, tiles, more = {}) {
-  return { index, name, run: name, tiles: 2, absent: [], scores: { j: { "corrected-v1": scores } },
+  return { index, name, run: name, tiles: 2, absent: [], cut: [], scores: { j: { "corrected-v1": scores } },
     pictures: { base: "i/", end: ".png", other: {}, none: [] },
     judges: { j: { answers, others: {}, rules: { "corrected-v1": { states, tiles, failures: {} } } } }, ...more };
 }
@@ -15,7 +15,9 @@ const two = run(1, "two", ["nyyy", "y?yy", "yyyy"], ["nzyy", 0, 0], [50, 75, 100
 const set = { benchmark: "b", ids: ["a_1", "b_1", "b_2"], sources: ["a", "b"], source: [0, 1, 1],
   prompts: ["red cube", "blue ball", "none"], questions: [questions, questions, questions],
   l2: ["entity - whole", "attribute - color"], l1: ["entity", "attribute"], runs: [one, two], tallies };
-const view = (state = {}) => model.view([set], state);
+const rows = [["one", 0], ["two", 1]].map(([name, run]) => ({ name, run, judge: "j", rule: "corrected-v1" }));
+const data = { sets: [set], rows, groups: [{ set: 0, judge: "j", rule: "corrected-v1", rows: [0, 1], matrix: [] }] };
+const view = (state = {}) => model.view(data, state);
 const select = (state) => plain(model.select(view(state), state));
 
 test("scores are looked up", () => {
@@ -43,14 +45,28 @@ test("the address chooses run, judge and rule; what it does not know is as usual
 });
 
 test("filters", () => {
-  assert.deepEqual(select({}), [0, 1, 2]);
-  assert.deepEqual(select({ source: "b" }), [1, 2]);
+  assert.deepEqual(select({}), [2, 0, 1]); // the lowest first
+  assert.deepEqual(select({ sort: "benchmark" }), [0, 1, 2]);
+  assert.deepEqual(select({ sort: "high" }), [1, 0, 2]);
+  assert.deepEqual(select({ source: "b" }), [2, 1]);
   assert.deepEqual(select({ text: "BLUE cube" }), [1]); // questions count as well
   assert.deepEqual(select({ min: "70", max: "80" }), [0]);
   assert.deepEqual(select({ failed: "attribute" }), [2]);
   assert.deepEqual(select({ failed: "entity", model: "two" }), [0]);
-  assert.deepEqual(select({ sort: "low" }), [2, 0, 1]);
   assert.deepEqual(select({ show: "differ" }), [2, 0, 1]);
+});
+
+test("failures are the worst first", () => {
+  const all = (category) => plain(model.failures(view({ model: "one" }), category)).map(({ item, n, fails }) => [item, n, fails]);
+  assert.deepEqual(all(""), [[2, 0, 2], [2, 1, 2], [0, 0, 1]]);
+  assert.deepEqual(all("attribute"), [[2, 1, 2]]);
+  assert.deepEqual(all("attribute - color"), [[2, 1, 2]]);
+});
+
+test("names that are not there are told", () => {
+  assert.deepEqual(plain(model.unknown(data, { rule: "corrected-v1", model: "two", item: "a_1" })), []);
+  assert.deepEqual(plain(model.unknown(data, { rule: "none", item: "x" })), [
+    "This report has no rule “none”; corrected-v1 is shown.", "This report has no item “x”; no item is shown."]);
 });
 
 test("judges disagree where one counts an answer and the other does not", () => {
@@ -70,4 +86,10 @@ test("raw words are told", () => {
   other.judges.j.others = { 0: { 1: "perhaps" } };
   assert.equal(model.words(other, "j", 0, 1), "perhaps");
   assert.equal(model.words(other, "j", 0, 2), "no");
+});
+
+test("a rule that sees an item as the first rule does is not kept twice", () => {
+  const twice = run(5, "twice", ["yyny"], ["yynz"], [50], [[0, 3]]);
+  twice.judges.j.rules.other = { states: [1], tiles: [[0, 3]], failures: {} };
+  assert.equal(model.states(twice, "j", "other", 0), "yynz");
 });

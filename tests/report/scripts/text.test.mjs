@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load, plain } from "./load.mjs";
 
-const Dpg = load("address.js", "model.js", "spans.js", "graph.js", "download.js");
+const Dpg = load("dom.js", "address.js", "model.js", "spans.js", "graph.js", "download.js");
 
 test("spans join to the prompt and name their questions", () => {
   const prompt = "Two red cubes stand on a table. A red Lamp.";
@@ -29,7 +29,7 @@ test("the address is read and written alike", () => {
   const state = { item: "a b&c=#é", model: "x", tile: "2" };
   assert.deepEqual(plain(Dpg.address.parse(Dpg.address.format(state))), state);
   assert.equal(Dpg.address.parse("#runs"), null);
-  assert.equal(Dpg.address.format({ item: "" }), "#boards=");
+  assert.equal(Dpg.address.format({ item: "" }), "#view=board");
 });
 
 test("a question's outcome is told by sign and word", () => {
@@ -45,7 +45,7 @@ test("tables are quoted", () => {
 });
 
 test("what is turned twice is as before", () => {
-  const { turned } = load("dom.js", "model.js", "compare.js");
+  const { turned } = load("dom.js", "model.js", "views.js", "compare.js");
   const comparison = { items: 3, overall: [2, 1, 1, 0.5, 1.5, 0.01, null, 3, "yes"], outcomes: [2, 1, 0],
     l1: [["a", 2, 1, 1, 0.5, 1.5, 0.01, 0.02, 3, "yes"]], l2: [], gaps: [1.5, 0, null], back: false };
   assert.deepEqual(plain(turned(comparison)).overall, [1, 2, -1, -1.5, -0.5, 0.01, null, 3, "yes"]);

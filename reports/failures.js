@@ -1,0 +1,94 @@
+// From a number to the pictures: the questions of a category that a model failed, worst first, as
+// cards or as a contact sheet to be printed.
+"use strict";
+var Dpg = globalThis.Dpg || {};
+(function () {
+  const { el, points } = Dpg;
+  const SIZES = { cards: 12, sheet: 48 };
+
+  // What became of a question on each image, as a mark in the corner of each.
+  function marks(letters, tiles) {
+    const grid = { 1: "one", 2: "pairwise", 4: "four" }[tiles] || "one";
+    return el("span", { class: `fates ${grid}`, "aria-hidden": "true" }, Array.from(letters, (letter) => {
+      const kind = Dpg.model.KINDS[letter];
+      return el("span", { class: `m ${kind.name}` }, kind.sign);
+    }));
+  }
+
+  function card(chosen, { item, n, score }) {
+    const { set, run, judge, rule } = chosen;
+    const q = Dpg.model.question(set.questions[item][n]);
+    const tiles = Dpg.model.tilesOf(Dpg.model.states(run, judge, rule, item), run.tiles);
+    const letters = tiles.map((tile) => tile[n]).join("");
+    const outcome = Dpg.outcome(letters);
+    const first = Math.max(0, Array.from(letters).findIndex((letter) => "n?z".includes(letter)));
+    const there = Dpg.model.picture(set, run, item);
+    return el("li", { class: "failure" },
+      el("button", { type: "button", class: "enlarge", disabled: !there,
+        "aria-label": `Enlarge ${set.ids[item]}: ${q.text}`,
+        click: () => Dpg.zoomTo(run, first, { item: set.ids[item] }) }, Dpg.crop(set, run, item, null), marks(letters, run.tiles)),
+      el("p", { class: "asked", dir: "auto" }, q.text),
+      el("p", { class: "fate" }, el("span", { class: `m ${outcome.name}` }, outcome.word), " ",
+        el("span", { class: "count" }, set.l2[q.category])),
+      el("p", { class: "which" }, Dpg.to({ view: "items", item: set.ids[item], model: run.name, failed: "", sort: "" }, { class: "id-link" },
+        Dpg.middle(set.ids[item])), el("span", { class: "value" }, points(score, 1))));
+  }
+
+  function categories({ set }) {
+    const l1 = [...new Set(set.l1)];
+    return [["", "all categories"], ...l1.flatMap((name) => [[name, Dpg.capital(name)],
+      ...set.l2.filter((_, n) => set.l1[n] === name && set.l2[n] !== name).map((full) => [full, `  ${full}`])])];
+  }
+
+  function sentence(data, chosen, state, list) {
+    const row = Dpg.model.rowOf(data, chosen, chosen.run);
+    const figure = row && [...row.l1, ...row.l2].find(([name]) => name === state.failed);
+    const what = state.failed ? ` in ${state.failed}` : "";
+    const questions = Dpg.counted(list.length, "question");
+    return el("p", { class: "finding" }, Dpg.name(chosen.run), ` fails ${questions}${what} on one image or more`,
+      figure && figure[1] !== null ? `; it scores ${points(figure[1])} there, over ${figure[5].toLocaleString("en")}.` : ".");
+  }
+
+  function nothing(chosen) {
+    const { run, judge } = chosen;
+    if (!run.judges[judge] || !run.judges[judge].answers.some(Dpg.model.answered)) {
+      return "The answers of this run are not at hand, so what failed cannot be shown.";
+    }
+    return "Nothing failed here.";
+  }
+
+  function print() {
+    document.body.classList.add("sheet-only");
+    window.addEventListener("afterprint", () => document.body.classList.remove("sheet-only"), { once: true });
+    window.print();
+  }
+
+  Dpg.failures = function (data) {
+    const place = document.querySelector("[data-failures]");
+    if (!data.sets.some((set) => set.ids.length)) {
+      Dpg.nothing("failures");
+      return;
+    }
+    Dpg.part("failures", [...Dpg.CHOSEN, "model", "failed", "page", "as"], (chosen, state) => {
+      const { set, run, judge, rule } = chosen;
+      const as = state.as === "sheet" ? "sheet" : "cards";
+      const list = Dpg.model.failures(chosen, state.failed);
+      const page = Dpg.pages(list.length, SIZES[as], state.page);
+      const some = list.slice(page * SIZES[as], (page + 1) * SIZES[as]);
+      const choose = (changes) => Dpg.address.set({ ...changes, page: "" });
+      const mode = (value, text) => el("button", { type: "button", class: "chip", "aria-pressed": String(as === value),
+        click: () => choose({ as: value === "cards" ? "" : value }) }, text);
+      Dpg.redraw(place, sentence(data, chosen, state, list),
+        el("div", { class: "filters" },
+          set.runs.length > 1 ? Dpg.select("model", "Model", chosen.runs.map((r) => [r.name, r.name]), run.name, (model) => choose({ model })) : null,
+          set.l2.length ? Dpg.select("failed", "Category", categories(chosen), state.failed || "", (failed) => choose({ failed })) : null,
+          el("div", { class: "chips", role: "group", "aria-label": "Form" }, mode("cards", "cards"), mode("sheet", "contact sheet")),
+          as === "sheet" && list.length ? Dpg.button("Print this sheet", print) : null),
+        el("p", { class: "sheet-title" }, `${run.name}: failed questions${state.failed ? ` in ${state.failed}` : ""}, judge ${judge}, rule ${rule}; `
+          + `${page * SIZES[as] + 1} to ${page * SIZES[as] + some.length} of ${list.length}, worst first`),
+        some.length ? el("ol", { class: `failed-list ${as}`, start: page * SIZES[as] + 1 }, some.map((entry) => card(chosen, entry)))
+          : el("p", { class: "none" }, nothing(chosen)),
+        Dpg.pager(list.length, SIZES[as], page, "failures"));
+    });
+  };
+})();
