@@ -138,7 +138,7 @@ def bare_loop(size: str, batch: int, pairs: ImagePairs) -> Callable[[], float]:
         torch.nn.utils.clip_grad_norm_(connector.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 

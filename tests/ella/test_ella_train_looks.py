@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from dpgbench.embedded import embedded_path
-from ella import TrainingError, tiny, train
+from ella import TrainingError, card, tiny, train
 from ella.training.looks import Looks, held_out_loss
 from ella.training.run import build_trainer
 from tests.ella.tiny_training import QUICK, TinyPairs, metrics, run_tiny, write_folder
@@ -146,6 +146,31 @@ def test_a_look_is_an_ordinary_run_with_a_score(looked):
     assert ended.returncode == 0, ended.stderr
 
 
+def test_the_card_says_what_it_is_and_how_it_was_made(looked, tmp_path, capsys):
+    run = tmp_path / "mine"
+    shutil.copytree(looked, run)
+    words = [str(run), "--base=some/base", "--text-encoder=some/t5", "--data=Four pictures."]
+    assert card.main([*words, "--license=apache-2.0"]) == 0
+    assert capsys.readouterr().out == f"{run / 'README.md'}\n"
+    text = (run / "README.md").read_text()
+    assert text.startswith("---\nlicense: apache-2.0\n")
+    for line in (
+        "base_model: some/base",
+        "# mine",
+        "Four pictures.",
+        "| layers | 1 |",
+        "| learning_rate | 0.0005 |",
+        "## While it learnt",
+        'DiffusionPipeline.from_pretrained("some/base")',
+    ):
+        assert line in text
+    noted = look_at(looked, 1)
+    assert f"| {noted['held_out_loss']:.4f} |" in text
+    assert f"| {noted['scores']['tiny-mplug']['ella-reference']:.1f} |" in text
+    assert card.main([str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_the_report_draws_the_learning_curve(looked, tmp_path):
     first = looked / "looks/step-00000001"
     out = tmp_path / "training/looks"
@@ -182,3 +207,17 @@ def dpgbench(*words):
         [sys.executable, "-m", "dpgbench", *map(str, words)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_figures_are_in_tensorboard_too(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(QUICK, steps=2, look_every=2, trackers="tensorboard")
+    run_tiny(tmp_path, config, looks=Looks(TinyPairs(3)))
+    (events,) = tmp_path.glob("ella/events.out.tfevents.*")
+    read = EventAccumulator(str(events))
+    read.Reload()
+    losses = [(one.step, one.value) for one in read.Scalars("loss")]
+    assert losses == [(line["step"], pytest.approx(line["loss"])) for line in metrics(tmp_path)]
+    (look,) = read.Scalars("look/held_out_loss")
+    assert look.value == pytest.approx(look_at(tmp_path, 2)["held_out_loss"])
