@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.analysis.board import Board, make_board
+from dpgbench.errors import SetupError
 from dpgbench.report.plots import fonts
 from dpgbench.report.plots.paper import figure_files, look_of
 from tests.report.papers import NEEDS_POPPLER, PDFFONTS, embedded_fonts, pdf_text
@@ -138,3 +140,12 @@ def test_a_figure_of_one_item_has_no_interval(tmp_path: Path) -> None:
     text = text_of(figure_files(overall_only(board))["overall-dpg-fake-corrected-v1.svg"])
     assert "n = 1 item" in text
     assert "[" not in text
+
+
+def test_without_matplotlib_the_command_to_install_it_is_named(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SetupError, match=r"pip install 'dpgbench\[figures\]'") as ended:
+        figure_files(board)
+    assert ended.value.exit_code == 4

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from benchmarks import thumbs as thumbs_benchmark
 from dpgbench.report import build_report
 from dpgbench.report.page.thumbs import THUMB_PX, ThumbCache
 from dpgbench.store.images import png_bytes
@@ -104,3 +106,16 @@ def test_a_report_uses_the_users_cache(
     first = build_report([run], tmp_path / "out", embed="thumbs")[0].read_bytes()
     assert len(list((tmp_path / "cache" / "thumbs").glob("*/*/*.webp"))) == 30
     assert build_report([run], tmp_path / "out", embed="thumbs")[0].read_bytes() == first
+
+
+def test_what_thumbs_take_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DPGBENCH_CACHE", "")
+    words = [str(tmp_path), "--items", "4", "--tile-px", "64", "--out", str(tmp_path / "out.json")]
+    thumbs_benchmark.main(words)
+    taken = json.loads((tmp_path / "out.json").read_text())
+    assert json.loads(capsys.readouterr().out) == taken
+    assert taken["pictures"] == 20
+    assert taken["same_page"]
+    assert taken["times_faster"] > 0
