@@ -40,13 +40,23 @@ var Dpg = globalThis.Dpg || {};
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   }
 
+  // Whether a text is on the clipboard; where the browser refuses that, it is selected.
+  async function copied(node) {
+    try {
+      await navigator.clipboard.writeText(node.textContent);
+      return true;
+    } catch {
+      getSelection().selectAllChildren(node);
+      return false;
+    }
+  }
+
   // A button beside each text that is there to be pasted elsewhere.
   function copies() {
     for (const text of document.querySelectorAll("pre[data-copy]")) {
       const label = `Copy ${text.dataset.copy}`;
       const button = Dpg.button(label, async () => {
-        await navigator.clipboard.writeText(text.textContent);
-        button.textContent = "Copied";
+        button.textContent = (await copied(text)) ? "Copied" : "Selected: copy it with your keyboard";
         setTimeout(() => { button.textContent = label; }, 2000);
       });
       text.before(button);

@@ -96,6 +96,24 @@ class BesidePublished:
     settings: tuple[SettingBeside, ...]
     categories: Mapping[str, CategoryBeside]
 
+    @property
+    def differs_text(self) -> str:
+        """What differs, with both values; empty where nothing that is recorded does."""
+        return ", ".join(
+            f"{setting.name} ({setting.here} here, {setting.there} there)"
+            for setting in self.settings
+            if setting.state == "differs"
+        )
+
+    @property
+    def unknown_text(self) -> str:
+        """What is unknown of either, with how the model's makers run it; empty for nothing."""
+        return ", ".join(
+            f"{setting.name} (its makers: {setting.makers})" if setting.makers else setting.name
+            for setting in self.settings
+            if setting.state == "unknown"
+        )
+
     def named(self, state: State) -> list[str]:
         """Return the names of the settings in a state."""
         return [setting.name for setting in self.settings if setting.state == state]

@@ -160,6 +160,7 @@ def render_report(
     html = leaderboard_html(
         board,
         _pictures(board, page.parent, embed),
+        beside=beside_quotes,
         downloads=[path.name for path in beside],
         inside={f"{NAME}.csv": csv, f"{NAME}.json": leaderboard_json(board, beside_quotes)},
     )

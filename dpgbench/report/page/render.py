@@ -12,6 +12,7 @@ from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import coverage_text
 from dpgbench.domain.rules import ALL_RULES
 from dpgbench.domain.statistics.bootstrap import CONFIDENCE, LEAST_ITEMS, NUM_DRAWS
+from dpgbench.report.beside_published import BesidePublished, count_mark
 from dpgbench.report.page.colours import colour_style, coloured_runs
 from dpgbench.report.page.data import (
     benchmark_names,
@@ -31,7 +32,10 @@ from dpgbench.report.page.views import (
 from dpgbench.report.plots.drawing import page_svg
 from dpgbench.report.plots.figures import length_drawing
 from dpgbench.report.plots.learning import learning_drawing
+from dpgbench.report.tables.bibtex import citations
+from dpgbench.report.tables.model_card import model_card
 from dpgbench.report.text import (
+    BESIDE_WARNING,
     PUBLISHED_ELSEWHERE,
     PUBLISHED_WARNING,
     compbench_notes,
@@ -84,12 +88,14 @@ def leaderboard_html(
     board: Board,
     pictures: Pictures,
     *,
+    beside: Sequence[BesidePublished] = (),
     downloads: Sequence[str] = (),
     inside: Mapping[str, str] = _NOTHING,
 ) -> str:
     """Return the page.
 
     Args:
+        beside: published scores of the models that were measured.
         pictures: gives images the addresses that they have where the page will lie.
         downloads: names of files beside the page that hold the same in other forms.
         inside: tables to be put into the page, by the name that they are saved under.
@@ -117,7 +123,11 @@ def leaderboard_html(
             galleries=[gallery(items, pictures) for items in board.item_sets],
             lengths=[(view, named[view.group.key]) for view in board.prompt_lengths],
             learning=board.learning,
-            published=board.published,
+            published=[(quote, count_mark(quote)) for quote in board.published],
+            beside=[(one, named[one.row.key]) for one in beside],
+            beside_warning=BESIDE_WARNING,
+            bibtex=citations(board),
+            cards=[model_card(board, index, beside) for index in range(len(board.records))],
             compbench=board.compbench,
             compbench_published=board.compbench_published,
             compbench_categories=COMPBENCH_CATEGORIES,

@@ -179,14 +179,8 @@ def beside_text(one: BesidePublished) -> str:
     gap = "" if one.difference is None else f" (measured here: {one.difference:+.2f})"
     figure = quote.average or NOTHING
     text = f"published as {escaped(quote.model)} {figure}{gap}, {source}"
-    differs = [
-        f"{setting.name} ({escaped(setting.here)} here, {escaped(setting.there)} there)"
-        for setting in one.settings
-        if setting.state == "differs"
-    ]
-    unknown = one.named("unknown")
-    ends = [f"differs: {', '.join(differs)}"] if differs else []
-    ends += [f"unknown: {', '.join(unknown)}"] if unknown else []
+    ends = [f"differs: {escaped(one.differs_text)}"] if one.differs_text else []
+    ends += [f"unknown: {escaped(one.unknown_text)}"] if one.unknown_text else []
     return "; ".join([text, *ends]) + "."
 
 
@@ -207,8 +201,8 @@ def _beside_part(beside: Sequence[BesidePublished]) -> list[str]:
             f"[{escaped(one.quote.source)}]({one.quote.address})"
             if one.quote.address
             else escaped(one.quote.source),
-            escaped(", ".join(one.named("differs")) or "none that is recorded"),
-            escaped(", ".join(one.named("unknown")) or "none"),
+            escaped(one.differs_text or "none that is recorded"),
+            escaped(one.unknown_text or "none"),
         ]
         for one in beside
     ]
