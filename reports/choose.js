@@ -31,7 +31,7 @@ var Dpg = globalThis.Dpg || {};
     const none = document.querySelector("[data-none]");
     Dpg.part("", Dpg.CHOSEN, (chosen) => {
       for (const board of boards) board.hidden = !fits(board, chosen);
-      for (const other of document.querySelectorAll("div.lengths, tr.beside")) other.hidden = !fits(other, chosen);
+      for (const other of document.querySelectorAll("div.lengths, tr.measured")) other.hidden = !fits(other, chosen);
       none.hidden = boards.some((board) => !board.hidden);
     });
   };
