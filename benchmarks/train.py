@@ -77,9 +77,9 @@ def measure(size: str, batch: int, steps: int, folder: Path) -> dict[str, Any]:
     """Milliseconds a step of each, and their ratio."""
     pairs = BlockPairs()
     trainer = make_trainer(size, batch, pairs, folder)
-    batches = trainer._batches()
+    batches = trainer._steps()
     loops: dict[str, Callable[[], object]] = {
-        "ours": lambda: trainer._train_step(batches),
+        "ours": lambda: trainer._train_step(next(batches)),
         "bare": bare_loop(size, batch, pairs),
     }
     for loop in loops.values():  # warm

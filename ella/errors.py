@@ -59,7 +59,13 @@ class UnsupportedPipelineError(EllaError, TypeError):
 
 
 class TrainingError(EllaError):
-    """Training cannot go on; what is on disk stays, and the same command resumes from it."""
+    """Training cannot go on; what is on disk stays, and the same command resumes from it.
+
+    Attributes:
+        in_all_processes: Whether every process of the run raises it, so that one may speak for all.
+    """
+
+    in_all_processes = False
 
 
 class TrainingDataError(TrainingError, ValueError):

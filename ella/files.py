@@ -1,13 +1,10 @@
-"""Files that are whole or not there, and hashes that name what made them."""
+"""Tensors in files that are whole or not there, and hashes of networks."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn, uint8
 
 from ella.errors import one_line
+from ella.whole_files import NUM_HASH_CHARACTERS, replacing, text_hash
 
-NUM_HASH_CHARACTERS = 32
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write at, which takes the place of `path` when the block ends without error.
-
-    It is on disk before the name is: a kill leaves the old or the whole new file. The folder is
-    one that is there.
-    """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        part = Path(folder) / path.name
-        yield part
-        _flush(part)
-        part.replace(path)
-    _flush(path.parent)
+__all__ = [
+    "NUM_HASH_CHARACTERS", "module_hash", "replacing", "text_hash", "write_safetensors",
+    "write_tensors",
+]  # fmt: skip
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -69,20 +55,6 @@ def write_safetensors(
             save_file(ready, part, metadata=dict(metadata))
         except SafetensorError as error:
             raise OSError(f"cannot write {path}: {one_line(error)}") from error
-
-
-def _flush(path: Path) -> None:
-    """Have what was written to a file or folder on disk, not in the system's memory."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def text_hash(text: str) -> str:
-    """The name under which what belongs to `text` is kept."""
-    return hashlib.sha256(text.encode()).hexdigest()[:NUM_HASH_CHARACTERS]
 
 
 def module_hash(module: nn.Module) -> str:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
+import shutil
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -20,6 +23,7 @@ from ella.recipes import recipe_file, recipes
 from ella.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from ella.data.pairs import IndexedPairs
     from ella.training.looks import Looks
     from ella.training.trainer import Trainer
 
@@ -27,7 +31,8 @@ KINDS = get_args(ConnectorKind)
 REQUIRED = {
     "base": "folder of the diffusers model: unet or transformer, vae, scheduler",
     "text_encoder": "folder of the language model and its tokenizer",
-    "data": "folder with captions.csv or captions.jsonl (file, text) and the pictures",
+    "data": "folder of pictures and captions in any layout, or one list, shard or table; FOLDER:0.3"
+    " gives it a share of the samples; may be repeated",
     "out": "folder for checkpoints, metrics and the finished connector",
 }
 OPTIONAL = {
@@ -80,9 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; the same command resumes from the last checkpoint", 130)
     except (EllaError, OSError) as error:
+        if getattr(error, "in_all_processes", False) and not _is_first():
+            return 1  # the first process says it
         return _fail(one_line(error), 1)
-    print(file)
+    if _is_first():
+        print(file)
     return 0
+
+
+def _is_first() -> bool:
+    """Whether this process is the first one of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -94,7 +107,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--config", type=Path, help=f"TOML file of settings, or one of {', '.join(recipes())}"
     )
     for name, about in WORDS.items():
-        parser.add_argument(_flag(name), help=about)
+        several: dict[str, Any] = {"action": "append"} if name == "data" else {}
+        parser.add_argument(_flag(name), help=about, **several)
     for name, about in NUMBERS.items():
         parser.add_argument(_flag(name), type=int, help=about)
     for name, (about, words) in CHOICES.items():
@@ -127,7 +141,7 @@ def _settings(flags: dict[str, Any]) -> dict[str, Any]:
     missing = [_flag(name) for name in REQUIRED if name not in settings]
     if missing:
         raise CommandError(f"{', '.join(missing)}: missing; give it as a flag or in --config")
-    for name in REQUIRED.keys() - {"out"}:
+    for name in ("base", "text_encoder"):
         if not Path(settings[name]).is_dir():
             raise CommandError(f"{_flag(name)} {settings[name]}: no such folder")
     return settings
@@ -146,6 +160,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
             raise CommandError(f"{path}: no setting is called {name!r}{hint}")
         words = name in WORDS or name in CHOICES
         wanted = str if words else int if name in NUMBERS else type(value)
+        if name == "data" and isinstance(value, list) and all(type(one) is str for one in value):
+            continue
         if type(value) is not wanted:
             raise CommandError(f"{path}: {name} must be of type {wanted.__name__}, got {value!r}")
         if name in CHOICES and value not in CHOICES[name][1]:
@@ -163,23 +179,56 @@ def _train(settings: dict[str, Any]) -> Path:
             for name in NEW_CONNECTOR
             if name in settings
         }
-        trainer = _trainer(settings, config, sizes)
+        with _nothing_left(Path(settings["out"])):
+            trainer = _trainer(settings, config, sizes)
     except ValueError as error:
         raise CommandError(str(error)) from error
-    trainer.prepare(Path(settings.get("cache_folder", Path(settings["out"]) / "cache")))
+    trainer.prepare(_cache_folder(settings))
     return trainer.run()
+
+
+def _cache_folder(settings: dict[str, Any]) -> Path:
+    return Path(settings.get("cache_folder", Path(settings["out"]) / "cache"))
+
+
+def _pairs(settings: dict[str, Any], name: str = "data") -> IndexedPairs:
+    """The data that the settings name, indexed.
+
+    Raises:
+        CommandError: If a folder is not there.
+        TrainingDataError: If there is nothing in it that can be used.
+    """
+    from ella.data.pairs import DataSource, IndexedPairs
+
+    words = settings[name]
+    sources = [DataSource.parse(word) for word in ([words] if isinstance(words, str) else words)]
+    for source in sources:
+        if not source.data.exists():
+            raise CommandError(f"{_flag(name)} {source.data}: no such folder")
+    return IndexedPairs.open(sources, _cache_folder(settings))
+
+
+@contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Where the block fails, leave no folder that was not there before."""
+    there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if not there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _trainer(settings: dict[str, Any], config: TrainConfig, sizes: dict[str, Any]) -> Trainer:
     """Everything loaded and checked against each other; nothing written yet."""
     from ella.connector_base import Connector
     from ella.training.base_model import load_base, load_text_encoder
-    from ella.training.data import FolderPairs
     from ella.training.run import build_trainer
 
     if "init" in settings and sizes:
         raise CommandError("--init: the file has the connector's sizes; leave out --connector-...")
-    pairs = FolderPairs(settings["data"])
+    pairs = _pairs(settings)
     base = load_base(Path(settings["base"]))
     encoder = load_text_encoder(
         Path(settings["text_encoder"]),
@@ -209,7 +258,6 @@ def _looks(settings: dict[str, Any], config: TrainConfig) -> Looks:
     Raises:
         CommandError: If looks are asked for, and nothing to look at is named.
     """
-    from ella.training.data import FolderPairs
     from ella.training.drawn_looks import BenchmarkLook
     from ella.training.looks import Looks
 
@@ -234,7 +282,8 @@ def _looks(settings: dict[str, Any], config: TrainConfig) -> Looks:
             more=settings.get("look_options", ""),
             device="cpu" if config.device == "cpu" else "",
         )
-    return Looks(FolderPairs(settings["look_data"]) if "look_data" in named else None, draw)
+    pairs = _pairs(settings, "look_data") if "look_data" in named else None
+    return Looks(pairs, draw)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ella.errors import TrainingError, one_line
 from ella.files import text_hash, write_tensors
+from ella.whole_files import sweep
 
 Item = TypeVar("Item")
 Compute = Callable[[Sequence[Item]], Sequence[Tensor]]
@@ -50,8 +51,16 @@ class TensorCache(Generic[Item]):
         self._num_open = num_open
         self._memory: dict[str, Tensor] = {}
         self._shard_of: dict[str, Path] = {}
+        self._looked_at: set[str] = set()
+        self._changed = -1
         self._open: OrderedDict[Path, Any] = OrderedDict()
+        if folder is not None:
+            sweep(folder)
         self.find()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a process that looks things up in the folder, and computes nothing."""
+        return self.__dict__ | {"_open": OrderedDict(), "_compute": None}
 
     def find(self) -> None:
         """Look through the folder for tensors, also those that other processes have put there.
@@ -59,10 +68,28 @@ class TensorCache(Generic[Item]):
         Raises:
             TrainingError: If a shard cannot be read.
         """
-        if self._folder is None:
+        if self._folder is None or not self._folder.is_dir():
             return
+        self._changed = self._folder.stat().st_mtime_ns
         for path in sorted(self._folder.glob("*.safetensors")):
-            self._shard_of.update(dict.fromkeys(_names_in(path), path))
+            if path.name not in self._looked_at:
+                self._shard_of.update(dict.fromkeys(_names_in(path), path))
+                self._looked_at.add(path.name)
+
+    def seek(self, name: str) -> Tensor | None:
+        """The tensor, on the CPU; None if it was not computed, by this process or another.
+
+        Raises:
+            TrainingError: If a shard cannot be read.
+        """
+        if name not in self and self._folder is not None:
+            try:
+                changed = self._folder.stat().st_mtime_ns
+            except FileNotFoundError:
+                return None
+            if changed != self._changed:
+                self.find()
+        return self[name] if name in self else None  # noqa: SIM401 - it is no dict
 
     def fill(
         self, items: Mapping[str, Item], *, share: tuple[int, int] = (0, 1), label: str = ""
@@ -89,12 +116,48 @@ class TensorCache(Generic[Item]):
                 tensors.update(zip(names, (one.detach().cpu() for one in made), strict=True))
             self._keep(tensors)
 
+    def gather(self, items: Mapping[str, Item]) -> dict[str, Tensor]:
+        """Tensors of `items`; those that are not there are computed now, and kept.
+
+        On disk they are safe after `flush`, or once there are enough for a shard.
+
+        Raises:
+            OSError: If a shard cannot be written.
+        """
+        tensors = {name: self.seek(name) for name in items}
+        missing = [name for name, tensor in tensors.items() if tensor is None]
+        for names in _batched(missing, self._at_once):
+            made = self._compute([items[name] for name in names])
+            self.put(dict(zip(names, (one.detach().cpu() for one in made), strict=True)))
+        return {name: self[name] if tensor is None else tensor for name, tensor in tensors.items()}
+
+    def put(self, tensors: Mapping[str, Tensor]) -> None:
+        """Keep tensors that were computed elsewhere.
+
+        Raises:
+            OSError: If a shard cannot be written.
+        """
+        self._memory.update((name, tensor.clone()) for name, tensor in tensors.items())
+        if self._folder is not None and len(self._memory) >= self._num_in_shard:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not on disk yet, where the cache is on disk.
+
+        Raises:
+            OSError: If a shard cannot be written.
+        """
+        if self._folder is not None and self._memory:
+            self._keep(self._memory)
+            self._memory = {}
+
     def _keep(self, tensors: dict[str, Tensor]) -> None:
         if self._folder is None:
             self._memory.update((name, one.clone()) for name, one in tensors.items())
             return
-        path = self._folder / f"{text_hash(' '.join(tensors))}.safetensors"
+        path = self._folder / f"{text_hash(' '.join(sorted(tensors)))}.safetensors"
         write_tensors(path, tensors, {"tensors": len(tensors)})
+        self._looked_at.add(path.name)
         self._shard_of.update(dict.fromkeys(tensors, path))
 
     def __contains__(self, name: str) -> bool:

@@ -7,8 +7,10 @@ No generator's state: randomness follows from sample numbers (`ella.training.ran
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from ella.errors import ResumeError, one_line
 from ella.files import write_tensors
+from ella.training.config import CHANGEABLE, TrainConfig
 
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 WEIGHTS, MEAN, MOMENTS = "weights", "mean", "moments"
@@ -118,8 +121,23 @@ class Checkpoints:
         for _, old in list(self.steps().items())[: -self.keep_last]:
             old.unlink(missing_ok=True)
 
-    def load_last(self, settings: Mapping[str, Any]) -> Checkpoint | None:
+    def last_settings(self) -> dict[str, Any] | None:
+        """What the newest was made with, as `translated` gives it; None without any.
+
+        Raises:
+            ResumeError: If it cannot be read.
+        """
+        steps = self.steps()
+        return translated(_read(steps[max(steps)], whole=False).settings) if steps else None
+
+    def load_last(
+        self, settings: Mapping[str, Any], allowed: Collection[str] = ()
+    ) -> Checkpoint | None:
         """The newest, or None without any.
+
+        Args:
+            settings: Of the run that goes on.
+            allowed: Settings that may differ.
 
         Raises:
             ResumeError: If it is of other settings, which are named, or cannot be read.
@@ -129,30 +147,57 @@ class Checkpoints:
             return None
         path = steps[max(steps)]
         checkpoint = _read(path)
-        differences = settings_differ(checkpoint.settings, settings)
+        old = translated(checkpoint.settings)
+        differences = settings_differ(old, settings, allowed)
         if differences:
+            names = {one.partition(":")[0] for one in differences}
+            free = sorted(name for name in names if name in _may_be_allowed())
+            how = f", or allow the change (--allow {','.join(free)})" if names == {*free} else ""
             raise ResumeError(
                 f"{path}: made with other settings ({'; '.join(differences)}); go back to those,"
-                " or train into another folder"
+                f" or train into another folder{how}"
             )
         return checkpoint
 
 
-def settings_differ(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`name: old -> new` for each setting that is not the same."""
-    return [
-        f"{name}: {old.get(name)} -> {new.get(name)}"
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
-    ]
+def _may_be_allowed() -> set[str]:
+    return {*CHANGEABLE, *(one.name for one in fields(TrainConfig))}
 
 
-def _read(path: Path) -> Checkpoint:
+def translated(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a checkpoint in today's words.
+
+    Before there was a global batch, its parts were settings.
+    """
+    old = dict(settings)
+    parts = [old.pop(name, None) for name in ("batch_size", "accumulation", "processes")]
+    if "global_batch" not in old and all(type(part) is int for part in parts):
+        old["global_batch"] = math.prod(part for part in parts if part is not None)
+    return old
+
+
+def settings_differ(
+    old: Mapping[str, Any], new: Mapping[str, Any], allowed: Collection[str] = ()
+) -> list[str]:
+    """`name: old -> new` for each setting that is not the same and must be.
+
+    A setting that one of them does not name has its default.
+    """
+    defaults = {one.name: one.default for one in fields(TrainConfig)}
+    both = {
+        name: (old.get(name, defaults.get(name)), new.get(name, defaults.get(name)))
+        for name in sorted({*old, *new} - set(allowed))
+    }
+    return [f"{name}: {one} -> {other}" for name, (one, other) in both.items() if one != other]
+
+
+def _read(path: Path, *, whole: bool = True) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["ella"])
             # Copied: a tensor within the mapped file is unaligned, and the file may be deleted.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys()) if whole else []
+            tensors = {name: file.get_tensor(name).clone() for name in names}
         step, settings, scaler = about["step"], about["settings"], about["scaler"]
         if type(step) is not int or not isinstance(settings, dict) or not isinstance(scaler, dict):
             raise TypeError("its step, settings or scaler are of another type")

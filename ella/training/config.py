@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
+
+from ella.data.captions import CaptionColumns
+from ella.data.conditions import parse_conditions
+
+DATA_SETTINGS = ("pairs", "captions", "weights", "order")
+CHANGEABLE = ("data", *DATA_SETTINGS)
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 Keep = Literal["none", "memory", "disk"]
@@ -48,8 +55,16 @@ class TrainConfig:
 
     seed: int = _setting(0, "all randomness follows from it and a sample's number")
     steps: int = _setting(280_000, "optimizer steps in all; may grow later", free=True, least=1)
-    batch_size: int = _setting(16, "pairs per process and micro-step", least=1)
-    accumulation: int = _setting(1, "micro-steps per optimizer step", least=1)
+    global_batch: int = _setting(
+        0,
+        "pairs per optimizer step over all processes; 0: as the checkpoint says, else batch_size x"
+        " accumulation x processes",
+        free=True,
+    )
+    batch_size: int = _setting(16, "pairs per process and micro-step, at most", free=True, least=1)
+    accumulation: int = _setting(
+        1, "micro-steps per optimizer step, where no global batch is set", free=True, least=1
+    )
     learning_rate: float = _setting(1e-4, "after warm-up, constant")
     warmup_steps: int = _setting(0, "steps over which the learning rate rises linearly")
     weight_decay: float = _setting(0.01, "AdamW's")
@@ -77,6 +92,29 @@ class TrainConfig:
     )
     length: Literal["fixed", "flexible"] = _setting(
         "fixed", "captions padded and cut to one number of tokens, or each at its own length"
+    )
+    caption_column: str = _setting(
+        "", "columns of captions with their weights, such as long:0.7,short:0.3", later=True
+    )
+    sentence_tokens: int = _setting(
+        0, "captions with more tokens lose their last sentences; 0: never", later=True
+    )
+    filter: str = _setting("", "conditions on columns, such as width>=512,aesthetic>5", later=True)
+    min_px: int = _setting(0, "shorter sides with fewer pixels are left out", later=True)
+    largest_aspect: float = _setting(
+        1.0, "longest side over shortest that pictures keep; 1: squares", least=1, later=True
+    )
+    bucket_px: int = _setting(64, "sides of other shapes are multiples of it", least=8, later=True)
+    max_bad: float = _setting(
+        0.1,
+        "pictures that may be damaged: a number, or below 1 a share; more stop the run",
+        free=True,
+    )
+    max_skipped: int = _setting(
+        3, "steps in a row without a finite gradient that stop the run", free=True, least=1
+    )
+    allow: str = _setting(
+        "", "settings that a resumed run may change, such as learning_rate,data", free=True
     )
     image_px: int = _setting(0, "side of the square that pictures are cut to; 0: the model's own")
     text_cache: Keep = _setting("none", "where captions' features stay")  # noqa: RUF009
@@ -116,6 +154,13 @@ class TrainConfig:
         unknown = [word for word in self.tracker_names if word not in TRACKERS]
         if unknown:
             raise ValueError(f"`trackers` must be of {', '.join(TRACKERS)}, got {unknown[0]!r}")
+        CaptionColumns.parse(self.caption_column)
+        parse_conditions(self.filter)
+        names = [*CHANGEABLE, *(one.name for one in fields(self))]
+        for name in self.allowed - set(names):
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]}" if near else ""
+            raise ValueError(f"`allow` must name settings, got {name!r}{hint}")
 
     @property
     def tracker_names(self) -> list[str]:
@@ -155,6 +200,12 @@ class TrainConfig:
         even = self.look_every and step % self.look_every == 0
         return bool(step) and (bool(even) or step in steps or step == self.steps)
 
+    @property
+    def allowed(self) -> set[str]:
+        """The settings that `allow` names; `data` stands for what data a run has."""
+        names = {word.strip() for word in self.allow.split(",") if word.strip()}
+        return names | (set(DATA_SETTINGS) if "data" in names else set())
+
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         if step >= self.warmup_steps:
@@ -173,5 +224,5 @@ def _check(name: str, value: Any, kind: Any, least: float) -> None:
         return
     if type(value) not in allowed:
         raise ValueError(f"`{name}` must be of type {kind.__name__}, got {value!r}")
-    if not least <= value < float("inf"):
+    if kind is not str and not least <= value < float("inf"):
         raise ValueError(f"`{name}` must be finite and at least {least:g}, got {value}")

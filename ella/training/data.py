@@ -7,19 +7,20 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from ella.data.pictures import FORMATS, Shape, as_rgb, cut
 from ella.errors import TrainingDataError, one_line
+from ella.whole_files import bytes_hash
 
-FORMATS = ("PNG", "JPEG", "WEBP")  # no other decoder is started, whatever a file is called
 LISTS = ("captions.csv", "captions.jsonl")
 
 
+@runtime_checkable
 class ImagePairs(Protocol):
     """What training asks of a data set: implement these four for any source of pairs.
 
@@ -64,7 +65,6 @@ class FolderPairs:
                 f" {'both' if lists else 'neither'}; it lists each picture's file and text"
             )
         self._rows: list[tuple[str, str]] = []
-        self._bytes: list[int] = []
         for number, file, text in _read_list(lists[0]):
             self._add(f"{lists[0]}: row {number}", file, text)
         if not self._rows:
@@ -77,7 +77,7 @@ class FolderPairs:
         if parts.is_absolute() or ".." in parts.parts:
             raise TrainingDataError(f"{where}: {file!r} is not within {self.folder}")
         try:
-            self._bytes.append((self.folder / file).stat().st_size)
+            (self.folder / file).stat()
         except (OSError, ValueError) as error:  # a NUL or half a surrogate pair names no file
             reason = getattr(error, "strerror", None) or error
             raise TrainingDataError(f"{where}: {self.folder / file}: {reason}") from error
@@ -107,9 +107,14 @@ class FolderPairs:
                 " place and start the same command again, it resumes"
             ) from error
 
+    def name(self, index: int) -> str:
+        """Where the picture is."""
+        return str(self.folder / self._rows[index][0])
+
     def image_key(self, index: int) -> str:
-        """The file's name and size in bytes."""
-        return f"{self._rows[index][0]}:{self._bytes[index]}"
+        """The file's name, and a hash of what is in it."""
+        name = self._rows[index][0]
+        return f"{name}:{bytes_hash((self.folder / name).read_bytes())}"
 
 
 def _read_list(path: Path) -> Iterator[tuple[int, object, object]]:
@@ -139,33 +144,9 @@ def _json_row(path: Path, number: int, line: str) -> tuple[object, object]:
         raise TrainingDataError(f"{path}: row {number}: is no JSON object ({error})") from error
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
-    """`image` as it is meant to be seen: turned as EXIF says, 16 bits scaled, laid over white.
-
-    Raises:
-        ValueError: If its values have no known range (modes F and I beyond 16 bits), or if it is
-            animated.
-    """
-    if getattr(image, "is_animated", False) and getattr(image, "format", "") in ("PNG", "WEBP"):
-        raise ValueError("it is animated; one still picture is needed")
-    seen = ImageOps.exif_transpose(image)
-    if seen.mode == "F" or seen.mode.startswith("I"):
-        values = np.asarray(seen).astype(np.int64)
-        if seen.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
-            raise ValueError(f"a picture of mode {seen.mode} has no known range of values")
-        shift = 0 if seen.mode == "I" and values.max() <= 0xFF else 8
-        seen = Image.fromarray((values >> shift).astype(np.uint8))
-    if not seen.has_transparency_data:
-        return seen.convert("RGB")
-    layered = seen.convert("RGBA")
-    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, layered).convert("RGB")
-
-
 def to_pixels(image: Image.Image, image_px: int) -> Tensor:
     """`[3, image_px, image_px]` from -1 to 1: the shorter side fitted, the middle cut out."""
-    fitted = ImageOps.fit(as_rgb(image), (image_px, image_px), method=Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
+    pixels = torch.from_numpy(cut(image, Shape(image_px, image_px)).pixels).permute(2, 0, 1)
     return pixels.float() / 127.5 - 1.0
 
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from ella.config import Length
 from ella.files import NUM_HASH_CHARACTERS, module_hash, text_hash
 from ella.text_encoder import TextEncoder, TransformersTextEncoder
+from ella.training.batches import Batch
 from ella.training.cache import TensorCache
 from ella.training.config import Keep
-from ella.training.data import ImagePairs, to_pixels
+from ella.training.data import ImagePairs
 
 TEXTS_AT_ONCE = 16
 PICTURES_AT_ONCE = 8
@@ -60,29 +61,50 @@ class TextFeatures:
         keep: Where they stay.
         folder: Of all caches.
         identity: The encoder's.
+        at_once: Texts encoded together; 1 where what is kept must not depend on the others.
     """
 
     def __init__(
-        self, encoder: TextEncoder, length: Length, keep: Keep, folder: Path, identity: str
+        self,
+        encoder: TextEncoder,
+        length: Length,
+        keep: Keep,
+        folder: Path,
+        identity: str,
+        *,
+        at_once: int = TEXTS_AT_ONCE,
     ) -> None:
         self._encoder = encoder
         self._length = length
         self.cache: TensorCache[str] | None = None
         if keep != "none":
             shards = folder / f"text-{identity}-{length}" if keep == "disk" else None
-            self.cache = TensorCache(self._encode, folder=shards, at_once=TEXTS_AT_ONCE)
+            self.cache = TensorCache(self._encode, folder=shards, at_once=at_once)
 
-    def prepare(self, pairs: ImagePairs, share: tuple[int, int], label: str) -> None:
-        """Fill the cache with all captions and the empty text."""
+    def fill(self, pairs: ImagePairs, share: tuple[int, int] = (0, 1), label: str = "") -> None:
+        """Fill the cache with all captions and the empty text, ahead of time."""
         if self.cache is not None:
             texts = {"", *(pairs.text(index) for index in range(len(pairs)))}
             self.cache.fill({text_hash(text): text for text in texts}, share=share, label=label)
 
-    def __call__(self, texts: Sequence[str]) -> list[Tensor]:
-        """For each text `[tokens, feature_dim]`."""
-        if self.cache is not None:
-            return [self.cache[text_hash(text)] for text in texts]
-        return self.compute(texts)
+    def __call__(
+        self, texts: Sequence[str], there: Sequence[Tensor | None] | None = None
+    ) -> list[Tensor]:
+        """For each text `[tokens, feature_dim]`.
+
+        Args:
+            texts: Of a batch.
+            there: Those that were read ahead of time.
+        """
+        if self.cache is None:
+            return self.compute(texts)
+        there = there or [None] * len(texts)
+        missing = {text_hash(t): t for t, one in zip(texts, there, strict=True) if one is None}
+        made = self.cache.gather(missing)
+        return [
+            made[text_hash(text)] if one is None else one
+            for text, one in zip(texts, there, strict=True)
+        ]
 
     @torch.no_grad()
     def compute(self, texts: Sequence[str]) -> list[Tensor]:
@@ -106,61 +128,97 @@ class Latents:
 
     Args:
         vae: A frozen `AutoencoderKL`.
-        image_px: Side of the pictures.
+        image_px: Side of square pictures.
         keep: Where the distributions' means and deviations stay.
         folder: Of all caches.
+        at_once: Pictures encoded together for a cache; 1 where what is kept must not depend on the
+            others.
     """
 
-    def __init__(self, vae: Any, image_px: int, keep: Keep, folder: Path) -> None:
+    def __init__(
+        self,
+        vae: Any,
+        image_px: int,
+        keep: Keep,
+        folder: Path,
+        *,
+        at_once: int = PICTURES_AT_ONCE,
+    ) -> None:
         self._vae = vae
+<<<<<<< HEAD
         first = next(vae.parameters())  # the VAE's own `dtype` goes through all of it each time
         self._device, self._dtype = first.device, first.dtype
         self._image_px = image_px
         self._pairs: ImagePairs | None = None
         self.cache: TensorCache[int] | None = None
+=======
+>>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
         side = image_px // downscale(vae)
         self.shape: tuple[int, int, int] = (vae.config.latent_channels, side, side)
+        self.cache: TensorCache[Tensor] | None = None
         if keep != "none":
-            name = f"latents-{module_hash(vae)}-{image_px}"
+            name = f"latents-{module_hash(vae)}-{image_px}-by-content"
             shards = folder / name if keep == "disk" else None
-            self.cache = TensorCache(self._encode_pairs, folder=shards, at_once=PICTURES_AT_ONCE)
+            self.cache = TensorCache(self._encode_each, folder=shards, at_once=at_once)
 
-    def prepare(self, pairs: ImagePairs, share: tuple[int, int], label: str) -> None:
-        """Fill the cache with all pictures."""
-        self._pairs = pairs
-        if self.cache is not None:
-            names = {text_hash(pairs.image_key(index)): index for index in range(len(pairs))}
-            self.cache.fill(names, share=share, label=label)
-
-    def __call__(self, pairs: Sequence[int], pixels: Tensor | None, noise: Tensor) -> Tensor:
+    def __call__(
+        self,
+        pixels: Tensor | None,
+        noise: Tensor,
+        keys: Sequence[str] = (),
+        there: Sequence[Tensor | None] | None = None,
+    ) -> Tensor:
         """Latents `[B, C, h, w]` in float32, scaled for the U-Net, on the VAE's device.
 
         Args:
-            pairs: Indices, for the cache.
-            pixels: `[B, 3, image_px, image_px]`; None where there is a cache.
+            pixels: `[B, 3, height, width]`, 0 to 255; None where all of `there` is.
             noise: `[B, C, h, w]`, standard normal: which latents of the distribution.
+            keys: Of the pictures, for the cache; empty: it has no part.
+            there: What was read of them ahead of time.
         """
-        if pixels is None:
-            assert self.cache is not None and self._pairs is not None
-            names = [text_hash(self._pairs.image_key(index)) for index in pairs]
-            moments = torch.stack([self.cache[name] for name in names])
-        else:
+        if self.cache is None or not keys:
+            assert pixels is not None
             moments = self._encode(pixels)
+<<<<<<< HEAD
         mean, deviation = moments.to(self._device, torch.float32).unbind(1)
+=======
+        else:
+            moments = torch.stack(self._kept(pixels, keys, there or [None] * len(keys)))
+        mean, deviation = moments.to(self._vae.device, torch.float32).unbind(1)
+>>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
         config = self._vae.config
         latents = mean + deviation * noise.to(mean)
         return (latents - (config.get("shift_factor") or 0.0)) * config.scaling_factor
 
-    def _encode_pairs(self, indices: Sequence[int]) -> list[Tensor]:
-        assert self._pairs is not None
-        images = [self._pairs.image(index) for index in indices]
-        pixels = torch.stack([to_pixels(image, self._image_px) for image in images])
-        return list(self._encode(pixels))
+    def _kept(
+        self, pixels: Tensor | None, keys: Sequence[str], there: Sequence[Tensor | None]
+    ) -> list[Tensor]:
+        assert self.cache is not None
+        missing = {}
+        for place, (key, one) in enumerate(zip(keys, there, strict=True)):
+            if one is None:
+                assert pixels is not None
+                missing[key] = pixels[place]
+        made = self.cache.gather(missing)
+        return [made[key] if one is None else one for key, one in zip(keys, there, strict=True)]
+
+    def fill(self, batch: Batch) -> None:
+        """Keep the latents of a batch, where they are not kept yet."""
+        if self.cache is not None:
+            self._kept(batch.pixels, batch.keys, batch.moments)
+
+    def _encode_each(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+        return list(self._encode(torch.stack(list(pictures))))
 
     @torch.no_grad()
     def _encode(self, pixels: Tensor) -> Tensor:
         """Mean and deviation of each picture's latents: `[B, 2, C, h, w]`."""
+<<<<<<< HEAD
         drawn = self._vae.encode(pixels.to(self._device, self._dtype)).latent_dist
+=======
+        scaled = pixels.to(self._vae.device, non_blocking=True).float() / 127.5 - 1.0
+        drawn = self._vae.encode(scaled.to(self._vae.dtype)).latent_dist
+>>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
         return torch.stack([drawn.mean, drawn.std], dim=1)
 
 

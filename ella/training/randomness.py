@@ -8,7 +8,6 @@ one with twice the batch draws.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from ella.training.config import TimestepSampling, TrainConfig
 
-_ORDER, _SAMPLE = 1, 2  # apart, so that an epoch and a sample of one number share nothing
+_SAMPLE = 2  # a kind of randomness; ella.data.order has the others
 
 
 class Draw(NamedTuple):
@@ -87,37 +86,3 @@ def _draw_timestep(generator: np.random.Generator, num_timesteps: int, rule: Noi
     else:
         share = 1 / (1 + np.exp(-generator.normal(rule.timestep_mean, rule.timestep_std)))
     return min(num_timesteps - 1, int(share * num_timesteps))
-
-
-class EpochOrder:
-    """Which pair sample n is: every pair once an epoch, in another order each epoch.
-
-    Args:
-        seed: The order's.
-        num_pairs: Pairs in all.
-    """
-
-    def __init__(self, seed: int, num_pairs: int) -> None:
-        self.seed = seed
-        self.num_pairs = num_pairs
-        self._epoch = -1
-        self._order = np.empty(0, dtype=np.int64)
-
-    def pair_of(self, number: int) -> int:
-        """The pair's index."""
-        epoch, place = divmod(number, self.num_pairs)
-        if epoch != self._epoch:
-            generator = np.random.default_rng([_ORDER, self.seed, epoch])
-            self._order, self._epoch = generator.permutation(self.num_pairs), epoch
-        return int(self._order[place])
-
-
-def micro_batches(
-    config: TrainConfig, num_pairs: int, *, first_step: int, process: int, num_processes: int
-) -> Iterator[list[tuple[int, int]]]:
-    """For each micro-step from `first_step` on: (sample number, pair) of one process's batch."""
-    order = EpochOrder(config.seed, num_pairs)
-    first = first_step * config.accumulation
-    for micro_step in range(first, config.steps * config.accumulation):
-        start = (micro_step * num_processes + process) * config.batch_size
-        yield [(n, order.pair_of(n)) for n in range(start, start + config.batch_size)]

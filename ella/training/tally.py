@@ -5,6 +5,7 @@ No step waits for the device: what it computes is asked for when a line is due, 
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -18,7 +19,7 @@ class Figures(NamedTuple):
     """Means over some steps.
 
     Attributes:
-        loss: Over steps and processes; not finite where one step's was not.
+        loss: Over steps and processes, without steps that were left out; NaN where all were.
         gradient_norm: Before it was shortened.
         seconds: A step.
         data_wait: The share of the time in which the loop waited for its next batch, 0 to 1.
@@ -34,7 +35,7 @@ class StepSums:
     """Sums of losses, gradient lengths and time."""
 
     def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(2, device=device)
+        self._sums = torch.zeros(3, device=device)
         self.clear()
 
     def clear(self) -> None:
@@ -52,8 +53,13 @@ class StepSums:
         self._since += seconds
 
     def add(self, loss: Tensor, norm: Tensor) -> None:
-        """Add a step; nothing is read from the device."""
-        self._sums += torch.stack([loss, norm.to(loss)])
+        """Add a step, but for its figures where its gradient is not finite.
+
+        Nothing is read from the device.
+        """
+        finite = norm.isfinite()
+        figures = torch.stack([loss, norm.to(loss), torch.ones_like(loss)])
+        self._sums += torch.where(finite, figures, torch.zeros_like(figures))
         self.steps += 1
 
     def figures(self, mean_of_processes: Tensor, elapsed: float | None = None) -> Figures:
@@ -63,7 +69,8 @@ class StepSums:
             mean_of_processes: `sums`, averaged over processes.
             elapsed: Seconds that they took; by default since `clear`.
         """
-        loss, norm = (mean_of_processes / max(1, self.steps)).tolist()
+        loss, norm, counted = mean_of_processes.tolist()
+        loss, norm = (total / counted if counted else math.nan for total in (loss, norm))
         passed = time.perf_counter() - self._since if elapsed is None else elapsed
         return Figures(
             loss,
@@ -74,7 +81,7 @@ class StepSums:
 
     @property
     def sums(self) -> Tensor:
-        """Of losses and of gradient lengths, `[2]` on the device."""
+        """Of losses, gradient lengths and steps that were not left out: `[3]` on the device."""
         return self._sums.clone()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,36 @@ from tqdm import tqdm
 from ella.config import TrainedText
 from ella.connector_base import Connector
 from ella.connector_file import write_connector_file
-from ella.errors import TrainingError
 from ella.files import module_hash
 from ella.text_encoder import TextEncoder
 from ella.training import checkpoints as state
+<<<<<<< HEAD
 from ella.training.base_model import DTYPES, BaseModel
 from ella.training.batches import Batch, Samples
+=======
+from ella.training.base_model import BaseModel
+from ella.training.batches import Batch, Caches, Samples, StepPlan, buckets_of, read_steps
+>>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
 from ella.training.config import TrainConfig
-from ella.training.data import ImagePairs, texts_digest
+from ella.training.damage import DamageLog
+from ella.training.data import ImagePairs
 from ella.training.denoisers import Condition, sizes_of
 from ella.training.features import Latents, TextFeatures, downscale, encoder_identity
 from ella.training.looks import Looks
 from ella.training.metrics import MetricsLog
 from ella.training.objectives import Objective
+<<<<<<< HEAD
 from ella.training.tally import StepSums, memory_gib
+=======
+from ella.training.processes import check_alike, from_first, tensors_from_first
+from ella.training.skipped import Skipped, check_finite
+from ella.training.sources import TokenCount, as_source
+from ella.training.start_lines import start_lines
+from ella.training.tally import Tally, memory_gib
+>>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
 from ella.training.tokens import TokensOfTexts
 from ella.training.tracking import init_trackers
+from ella.whole_files import sweep
 
 CONNECTOR_FILE = "connector.safetensors"
 MEAN_FILE = "connector-ema.safetensors"
@@ -84,7 +99,8 @@ class Trainer:
             torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
         connector.trained_text = _trained_text(config, text_encoder)
         connector.float().requires_grad_(True).train().to(self.accelerator.device)
-        self.settings = self._settings()
+        self.start = module_hash(connector)
+        self.source = as_source(pairs, config, buckets_of(config, base.image_px))
         self.model, self.optimizer = self.accelerator.prepare(
             TokensOfTexts(connector, compiled=config.compile),
             torch.optim.AdamW(
@@ -94,11 +110,20 @@ class Trainer:
                 fused=True,
             ),
         )
+<<<<<<< HEAD
         self.tally = StepSums(self.accelerator.device)
+=======
+        self.tally = Tally(self.accelerator.device)
+        self.skipped = Skipped(self.accelerator.device, config.max_skipped)
+>>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
         self.mean = state.RunningMean(connector, config.ema_decay) if config.ema_decay else None
 
-    def _settings(self) -> dict[str, Any]:
-        """All that a resumed run must share with what it resumes."""
+    def _settings(self, *, listed: bool) -> dict[str, Any]:
+        """All that a resumed run must share with what it resumes.
+
+        Args:
+            listed: Whether its pairs come in the order of before there were indexes.
+        """
         sizes = {f"connector {name}": n for name, n in asdict(self.connector.config).items()}
         if self.connector.config.kind == "adaln":  # as in checkpoints from before there were others
             del sizes["connector kind"]
@@ -109,43 +134,87 @@ class Trainer:
             **sizes,
             **self.base.identity(),
             "noise schedule": self.objective.identity(),
-            "connector start": module_hash(self.connector),
+            "connector start": self.start,
             "image_px": self.base.image_px,
             "text encoder": self.encoder_name,
-            "pairs": len(self.pairs),
-            "captions": texts_digest(self.pairs),
-            "processes": self.accelerator.num_processes,
+            "global_batch": self.global_batch,
+            **self.source.identity(listed=listed),
         }
 
     def prepare(self, cache_folder: Path) -> None:
-        """Read the last checkpoint if there is one, and fill the caches."""
-        self.out.mkdir(parents=True, exist_ok=True)
+        """Read the last checkpoint if there is one, and open the caches."""
+        config, vae, accelerator = self.config, self.base.vae, self.accelerator
         self.step = self._resume()
-        config, vae = self.config, self.base.vae
+        self.out.mkdir(parents=True, exist_ok=True)
+        for folder in (self.out, self.checkpoints.folder) if accelerator.is_main_process else ():
+            sweep(folder)
+        # On a CPU what is kept must not depend on the others of its batch: results are equal bits.
+        alone = {"at_once": 1} if accelerator.device.type == "cpu" else {}
         self.features = TextFeatures(
-            self.text_encoder, config.length, config.text_cache, cache_folder, self.encoder_name
+            self.text_encoder,
+            config.length,
+            config.text_cache,
+            cache_folder,
+            self.encoder_name,
+            **alone,
         )
-        self.latents = Latents(vae, self.base.image_px, config.latent_cache, cache_folder)
+        self.latents = Latents(vae, self.base.image_px, config.latent_cache, cache_folder, **alone)
+        self.cache_folder = cache_folder
+        self.damage = DamageLog(self.out, config.max_bad, len(self.pairs))
+
+    def fill(self) -> None:
+        """Compute what the caches keep, ahead of time: for each pair once, all captions."""
         share = (self.accelerator.process_index, self.accelerator.num_processes)
-        self.features.prepare(self.pairs, share, "text features" if self.progress else "")
-        self.latents.prepare(self.pairs, share, "latents" if self.progress else "")
-        self.accelerator.wait_for_everyone()
+        self.features.fill(self.pairs, share, "text features" if self.progress else "")
+        for index in range(share[0], len(self.pairs), share[1]):
+            if self.latents.cache is not None:
+                self.latents.fill(self._samples()[index, index])
+        self._flush()
+
+    def _flush(self) -> None:
         for cache in (self.features.cache, self.latents.cache):
             if cache is not None:
-                cache.find()
+                cache.flush()
 
     def _resume(self) -> int:
-        """Steps done; weights, mean and moments are as they were after them."""
-        checkpoint = self.checkpoints.load_last(self.settings)
-        if checkpoint is None:
+        """Steps done; weights, mean and moments are as they were after them.
+
+        The first process alone reads the run's folder; what it finds goes to the others.
+        """
+        config, accelerator = self.config, self.accelerator
+        old = from_first(accelerator, self.checkpoints.last_settings)
+        product = config.batch_size * config.accumulation * accelerator.num_processes
+        self.global_batch = config.global_batch or (old or {}).get("global_batch") or product
+        if self.global_batch < accelerator.num_processes:
+            raise ValueError(
+                f"`global_batch` must be at least one pair a process, got {self.global_batch} for"
+                f" {accelerator.num_processes} processes"
+            )
+        self.listed = old is not None and "order" not in old and "order" not in config.allowed
+        self.settings = self._settings(listed=self.listed)
+        check_alike(accelerator, self.settings)
+        self._read: dict[str, Tensor] | None = None
+        last = from_first(accelerator, self._last_checkpoint)
+        tensors = tensors_from_first(accelerator, self._read)
+        self._read = None
+        if last is None:
             return 0
+        checkpoint = last._replace(tensors=tensors)
         self.connector.load_state_dict(checkpoint.of(state.WEIGHTS))
         if self.mean:
-            self.mean.load(checkpoint.of(state.MEAN))
+            self.mean.load(checkpoint.of(state.MEAN) or checkpoint.of(state.WEIGHTS))
         state.load_moments(self.optimizer.optimizer, self._names, checkpoint.of(state.MOMENTS))
-        if self.accelerator.scaler is not None and checkpoint.scaler:
-            self.accelerator.scaler.load_state_dict(checkpoint.scaler)
+        if accelerator.scaler is not None and checkpoint.scaler:
+            accelerator.scaler.load_state_dict(checkpoint.scaler)
         return checkpoint.step
+
+    def _last_checkpoint(self) -> state.Checkpoint | None:
+        """The newest without its tensors, which stand in `_read`."""
+        last = self.checkpoints.load_last(self.settings, self.config.allowed)
+        if last is None:
+            return None
+        self._read = last.tensors
+        return last._replace(tensors={})
 
     @property
     def _names(self) -> list[str]:
@@ -157,32 +226,40 @@ class Trainer:
         if self.accelerator.is_main_process:
             metrics = MetricsLog(self.out / "metrics.jsonl", self.step)
         init_trackers(self.accelerator, self.config)
-        batches = self._batches()
+        if self.progress and self.accelerator.is_main_process:
+            for line in start_lines(self):
+                tqdm.write(line, file=sys.stderr)
+        steps = self._steps()
         done = self.step
         self._look()
         self.tally.clear()
         with tqdm(total=self.config.steps, initial=self.step, disable=not self.progress) as bar:
             while self.step < self.config.steps:
+                asked = time.perf_counter()
+                batches = next(steps)
+                self.tally.waited(time.perf_counter() - asked)
                 self._train_step(batches)
                 bar.update()
+                self._stop_where_it_cannot_go_on()
                 if self._is_due(self.config.log_every):
                     bar.set_postfix(loss=f"{self._log(metrics):.4f}")
                 if self._is_due(self.config.save_every):
-                    self._check_finite()
+                    self._flush()
                     self._save()
                 self._look()
         if self.accelerator.is_main_process and self.step == done:  # nothing was left to do
             self._export()
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
+        if self.accelerator.is_main_process:
+            for line in filter(None, (self.damage.summary(), self.skipped.summary())):
+                tqdm.write(line, file=sys.stderr)
         return self.out / CONNECTOR_FILE
 
     @property
     def samples_seen(self) -> int:
         """Pairs looked at so far, over all processes."""
-        config = self.config
-        batch = config.batch_size * config.accumulation * self.accelerator.num_processes
-        return self.step * batch
+        return self.step * self.global_batch
 
     def _look(self) -> None:
         """Look at the weights, where that is due after this step and not done yet."""
@@ -196,53 +273,81 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         self.tally.leave_out(time.perf_counter() - begun)
 
-    def _batches(self) -> Iterator[Batch]:
-        samples = Samples(
-            self.pairs,
-            self.config,
+    def _samples(self) -> Samples:
+        config = self.config
+        return Samples(
+            self.source,
+            config,
             self.latents.shape,
             self.objective.num_timesteps,
-            self.base.image_px if self.latents.cache is None else None,
+            self.base.image_px,
+            Caches(
+                self.latents.cache if config.latent_cache == "disk" or not config.workers else None,
+                self.features.cache if config.text_cache == "disk" or not config.workers else None,
+            ),
+            TokenCount(self.text_encoder) if config.sentence_tokens else None,
         )
-        accelerator = self.accelerator
-        return samples.batches(self.step, accelerator.process_index, accelerator.num_processes)
+
+    def _steps(self) -> Iterator[list[Batch]]:
+        samples, accelerator = self._samples(), self.accelerator
+        together = self.global_batch if len(samples.buckets.shapes) > 1 else 1
+        plan = StepPlan(
+            self.source.order(self.config.seed, together, listed=self.listed),
+            self.source,
+            global_batch=self.global_batch,
+            at_once=self.config.batch_size,
+            first_step=self.step,
+            last_step=self.config.steps,
+            process=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+        )
+        pinned = accelerator.device.type == "cuda"
+        return read_steps(samples, plan, self.config.workers, pinned=pinned)
 
     def _is_due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.steps
 
-    def _train_step(self, batches: Iterator[Batch]) -> None:
+    def _stop_where_it_cannot_go_on(self) -> None:
+        """Now and then: too many damaged pairs, or steps in a row without a finite gradient."""
+        config, accelerator = self.config, self.accelerator
+        due = self._is_due(config.log_every) or self._is_due(config.save_every)
+        if due or accelerator.num_processes == 1:  # then it costs nothing
+            self.damage.share(accelerator)
+        if due:
+            self.skipped.check(self.out)
+
+    def _train_step(self, batches: Sequence[Batch]) -> None:
         """One optimizer step. Nothing here waits for the device.
 
         A gradient that is not finite changes no weight: the optimizer leaves such a step out.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.step)
+        share = self.accelerator.num_processes / self.global_batch  # processes are averaged
         losses = []
-        for micro_step in range(self.config.accumulation):
-            last = micro_step == self.config.accumulation - 1
-            alone = contextlib.nullcontext() if last else self.accelerator.no_sync(self.model)
-            asked = time.perf_counter()
-            batch = next(batches)
-            self.tally.waited(time.perf_counter() - asked)
+        for batch in batches:
+            self.damage.add(batch.damaged)
+            alone = contextlib.nullcontext()
+            if not batch.is_last:
+                alone = self.accelerator.no_sync(self.model)
             with alone:
-                loss = self._loss(batch)
-                self.accelerator.backward(loss / self.config.accumulation)
+                loss = self.sample_losses(batch, self.model).sum() * share
+                self.accelerator.backward(loss)
             losses.append(loss.detach())
         norm = self.accelerator.clip_grad_norm_(
             self.model.parameters(), self.config.max_grad_norm or math.inf
         )
-        if self.accelerator.scaler is None:  # else the scaler itself leaves such steps out
+        scaled = self.accelerator.scaler is not None
+        if not scaled:  # else the scaler itself leaves such steps out
             self.optimizer.optimizer.found_inf = (~norm.isfinite()).float()
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.mean:
             self.mean.update(self.connector, self.step)
         self.step += 1
-        self.tally.add(torch.stack(losses).mean(), norm)
-
-    def _loss(self, batch: Batch) -> Tensor:
-        """The mean loss of a batch, weighted."""
-        return self.sample_losses(batch, self.model).mean()
+        total = torch.stack(losses).sum()
+        self.tally.add(total, norm)
+        self.skipped.add(self.step, total, norm, scaled=scaled)
 
     def sample_losses(self, batch: Batch, model: Any, *, kept: bool = True) -> Tensor:
         """The loss of each sample `[B]`.
@@ -250,14 +355,16 @@ class Trainer:
         Args:
             batch: The samples.
             model: Makes tokens of their texts.
-            kept: Whether text features may come from the cache.
+            kept: Whether features and latents come from the caches, and go there.
         """
         device, objective = self.accelerator.device, self.objective
         steps = batch.timesteps.to(device, non_blocking=True)
         noise = batch.noise.to(device, non_blocking=True)
-        latents = self.latents(batch.pairs, batch.pixels, batch.latent_noise)
+        keys, moments = (batch.keys, batch.moments) if kept else ((), None)
+        latents = self.latents(batch.pixels, batch.latent_noise, keys, moments)
         timesteps = objective.timesteps(steps)
-        features = self.features(batch.texts) if kept else self.features.compute(batch.texts)
+        compute, asked = self.features.compute, batch.texts
+        features = self.features(asked, batch.features) if kept else compute(asked)
         tokens, pooled = model(features, timesteps)
         dtype = DTYPES[self.config.mixed_precision]  # asking the network goes through all of it
         predicted = self.base.denoiser.predict(
@@ -272,36 +379,22 @@ class Trainer:
         """Write a line of the steps since the last one; their mean loss."""
         tally, config = self.tally, self.config
         figures = tally.figures(self.accelerator.reduce(tally.sums, "mean"))
-        self._check_finite(figures.loss)
-        samples = config.batch_size * config.accumulation * self.accelerator.num_processes
         line = {
             "loss": figures.loss,
             "learning_rate": config.learning_rate_at(self.step - 1),
             "gradient_norm": figures.gradient_norm,
             "seconds": round(figures.seconds, 4),
-            "samples_per_second": round(samples / figures.seconds, 2),
+            "samples_per_second": round(self.global_batch / figures.seconds, 2),
             "data_wait": round(figures.data_wait, 4),
             "memory_gib": round(memory_gib(self.accelerator.device), 3),
+            "skipped_steps": self.skipped.total,
+            "damaged_pairs": len(self.damage),
         }
         if metrics is not None:
             metrics.append(step=self.step, **_finite(line))
         self.accelerator.log(line, step=self.step)
         tally.clear()
         return figures.loss
-
-    def _check_finite(self, loss: float | None = None) -> None:
-        """Stop where the loss of a step since the last line was no number.
-
-        Raises:
-            TrainingError: If so; no weight has been changed by that step.
-        """
-        if loss is None:
-            loss = self.tally.figures(self.accelerator.reduce(self.tally.sums, "mean")).loss
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"{self.out}: the loss of step {self.step} is {loss}; go on from an older"
-                " checkpoint in another folder with a lower learning rate or higher precision"
-            )
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -312,6 +405,7 @@ class Trainer:
             state.MOMENTS: state.moments_of(self.optimizer.optimizer, self._names),
         }
         tensors = {f"{kind}/{n}": t for kind, named in kinds.items() for n, t in named.items()}
+        check_finite(tensors, self.out)
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else {}
         self.checkpoints.save(state.Checkpoint(self.step, self.settings, scaler, tensors))
         self._export()

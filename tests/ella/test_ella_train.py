@@ -67,9 +67,11 @@ def test_four_pictures_are_learnt(tmp_path):
 
     @torch.no_grad()
     def loss():  # on noise that training never drew
-        probe = replace(config, seed=99, steps=16, caption_dropout=0.0)
-        samples = Samples(TinyPairs(), probe, trainer.latents.shape, 1000, None)
-        return np.mean([float(trainer._loss(batch)) for batch in samples.batches(0, 0, 1)])
+        probe = replace(config, seed=99, caption_dropout=0.0)
+        samples = Samples(TinyPairs(), probe, trainer.latents.shape, 1000, 64)
+        return np.mean(
+            [float(trainer.sample_losses(samples[n, n % 4], trainer.model)) for n in range(64)]
+        )
 
     before = loss()
     trainer.run()

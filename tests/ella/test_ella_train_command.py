@@ -15,6 +15,7 @@ import pytest
 import ella
 from ella import TimestepAwareSemanticConnector, TrainConfig, tiny, train
 from ella.training import run as train_run
+from tests.ella.data_layouts import as_tars
 from tests.ella.tiny_training import check_learnt_alike, write_folder
 
 ROOT = Path(ella.__file__).parents[1]
@@ -97,7 +98,7 @@ def test_a_file_of_settings_under_flags(words, tmp_path, capsys):
     settings.write_text("\n".join(lines))
     assert train.main(["--config", str(settings), "--steps", "1"]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "checkpoints", "connector.safetensors", "metrics.jsonl",
+        "cache", "checkpoints", "connector.safetensors", "metrics.jsonl",
     ]  # fmt: skip
     assert len(list((tmp_path / "out/checkpoints").glob("step-00000001.safetensors"))) == 1
     capsys.readouterr()
@@ -109,7 +110,7 @@ def test_a_file_of_settings_under_flags(words, tmp_path, capsys):
     ("more", "toml", "says"),
     [
         (["--base=none"], "", "--base none: no such folder"),
-        (["--data=.."], "", "needs one of captions.csv and captions.jsonl"),
+        (["--data=."], "", "needs one of captions.csv and captions.jsonl"),
         (["--base=."], "", "no diffusers model with unet, vae and scheduler"),
         (["--text-encoder=."], "", "no language model with its tokenizer"),
         (["--steps=0"], "", "`steps` must be finite and at least 1, got 0"),
@@ -201,3 +202,18 @@ def load_tiny_pipeline(*_words, **_options):
 
 def load_tiny_text_encoder(*_words, **_options):
     return tiny.tiny_text_encoder()
+
+
+def test_every_block_of_the_page_on_data_runs(folders, tmp_path, monkeypatch, capsys):
+    from ella.data import __main__ as data_command
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(folders / "data")
+    (tmp_path / "data/laion").mkdir()
+    as_tars(tmp_path / "data/laion", 6)
+    page = (ROOT / "docs/training-data.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"```bash\npython -m ella.data (.*?)\n```", page)
+    assert data_command.main(command.replace("16", "1").split()) == 0
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/training-data.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1] == "4 a red circle (80, 64)"

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ella import FolderPairs, TrainingDataError, TrainingError, tiny
+from ella.data.pictures import Shape, cut
 from ella.training.cache import TensorCache
 from ella.training.data import to_pixels
 from ella.training.features import Latents, TextFeatures, encoder_identity
@@ -104,7 +105,7 @@ def test_features_are_the_encoders(tmp_path, text_encoder):
     name = encoder_identity(text_encoder)
     for keep in ("none", "memory", "disk"):
         features = TextFeatures(text_encoder, "flexible", keep, tmp_path, name)
-        features.prepare(TinyPairs(), (0, 1), "")
+        features.fill(TinyPairs())
         asked = ["", TEXTS[1], TEXTS[2], ""]
         for one, other in zip(features(asked), text_encoder.encode(asked, "flexible"), strict=True):
             torch.testing.assert_close(one, other)
@@ -136,15 +137,23 @@ def test_an_encoder_is_named_by_all_that_counts(text_encoder):
 def test_latents_have_the_vaes_distribution(pipeline, tmp_path):
     latents = Latents(pipeline.vae, 64, "none", tmp_path)
     assert latents.shape == (4, 8, 8)
-    pixels = torch.stack([to_pixels(TinyPairs().image(n), 64) for n in (0, 1)])
+    square = Shape(64, 64)
+    pixels = torch.stack(
+        [
+            torch.from_numpy(cut(TinyPairs().image(n), square).pixels).permute(2, 0, 1)
+            for n in (0, 1)
+        ]
+    )
     noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        drawn = pipeline.vae.encode(pixels).latent_dist
+        scaled = torch.stack([to_pixels(TinyPairs().image(n), 64) for n in (0, 1)])
+        drawn = pipeline.vae.encode(scaled).latent_dist
     expected = (drawn.mean + drawn.std * noise) * pipeline.vae.config.scaling_factor
-    torch.testing.assert_close(latents([0, 1], pixels, noise), expected)
+    torch.testing.assert_close(latents(pixels, noise), expected)
     kept = Latents(pipeline.vae, 64, "disk", tmp_path)
-    kept.prepare(TinyPairs(), (0, 1), "")
-    torch.testing.assert_close(kept([0, 1], None, noise), expected)
+    torch.testing.assert_close(kept(pixels, noise, ["a", "b"]), expected)
+    there = [kept.cache.seek("a"), kept.cache.seek("b")]
+    torch.testing.assert_close(kept(None, noise, ["a", "b"], there), expected)
 
 
 class Counted:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ella import tiny
+from ella.data.order import PermutedOrder
 from ella.step_conditions import StepConditions
 from ella.training import tally as tally_module
 from ella.training import trainer as trainer_module
-from ella.training.randomness import EpochOrder, draw_sample
+from ella.training.randomness import draw_sample
 from ella.training.run import build_trainer
 from tests.ella.tiny_training import QUICK, TinyPairs, far, metrics, run_tiny
 
@@ -179,5 +180,5 @@ def test_the_draws_of_runs_already_made():
     assert (draw.timestep, draw.dropped) == (992, False)
     assert draw.noise.flatten().tolist() == pytest.approx([2.4871318340, 0.7956064939])
     assert draw.latent_noise.flatten().tolist() == pytest.approx([0.3911629915, -1.6133315563])
-    order = EpochOrder(3, 6)
+    order = PermutedOrder(3, 6)
     assert [order.pair_of(n) for n in range(12)] == [2, 3, 4, 0, 5, 1, 5, 3, 0, 2, 4, 1]

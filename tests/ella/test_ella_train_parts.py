@@ -11,10 +11,12 @@ import torch
 from diffusers import DDIMScheduler
 
 from ella import TrainConfig, tiny
+from ella.training.batches import StepPlan
 from ella.training.objectives import Objective
-from ella.training.randomness import draw_sample, micro_batches
+from ella.training.randomness import draw_sample
+from ella.training.sources import PlainSource
 from ella.training.tokens import TokensOfTexts
-from tests.ella.tiny_training import QUICK, TEXTS, run_tiny
+from tests.ella.tiny_training import QUICK, TEXTS, TinyPairs, run_tiny
 
 
 def test_draws_are_what_they_should_be():
@@ -39,23 +41,27 @@ def test_draws_are_what_they_should_be():
 
 
 def test_every_pair_once_an_epoch_whoever_looks():
-    config = TrainConfig(steps=6, batch_size=4, accumulation=1)
+    source = PlainSource(TinyPairs(7))
 
-    def seen(config, process=0, num_processes=1, first_step=0):
-        where = {"first_step": first_step, "process": process, "num_processes": num_processes}
-        return list(micro_batches(config, 7, **where))
+    def seen(at_once, process=0, num_processes=1, first_step=0):
+        plan = StepPlan(
+            source.order(0, 1, listed=False), source, global_batch=4, at_once=at_once,
+            first_step=first_step, last_step=6, process=process, num_processes=num_processes,
+        )  # fmt: skip
+        return [[sample[:2] for batch in step for sample in batch] for step in plan.steps()]
 
-    alone = seen(config)
-    numbers = [pair for batch in alone for _, pair in batch]
+    alone = seen(4)
+    numbers = [pair for step in alone for _, pair in step]
     assert len(numbers) == 24
     assert set(Counter(numbers[:7]).values()) == set(Counter(numbers[7:14]).values()) == {1}
     assert numbers[:7] != numbers[7:14]
-    assert seen(config, first_step=4) == alone[4:]
-    half = replace(config, batch_size=2)
-    pairs = zip(seen(half, 0, 2), seen(half, 1, 2), strict=True)
-    assert [first + second for first, second in pairs] == alone
-    micro = seen(replace(half, accumulation=2))
-    assert [a + b for a, b in zip(micro[::2], micro[1::2], strict=True)] == alone
+    assert seen(4, first_step=4) == alone[4:]
+    for num_processes in (2, 3, 4):
+        parts = [seen(1, process, num_processes) for process in range(num_processes)]
+        assert [
+            [one for part in step for one in part] for step in zip(*parts, strict=True)
+        ] == alone
+    assert seen(3) == alone
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])

@@ -96,6 +96,7 @@ def main() -> None:
     with sdpa_kernel(SDPBackend.MATH):  # on a CPU faster for small heads
         trainer.prepare(work / "cache")
         if args.fill:
+            trainer.fill()
             return
         trainer.run()
     target = work / "out" / "ella" / "connector.safetensors"

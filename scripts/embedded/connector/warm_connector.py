@@ -51,7 +51,7 @@ def main() -> None:
     )
     assert isinstance(encoder.model, T5EncoderModel)
     features = TextFeatures(encoder, "fixed", "disk", work / "cache", encoder_identity(encoder))
-    features.prepare(pairs, (0, 1), "text features")
+    features.fill(pairs, label="text features")
     clip = Clip(CLIPTokenizer.from_pretrained(work / "out" / "sd15" / "tokenizer"))
     clip.load_state_dict(torch.load(work / "clip.pt", weights_only=True)["average"])
     sizes = ConnectorConfig(**SIZES, width=clip.reader.queries.shape[1], input_dim=128)
