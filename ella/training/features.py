@@ -145,14 +145,8 @@ class Latents:
         at_once: int = PICTURES_AT_ONCE,
     ) -> None:
         self._vae = vae
-<<<<<<< HEAD
         first = next(vae.parameters())  # the VAE's own `dtype` goes through all of it each time
         self._device, self._dtype = first.device, first.dtype
-        self._image_px = image_px
-        self._pairs: ImagePairs | None = None
-        self.cache: TensorCache[int] | None = None
-=======
->>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
         side = image_px // downscale(vae)
         self.shape: tuple[int, int, int] = (vae.config.latent_channels, side, side)
         self.cache: TensorCache[Tensor] | None = None
@@ -179,13 +173,9 @@ class Latents:
         if self.cache is None or not keys:
             assert pixels is not None
             moments = self._encode(pixels)
-<<<<<<< HEAD
-        mean, deviation = moments.to(self._device, torch.float32).unbind(1)
-=======
         else:
             moments = torch.stack(self._kept(pixels, keys, there or [None] * len(keys)))
-        mean, deviation = moments.to(self._vae.device, torch.float32).unbind(1)
->>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
+        mean, deviation = moments.to(self._device, torch.float32).unbind(1)
         config = self._vae.config
         latents = mean + deviation * noise.to(mean)
         return (latents - (config.get("shift_factor") or 0.0)) * config.scaling_factor
@@ -213,12 +203,8 @@ class Latents:
     @torch.no_grad()
     def _encode(self, pixels: Tensor) -> Tensor:
         """Mean and deviation of each picture's latents: `[B, 2, C, h, w]`."""
-<<<<<<< HEAD
-        drawn = self._vae.encode(pixels.to(self._device, self._dtype)).latent_dist
-=======
-        scaled = pixels.to(self._vae.device, non_blocking=True).float() / 127.5 - 1.0
-        drawn = self._vae.encode(scaled.to(self._vae.dtype)).latent_dist
->>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
+        scaled = pixels.to(self._device, non_blocking=True).float() / 127.5 - 1.0
+        drawn = self._vae.encode(scaled.to(self._dtype)).latent_dist
         return torch.stack([drawn.mean, drawn.std], dim=1)
 
 

@@ -22,13 +22,8 @@ from ella.connector_file import write_connector_file
 from ella.files import module_hash
 from ella.text_encoder import TextEncoder
 from ella.training import checkpoints as state
-<<<<<<< HEAD
 from ella.training.base_model import DTYPES, BaseModel
-from ella.training.batches import Batch, Samples
-=======
-from ella.training.base_model import BaseModel
 from ella.training.batches import Batch, Caches, Samples, StepPlan, buckets_of, read_steps
->>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
 from ella.training.config import TrainConfig
 from ella.training.damage import DamageLog
 from ella.training.data import ImagePairs
@@ -37,15 +32,11 @@ from ella.training.features import Latents, TextFeatures, downscale, encoder_ide
 from ella.training.looks import Looks
 from ella.training.metrics import MetricsLog
 from ella.training.objectives import Objective
-<<<<<<< HEAD
-from ella.training.tally import StepSums, memory_gib
-=======
 from ella.training.processes import check_alike, from_first, tensors_from_first
 from ella.training.skipped import Skipped, check_finite
 from ella.training.sources import TokenCount, as_source
 from ella.training.start_lines import start_lines
-from ella.training.tally import Tally, memory_gib
->>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
+from ella.training.tally import StepSums, memory_gib
 from ella.training.tokens import TokensOfTexts
 from ella.training.tracking import init_trackers
 from ella.whole_files import sweep
@@ -110,12 +101,8 @@ class Trainer:
                 fused=True,
             ),
         )
-<<<<<<< HEAD
         self.tally = StepSums(self.accelerator.device)
-=======
-        self.tally = Tally(self.accelerator.device)
         self.skipped = Skipped(self.accelerator.device, config.max_skipped)
->>>>>>> bfefb95 (Training reads data as people have it, by an index; samples, damage and resume are the same on any number of processes)
         self.mean = state.RunningMean(connector, config.ema_decay) if config.ema_decay else None
 
     def _settings(self, *, listed: bool) -> dict[str, Any]:
