@@ -3,6 +3,7 @@
 They are asked for both nouns of a prompt by name. What comes of it is another metric than UniDet's.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -49,7 +50,25 @@ class ZeroShotDetector:
                 f"{folder} holds no zero-shot detector in transformers' layout: "
                 f"{type(error).__name__}: {error}"
             ) from None
-        return cls(network.to(device).requires_grad_(False).eval(), processor, template)
+        detector = cls(network.to(device).requires_grad_(False).eval(), processor, template)
+        detector.try_processor(folder)
+        return detector
+
+    def try_processor(self, folder: Path) -> None:
+        """See that the processor has the packages that it needs, which it imports late.
+
+        Raises:
+            WeightsError: it has not.
+        """
+        try:
+            self._inputs(Image.new("RGB", (8, 8)), "thing")
+        except ImportError as error:
+            package = re.search(r"the (\w+) library", str(error))
+            name = package[1] if package else "a package"
+            raise WeightsError(
+                f"the processor in {folder} needs {name}, which is not installed: "
+                "pip install 'dpgbench[compbench]'"
+            ) from None
 
     def detect(self, picture: Image.Image, names: Sequence[str]) -> list[Detection]:
         """What is there of `names`, most confident first.
@@ -61,10 +80,12 @@ class ZeroShotDetector:
             detections += self._of_name(picture, name)
         return sorted(detections, key=lambda detection: -detection.score)
 
+    def _inputs(self, picture: Image.Image, name: str) -> Any:
+        text = [[self.template.format(name)]]
+        return self.processor(images=picture, text=text, return_tensors="pt")
+
     def _of_name(self, picture: Image.Image, name: str) -> list[Detection]:
-        inputs = self.processor(
-            images=picture, text=[[self.template.format(name)]], return_tensors="pt"
-        ).to(self.network.device)
+        inputs = self._inputs(picture, name).to(self.network.device)
         inputs["pixel_values"] = inputs["pixel_values"].to(self.network.dtype)
         with torch.inference_mode():
             outputs = self.network(**inputs)

@@ -63,7 +63,7 @@ def pull_files(source: str | None, target: Path, wanted: FileSet) -> PulledFiles
         files, restored = {}, 0
         for name, blob in wanted.blobs.items():
             data = _fetched(name, wanted) if source is None else _read(source, name, wanted)
-            original = as_upstream(data, blob)
+            original = as_upstream(data, blob) or _with_windows_line_ends(data, blob)
             if original is None:
                 place = f"{source}/{name}" if source else f"{wanted.folder_url}/{name}"
                 raise DataError(
@@ -75,6 +75,12 @@ def pull_files(source: str | None, target: Path, wanted: FileSet) -> PulledFiles
         record = {"from": source or wanted.folder_url, "licence": wanted.licence}
         replace_folder(target, {**files, SOURCE_FILE: json_text(record).encode()})
     return PulledFiles(target, len(files), restored)
+
+
+def _with_windows_line_ends(data: bytes, blob: str) -> bytes | None:
+    """Return the content with CR LF at line ends where upstream has it so, and a clone has not."""
+    windows = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return windows if git_blob_id(windows) == blob else None
 
 
 def _fetched(name: str, wanted: FileSet) -> bytes:

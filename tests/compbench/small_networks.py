@@ -128,3 +128,41 @@ def golden_picture(recipe: Any) -> Image.Image:
     noise = random.integers(-20, 21, (height, width, channels))
     pixels = np.clip(big + noise, 0, 255).astype(np.uint8)
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+
+
+def write_grounding_dino(folder: Path) -> Path:
+    """A Grounding DINO of a few thousand seeded weights, which sees something everywhere."""
+    folder.mkdir(parents=True)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", *letters]
+    words += [f"##{letter}" for letter in letters]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    size = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.GroundingDinoConfig(
+        backbone_config=transformers.SwinConfig(
+            image_size=64,
+            embed_dim=16,
+            depths=[1, 1, 1, 1],
+            num_heads=[1, 2, 4, 4],
+            window_size=4,
+            out_features=["stage2", "stage3", "stage4"],
+        ),
+        text_config=transformers.BertConfig(vocab_size=len(words), hidden_size=32, **size),
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_queries=10,
+        max_text_len=32,
+    )
+    torch.manual_seed(0)
+    transformers.GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    pictures = transformers.GroundingDinoImageProcessorPil(
+        size={"shortest_edge": 64, "longest_edge": 96}
+    )
+    tokenizer = transformers.BertTokenizer(vocab=vocabulary, do_lower_case=True)
+    transformers.GroundingDinoProcessor(pictures, tokenizer).save_pretrained(folder)
+    return folder

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.entries import Role, WebFiles
 from dpgbench.backends.judges.table import find_judge
+from dpgbench.backends.loading import quiet
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, TileQuestions
 from dpgbench.backends.weights.locate import locate
 from dpgbench.compbench.errors import PictureError, WeightsError
@@ -306,7 +307,8 @@ def _loaded(folder: Path, request: JudgeRequest, load: Callable[..., Any]) -> An
     import torch
 
     try:
-        return load(folder, request, getattr(torch, request.dtype))
+        with quiet("transformers", logs=False, bars=False):
+            return load(folder, request, getattr(torch, request.dtype))
     except WeightsError as error:
         raise SetupError(str(error)) from None
     except (OSError, ValueError) as error:
