@@ -18,7 +18,7 @@ from dpgbench.report.plots.paper import figure_files
 from dpgbench.report.tables.bibtex import citations
 from dpgbench.report.tables.csv_table import leaderboard_csv
 from dpgbench.report.tables.json_table import leaderboard_json
-from dpgbench.report.tables.latex import latex_files, leaderboard_latex, names_without_letters
+from dpgbench.report.tables.latex import latex_files, leaderboard_latex, texts_without_letters
 from dpgbench.report.tables.markdown import leaderboard_markdown
 from dpgbench.report.tables.model_card import model_cards
 from dpgbench.store.files import write_atomic
@@ -195,14 +195,14 @@ def _in_folders(
 
 
 def _tell_of_letters(board: Board, path: Path) -> None:
-    """Warn of names that pdflatex cannot print."""
-    for name, letters in names_without_letters(board).items():
+    """Warn of texts that pdflatex cannot print."""
+    for text, letters in texts_without_letters(board).items():
         log.warning(
-            "%s: pdflatex has no letters for %s in the model's name %s; their code points stand "
-            "there, and the file's first lines say how to print them",
+            "%s: pdflatex has no letters for %s in '%s'; their code points stand there, and the "
+            "file's first lines say how to print them",
             path.name,
             letters,
-            name,
+            text,
         )
 
 

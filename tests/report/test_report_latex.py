@@ -131,10 +131,11 @@ def test_the_command_names_letters_that_pdflatex_lacks(
 ) -> None:
     app = typer.Typer()
     command.register(app)
-    run = dpg.make("run", model="Ω-通义")
+    run = dpg.make("run", model="Ω-通义", notes=["Кириллица"])
     words = [str(run.path), "--out", str(tmp_path / "out"), "--latex", str(tmp_path / "tables")]
     assert CliRunner().invoke(app, words).exit_code == 0
-    assert "pdflatex has no letters for 通义 in the model's name Ω-通义" in caplog.text
+    assert "pdflatex has no letters for 通义 in 'Ω-通义'" in caplog.text
+    assert "in 'Кириллица'" in caplog.text
     made = {path.name for path in (tmp_path / "tables").iterdir()}
     assert made == {
         f"dpg-fake-{rule}{end}.tex"

@@ -73,10 +73,18 @@ def latex_tables(board: Board) -> dict[str, str]:
     return tables
 
 
-def names_without_letters(board: Board) -> dict[str, str]:
-    """Return the characters of each model's name that pdflatex cannot print, by the name."""
-    names = {row.model: unprintable(shown(row.model, _NAME_LIMIT)) for row in board.rows}
-    return {name: characters for name, characters in names.items() if characters}
+def texts_without_letters(board: Board) -> dict[str, str]:
+    """Return the characters that pdflatex cannot print, by the text that has them.
+
+    Texts are the names of models, benchmarks, judges and rules, and the notes.
+    """
+    texts = [
+        text
+        for row in board.rows
+        for text in (row.model, row.benchmark, row.judge, row.rule, *row.notes)
+    ]
+    missing = {shown(text): unprintable([shown(text, 2000)]) for text in texts}
+    return {text: characters for text, characters in missing.items() if characters}
 
 
 def escaped(text: str, limit: int = 60) -> str:
@@ -85,7 +93,7 @@ def escaped(text: str, limit: int = 60) -> str:
 
 
 def _unicode_note(board: Board) -> str:
-    missing = "".join(dict.fromkeys("".join(names_without_letters(board).values())))
+    missing = "".join(dict.fromkeys("".join(texts_without_letters(board).values())))
     if not missing:
         return ""
     return (
