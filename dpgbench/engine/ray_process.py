@@ -5,17 +5,19 @@ This module is imported there before anything else of the toolkit.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
 from dpgbench.backends.device import device_is_lost
 from dpgbench.engine.portable_error import PortableError
-from dpgbench.engine.work import Outcome, Unit, Worker
+from dpgbench.engine.work import Answered, Outcome, Unit, Worker
 
 
 class Note(NamedTuple):
@@ -71,18 +73,56 @@ class Setting:
     num_threads: int | None = None
 
 
-class RayProcess(Generic[Unit, Outcome]):
-    """A worker as Ray calls it: an actor."""
+class RayActor(Generic[Unit, Outcome]):
+    """A `RayProcess` as Ray calls it: all that its worker does, it does in one thread.
+
+    The process's own thread is Ray's, so that while outcomes are put on their way, megabytes each,
+    the next batch is at work already. Batches are begun in the order in which they were sent.
+    """
 
     def __init__(self) -> None:
-        self.worker: Worker[Unit, Outcome] | None = None
-        self.notes: list[Note] = []
+        self._process: RayProcess[Unit, Outcome] = RayProcess()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dpgbench-worker")
 
-    def node(self) -> str:
+    async def node(self) -> str:
         """Return the id of the node that it is on."""
         import ray
 
         return str(ray.get_runtime_context().get_node_id())
+
+    async def load(
+        self, factory: Callable[[], Worker[Unit, Outcome]], setting: Setting
+    ) -> Returned[WorkerFacts]:
+        """Build the worker."""
+        return await self._in_thread(self._process.load, factory, setting)
+
+    async def once(
+        self, setting: Setting, function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Returned[Any]:
+        """Return what a function returns in a process like a worker's."""
+        return await self._in_thread(self._process.once, setting, function, args, kwargs)
+
+    async def call(self, method: Callable[..., Any], args: Any, kwargs: Any) -> Returned[Any]:
+        """Return what a method of the worker's class returns."""
+        return await self._in_thread(self._process.call, method, args, kwargs)
+
+    async def work(self, units: Sequence[Unit]) -> Returned[Outcome]:
+        """Return what comes of a batch, up to an error that is not about one unit."""
+        return await self._in_thread(self._process.work, units)
+
+    async def _in_thread(
+        self, function: Callable[..., Returned[Answered]], *arguments: Any
+    ) -> Returned[Answered]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, function, *arguments)
+
+
+class RayProcess(Generic[Unit, Outcome]):
+    """A worker in a process of its own, what it logs, and how it fails."""
+
+    def __init__(self) -> None:
+        self.worker: Worker[Unit, Outcome] | None = None
+        self.notes: list[Note] = []
 
     def load(
         self, factory: Callable[[], Worker[Unit, Outcome]], setting: Setting

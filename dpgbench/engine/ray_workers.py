@@ -17,7 +17,7 @@ from typing import Any, Concatenate, Generic
 
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.ray_cluster import Cluster, has_gpu, import_ray
-from dpgbench.engine.ray_process import Note, RayProcess, Returned, Setting, WorkerFacts
+from dpgbench.engine.ray_process import Note, RayActor, Returned, Setting, WorkerFacts
 from dpgbench.engine.work import Answered, Arguments, Lost, Outcome, Unit, Worker, Workers
 from dpgbench.errors import IncompleteError, SetupError, counted
 from dpgbench.interrupts import stop_requested
@@ -109,7 +109,7 @@ class RayWorkers(Workers[Unit, Outcome]):
 
     def _actor_class(self) -> Any:
         size = self.cluster.size
-        return self._ray.remote(RayProcess).options(
+        return self._ray.remote(RayActor).options(
             num_cpus=size.cpus,
             num_gpus=size.gpus,
             max_restarts=-1,
@@ -449,7 +449,7 @@ def call_on_gpu(
     num_gpus = ray.cluster_resources().get("GPU", 0)
     if not num_gpus or options.gpus_per_worker == 0 or has_gpu(ray):
         return function(*args, **kwargs)
-    process = ray.remote(RayProcess).options(num_cpus=0, num_gpus=min(1, num_gpus)).remote()
+    process = ray.remote(RayActor).options(num_cpus=0, num_gpus=min(1, num_gpus)).remote()
     try:
         answer = ray.get(process.once.remote(setting, function, args, kwargs))
     finally:

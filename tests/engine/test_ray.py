@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dpgbench.engine.ray_process import RayProcess
+from dpgbench.engine.ray_process import RayActor
 from dpgbench.engine.ray_workers import Patience
 from tests.engine.parts import ASK, DRAW, content, lines, trouble, write_parts
 from tests.helpers import Ended, Run, json_lines
@@ -270,7 +270,7 @@ def test_workers_that_ray_gives_up_before_they_begin_are_made_again(
         for remote in self._remotes:
             cluster.ray.kill(remote.actor)
             dead.append(remote.actor)
-            pending = cluster.ray.remote(RayProcess).options(num_cpus=99).remote().node.remote()
+            pending = cluster.ray.remote(RayActor).options(num_cpus=99).remote().node.remote()
             remote.step = ("node", pending)  # for which there is never an answer
 
     monkeypatch.setattr(RayWorkers, "__init__", built)
