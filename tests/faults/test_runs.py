@@ -39,13 +39,14 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def test_two_writers_on_one_machine(warm: Warm, tmp_path: Path) -> None:
-    write_parts(tmp_path, pause=0.5)
+    write_parts(tmp_path, pause=3)  # nothing but sleep, and not to its end
     first = begin(tmp_path, LOCKED)
     wait_for_grids(tmp_path / "r")
     second = warm.run(DRAW, tmp_path)
+    first.terminate()
+    assert end(first)[0] == 143
     is_one_line(second, 2)
     assert f"in use by process {first.pid} on {os.uname().nodename}" in second.error
-    assert end(first)[0] == 0
 
 
 def test_two_writers_where_the_file_system_keeps_no_locks(warm: Warm, tmp_path: Path) -> None:
