@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 def test_runs_that_are_killed_are_as_undisturbed_ones(tmp_path: Path) -> None:
     with Warm(*MODULES) as warm:
-        chaos = Chaos(warm, num_items=2, max_ends=4, signals=SIGNALS)
+        chaos = Chaos(warm, num_items=2, max_ends=3, signals=SIGNALS)
         figures = run_chaos(chaos, tmp_path, runs=2, seed=7)
     assert figures.runs == 2
     assert sum(figures.ends.values()) > 4  # two commands each, and some that were ended

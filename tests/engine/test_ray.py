@@ -101,7 +101,7 @@ class Killer(threading.Thread):
                 self.killed.append(pid)
 
 
-@pytest.mark.parametrize(("command", "num_lines"), [("generate", 4), ("score", 14)])
+@pytest.mark.parametrize(("command", "num_lines"), [("generate", 6), ("score", 14)])
 def test_workers_that_are_killed_now_and_then_are_replaced(
     run: Run, tmp_path: Path, ray_words: tuple[str, ...], command: str, num_lines: int
 ) -> None:
@@ -186,8 +186,10 @@ def test_what_a_model_raises_is_recorded_as_in_one_process(
     "code",
     [
         "raise ValueError('nothing works')",
-        "sys.exit(7)",
-        "raise __import__('dpgbench').errors.DataError('never')",
+        pytest.param("sys.exit(7)", marks=pytest.mark.slow),
+        pytest.param(
+            "raise __import__('dpgbench').errors.DataError('never')", marks=pytest.mark.slow
+        ),
         "raise ConnectionResetError('the download of', item, 'died')",
     ],
 )
@@ -297,9 +299,9 @@ def test_a_cluster_without_room_is_said_at_once(
         assert f"the most that one has is {most}" in ended.error
     assert time.monotonic() - started < 30
     words = ("--engine", "ray", "--workers", "7", "--address", str(cluster.address))
-    ended = run(*DRAW, "r", *words)
+    ended = run(*DRAW, "r", *words, "--cpus-per-worker", "2")
     assert ended.code == 0, ended.err
-    assert "the cluster has room for 4 of 7 workers of 1 CPU and 0 GPU" in ended.err
+    assert "the cluster has room for 2 of 7 workers of 2 CPU and 0 GPU" in ended.err
 
 
 def test_weights_that_differ_between_machines_are_refused() -> None:

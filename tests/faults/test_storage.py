@@ -19,7 +19,7 @@ LASTING = [
     ("write", errno.ENOSPC), ("write", errno.EIO), ("fsync", errno.EIO), ("rename", errno.EIO),
     ("rename", errno.EROFS), ("open", errno.EROFS), ("open", errno.EACCES), ("mkdir", errno.ENOSPC),
 ]  # fmt: skip
-NUM_TRIED = {"generate": 2, "score": 2, "report": 1}  # of each kind; the slow test tries all
+NUM_TRIED = {"generate": 1, "score": 1, "report": 1}  # of each kind; the slow test tries all
 
 
 def result(folder: Path, command: str) -> dict[str, object]:
@@ -139,7 +139,7 @@ def test_a_calendar_that_goes_back(warm: Warm, undisturbed: Path, tmp_path: Path
     for command in COMMANDS:
         folder = tmp_path / command
         words = prepare(folder, undisturbed, command)
-        for shift in (-year, 0, -2 * year):
+        for shift in (-year, -2 * year):
             ended = warm.run(words, folder, Fault(str(folder), "clock", shift, when=20))
             assert ended.code == 0, ended.err
         assert result(folder, command) == wanted(undisturbed, warm, command)
