@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +33,17 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.generate import (
+    TEXT,
+    Contestant,
+    Models,
+    contestants,
+    make_models,
+    measure_parts,
+    ours,
+    plain_loop,
+    run,
+)
 from benchmarks.judge import DTYPES, NUM_QUESTIONS, WORDS, seeded_weights, write_layout
 from dpgbench.mplug import MplugConfig, MplugProcessor, MplugVqa
 from dpgbench.mplug.checkpoint import build_network
@@ -42,7 +52,7 @@ Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[1]
 TILES = 4
 GRIDS_OF_DPG_BENCH = 1065
-TEXT = "a red circle left of a blue square, and under both of them a long green bench in the rain"
+PROMPTS = 4
 Figures = dict[str, Any]
 
 
@@ -248,216 +258,56 @@ def noise(seed: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-@dataclass
-class Drawer:
-    """A Stable Diffusion 1.5 with ELLA, seeded."""
-
-    pipeline: Any
-    ella: Any
-    px: int
-    steps: int
-    device: str
-
-    def settings(self, count: int) -> Figures:
-        """What diffusers is called with for `count` images."""
-        return {
-            "num_inference_steps": self.steps,
-            "guidance_scale": 7.5,
-            "height": self.px,
-            "width": self.px,
-            "generator": [torch.Generator().manual_seed(seed) for seed in range(count)],
-            "output_type": "np",
-        }
-
-
 def run_generate(bench: Bench) -> None:
-    """Images a second: ours by prompts a call, the loop people write, ELLA's way, compiled."""
-    dtype = torch.float16 if bench.device.startswith("cuda") else torch.float32
-    drawer = make_drawer(bench, dtype)
-    pipeline, ella = drawer.pipeline, drawer.ella
-    prompts = [f"{TEXT}, number {number}" for number in range(4)]
-
-    def loop() -> None:
-        """(a): a call of diffusers' pipeline a prompt, four images, CLIP tells."""
-        for prompt in prompts:
-            pipeline(prompt, num_images_per_prompt=TILES, **drawer.settings(TILES))
-
-    def one_prompt() -> None:
-        for prompt in prompts:
-            ella.generate(pipeline, prompt, num_images_per_prompt=TILES, **drawer.settings(TILES))
-
-    def all_prompts() -> None:
-        count = TILES * len(prompts)
-        ella.generate(pipeline, prompts, num_images_per_prompt=TILES, **drawer.settings(count))
-
-    def original() -> None:
-        for prompt in prompts:
-            as_ella_does(drawer, prompt)
-
-    loops: dict[str, Callable[[], None]] = {
-        "(a) diffusers with CLIP, a prompt a call": loop,
-        "ours with ELLA, a prompt a call": one_prompt,
-        "ours with ELLA, four prompts a call": all_prompts,
-        "(b) ELLA's way, connector for each step and image": original,
-    }
-    images = TILES * len(prompts)
-    for name, draw_all in loops.items():
+    """Images a second: (a) and (b), ours by prompts a call, and where the time goes."""
+    models = drawing_models(bench)
+    prompts = [f"{TEXT}, number {number}" for number in range(PROMPTS)]
+    for name, draw in contestants(models, (1, PROMPTS)).items():
         if bench.late():
             return
-        draw_all() if not bench.real else ella.generate(
-            pipeline, TEXT, num_images_per_prompt=TILES, **drawer.settings(TILES)
-        )
-        with peak_memory(bench, "generate", name):
-            seconds, _ = timed(draw_all)
-        bench.tell("generate", f"{name}: images a second", images / seconds)
-    parts_of_a_picture(bench, drawer)
-    pipeline.unet.to(memory_format=torch.channels_last)
-    measure_drawing(bench, "ours, channels last", one_prompt, images)
+        measure_drawing(bench, "generate", name, draw, prompts)
+    for name, parts in measure_parts(models, prompts, PROMPTS).items():
+        for part, milliseconds in parts.items():
+            bench.tell("generate", f"{name}: {part}, milliseconds a grid", milliseconds)
+    if not bench.late():
+        models.ella.pipeline.unet.to(memory_format=torch.channels_last)
+        one = ours(models.ella, models, 1)
+        measure_drawing(bench, "generate", "ours with ELLA, 1 a call, channels last", one, prompts)
 
 
 def run_compiled_generate(bench: Bench) -> None:
-    """U-Net and VAE by torch.compile: ours, and the loop that people write, compiled alike."""
-    drawer = make_drawer(bench, torch.float16)
-    pipeline = drawer.pipeline
-    pipeline.unet.to(memory_format=torch.channels_last)
-    prompts = [f"{TEXT}, number {number}" for number in range(4)]
-    images = TILES * len(prompts)
-
-    def loop() -> None:
-        for prompt in prompts:
-            pipeline(prompt, num_images_per_prompt=TILES, **drawer.settings(TILES))
-
-    def one_prompt() -> None:
-        for prompt in prompts:
-            drawer.ella.generate(
-                pipeline, prompt, num_images_per_prompt=TILES, **drawer.settings(TILES)
-            )
-
-    pipeline.unet.compile(fullgraph=True)
-    pipeline.vae.decoder.compile()
-    start = time.perf_counter()
-    one_prompt()
-    synchronize()
-    bench.tell("compiled generate", "seconds to compile", time.perf_counter() - start)
-    measure_drawing(bench, "ours compiled, a prompt a call", one_prompt, images)
-    measure_drawing(bench, "(a) compiled as well", loop, images)
-
-
-def measure_drawing(bench: Bench, name: str, loop: Callable[[], None], images: int) -> None:
-    if bench.late():
-        return
-    loop()
-    with peak_memory(bench, "generate", name):
-        seconds, _ = timed(loop)
-    bench.tell("generate", f"{name}: images a second", images / seconds)
-
-
-@torch.no_grad()
-def as_ella_does(drawer: Drawer, prompt: str) -> None:
-    """One prompt, four images: at each step the connector runs on the repeated text features."""
-    pipeline, connector = drawer.pipeline, drawer.ella.connector
-    texts = ["", prompt]
-    features = drawer.ella.text_encoder.encode(texts, "fixed")
-    repeated = torch.cat([feature[None].repeat(TILES, 1, 1) for feature in features])
-    pipeline.scheduler.set_timesteps(drawer.steps, device=drawer.device)
-    shape = (TILES, 4, drawer.px // 8, drawer.px // 8)
-    latents = torch.randn(shape, device=drawer.device, dtype=pipeline.unet.dtype)
-    for timestep in pipeline.scheduler.timesteps:
-        tokens = connector(repeated, timestep)
-        doubled = torch.cat([latents, latents])
-        predicted = pipeline.unet(doubled, timestep, encoder_hidden_states=tokens).sample
-        without, with_text = predicted.chunk(2)
-        predicted = without + 7.5 * (with_text - without)
-        latents = pipeline.scheduler.step(predicted, timestep, latents).prev_sample
-    pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor)
-
-
-@torch.no_grad()
-def parts_of_a_picture(bench: Bench, drawer: Drawer) -> None:
-    """Milliseconds of text, connector, a denoising step and the VAE for four images."""
-    pipeline, ella = drawer.pipeline, drawer.ella
-    features = ella.text_encoder.encode([TEXT], "fixed")
-    tokens = ella.connector(features[0][None], 500).repeat(2 * TILES, 1, 1)
-    shape = (2 * TILES, 4, drawer.px // 8, drawer.px // 8)
-    latents = torch.randn(shape, device=drawer.device, dtype=pipeline.unet.dtype)
-    calls: dict[str, Callable[[], Any]] = {
-        "text": lambda: ella.text_encoder.encode([TEXT], "fixed"),
-        "connector, a step": lambda: ella.connector(features[0][None], 500),
-        "U-Net, a step of 4 guided images": lambda: pipeline.unet(
-            latents, 500, encoder_hidden_states=tokens
-        ),
-        "VAE, 4 images": lambda: pipeline.vae.decode(latents[:TILES]),
+    """Networks by torch.compile as `--compile` has them: ours, and (a) compiled alike."""
+    models = drawing_models(bench)
+    prompts = [f"{TEXT}, number {number}" for number in range(PROMPTS)]
+    models.ella.compile()
+    drawing = {
+        f"ours with ELLA compiled, {PROMPTS} a call": ours(models.ella, models, PROMPTS),
+        "ours with ELLA compiled, 1 a call": ours(models.ella, models, 1),
+        "ours with CLIP compiled, 1 a call": ours(models.clip, models, 1),
+        "(a) compiled too": plain_loop(models),
     }
-    for name, call in calls.items():
-        call()
-        seconds, _ = timed(partial(_five_times, call))
-        bench.tell("generate", f"{name}: milliseconds", 200 * seconds)
+    for name, draw in drawing.items():
+        if bench.late():
+            return
+        start = time.perf_counter()
+        run(draw, prompts)
+        bench.tell("compiled generate", f"{name}: first seconds", time.perf_counter() - start)
+        measure_drawing(bench, "compiled generate", name, draw, prompts)
 
 
-def _five_times(call: Callable[[], Any]) -> None:
-    for _ in range(5):
-        call()
+def measure_drawing(
+    bench: Bench, part: str, name: str, draw: Contestant, prompts: list[str]
+) -> None:
+    run(draw, prompts)
+    with peak_memory(bench, part, name):
+        seconds = run(draw, prompts)
+    bench.tell(part, f"{name}: images a second", TILES * len(prompts) / seconds)
 
 
-def make_drawer(bench: Bench, dtype: torch.dtype) -> Drawer:
-    from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline
-    from diffusers import UNet2DConditionModel as UNet
-    from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
-
-    from ella import Ella, T5TextEncoder, TimestepAwareSemanticConnector, tiny
-    from ella.tiny_tokenizers import tiny_clip_tokenizer, tiny_t5_tokenizer
-
-    if not bench.real:
-        pipeline, encoder = tiny.tiny_pipeline().to(bench.device), tiny.tiny_text_encoder()
-        encoder.model.to(bench.device)
-        connector = tiny.tiny_connector().to(bench.device)
-        return Drawer(pipeline, Ella(connector, encoder), tiny.IMAGE_PX, 2, bench.device)
-    torch.manual_seed(0)
-    with torch.device(bench.device):
-        clip = CLIPTextModel(CLIPTextConfig(**CLIP_LARGE)).to(dtype).eval()
-        vae = AutoencoderKL(**VAE).to(dtype).eval()
-        unet = UNet(cross_attention_dim=768, attention_head_dim=8, sample_size=64).to(dtype).eval()
-        text_model = T5EncoderModel(T5Config(**FLAN_T5_XL)).to(dtype).eval()
-        connector = TimestepAwareSemanticConnector().to(dtype).eval()
-    scheduler = DPMSolverMultistepScheduler.from_config(tiny.tiny_scheduler().config)
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=clip,
-        tokenizer=tiny_clip_tokenizer(),
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    encoder = T5TextEncoder(text_model, tiny_t5_tokenizer())
-    return Drawer(pipeline, Ella(connector, encoder), 512, 20, bench.device)
-
-
-CLIP_LARGE = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "projection_dim": 768,
-}
-VAE = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "sample_size": 512,
-}
-FLAN_T5_XL = {
-    "vocab_size": 32128,
-    "d_model": 2048,
-    "d_kv": 64,
-    "d_ff": 5120,
-    "num_layers": 24,
-    "num_heads": 32,
-    "feed_forward_proj": "gated-gelu",
-}
+def drawing_models(bench: Bench, dtype: str | None = None) -> Models:
+    dtype = dtype or ("float16" if bench.device.startswith("cuda") else "float32")
+    size, steps = ("real", 20) if bench.real else ("tiny", 2)
+    return make_models(size, bench.device, dtype, steps)
 
 
 class NoisePairs:
@@ -490,7 +340,8 @@ def run_train(bench: Bench) -> None:
     """Samples a second of `train_connector`, bfloat16, features and latents made on the way."""
     from ella import TrainConfig, train_connector
 
-    drawer = make_drawer(bench, torch.float32)
+    models = drawing_models(bench, "float32")
+    pipeline, ella = models.ella.pipeline, models.ella.ella
     steps, batch_size = (20, 16) if bench.real else (2, 2)
     config = TrainConfig(
         steps=steps,
@@ -504,12 +355,12 @@ def run_train(bench: Bench) -> None:
     )
     with tempfile.TemporaryDirectory() as scratch, peak_memory(bench, "train", "bf16"):
         train_connector(
-            drawer.pipeline,
-            drawer.ella.text_encoder,
-            NoisePairs(drawer.px),
+            pipeline,
+            ella.text_encoder,
+            NoisePairs(models.spec.width_px),
             scratch,
             config,
-            connector=None if bench.real else drawer.ella.connector,
+            connector=None if bench.real else ella.connector,
             progress=False,
         )
         lines = (Path(scratch) / "metrics.jsonl").read_text().splitlines()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from dpgbench.backends import protocols as base
+from dpgbench.backends.generators.drawing_options import DrawingOptions, parse_batch_size
 from dpgbench.backends.generators.images_api.options import ServerOptions
 from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
@@ -68,6 +69,8 @@ def generate(
     revisions: Mapping[str, str] | None = None,
     server: ServerOptions | None = None,
     engine: EngineOptions | None = None,
+    batch_size: int | str = 1,
+    compile: bool = False,
     **settings: Any,
 ) -> generating.Generated:
     """Draw the grids that are not there yet; `dpgbench generate` as a function.
@@ -82,6 +85,8 @@ def generate(
         revisions: of weights that are fetched, by role; roles left out take the table's.
         server: how the server of ``images-api:MODEL`` is asked.
         engine: who draws, and where; None is this process.
+        batch_size: items drawn in one call; ``auto`` takes as many as fit into memory.
+        compile: have denoiser and VAE compiled.
         settings: fields of `GenerationSpec`, such as `steps=30`, `num_images=1`, `base_seed=7`.
 
     Raises:
@@ -97,6 +102,7 @@ def generate(
                 device,
                 revisions or {},
                 server or ServerOptions(),
+                DrawingOptions(parse_batch_size(batch_size), compile),
             ),
             benchmark=loaded,
             items=list(loaded.prompts) if items is None else loaded.select(items=items),
@@ -113,6 +119,7 @@ def load_generator(
     device: str = "auto",
     revisions: Mapping[str, str] | None = None,
     server: ServerOptions | None = None,
+    compile: bool = False,
     **settings: Any,
 ) -> base.Generator:
     """Return a generator in memory: `generator.draw(prompt, seeds)` gives one image a seed.
@@ -124,7 +131,13 @@ def load_generator(
         SetupError: weights are missing or wrong.
     """
     request = GeneratorRequest(
-        model, weights or {}, settings, device, revisions or {}, server or ServerOptions()
+        model,
+        weights or {},
+        settings,
+        device,
+        revisions or {},
+        server or ServerOptions(),
+        DrawingOptions(compile=compile),
     )
     return DrawnWithinMemory(make_plan(request).load())
 

@@ -19,6 +19,7 @@ __all__ = [
     "REFERENCE_DTYPE",
     "DrawnItem",
     "DrawsMany",
+    "DrawsTogether",
     "Generator",
     "ItemToDraw",
     "Judge",
@@ -53,11 +54,16 @@ class ItemToDraw(NamedTuple):
 
 
 class DrawnItem(NamedTuple):
-    """The images of an item, or why it has none, and the seconds that it took."""
+    """The images of an item, or why it has none, and the seconds that it took.
+
+    Attributes:
+        images_in_call: how many images its call drew, others' included; None where nobody counts.
+    """
 
     item: ItemToDraw
     result: list[Image] | Exception
     seconds: float
+    images_in_call: int | None = None
 
 
 @runtime_checkable
@@ -75,6 +81,21 @@ class DrawsMany(Protocol):
 
     def account(self) -> Mapping[str, Any]:
         """Return what drawing has cost so far, as plain data for the manifest."""
+
+
+@runtime_checkable
+class DrawsTogether(Protocol):
+    """A generator that can draw the images of several prompts in one call of its networks."""
+
+    def draw_together(
+        self, prompts: Sequence[str], seeds: Sequence[Sequence[int]]
+    ) -> list[list[Image]]:
+        """Return for each prompt one RGB image a seed: those of `draw`, but for rounding.
+
+        Args:
+            prompts: at least one.
+            seeds: for each prompt equally many.
+        """
 
 
 class Generator(Protocol):

@@ -32,6 +32,7 @@ from dpgbench.interrupts import GRACE_SECONDS, set_grace
 
 if TYPE_CHECKING:
     from dpgbench.backends.entries import ModelEntry
+    from dpgbench.backends.generators.drawing_options import DrawingOptions
     from dpgbench.backends.generators.images_api.options import ServerOptions
     from dpgbench.backends.generators.plan import GeneratorSettings
 
@@ -117,6 +118,33 @@ class SettingOptions:
 
 
 @dataclass(frozen=True)
+class CallOptions:
+    """How items share calls of the networks: pixels stay as they are, but for rounding."""
+
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            "--batch-size",
+            metavar="auto|N",
+            help="Items (prompts) drawn in one call; auto: as many as fit into memory.",
+        ),
+    ] = "1"
+    compile: Annotated[
+        bool, typer.Option("--compile", help="torch.compile for denoiser and VAE.")
+    ] = False
+
+    def options(self) -> DrawingOptions:
+        """Return them.
+
+        Raises:
+            UsageError: it is no batch size.
+        """
+        from dpgbench.backends.generators.drawing_options import DrawingOptions, parse_batch_size
+
+        return DrawingOptions(parse_batch_size(self.batch_size), self.compile)
+
+
+@dataclass(frozen=True)
 class ServerChoice:
     """How a server of images is asked."""
 
@@ -197,6 +225,7 @@ def generate(
             help="Revision of the weights to fetch (repeatable; default: the table's).",
         ),
     ] = None,
+    calls: CallOptions,
     server: ServerChoice,
     items: ItemOptions,
     single_images: Annotated[
@@ -233,6 +262,7 @@ def generate(
                     device,
                     parse_revisions(revision or [], entry.roles),
                     server.options(),
+                    calls.options(),
                 ),
                 benchmark=benchmark,
                 out=out,
@@ -245,6 +275,8 @@ def generate(
         )
         for note in outcome.notes:
             say(f"note: {note}")
+        if images := (outcome.batch or {}).get("images_that_fit"):
+            say(f"note: memory ran out: {counted(images, 'image')} a call from then on")
         if as_json:
             print_json(
                 {
@@ -252,6 +284,7 @@ def generate(
                     "drawn": outcome.drawn,
                     "kept": outcome.kept,
                     "failures": dict(outcome.failures),
+                    "batch": outcome.batch,
                 }
             )
         else:

@@ -123,6 +123,8 @@ def _details(entry: ModelEntry) -> Iterator[str]:
     yield from (f"--option {key}={_as_option(value)}" for key, value in options.items())
     yield from _weights(entry)
     model = _published(entry)
+    if (prompts := _prompts_in_a_call(entry, model)) is not None:
+        yield f"--batch-size: {prompts} a call"
     if model is None:
         yield "no source is recorded for it"
         return
@@ -130,6 +132,18 @@ def _details(entry: ModelEntry) -> Iterator[str]:
     for label, value, source in _rows(model):
         yield f"{label:24}{value}" + (f"   [{source}]" if source else "")
     yield from (f"note: {note}" for note in model.notes)
+
+
+def _prompts_in_a_call(entry: ModelEntry, model: PublishedModel | None) -> str | None:
+    """Return how many prompts a call of the model takes, in words; None where it is not known."""
+    from dpgbench.backends.generators.hub_classes import prompts_in_a_call
+
+    pipeline = model.value("pipeline") if model else None
+    if entry.world:  # embedded: the small Stable Diffusions
+        pipeline = "StableDiffusionPipeline"
+    if not pipeline:
+        return None
+    return "one prompt" if prompts_in_a_call(pipeline) == "one" else "several prompts"
 
 
 def _rows(model: PublishedModel) -> Iterator[tuple[str, str, str]]:

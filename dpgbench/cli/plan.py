@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from dpgbench.cli.console import echo, print_json, print_table
-from dpgbench.cli.generate import SettingOptions
+from dpgbench.cli.generate import CallOptions, SettingOptions
 from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import (
     AsJson,
@@ -26,6 +26,7 @@ from dpgbench.errors import UsageError
 
 if TYPE_CHECKING:
     from dpgbench.backends.entries import JudgeEntry, ModelEntry
+    from dpgbench.backends.generators.drawing_options import DrawingOptions
     from dpgbench.backends.generators.plan import GeneratorRequest
     from dpgbench.backends.protocols import JudgeRequest
     from dpgbench.jobs.planning.commands import RunCommands
@@ -70,6 +71,34 @@ class RateOptions:
 
 
 @dataclass(frozen=True)
+class PlannedCallOptions:
+    """How items share calls of the networks that draw (--batch-size is the judge's here)."""
+
+    generate_batch_size: Annotated[
+        str,
+        typer.Option(
+            "--generate-batch-size",
+            metavar="auto|N",
+            help="The --batch-size of generate: items drawn in one call.",
+        ),
+    ] = "1"
+    compile: Annotated[
+        bool, typer.Option("--compile", help="The --compile of generate: denoiser and VAE.")
+    ] = False
+
+    def options(self) -> DrawingOptions:
+        """Return them as `generate` takes them."""
+        return CallOptions(self.generate_batch_size, self.compile).options()
+
+    @property
+    def words(self) -> list[str]:
+        """What `generate` is to be given."""
+        size = self.generate_batch_size
+        words = ["--batch-size", size] if size != CallOptions.batch_size else []
+        return [*words, "--compile"] if self.compile else words
+
+
+@dataclass(frozen=True)
 class PlannedJudgeOptions(JudgeOptions):
     """What the judge is built from, but for what it shares with the model."""
 
@@ -94,6 +123,7 @@ def plan(
     bench: Bench = None,
     rates: RateOptions,
     settings: SettingOptions,
+    calls: PlannedCallOptions,
     judge_options: PlannedJudgeOptions,
     weights: WeightPaths = None,
     device: Device = "auto",
@@ -115,7 +145,7 @@ def plan(
     planned = plan_run(
         PlanRequest(
             bench=bench,
-            generator=words.generator(entry, settings, device, bench) if entry else None,
+            generator=words.generator(entry, settings, calls, device, bench) if entry else None,
             judge=words.judge_request(asked, judge_options, device) if asked else None,
             choice=items.choice(),
             gpus=rates.gpus,
@@ -128,7 +158,8 @@ def plan(
             price_image=rates.price_image,
         )
     )
-    commands = _commands(words, bench, settings, judge_options, items, out, device, rates.gpus)
+    drawing = [*_flags(settings), *calls.words]
+    commands = _commands(words, bench, drawing, judge_options, items, out, device, rates.gpus)
     if as_json:
         print_json({**planned.to_json(), "commands": commands.to_json()})
     else:
@@ -167,14 +198,19 @@ class _Words:
         return [word for word in self.weights if word.partition("=")[0] in roles]
 
     def generator(
-        self, entry: ModelEntry, settings: SettingOptions, device: str, bench: str | None
+        self,
+        entry: ModelEntry,
+        settings: SettingOptions,
+        calls: PlannedCallOptions,
+        device: str,
+        bench: str | None,
     ) -> GeneratorRequest:
         from dpgbench.backends.generators.plan import GeneratorRequest
         from dpgbench.cli.options import parse_weights
 
         paths = parse_weights(self.of(entry), entry.roles, entry.name)
         chosen = settings.settings(entry.all_options, bench or entry.benchmark)
-        return GeneratorRequest(entry.name, paths, chosen, device)
+        return GeneratorRequest(entry.name, paths, chosen, device, drawing=calls.options())
 
     def judge_request(
         self, entry: JudgeEntry, options: PlannedJudgeOptions, device: str
@@ -189,7 +225,7 @@ class _Words:
 def _commands(
     words: _Words,
     bench: str | None,
-    settings: SettingOptions,
+    drawing: Sequence[str],
     judge_options: PlannedJudgeOptions,
     items: ItemOptions,
     out: Path | None,
@@ -205,7 +241,7 @@ def _commands(
     generate: list[str] = []
     if entry and words.model:
         generate = ["--model", words.model, *(["--bench", bench] if bench else [])]
-        generate += ["--out", place, *_flags(settings), *_weights(words.of(entry)), *common]
+        generate += ["--out", place, *drawing, *_weights(words.of(entry)), *common]
     score: list[str] = []
     if asked and words.judge:
         score = [place, "--judge", words.judge, *(["--bench", bench] if bench else [])]

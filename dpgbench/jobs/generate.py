@@ -21,8 +21,10 @@ from dpgbench.engine.drawing import (
     DrawerFactory,
     Drawn,
     DrawUnit,
+    Encoding,
     NotDrawn,
     Planned,
+    completed,
     plan_here,
 )
 from dpgbench.engine.open import call_as_worker, check_engine, kept_cluster, open_workers
@@ -30,8 +32,10 @@ from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, UsageError, counted
 from dpgbench.interrupts import finishing_batches, stop_requested
+from dpgbench.jobs.batch_log import BatchLog
 from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.progress import Progress
+from dpgbench.jobs.recording import Recorder
 from dpgbench.jobs.single_images import write_single_images
 from dpgbench.store.hashes import sha256_file
 from dpgbench.store.images import (
@@ -40,6 +44,7 @@ from dpgbench.store.images import (
     single_colour_tiles,
     write_image,
 )
+from dpgbench.store.run.batches import record_batches
 from dpgbench.store.run.directory import (
     RunDir,
     default_run,
@@ -49,6 +54,7 @@ from dpgbench.store.run.directory import (
 )
 from dpgbench.store.run.image_log import ImageLine, image_line, read_image_log
 from dpgbench.store.run.manifest import (
+    BatchRecord,
     Identity,
     Manifest,
     add_accounts,
@@ -62,7 +68,8 @@ from dpgbench.store.run.manifest import (
 from dpgbench.store.run.order import order_image_log
 
 log = logging.getLogger(__name__)
-DrawWorkers = Workers[DrawUnit, Drawn | NotDrawn]
+Outcome = Drawn | NotDrawn | Encoding
+DrawWorkers = Workers[DrawUnit, Outcome]
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,8 @@ class GenerateRequest:
 class Generated:
     """What a run of `generate` did: grids drawn now, grids there before, failures by item.
 
-    `notes` are what every report says of the run.
+    `notes` are what every report says of the run, `batch` how many images shared a call, where that
+    was not an item's own in each.
     """
 
     run: RunDir
@@ -104,6 +112,7 @@ class Generated:
     kept: int
     failures: Mapping[str, str]
     notes: Sequence[str] = ()
+    batch: BatchRecord | None = None
 
 
 def generate(request: GenerateRequest) -> Generated:
@@ -165,7 +174,9 @@ def _generate(request: GenerateRequest, planned: Planned) -> Generated:
             _count_trouble(run, manifest, plan)
             manifest.write(run.manifest)
     drawn = len(todo) - len(failures)
-    return Generated(run, drawn, len(request.items) - len(todo), failures, manifest.notes)
+    kept = len(request.items) - len(todo)
+    batch = manifest.generation.get("batch")
+    return Generated(run, drawn, kept, failures, manifest.notes, batch)
 
 
 def _drawn_in(
@@ -255,7 +266,8 @@ def _draw_all(
     prompts = request.benchmark.prompts
     failures = Failures()
     done = len(request.items) - len(todo)
-    with _workers(request, planned) as workers:
+    batch = BatchLog(manifest, plan)
+    with _workers(request, planned, batch.images_at_once) as workers:
         truncation = workers.call(Drawer.truncation, [prompts[item] for item in manifest.items])
         _note_truncation(truncation, manifest)
         manifest.write(run.manifest)
@@ -274,14 +286,22 @@ def _draw_all(
                 events=request.events,
             ) as progress,
         ):
+
+            def record(outcome: Outcome | Lost[DrawUnit]) -> None:
+                done = outcome if isinstance(outcome, Lost) else completed(outcome)
+                batch.take(done)
+                line = _line_of(run, done, plan, failures)
+                lines.append(line)
+                progress.update(line["item_id"])
+                _stop_where_hopeless(failures)
+
             try:
-                for outcome in workers.run(_units(run, request, plan, todo), len(todo)):
-                    line = _line_of(run, outcome, plan, failures)
-                    lines.append(line)
-                    progress.update(line["item_id"])
-                    _stop_where_hopeless(failures)
+                with Recorder(record, lambda outcome: isinstance(outcome, NotDrawn | Lost)) as put:
+                    for outcome in workers.run(_units(run, request, plan, todo), len(todo)):
+                        put(outcome)
             finally:
                 _keep_account(workers, manifest)
+                batch.keep()
     return failures.reasons
 
 
@@ -303,7 +323,7 @@ def _keep_account(workers: DrawWorkers, manifest: Manifest) -> None:
             manifest.generation["account"] = add_accounts(before, account)
 
 
-def _workers(request: GenerateRequest, planned: Planned) -> DrawWorkers:
+def _workers(request: GenerateRequest, planned: Planned, images_at_once: int | None) -> DrawWorkers:
     model = request.generator.model
     if request.engine.is_ray and not planned.plan.entry.on_device:
         raise UsageError(
@@ -312,7 +332,7 @@ def _workers(request: GenerateRequest, planned: Planned) -> DrawWorkers:
         )
     return open_workers(
         request.engine,
-        DrawerFactory(planned, request.generator),
+        DrawerFactory(planned, request.generator, request.engine.is_ray, images_at_once),
         device=planned.plan.device,
         own_class=model if is_own_class(model) else None,
     )
@@ -352,6 +372,8 @@ def _line_of(
         seeds=_seeds(outcome.item_id, plan.spec) if outcome.seeded else None,
         seconds=outcome.seconds,
     )
+    if outcome.call.images not in (None, plan.spec.num_images):
+        line = {**line, "images_in_call": outcome.call.images}
     return _with_alike(line, outcome.single_colour)
 
 
@@ -370,6 +392,7 @@ def _count_trouble(run: RunDir, manifest: Manifest, plan: GenerationPlan) -> Non
     logged = read_image_log(run.images_log)
     failed: dict[str, str] = {}
     alike: dict[str, list[int]] = {}
+    record_batches(manifest, logged)
     for item_id in manifest.items:
         line = logged.get(item_id)
         if line is None:

@@ -13,18 +13,20 @@ from typing import Any
 
 from PIL import Image
 
-CALLS = "rename,renameat,renameat2"
+KILLING = Path(__file__).parent / "killing"  # a module that counts renames
 TIMES = ("created", "completed", "commands")  # a second start has a time and a command more
 
 
 def start(folder: Path, words: tuple[str, ...], *, kill_at: int | None = None) -> int:
     """Run the command line in `folder`, killed at its rename number `kill_at`, from 1."""
-    tracer = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={CALLS}"]
-    tracer += ["-e", f"inject={CALLS}:signal=KILL:when={kill_at}"]
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # its renames are not ours
+    if kill_at:
+        path = [str(KILLING), *filter(None, [env.get("PYTHONPATH")])]
+        env |= {"KILL_AT_RENAME": str(kill_at), "PYTHONPATH": os.pathsep.join(path)}
     ended = subprocess.run(
-        [*(tracer if kill_at else ()), sys.executable, "-m", "dpgbench", "-q", *words],
+        [sys.executable, "-m", "dpgbench", "-q", *words],
         cwd=folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # its renames are not ours
+        env=env,
         capture_output=True,
         check=False,
         timeout=60,

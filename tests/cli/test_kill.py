@@ -29,7 +29,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("command", ["generate", "score"])
 def test_after_a_kill_at_any_rename_the_same_command_goes_on(
     undisturbed: Path, tmp_path: Path, command: str

@@ -421,7 +421,6 @@ def test_nothing_is_deleted_and_grids_take_no_room_twice(run: Run, parts: Path) 
     assert scores_and_answers(parts / "m") == scores_and_answers(parts / "local")
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_after_a_kill_at_any_rename_the_same_merge_goes_on(drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(drawn, tmp_path / "whole")
     assert start(tmp_path / "whole", ("merge", "m")) == 0

@@ -314,7 +314,6 @@ def test_a_process_at_work_is_told(run: Run, made: Path) -> None:
     assert "is working" not in run("verify", "r").out
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_a_repair_killed_at_any_rename_goes_on(whole: Path, tmp_path: Path) -> None:
     from tests.cli.processes import start
 

@@ -24,7 +24,14 @@ def test_every_part_tells_figures(tmp_path):
     figures = json.loads((tmp_path / "on_gpu.json").read_text())
     assert [part for part in parts if "failed" in figures[part]] == []
     assert figures["judge"]["float16: answers as float32"] == "52 of 52"
-    assert figures["generate"]["ours with ELLA, four prompts a call: images a second"] > 0
+    drawn = figures["generate"]
+    for name in (
+        "(a) diffusers, a prompt a call",
+        "(b) ELLA's own way",
+        "ours with ELLA, 4 a call",
+    ):
+        assert drawn[f"{name}: images a second"] > 0
+        assert drawn[f"{name}: denoiser, milliseconds a grid"] > 0
     assert figures["train"]["samples a second, median of the later half"] > 0
 
 

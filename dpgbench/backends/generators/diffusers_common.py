@@ -7,13 +7,16 @@ import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.entries import ModelEntry
 from dpgbench.backends.loading import loading, quiet
 from dpgbench.backends.protocols import Truncation
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.errors import SetupError, UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
@@ -77,6 +80,18 @@ def generators(seeds: Sequence[int]) -> list[Any]:
     import torch
 
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+
+
+def by_prompt(images: Sequence[Image], seeds: Sequence[Sequence[int]]) -> list[list[Image]]:
+    """Return the images of a call for each of its prompts, which they follow in order.
+
+    Where they are too few or too many, the last prompt's are.
+    """
+    parts, first = [], 0
+    for own in seeds[:-1]:
+        parts.append(list(images[first : first + len(own)]))
+        first += len(own)
+    return [*parts, list(images[first:])]
 
 
 def find_cut(tokenizer: Any, limit: int, prompts: Sequence[str]) -> Truncation:

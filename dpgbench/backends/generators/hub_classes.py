@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dpgbench.backends.protocols import Truncation
 from dpgbench.errors import SetupError, UsageError
@@ -26,6 +26,27 @@ _LATENT_PX = 8  # of most VAEs, and what every pipeline's sides must be a multip
 # Of classes whose checks ask for more than their parts show (diffusers 0.42.1).
 _MULTIPLES = {"CogView4Pipeline": 16, "HunyuanDiTPipeline": 16}
 _NUM_ENCODERS = 4
+PromptsInACall = Literal["several", "repeated", "one"]
+# How classes draw several prompts in one call as they draw each alone, counted in diffusers 0.42.1;
+# others are given one prompt a call: in one of CogView4's or OmniGen's the longest prompt changes
+# the others' pictures. "repeated": these repeat a prompt's tokens and its mask in different orders,
+# so that prompts are repeated for them and each has one image.
+_PROMPTS_IN_A_CALL: Mapping[str, PromptsInACall] = {
+    "StableDiffusionPipeline": "several",
+    "StableDiffusionXLPipeline": "several",
+    "StableDiffusion3Pipeline": "several",
+    "PixArtAlphaPipeline": "several",
+    "PixArtSigmaPipeline": "several",
+    "FluxPipeline": "several",
+    "Flux2Pipeline": "several",
+    "KolorsPipeline": "several",
+    "ZImagePipeline": "several",
+    "HiDreamImagePipeline": "several",
+    "SanaPipeline": "repeated",
+    "HunyuanDiTPipeline": "repeated",
+    "LuminaPipeline": "repeated",
+    "Lumina2Pipeline": "repeated",
+}
 # diffusion_pytorch_model.fp16.safetensors, diffusion_pytorch_model.fp16-00001-of-00002.safetensors
 _VARIANT = re.compile(r"[^.]+\.(?P<variant>[a-z0-9_]+)(-\d+-of-\d+)?\.safetensors")
 
@@ -90,6 +111,11 @@ def guidance_argument(parameters: Parameters) -> str | None:
 def needs_negative_prompt(parameters: Parameters) -> bool:
     """Return whether guidance is off unless a negative prompt is given, if only an empty one."""
     return guidance_argument(parameters) == "true_cfg_scale" and "negative_prompt" in parameters
+
+
+def prompts_in_a_call(class_name: str) -> PromptsInACall:
+    """Return how several prompts go into one call of a class without a change of any picture."""
+    return _PROMPTS_IN_A_CALL.get(class_name, "one")
 
 
 @functools.cache

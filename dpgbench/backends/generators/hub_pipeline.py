@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.device import default_dtype
 from dpgbench.backends.entries import ModelEntry, argument_of
+from dpgbench.backends.generators.compiling import compile_pipeline, compiling
+from dpgbench.backends.generators.decoding import VaeWithinMemory
 from dpgbench.backends.generators.diffusers_common import (
     build_scheduler,
+    by_prompt,
     check_size,
     generators,
     loading_model,
@@ -29,6 +32,7 @@ from dpgbench.backends.generators.hub_classes import (
     native_size,
     needs_negative_prompt,
     pipeline_class,
+    prompts_in_a_call,
     read_config,
     settled_arguments,
     size_multiple,
@@ -37,6 +41,7 @@ from dpgbench.backends.generators.hub_classes import (
 from dpgbench.backends.generators.image_checks import draw_checked
 from dpgbench.backends.generators.named_generator import ModelDefaults, NamedGenerator
 from dpgbench.backends.generators.published_models import PublishedModel, published_model
+from dpgbench.backends.generators.repeated_texts import encode_repeated_texts_once
 from dpgbench.backends.protocols import Truncation
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.domain.spec import GenerationSpec
@@ -52,6 +57,8 @@ _SUFFIX = "prompt_suffix"
 
 class HubPipeline(NamedGenerator):
     """A pipeline that `DiffusionPipeline.from_pretrained` understands."""
+
+    has_compile = True
 
     def __init__(
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
@@ -75,6 +82,8 @@ class HubPipeline(NamedGenerator):
             if spec.scheduler:
                 self.pipeline.scheduler = build_scheduler(spec)
         self.pipeline.set_progress_bar_config(disable=True)
+        self.vae = VaeWithinMemory(getattr(self.pipeline, "vae", None))
+        encode_repeated_texts_once(self.pipeline)
         self.parameters = inspect.signature(self.pipeline.__call__).parameters
 
     @staticmethod
@@ -138,18 +147,47 @@ class HubPipeline(NamedGenerator):
         parameters = inspect.signature(cls.__call__).parameters
         _refuse_without_effect(spec, cls.__name__, parameters)
 
+    @staticmethod
+    def takes_several_prompts(entry: ModelEntry, weights: Mapping[str, Weights]) -> bool:
+        """Return whether the pipeline class draws several prompts in one call as it does one."""
+        cls = pipeline_class(entry.name, weights["base"].path)
+        return prompts_in_a_call(cls.__name__) != "one"
+
+    @property
+    def remark(self) -> str:
+        """What must be said of the images that were drawn; "" for nothing."""
+        return self.vae.remark
+
+    def compile(self) -> None:
+        """Have the denoiser and the VAE's decoder compiled when they are first called."""
+        same_shapes = prompts_in_a_call(type(self.pipeline).__name__) != "one"
+        compile_pipeline(self.pipeline, same_shapes=same_shapes)
+
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
         if "num_images_per_prompt" in self.parameters:
-            return self._draw(prompt, seeds)
-        return [image for seed in seeds for image in self._draw(prompt, [seed])]
+            return self._draw([prompt], seeds)
+        return [image for seed in seeds for image in self._draw([prompt], [seed])]
 
-    def _draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
+    def draw_together(
+        self, prompts: Sequence[str], seeds: Sequence[Sequence[int]]
+    ) -> list[list[Image]]:
+        """Return for each prompt one image a seed, all from one call of the pipeline."""
+        rows = list(prompts)
+        if prompts_in_a_call(type(self.pipeline).__name__) == "repeated":
+            rows = [prompt for prompt, own in zip(prompts, seeds, strict=True) for _ in own]
+        return by_prompt(self._draw(rows, [seed for own in seeds for seed in own]), seeds)
+
+    def _draw(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         arguments = self._arguments(seeds)
-        text = prompt + self.spec.options.get(_SUFFIX, "")
-        return draw_checked(  # by name: the first argument of FLUX.2 is a picture
-            self.pipeline, len(seeds), lambda: self.pipeline(prompt=text, **arguments)
-        )
+        texts = [prompt + self.spec.options.get(_SUFFIX, "") for prompt in prompts]
+        if len(texts) > 1:
+            arguments |= _for_several(arguments, len(texts), len(seeds))
+        prompt = texts if len(texts) > 1 else texts[0]
+        with compiling():
+            return draw_checked(  # by name: the first argument of FLUX.2 is a picture
+                self.pipeline, len(seeds), lambda: self.pipeline(prompt=prompt, **arguments)
+            )
 
     def _arguments(self, seeds: Sequence[int]) -> dict[str, Any]:
         spec = self.spec
@@ -182,6 +220,14 @@ class HubPipeline(NamedGenerator):
         suffix = self.spec.options.get(_SUFFIX, "")
         whole = [prompt + suffix for prompt in prompts]
         return Truncation(None) if reader is None else reader.cut(whole)
+
+
+def _for_several(arguments: Mapping[str, Any], num_prompts: int, num_images: int) -> dict[str, Any]:
+    """Return the arguments of a call that are others where it has several prompts."""
+    changed: dict[str, Any] = {"num_images_per_prompt": num_images // num_prompts}
+    if "negative_prompt" in arguments:  # one for each: not every pipeline spreads one over all
+        changed["negative_prompt"] = [arguments["negative_prompt"]] * num_prompts
+    return changed
 
 
 def _published(name: str) -> PublishedModel | None:

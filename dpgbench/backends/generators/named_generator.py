@@ -36,12 +36,14 @@ class NamedGenerator(ABC):
 
     Attributes:
         memory_remedy: what a user can do where a single image does not fit into memory.
+        has_compile: its networks can be compiled.
     """
 
     memory_remedy: ClassVar[str] = (
         "take a smaller --width and --height, half the precision (--dtype float16 or bfloat16), or "
         "a device with more memory"
     )
+    has_compile: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(
@@ -80,6 +82,20 @@ class NamedGenerator(ABC):
             device: where it runs.
         """
         return []
+
+    @staticmethod
+    def takes_several_prompts(entry: ModelEntry, weights: Mapping[str, Weights]) -> bool:
+        """Return whether it is a `DrawsTogether` with these weights."""
+        return False
+
+    @property
+    def remark(self) -> str:
+        """What must be said of the images that were drawn so far; "" for nothing."""
+        return ""
+
+    def compile(self) -> None:
+        """Have the networks compiled when they are first called, where `has_compile` says so."""
+        raise NotImplementedError
 
     @abstractmethod
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:

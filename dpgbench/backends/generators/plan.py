@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, cast
 
 from dpgbench.backends.device import default_dtype, find_device
 from dpgbench.backends.entries import ModelEntry
+from dpgbench.backends.generators.compiling import check_compiler
 from dpgbench.backends.generators.diffusers_common import full_scheduler_config
+from dpgbench.backends.generators.drawing_options import DrawingOptions
 from dpgbench.backends.generators.images_api.options import ServerOptions
 from dpgbench.backends.generators.named_generator import NamedGenerator
 from dpgbench.backends.generators.table import find_model
@@ -20,6 +23,8 @@ from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.spec import GenerationSpec, SeedRule
 from dpgbench.errors import SetupError, UsageError
 from dpgbench.store.run.manifest import GenerationIdentity, Identity
+
+log = logging.getLogger(__name__)
 
 
 class GeneratorSettings(TypedDict, total=False):
@@ -48,6 +53,7 @@ class GeneratorRequest:
         device: ``auto`` is CUDA, then MPS, then the CPU.
         revisions: of what is fetched, by role; roles left out take the entry's own.
         server: how a server is asked, of models that one draws.
+        drawing: how many items share a call, and whether networks are compiled.
     """
 
     model: str
@@ -56,6 +62,7 @@ class GeneratorRequest:
     device: str = "auto"
     revisions: Mapping[str, str] = field(default_factory=dict)
     server: ServerOptions = field(default_factory=ServerOptions)
+    drawing: DrawingOptions = field(default_factory=DrawingOptions)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class GenerationPlan:
     device: str
     notes: Sequence[str] = ()
     server: ServerOptions = field(default_factory=ServerOptions)
+    drawing: DrawingOptions = field(default_factory=DrawingOptions)
 
     def identity(self, benchmark: Benchmark) -> Identity:
         """Return what decides a run's pictures, as plain data."""
@@ -88,7 +96,13 @@ class GenerationPlan:
             SetupError: weights are not what they must be.
         """
         parts = (self.entry, self.spec, self.weights, self.device)
-        return self.generator(*parts) if self.entry.on_device else self._served(*parts)
+        if not self.entry.on_device:
+            return self._served(*parts)
+        generator = self.generator(*parts)
+        if self.drawing.compile:
+            check_compiler(self.device)
+            generator.compile()
+        return generator
 
     def _served(self, *parts: Any) -> Generator:
         served: Any = self.generator
@@ -106,7 +120,10 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
     entry = find_model(request.model)
     _check_packages(entry)
     _check_server(entry, request.server)
+    _check_drawing(entry, request.drawing)
     device = find_device(request.device if entry.on_device else "cpu")
+    if request.drawing.compile:
+        check_compiler(device)
     located = locate_weights(entry, request.weights, request.revisions)
     generator: type[NamedGenerator] = import_target(entry.target, "model")
     defaults = generator.defaults(entry, located)
@@ -127,7 +144,33 @@ def make_plan(request: GeneratorRequest) -> GenerationPlan:
     spec = GenerationSpec(model=entry.name, options=options, **settings)
     generator.check(spec, located)
     notes = generator.notes(entry, located, frozenset({*chosen, *chosen_options}), device)
-    return GenerationPlan(entry, generator, spec, located, device, notes, request.server)
+    drawing = _possible(request.drawing, generator, entry, located)
+    return GenerationPlan(entry, generator, spec, located, device, notes, request.server, drawing)
+
+
+def _possible(
+    drawing: DrawingOptions,
+    generator: type[NamedGenerator],
+    entry: ModelEntry,
+    weights: Mapping[str, Weights],
+) -> DrawingOptions:
+    """Return the options of drawing that a model can be drawn with; warn where that is less.
+
+    Raises:
+        UsageError: there is nothing to compile.
+    """
+    if drawing.compile and not generator.has_compile:
+        raise UsageError(
+            f"--compile: {entry.name} has no networks that could be compiled here; leave it out"
+        )
+    if drawing.batch_size == 1 or generator.takes_several_prompts(entry, weights):
+        return drawing
+    log.warning(
+        "--batch-size %s: %s takes one prompt a call, so that is how it is drawn",
+        drawing.asked,
+        entry.name,
+    )
+    return replace(drawing, batch_size=1)
 
 
 def _without_rare(options: Mapping[str, Any], rare: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,6 +196,14 @@ def _check_server(entry: ModelEntry, server: ServerOptions) -> None:
         raise UsageError(
             "--concurrency, --max-requests and prices are for servers (--model images-api:MODEL); "
             f"{entry.name} is drawn here: leave them out"
+        )
+
+
+def _check_drawing(entry: ModelEntry, drawing: DrawingOptions) -> None:
+    if not entry.on_device and drawing != DrawingOptions():
+        raise UsageError(
+            f"--batch-size and --compile are for models that are drawn here; {entry.name} is drawn "
+            "by a server, which has --concurrency"
         )
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from dpgbench.backends.device import single_thread
 from dpgbench.backends.entries import EmbeddedWeights, ModelEntry
+from dpgbench.backends.generators.compiling import compile_pipeline, compiling
+from dpgbench.backends.generators.decoding import VaeWithinMemory
 from dpgbench.backends.generators.diffusers_common import (
     build_scheduler,
+    by_prompt,
     check_size,
     find_cut,
     generators,
@@ -19,6 +23,7 @@ from dpgbench.backends.generators.diffusers_common import (
 from dpgbench.backends.generators.hub_classes import read_config
 from dpgbench.backends.generators.image_checks import draw_checked
 from dpgbench.backends.generators.named_generator import ModelDefaults, NamedGenerator
+from dpgbench.backends.generators.repeated_texts import encode_repeated_texts_once
 from dpgbench.backends.generators.single_file import (
     CONFIGURED_BY,
     check_single_file,
@@ -42,6 +47,8 @@ _LATENT_PX = 8  # the VAE's reduction
 class StableDiffusion(NamedGenerator):
     """The pipeline with its own CLIP: prompts are cut at 77 tokens."""
 
+    has_compile = True
+
     def __init__(
         self, entry: ModelEntry, spec: GenerationSpec, weights: Mapping[str, Weights], device: str
     ) -> None:
@@ -50,10 +57,33 @@ class StableDiffusion(NamedGenerator):
         self.spec = spec
         with loading_model(entry):
             with strict_loading("base"):
-                self.pipeline = self._load_pipeline(weights).to(device)
-            _check_parts(entry, self.pipeline)
-            self.pipeline.scheduler = build_scheduler(spec)
-        self.pipeline.set_progress_bar_config(disable=True)
+                pipeline = self._load_pipeline(weights).to(device)
+            _check_parts(entry, pipeline)
+            pipeline.scheduler = build_scheduler(spec)
+        self._take(spec, pipeline)
+
+    @classmethod
+    def of(cls, spec: GenerationSpec, pipeline: Any) -> Self:
+        """Return a generator with a pipeline that is in memory, and the pipeline's own scheduler.
+
+        Args:
+            spec: settings.
+            pipeline: is changed in place, as a loaded one is.
+        """
+        generator = cls.__new__(cls)
+        generator._take(spec, pipeline)
+        return generator
+
+    def _take(self, spec: GenerationSpec, pipeline: Any) -> None:
+        self.spec, self.pipeline = spec, pipeline
+        pipeline.set_progress_bar_config(disable=True)
+        self.vae = VaeWithinMemory(pipeline.vae)
+        encode_repeated_texts_once(pipeline)
+
+    @staticmethod
+    def takes_several_prompts(entry: ModelEntry, weights: Mapping[str, Weights]) -> bool:
+        """Return True."""
+        return True
 
     @staticmethod
     def check(spec: GenerationSpec, weights: Mapping[str, Weights]) -> None:
@@ -80,14 +110,39 @@ class StableDiffusion(NamedGenerator):
             )
         return notes
 
+    def compile(self) -> None:
+        """Have the U-Net and the VAE's decoder compiled when they are first called."""
+        compile_pipeline(self.pipeline, same_shapes=True)
+
+    @property
+    def remark(self) -> str:
+        """What must be said of the images that were drawn; "" for nothing."""
+        return self.vae.remark
+
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one image a seed."""
-        return draw_checked(
-            self.pipeline,
-            len(seeds),
-            lambda: self.pipeline(
-                prompt, negative_prompt=self.spec.negative_prompt or None, **self._arguments(seeds)
-            ),
+        return self._drawn([prompt], [seeds])[0]
+
+    def draw_together(
+        self, prompts: Sequence[str], seeds: Sequence[Sequence[int]]
+    ) -> list[list[Image]]:
+        """Return for each prompt one image a seed, all from one call of the pipeline."""
+        return self._drawn(prompts, seeds)
+
+    def _drawn(self, prompts: Sequence[str], seeds: Sequence[Sequence[int]]) -> list[list[Image]]:
+        num_images = sum(map(len, seeds))
+        with compiling():
+            images = draw_checked(
+                self.pipeline, num_images, lambda: self._call(list(prompts), seeds)
+            )
+        return by_prompt(images, seeds)
+
+    def _call(self, prompts: list[str], seeds: Sequence[Sequence[int]]) -> Any:
+        negative = self.spec.negative_prompt
+        return self.pipeline(
+            prompts,
+            negative_prompt=[negative] * len(prompts) if negative else None,
+            **self._arguments(seeds),
         )
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
@@ -95,10 +150,10 @@ class StableDiffusion(NamedGenerator):
         tokenizer = self.pipeline.tokenizer
         return find_cut(tokenizer, tokenizer.model_max_length, prompts)
 
-    def _arguments(self, seeds: Sequence[int]) -> dict[str, Any]:
+    def _arguments(self, seeds: Sequence[Sequence[int]]) -> dict[str, Any]:
         return {
-            "num_images_per_prompt": len(seeds),
-            "generator": generators(seeds),
+            "num_images_per_prompt": len(seeds[0]),
+            "generator": generators([seed for own in seeds for seed in own]),
             "num_inference_steps": self.spec.steps,
             "guidance_scale": self.spec.guidance_scale,
             "width": self.spec.width_px,
@@ -217,25 +272,36 @@ class EllaStableDiffusion(StableDiffusion):
     ) -> None:
         super().__init__(entry, spec, weights, device)
         with loading_model(entry):
-            self.ella = self._load_ella(weights, device)
-            self.ella.check_pipeline(self.pipeline)
+            self._take_ella(self._load_ella(weights, device))
         if spec.options.get("compile_connector"):
             self.ella.compile_connector()
 
-    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
-        """Return one image a seed."""
-        return draw_checked(
-            self.pipeline,
-            len(seeds),
-            lambda: self.ella.generate(
-                self.pipeline,
-                prompt,
-                negative_prompt=self.spec.negative_prompt,
-                length=self.spec.options["text_length"],
-                with_clip=self.spec.options["with_clip"],
-                positive_only=self.spec.options.get("positive_only", False),
-                **self._arguments(seeds),
-            ),
+    @classmethod
+    def with_ella(cls, spec: GenerationSpec, pipeline: Any, ella: Any) -> Self:
+        """Return a generator with a pipeline and an `Ella` that are in memory, as `of` does."""
+        generator = cls.of(spec, pipeline)
+        generator._take_ella(ella)
+        return generator
+
+    def _take_ella(self, ella: Any) -> None:
+        self.ella = ella
+        self._drawing_with = ExitStack()
+        self._with_ella = self._drawing_with.enter_context(ella.on(self.pipeline))
+
+    def compile(self) -> None:
+        """Have the connector compiled too; its shapes are the same where texts have one length."""
+        super().compile()
+        same_shapes = self.spec.options["text_length"] == "fixed"
+        self.ella.compile_connector(dynamic=False if same_shapes else None)
+
+    def _call(self, prompts: list[str], seeds: Sequence[Sequence[int]]) -> Any:
+        return self._with_ella(
+            prompts,
+            negative_prompt=self.spec.negative_prompt,
+            length=self.spec.options["text_length"],
+            with_clip=self.spec.options["with_clip"],
+            positive_only=self.spec.options.get("positive_only", False),
+            **self._arguments(seeds),
         )
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
@@ -302,10 +368,9 @@ class TinyStableDiffusion(StableDiffusion):
         """Raise where a setting cannot be right; of another kind of base a note tells."""
         _check_settings(spec, weights)
 
-    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
-        """Return one image a seed."""
+    def _drawn(self, prompts: Sequence[str], seeds: Sequence[Sequence[int]]) -> list[list[Image]]:
         with single_thread():
-            return super().draw(prompt, seeds)
+            return super()._drawn(prompts, seeds)
 
 
 class TinyEllaStableDiffusion(EllaStableDiffusion):
@@ -316,10 +381,9 @@ class TinyEllaStableDiffusion(EllaStableDiffusion):
         """Raise where a setting cannot be right; of another kind of base a note tells."""
         _check_settings(spec, weights)
 
-    def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
-        """Return one image a seed."""
+    def _drawn(self, prompts: Sequence[str], seeds: Sequence[Sequence[int]]) -> list[list[Image]]:
         with single_thread():
-            return super().draw(prompt, seeds)
+            return super()._drawn(prompts, seeds)
 
     def _load_ella(self, weights: Mapping[str, Weights], device: str) -> Any:
         from ella import PrecisionWarning

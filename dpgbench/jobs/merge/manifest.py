@@ -10,7 +10,9 @@ from typing import Any, cast
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.jobs.merge.images import MergedImages
 from dpgbench.jobs.merge.sources import RunPart
+from dpgbench.store.run.batches import record_batches
 from dpgbench.store.run.manifest import (
+    BatchRecord,
     JudgeRecord,
     Manifest,
     MergedRecord,
@@ -33,7 +35,15 @@ def begun(home: RunPart | None, sources: Sequence[RunPart], benchmark: Benchmark
             created=min(source.manifest.created for source in sources),
             file_names={},
         )
-        for name in ("shard", "merged", "account", "truncation", "failed", "single_colour"):
+        for name in (
+            "shard",
+            "merged",
+            "account",
+            "truncation",
+            "failed",
+            "single_colour",
+            "batch",
+        ):
             manifest.generation.pop(name, None)  # type: ignore[misc]
     manifest.completed = None
     chosen = [item for source in sources for item in source.chosen]
@@ -80,6 +90,21 @@ def completed(
     alike |= {line["item_id"]: line["single_colour"] for line in images.lines if _alike(line)}
     if alike or any("single_colour" in source.manifest.generation for source in sources):
         manifest.record_single_colour({i: alike[i] for i in manifest.items if i in alike})
+    if batch := _batch(sources):
+        record["batch"] = batch
+        record_batches(manifest, {line["item_id"]: line for line in images.lines})
+
+
+def _batch(sources: Sequence[RunPart]) -> BatchRecord:
+    """Return how images shared calls: as the last source says, but what fits fits everywhere."""
+    batch: BatchRecord = {}
+    for source in sources:
+        own = source.manifest.generation.get("batch", {})
+        fits = [b["images_that_fit"] for b in (batch, own) if "images_that_fit" in b]
+        batch |= own
+        if fits:
+            batch["images_that_fit"] = min(fits)
+    return batch
 
 
 def _alike(line: Mapping[str, Any]) -> bool:

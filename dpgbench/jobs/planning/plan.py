@@ -8,6 +8,7 @@ from typing import Any
 
 from dpgbench.backends.device import default_dtype, find_device
 from dpgbench.backends.entries import JudgeEntry, ModelEntry, Role
+from dpgbench.backends.generators.drawing_options import DrawingOptions
 from dpgbench.backends.generators.plan import GeneratorRequest
 from dpgbench.backends.generators.table import find_model
 from dpgbench.backends.judges.request import check_request
@@ -208,7 +209,7 @@ def _try(
         option = "--questions-per-second"
         choice = request.judge.options.get("weights_source")
         _require_weights(judge.roles, request.judge.weights, judge.name, option, choice)
-    items = chosen_items(units.items, request.tries)
+    items = chosen_items(units.items, _tries(request))
     generated = judged = None
     if draw and request.generator:
         if units.loaded is None:
@@ -221,6 +222,20 @@ def _try(
         tiles = generated.tiles if generated else {}
         judged = try_judge(request.judge, units.loaded, items, tiles, units.num_images)
     return generated, judged
+
+
+def _tries(request: PlanRequest, *, least_calls: int = 2, auto: int = 4) -> int:
+    """Return how many items are tried: so many that calls of several are.
+
+    Args:
+        request: of the plan.
+        least_calls: of a batch of items.
+        auto: items of a call, where memory decides.
+    """
+    drawing = request.generator.drawing if request.generator else DrawingOptions()
+    if drawing.batch_size == 1:
+        return request.tries
+    return max(request.tries, least_calls * (drawing.batch_size or auto))
 
 
 def _require_weights(
@@ -253,7 +268,12 @@ def _rates(
     rates = {}
     if request.generator:
         rates["seconds_per_image"] = (
-            _measured(generated.seconds_per_image, generated.device, len(generated.items))
+            _measured(
+                generated.seconds_per_image,
+                generated.device,
+                len(generated.items),
+                generated.items_in_call,
+            )
             if generated
             else Figure(request.seconds_per_image, "given", "--seconds-per-image")
             if request.seconds_per_image is not None
@@ -275,8 +295,12 @@ def _untried(name: str, option: str) -> Figure:
     return unknown(f"{name} is not tried: requests cost money; give {option}")
 
 
-def _measured(value: float, device: str, items: int) -> Figure:
-    note = f"on {device}, {items} items tried" + (", the first left out" if items > 1 else "")
+def _measured(value: float, device: str, items: int, in_call: int = 1) -> Figure:
+    note = f"on {device}, {items} items tried"
+    if in_call > 1:
+        note += f", {in_call} a call"
+    if items > in_call:
+        note += ", the first call left out" if in_call > 1 else ", the first left out"
     if device.startswith("cpu"):
         note += f"; {CPU_ONLY}"
     return Figure(value, "measured", note)

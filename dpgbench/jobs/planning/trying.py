@@ -15,9 +15,16 @@ from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.judges.own_class import as_judge
 from dpgbench.backends.judges.request import load_judge
-from dpgbench.backends.protocols import Judge, JudgeRequest, TileQuestions
+from dpgbench.backends.memory import MemoryGauge
+from dpgbench.backends.protocols import (
+    DrawnItem,
+    ItemToDraw,
+    Judge,
+    JudgeRequest,
+    TileQuestions,
+)
 from dpgbench.domain.benchmark import Benchmark
-from dpgbench.domain.spec import seed_for
+from dpgbench.domain.spec import GenerationSpec, GridSpec, seed_for
 from dpgbench.errors import IncompleteError, reason_of
 from dpgbench.jobs.planning.units import QUESTIONS_AN_ITEM
 from dpgbench.store.images import join_tiles, png_bytes
@@ -37,10 +44,11 @@ class TriedGenerator:
         device: that they were drawn on, in words.
         items: that were drawn.
         load_seconds: until the first could begin.
-        seconds_per_image: without the first item, where there is another.
+        seconds_per_image: without the first call, where there is another.
         bytes_per_grid: of the files that they would be.
         peak_gib: memory of the device at most; None where it was not measured.
         tiles: what was drawn, by item.
+        items_in_call: at most, of the calls that the rate is of.
     """
 
     device: str
@@ -50,6 +58,7 @@ class TriedGenerator:
     bytes_per_grid: float
     peak_gib: float | None
     tiles: Mapping[str, Sequence[Image]]
+    items_in_call: int = 1
 
 
 @dataclass(frozen=True)
@@ -89,32 +98,61 @@ def try_generator(
     """
     started = time.perf_counter()
     plan = make_plan(request)
-    generator = DrawnWithinMemory(plan.load())
+    generator = DrawnWithinMemory(plan.load(), plan.drawing, gauge=MemoryGauge(plan.device))
     loaded = time.perf_counter()
     _reset_peak(plan.device)
     spec = plan.spec
     tiles: dict[str, Sequence[Image]] = {}
-    seconds, sizes = [], []
-    for item_id in items:
+    calls: list[tuple[int, float]] = []  # items, and seconds
+    sizes = []
+    left = [_item_to_draw(item_id, benchmark, spec) for item_id in items]
+    while left:
+        batch = left[: generator.items_at_once(spec.num_images)]
+        left = left[len(batch) :]
         begin = time.perf_counter()
-        seeds = [
-            seed_for(spec.seed_rule, spec.base_seed, item_id, tile)
-            for tile in range(spec.num_images)
-        ]
-        try:
-            tiles[item_id] = generator.draw(benchmark.prompts[item_id], seeds)
-            sizes.append(len(png_bytes(join_tiles(tiles[item_id], spec.grid))))
-        except Exception as error:
-            raise IncompleteError(
-                f"item {item_id} could not be drawn: {reason_of(error, with_type=True)}; try with "
-                "'dpgbench generate --items', or give --seconds-per-image"
-            ) from error
-        seconds.append(time.perf_counter() - begin)
+        for drawn in generator.draw_items(batch):
+            tiles[drawn.item.item_id], size = _grid_of(drawn, spec.grid)
+            sizes.append(size)
+        calls.append((len(batch), time.perf_counter() - begin))
     peak, device = _peak(plan.device), device_words(plan.device)
     del generator
     give_back_memory()
-    each = fmean(seconds[1:] or seconds) / spec.num_images
-    return TriedGenerator(device, items, loaded - started, each, fmean(sizes), peak, tiles)
+    counted = calls[1:] or calls
+    each = sum(seconds for _, seconds in counted) / sum(number for number, _ in counted)
+    return TriedGenerator(
+        device,
+        items,
+        loaded - started,
+        each / spec.num_images,
+        fmean(sizes),
+        peak,
+        tiles,
+        max(number for number, _ in counted),
+    )
+
+
+def _item_to_draw(item_id: str, benchmark: Benchmark, spec: GenerationSpec) -> ItemToDraw:
+    seeds = (
+        seed_for(spec.seed_rule, spec.base_seed, item_id, tile) for tile in range(spec.num_images)
+    )
+    return ItemToDraw(item_id, benchmark.prompts[item_id], tuple(seeds))
+
+
+def _grid_of(drawn: DrawnItem, grid: GridSpec) -> tuple[list[Image], int]:
+    """Return the images of an item, and the bytes of the file that they would be.
+
+    Raises:
+        IncompleteError: it could not be drawn.
+    """
+    try:
+        if isinstance(drawn.result, Exception):
+            raise drawn.result
+        return drawn.result, len(png_bytes(join_tiles(drawn.result, grid)))
+    except Exception as error:
+        raise IncompleteError(
+            f"item {drawn.item.item_id} could not be drawn: {reason_of(error, with_type=True)}; "
+            "try with 'dpgbench generate --items', or give --seconds-per-image"
+        ) from error
 
 
 def try_judge(

@@ -30,6 +30,8 @@ class ImageLine(TypedDict):
         seconds: that drawing took; null where nobody measured.
         error: why there is no image; null where there is one.
         single_colour: numbers, from 0, of tiles whose pixels are all alike.
+        images_in_call: how many images the call drew that drew this one's, where other items' were
+            among them, or not all of its own.
         files: hash of each of the item's files, by path below the folder of images.
     """
 
@@ -39,6 +41,7 @@ class ImageLine(TypedDict):
     seconds: NotRequired[float | None]
     error: NotRequired[str | None]
     single_colour: NotRequired[list[int]]
+    images_in_call: NotRequired[int]
     files: NotRequired[dict[str, str] | None]
 
 

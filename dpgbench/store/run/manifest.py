@@ -192,6 +192,23 @@ class MergedRecord(TypedDict, total=False):
     drawing: dict[str, Any]
 
 
+class BatchRecord(TypedDict, total=False):
+    """How many images shared a call, of runs where it was not an item's own in each.
+
+    Attributes:
+        asked: items a call as the last command said; `auto` takes as many as fit.
+        compiled: whether the last command had networks compiled.
+        images_that_fit: in a call, where memory ran out with more; later commands that ask for
+            `auto` begin with it.
+        items_by_images_in_call: how many items were drawn in calls of so many images.
+    """
+
+    asked: int | str
+    compiled: bool
+    images_that_fit: int
+    items_by_images_in_call: dict[str, int]
+
+
 class GenerationRecord(TypedDict, total=False):
     """Where images or answers came from, beyond the identity.
 
@@ -202,6 +219,7 @@ class GenerationRecord(TypedDict, total=False):
         failed: why an item could not be drawn, by item id.
         single_colour: tiles of one single colour.
         account: what a server's images have cost, over all commands.
+        batch: how many images shared a call.
         folder: of other people's images.
         layout: rows and columns of a tile in them, as the user said.
         answers: file that answers were read from.
@@ -217,6 +235,7 @@ class GenerationRecord(TypedDict, total=False):
     failed: dict[str, str]
     single_colour: SingleColourRecord
     account: dict[str, Any]
+    batch: BatchRecord
     folder: str
     layout: str
     answers: str
