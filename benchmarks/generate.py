@@ -224,7 +224,7 @@ def save_grid(images: Sequence[Image.Image], grid: GridSpec, path: Path) -> None
 def as_ella_does(models: Models) -> Contestant:
     """(b): text features repeated for each image, the connector at each step for each of them."""
     pipeline, spec, ella = models.ella.pipeline, models.spec, models.ella.ella
-    length = spec.options["text_length"]
+    length = models.ella.spec.options["text_length"]
 
     @torch.no_grad()
     def draw(prompts: Sequence[str], folder: Path) -> None:
@@ -232,8 +232,9 @@ def as_ella_does(models: Models) -> Contestant:
             features = ella.text_encoder.encode(["", prompt], length)
             pipeline.scheduler.set_timesteps(spec.steps, device=models.device)
             size = (spec.height_px // pipeline.vae_scale_factor,) * 2
+            channels = pipeline.unet.config.in_channels
             noise = [
-                torch.randn(4, *size, generator=torch.Generator("cpu").manual_seed(seed))
+                torch.randn(channels, *size, generator=torch.Generator("cpu").manual_seed(seed))
                 for seed in range(IMAGES)
             ]
             latents = torch.stack(noise).to(models.device, pipeline.unet.dtype)

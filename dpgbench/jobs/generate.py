@@ -295,14 +295,24 @@ def _draw_all(
                 progress.update(line["item_id"])
                 _stop_where_hopeless(failures)
 
+            recorder = Recorder(record, _is_failure, most_open=_items_in_call(workers))
             try:
-                with Recorder(record, lambda outcome: isinstance(outcome, NotDrawn | Lost)) as put:
+                with recorder as put:
                     for outcome in workers.run(_units(run, request, plan, todo), len(todo)):
                         put(outcome)
             finally:
                 _keep_account(workers, manifest)
                 batch.keep()
     return failures.reasons
+
+
+def _is_failure(outcome: Outcome | Lost[DrawUnit]) -> bool:
+    return isinstance(outcome, NotDrawn | Lost)
+
+
+def _items_in_call(workers: DrawWorkers) -> int:
+    """Return how many outcomes come at a time: of a call here, or each from another process."""
+    return max((worker.units_at_once() for worker in workers.here), default=1)
 
 
 def _stop_where_hopeless(failures: Failures) -> None:

@@ -19,7 +19,7 @@ class Recorder(Generic[Outcome]):
     Args:
         record: writes an outcome down; it may wait for it to be complete.
         is_failure: tells outcomes that are waited for: what they mean decides whether to go on.
-        most_waiting: outcomes at a time, each of which holds a grid.
+        most_open: outcomes that are not recorded yet, at a time: what a kill costs.
     """
 
     def __init__(
@@ -27,10 +27,11 @@ class Recorder(Generic[Outcome]):
         record: Callable[[Outcome], None],
         is_failure: Callable[[Outcome], bool],
         *,
-        most_waiting: int = 16,
+        most_open: int = 1,
     ) -> None:
         self._record, self._is_failure = record, is_failure
-        self._waiting: queue.Queue[Outcome | None] = queue.Queue(most_waiting)
+        self._waiting: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._most_open, self._free = most_open, threading.Semaphore(most_open)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
 
@@ -61,11 +62,17 @@ class Recorder(Generic[Outcome]):
         Raises:
             BaseException: what recording has raised.
         """
+        self._free.acquire()  # as many as are open may be recorded meanwhile
         self._raise()
         self._waiting.put(outcome)
         if self._is_failure(outcome):
-            self._waiting.join()
+            self._wait_for_all()
         self._raise()
+
+    def _wait_for_all(self) -> None:
+        for _ in range(self._most_open):
+            self._free.acquire()
+        self._free.release(self._most_open)
 
     def _raise(self) -> None:
         if self._error is not None:
@@ -79,4 +86,4 @@ class Recorder(Generic[Outcome]):
             except BaseException as error:  # noqa: BLE001 - it is raised where the work is done
                 self._error = error
             finally:
-                self._waiting.task_done()
+                self._free.release()

@@ -21,7 +21,7 @@ def test_all_is_recorded_in_order_by_a_thread_of_its_own() -> None:
         time.sleep(0.002 * (outcome % 3))
         taken.append((outcome, threading.current_thread().name))
 
-    with Recorder(record, fails, most_waiting=2) as put:
+    with Recorder(record, fails, most_open=2) as put:
         for number in range(20):
             put(number)
     assert taken == [(number, "record") for number in range(20)]
@@ -29,10 +29,24 @@ def test_all_is_recorded_in_order_by_a_thread_of_its_own() -> None:
 
 def test_work_goes_on_while_an_outcome_is_recorded() -> None:
     go_on = threading.Event()
-    with Recorder(lambda _: go_on.wait(5), fails) as put:
+    with Recorder(lambda _: go_on.wait(5), fails, most_open=2) as put:
         put("slow")
         put("another")  # before the first is recorded
         go_on.set()
+    assert go_on.is_set()
+
+
+def test_no_more_are_open_than_may_be_lost() -> None:
+    recorded: list[int] = []
+
+    def record(outcome: int) -> None:
+        time.sleep(0.01)
+        recorded.append(outcome)
+
+    with Recorder(record, fails) as put:
+        for number in range(5):
+            put(number)
+            assert len(recorded) >= number
 
 
 def test_a_failure_is_recorded_when_put_returns() -> None:
@@ -81,7 +95,7 @@ def test_what_was_put_before_the_work_broke_off_is_recorded() -> None:
         time.sleep(0.02)
         taken.append(outcome)
 
-    with pytest.raises(KeyboardInterrupt), Recorder(record, fails) as put:
+    with pytest.raises(KeyboardInterrupt), Recorder(record, fails, most_open=2) as put:
         put(1)
         put(2)
         raise KeyboardInterrupt
