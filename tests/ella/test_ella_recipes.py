@@ -56,7 +56,7 @@ def test_two_steps_on_tiny_networks(folders, tmp_path, capsys, name):
     base = folders / BASES.get(name, tiny.tiny_pipeline).__name__
     words = [f"--config={name}", f"--base={base}", f"--text-encoder={folders / 't5'}"]
     words += [f"--data={folders / 'data'}", f"--look-data={folders / 'data'}", "--look-bench="]
-    words += [f"--out={tmp_path}", "--steps=2", "--batch-size=1", "--accumulation=1"]
+    words += [f"--out={tmp_path}", "--steps=2", "--batch-size=1", "--global-batch=1"]
     words += ["--device=cpu", "--mixed-precision=no", "--workers=0", "--image-px=64"]
     assert train.main(words) == 0
     file = tmp_path / "connector.safetensors"
@@ -91,7 +91,7 @@ def test_numbers_that_are_trained_at_real_size(name):
 def test_the_papers_settings():
     paper = tomllib.loads(recipes()["paper"].read_text())
     assert (paper["steps"], paper["batch_size"], paper["learning_rate"]) == (280_000, 32, 1e-4)
-    assert paper["weight_decay"] == 0.01
+    assert (paper["weight_decay"], paper["global_batch"]) == (0.01, 8 * 32)
     for name in PAPER:
         settings = tomllib.loads(recipes()[name].read_text())
         assert settings["steps"] == (280_000 if name == "paper" else 140_000)
