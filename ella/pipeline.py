@@ -32,6 +32,7 @@ from ella.step_tokens import draw_by_network
 from ella.supported import (
     check_denoiser,
     check_pipeline_class,
+    check_prompts,
     is_drawn_by_network,
     is_sdxl,
     network_of,
@@ -290,6 +291,7 @@ class Ella:
         arguments = call_arguments(pipeline, pipeline_arguments)
         trained = self.connector.trained_text
         prompts, guided = _as_texts("prompt", prompt), _is_guided(arguments)
+        check_prompts(pipeline, len(prompts))
         call = _Call(
             arguments,
             prompts,

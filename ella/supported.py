@@ -43,6 +43,26 @@ def takes_rows_as_they_are(pipeline: Any) -> bool:
     return any(base.__name__.startswith("StableDiffusion3") for base in type(pipeline).__mro__)
 
 
+ONE_PROMPT = {
+    "AnimateDiffControlNetPipeline": "diffusers does not repeat its control frames for a second one"
+}
+"""Classes that draw one prompt at a call."""
+
+
+def check_prompts(pipeline: Any, num_prompts: int) -> None:
+    """Raise where a pipeline's class cannot draw so many prompts in a call.
+
+    Raises:
+        ValueError: With the reason.
+    """
+    name = type(pipeline).__name__
+    if num_prompts > 1 and name in ONE_PROMPT:
+        raise ValueError(
+            f"{name} draws one prompt at a call ({ONE_PROMPT[name]}), got {num_prompts}; call it"
+            " for each"
+        )
+
+
 def check_pipeline_class(pipeline: Any) -> None:
     """Raise where a pipeline's class cannot be shown other conditions at each step.
 

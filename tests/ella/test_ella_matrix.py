@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from ella import Ella, UnsupportedPipelineError, new_connector, tiny
+from ella.supported import ONE_PROMPT
 from tests.ella.pipeline_kinds import KINDS, STEPS, built, plain_of
 from tests.ella.plain_loop import assert_near, draw
 from tests.ella.schedulers import SCHEDULERS, scheduler_of
@@ -61,6 +62,7 @@ def _rows() -> list[Row]:
         addition = KINDS[kind].additions[(s + s // 3 + k) % len(KINDS[kind].additions)]
         prompts, images = ((2, 1), (1, 2), (1, 1))[(k + s // 2) % 3]
         images = 1 if video or KINDS[kind].pixels else images
+        prompts = 1 if KINDS[kind].name in ONE_PROMPT else prompts
         rows.append(Row(kind, scheduler, connector, how, addition, prompts, images))
     return rows
 
@@ -139,6 +141,13 @@ def test_a_combination_equals_a_plain_loop(row: Row) -> None:
         for seed in seeds
     ]
     assert_near(seen[0], torch.cat(loop))
+
+
+def test_prompts_that_diffusers_cannot_draw_together_are_refused(ella: Ella) -> None:
+    pipeline, _, _ = built("animate-controlnet")
+    arguments = KINDS["animate-controlnet"].arguments(1)
+    with pytest.raises(ValueError, match=r"draws one prompt at a call .* got 2"):
+        ella.generate(pipeline, list(PROMPTS), **arguments)
 
 
 def test_the_matrix_has_every_pair() -> None:
