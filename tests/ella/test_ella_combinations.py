@@ -19,6 +19,7 @@ from diffusers import (
 )
 
 from ella import Ella, UnsupportedPipelineError, tiny
+from tests.ella.pipeline_kinds import with_ip_adapter
 from tests.ella.plain_loop import assert_near, clip_of, draw, tokens_of, xl_of
 from tests.helpers import REPOSITORY
 
@@ -95,8 +96,7 @@ def test_guidance_that_ends_half_way(ella, pipeline, seeded, positive_only):
     assert_near(drawn, loop)
 
 
-@pytest.mark.parametrize("positive_only", [False, True])
-def test_controlnet_is_shown_the_same(ella, pipeline, seeded, positive_only):
+def test_controlnet_is_shown_the_same(ella, pipeline, seeded):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         controlnet = ControlNetModel.from_unet(
@@ -116,7 +116,7 @@ def test_controlnet_is_shown_the_same(ella, pipeline, seeded, positive_only):
         )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 
-    how = {"positive_only": positive_only}
+    how = {"positive_only": True}
     drawn, loop = both(
         ella, built, seeded, how=how, plain={"more": controls}, image=picture.repeat(2, 1, 1, 1)
     )
@@ -125,34 +125,8 @@ def test_controlnet_is_shown_the_same(ella, pipeline, seeded, positive_only):
     assert float((drawn - plain_drawn).abs().max()) > 0.01
 
 
-def with_ip_adapter(pipeline, num_tokens=4):
-    """The pipeline with an IP-Adapter of random weights, and an embedded picture."""
-    generator = torch.Generator().manual_seed(5)
-
-    def noise(*shape):
-        return 0.3 * torch.randn(*shape, generator=generator)
-
-    weights = {}
-    cross = [name for name in pipeline.unet.attn_processors if "attn2" in name]
-    for n, name in enumerate(cross):
-        width = pipeline.unet.get_submodule(name.removesuffix(".processor")).to_k.out_features
-        weights[f"{2 * n + 1}.to_k_ip.weight"] = noise(width, tiny.WIDTH)
-        weights[f"{2 * n + 1}.to_v_ip.weight"] = noise(width, tiny.WIDTH)
-    project = {
-        "proj.weight": noise(num_tokens * tiny.WIDTH, tiny.WIDTH),
-        "proj.bias": noise(num_tokens * tiny.WIDTH),
-        "norm.weight": torch.ones(tiny.WIDTH),
-        "norm.bias": torch.zeros(tiny.WIDTH),
-    }
-    pipeline.unet._load_ip_adapter_weights(
-        [{"image_proj": project, "ip_adapter": weights}], low_cpu_mem_usage=False
-    )
-    return noise(1, 1, tiny.WIDTH)
-
-
-@pytest.mark.parametrize("positive_only", [False, True])
-def test_an_ip_adapters_picture_goes_beside_the_text(ella, pipeline, seeded, positive_only):
-    usual, _ = both(ella, pipeline, seeded, how={"positive_only": positive_only})
+def test_an_ip_adapters_picture_goes_beside_the_text(ella, pipeline, seeded):
+    usual, _ = both(ella, pipeline, seeded, how={"positive_only": True})
     picture = with_ip_adapter(pipeline)
 
     def shown_with(text, _shown, _timestep, _hidden):
@@ -163,7 +137,7 @@ def test_an_ip_adapters_picture_goes_beside_the_text(ella, pipeline, seeded, pos
         ella,
         pipeline,
         seeded,
-        how={"positive_only": positive_only},
+        how={"positive_only": True},
         plain={"more": shown_with},
         ip_adapter_image_embeds=[torch.cat([torch.zeros_like(picture), picture])],
     )

@@ -1,6 +1,7 @@
 """The conditions that the U-Net is shown, step by step, and that nothing else is touched."""
 
 import copy
+import itertools
 
 import diffusers
 import numpy as np
@@ -10,27 +11,12 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from diffusers.callbacks import SDCFGCutoffCallback
 
 from ella import ConnectorConfig, Ella, TimestepAwareSemanticConnector, UnsupportedPipelineError
+from tests.ella.schedulers import SCHEDULERS, scheduler_of
 from tests.golden.weights import state_dict_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # of diffusers
 
 PROMPT = "a red circle left of a blue square"
-SCHEDULERS = {
-    "ddim": ("DDIMScheduler", {}),
-    "ddpm": ("DDPMScheduler", {}),
-    "dpm": ("DPMSolverMultistepScheduler", {}),
-    "dpm-karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
-    "dpm-single": ("DPMSolverSinglestepScheduler", {}),
-    "euler": ("EulerDiscreteScheduler", {}),
-    "euler-karras": ("EulerDiscreteScheduler", {"use_karras_sigmas": True}),
-    "euler-trailing": ("EulerDiscreteScheduler", {"timestep_spacing": "trailing"}),
-    "euler-ancestral": ("EulerAncestralDiscreteScheduler", {}),
-    "heun": ("HeunDiscreteScheduler", {}),
-    "kdpm2": ("KDPM2DiscreteScheduler", {}),
-    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
-    "unipc": ("UniPCMultistepScheduler", {}),
-    "lcm": ("LCMScheduler", {}),
-}
 
 
 @pytest.fixture
@@ -97,20 +83,20 @@ def test_reference_latents(golden_run, golden, name, scheduler, length):
 
 
 def with_scheduler(pipeline, name):
-    class_name, arguments = SCHEDULERS[name]
-    pipeline.scheduler = getattr(diffusers, class_name).from_config(
-        pipeline.scheduler.config, **arguments
-    )
+    pipeline.scheduler = scheduler_of(pipeline.scheduler.config, name)
     return pipeline
 
 
-@pytest.mark.parametrize("length", ["fixed", "flexible"])
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize(
+    ("scheduler", "length"),
+    [*zip(SCHEDULERS, itertools.cycle(["fixed", "flexible"]), strict=False)],
+)
 def test_every_step_gets_the_conditions_of_its_timestep(
     ella, pipeline, watch, expected_tokens, scheduler, length
 ):
     seen = watch(with_scheduler(pipeline, scheduler).unet)
-    ella.generate(pipeline, PROMPT, negative_prompt="dog", length=length, num_inference_steps=5)
+    how = {"length": length, "num_inference_steps": 5, "output_type": "latent"}
+    ella.generate(pipeline, PROMPT, negative_prompt="dog", **how)
     timesteps = [timestep for timestep, _ in seen]
     assert timesteps == pipeline.scheduler.timesteps.tolist()
     assert len(timesteps) >= 5

@@ -12,14 +12,12 @@ from ella import (
     Connector,
     ConnectorConfig,
     ConnectorFileError,
-    Ella,
     TimestepAwareSemanticConnector,
     TrainedText,
     new_connector,
     tiny,
 )
 from ella.step_conditions import StepConditions
-from tests.ella.plain_loop import assert_near, draw
 from tests.ella.tiny_training import QUICK, TinyPairs, run_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # of diffusers
@@ -145,27 +143,6 @@ def test_wrong_kinds_are_named():
         ConnectorConfig(kind="perceiver")
     with pytest.raises(ValueError, match=r"is of the kind 'mlp'.*make it with Connector.of"):
         TimestepAwareSemanticConnector(ConnectorConfig(kind="mlp"))
-
-
-@each_kind
-@pytest.mark.parametrize("length", ["fixed", "flexible"])
-def test_each_kind_draws_as_a_plain_loop(kind, length, pipeline, text_encoder, seeded):
-    ella = Ella(tiny.tiny_connector(kind=kind), text_encoder)
-    prompts, negatives = ["a red circle", "two dogs beside a tree"], ["dog", ""]
-    drawn = ella.generate(
-        pipeline,
-        prompts,
-        negative_prompt=negatives,
-        length=length,
-        generator=seeded(1, 2),
-        num_inference_steps=3,
-        output_type="latent",
-    ).images
-    plain = [
-        draw(ella, pipeline, prompt, seed, negative=negative, length=length)
-        for prompt, negative, seed in zip(prompts, negatives, (1, 2), strict=True)
-    ]
-    assert_near(drawn, torch.cat(plain))
 
 
 @each_kind
