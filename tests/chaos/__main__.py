@@ -9,6 +9,7 @@ python -m tests.chaos --cold --workers 2 -- --engine ray --workers 2
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import tempfile
 import time
@@ -33,9 +34,10 @@ def main() -> None:
     arguments = parser.parse_args()
     signals = [signal.Signals[f"SIG{name}"] for name in arguments.signals]
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, Warm(*MODULES) as warm:
+    starting = contextlib.nullcontext(Cold()) if arguments.cold else Warm(*MODULES)
+    with tempfile.TemporaryDirectory() as folder, starting as starter:
         chaos = Chaos(
-            Cold() if arguments.cold else warm,
+            starter,
             arguments.items,
             arguments.ends,
             signals,
