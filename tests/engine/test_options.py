@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -222,6 +223,23 @@ def test_the_token_of_an_own_cluster_is_for_no_other(
     ended = run(*DRAW, "r", "--engine", "ray", "--address", "auto")
     assert ended.code == 4
     assert "this process has had a Ray cluster of its own" in ended.error
+
+
+def test_questions_that_were_cut_are_counted_by_their_answers(run: Run, tmp_path: Path) -> None:
+    """A kill may have come between the answers and the count in the manifest."""
+    write_parts(tmp_path, 2)
+    assert run(*DRAW, "r").code == 0
+    words = ("score", "r", *ASK)
+    assert run(*words).code == 0
+    manifest, answers = tmp_path / "r/manifest.json", next((tmp_path / "r/answers").iterdir())
+    for lines in (answers.read_text(), "".join(answers.read_text().splitlines(True)[:7])):
+        record = json.loads(manifest.read_text())
+        record["judges"]["my_judge:Judge"]["truncated_questions"] = 0
+        manifest.write_text(json.dumps(record))
+        answers.write_text(lines)
+        assert run(*words).code == 0
+        record = json.loads(manifest.read_text())
+        assert record["judges"]["my_judge:Judge"]["truncated_questions"] == 2 * 4
 
 
 def test_no_gpu_is_not_waited_for(
