@@ -97,8 +97,9 @@ class SettingOptions:
         from dpgbench.domain.spec import check_seed_rule
         from dpgbench.store.compbench import COMPBENCH, NUM_IMAGES
 
+        usual = NUM_IMAGES if bench == COMPBENCH else 4
         return {
-            "num_images": self.num_images or (NUM_IMAGES if bench == COMPBENCH else 4),
+            "num_images": usual if self.num_images is None else self.num_images,
             "base_seed": self.seed,
             "seed_rule": check_seed_rule(self.seed_rule or self._seed_rule_of(bench)),
             "steps": self.steps,
