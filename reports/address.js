@@ -96,7 +96,7 @@ var Dpg = globalThis.Dpg || {};
       const before = state;
       const next = { ...state, ...(quiet ? {} : { at: "" }), ...changes };
       if (format(next) !== format(before)) write(quiet ? "replaceState" : "pushState", next);
-      tell(new Set(Object.keys(changes)));
+      tell(new Set(Object.keys(changes).filter((key) => (before[key] || "") !== (next[key] || ""))));
     },
     start() {
       const asked = parse(location.hash);

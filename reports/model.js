@@ -179,9 +179,14 @@ var Dpg = globalThis.Dpg || {};
     return ordered(left, chosen, state);
   }
 
+  // What is searched for words: id, prompt and questions of each item, made once.
+  const searched = new WeakMap();
   function holds(set, item, words) {
-    const text = [set.ids[item], set.prompts[item], ...set.questions[item].map((q) => q[1])]
-      .join(" ").toLowerCase();
+    if (!searched.has(set)) {
+      searched.set(set, set.ids.map((id, n) => [id, set.prompts[n], ...set.questions[n].map((q) => q[1])]
+        .join(" ").toLowerCase()));
+    }
+    const text = searched.get(set)[item];
     return words.every((word) => text.includes(word));
   }
 
