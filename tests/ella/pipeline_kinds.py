@@ -115,10 +115,10 @@ def inpainting(strength: float, vae: Any = None) -> Callable[..., Any]:
             latents = scheduler.add_noise(picture, noise, timesteps[:1])
 
         def after(latents: torch.Tensor, step: int) -> torch.Tensor:
-            known = picture
+            outside = picture
             if step + 1 < len(timesteps):
-                known = scheduler.add_noise(known, noise, timesteps[step + 1][None])
-            return (1 - SMALL_MASK) * known + SMALL_MASK * latents
+                outside = scheduler.add_noise(outside, noise, timesteps[step + 1][None])
+            return (1 - SMALL_MASK) * outside + SMALL_MASK * latents
 
         if vae is not None:
             encoded(vae, generator, 1 - MASK)  # not shown to this U-Net, but numbers are drawn
@@ -156,8 +156,8 @@ def controlled(pipeline: Any, *, xl: bool = False, **named: Any) -> Callable[...
         own = added(pipeline, text) if xl else {}
         sums: Any = None
         for net in nets:
-            given = {"controlnet_cond": CONTROL, **named, **own, "return_dict": False}
-            down, middle = net(shown, timestep, hidden, **given)
+            extra = {"controlnet_cond": CONTROL, **named, **own, "return_dict": False}
+            down, middle = net(shown, timestep, hidden, **extra)
             parts = [*down, middle]
             sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
         return {
@@ -596,9 +596,9 @@ def plain_of(name: str, pipeline: Any, picture: Any, negatives: Any) -> dict[str
     own = plain.get("more", lambda *_: {})
 
     def more(text: str, *call: Any) -> dict[str, Any]:
-        given = dict(own(text, *call))
+        extra = dict(own(text, *call))
         shown = torch.zeros_like(picture) if text in negatives else picture
-        conditions = {**given.get("added_cond_kwargs", {}), "image_embeds": [shown]}
-        return {**given, "added_cond_kwargs": conditions}
+        conditions = {**extra.get("added_cond_kwargs", {}), "image_embeds": [shown]}
+        return {**extra, "added_cond_kwargs": conditions}
 
     return {**plain, "more": more}

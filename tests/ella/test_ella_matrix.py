@@ -101,7 +101,7 @@ def ella_of(connector: str, width: int) -> Ella:
     ],
 )
 def test_a_combination_equals_a_plain_loop(row: Row) -> None:
-    pipeline, given, picture = built(row.kind, row.addition)
+    pipeline, extra, picture = built(row.kind, row.addition)
     kind = KINDS[row.kind]
     pipeline.scheduler = scheduler_of(tiny.tiny_scheduler().config, row.scheduler)
     ella = ella_of(row.connector, 2 * tiny.WIDTH if kind.xl else tiny.WIDTH)
@@ -125,7 +125,7 @@ def test_a_combination_equals_a_plain_loop(row: Row) -> None:
         **({} if kind.animated else {"num_images_per_prompt": row.images}),
         **{"output_type": "latent", **kind.arguments(row.prompts)},
         **row.how,
-        **given,
+        **extra,
     )
     plain = plain_of(row.kind, pipeline, picture, NEGATIVES)
     loop = [
