@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,6 +119,36 @@ def test_a_judge_that_cannot_be_loaded_ends_it_as_in_one_process(run: Run) -> No
     with pytest.raises(AssertionError, match="cannot be built"), running(command):
         pass
     assert here.code == 3
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A cluster that is there already, of one machine."""
+    for name, value in {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}.items():
+        monkeypatch.setenv(name, value)
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 2**27}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    yield str(made.address)
+    with warnings.catch_warnings():  # of Ray: it does not wait for the processes that it ends
+        warnings.simplefilter("ignore", ResourceWarning)
+        made.shutdown()
+        del made
+        gc.collect()
+
+
+@pytest.mark.slow
+def test_nothing_is_left_on_another_s_cluster_however_the_server_ends(address: str) -> None:
+    words = serve_words("--judge", f"{OWN}:ByColour", "--bench", "shapes", "--device", "cpu", *RAY)
+    for ended in (signal.SIGTERM, signal.SIGKILL):
+        with running([*words, "--address", address]) as server:
+            assert server.score({"items": [item()]}).status == 200
+            wait_for(lambda server=server: len(workers_of(server)) == 2)
+            server.process.send_signal(ended)
+            server.process.communicate(timeout=PATIENCE)
+            assert server.process.returncode == (0 if ended == signal.SIGTERM else -ended)
+            wait_for(lambda server=server: workers_of(server) == [])
 
 
 def test_what_is_not_for_workers_is_refused_at_once(run: Run) -> None:
