@@ -63,7 +63,9 @@ def ask_own_questions(target: Target, judge: JudgeRequest) -> JudgeRequest:
         questions = prompt_questions(target.benchmark, items)
     target.own_questions = questions
     target.benchmark = with_own_questions(target.benchmark, questions)
-    target.items = [item for item in target.items if item in target.benchmark.items]
+    asked = target.benchmark.items
+    target.items = [item for item in target.items if item in asked]
+    target.chosen = [item for item in target.chosen if item in asked]
     return judge
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dpgbench.compbench.spatial import (
     BoundingBox,
@@ -18,6 +19,7 @@ from dpgbench.compbench.spatial import (
     simple_nouns,
     spatial_score,
 )
+from tests.compbench.small_benchmark import write_detections, write_prompts
 from tests.compbench.small_networks import spatial_cases
 from tests.helpers import Run
 
@@ -100,3 +102,22 @@ def test_through_the_command_line(run: Run, tmp_path: Path) -> None:
     for number, case in enumerate(CASES):
         if "error" not in case:
             assert float(scored[f"case{number}"]) == pytest.approx(100 * case["answer"], abs=1e-9)
+
+
+def test_in_shards_and_merged(run: Run, tmp_path: Path) -> None:
+    write_prompts(tmp_path / "bench")
+    write_detections(tmp_path / "unidet.jsonl")
+    (tmp_path / "pictures").mkdir()
+    for item in ("color_001", "spatial_001", "spatial_002"):
+        Image.new("RGB", (40, 16)).save(tmp_path / f"pictures/{item}.png")
+    words = ["score", "pictures", "--bench", "bench", "--num-images", 10, "--judge", "spatial"]
+    words += ["--detections", "unidet.jsonl", "--partial"]
+    whole = json.loads(run(*words, "--out", "whole", "--json").out)["results"]
+    for shard in ("1/2", "2/2"):
+        assert run(*words, "--out", "r", "--shard", shard).code == 0
+    assert run("merge", "r").code == 0
+    assert run("score", "r", "--judge", "spatial", "--json").code == 0
+    merged = json.loads((tmp_path / "r/scores/spatial/mean.json").read_text())
+    assert merged["overall"] == whole[0]["overall"]
+    assert (tmp_path / "r/questions/spatial.jsonl").is_file()
+    assert run("verify", "r").code == 0

@@ -15,7 +15,7 @@ from dpgbench.store.run.ownership import OWNER
 from dpgbench.store.run.set_aside import FOLDER
 
 _HEARTBEAT = ".progress.json"  # of a command at work; of one that was killed, a leftover
-_PARTS = {"images.jsonl", "images", "answers", "scores", FOLDER, SHARDS}
+_PARTS = {"images.jsonl", "images", "answers", "questions", "samples", "scores", FOLDER, SHARDS}
 _OWN = {MANIFEST, LOCK, OWNER, _HEARTBEAT, *_PARTS}
 
 
