@@ -112,9 +112,17 @@ class FolderPairs:
         return str(self.folder / self._rows[index][0])
 
     def image_key(self, index: int) -> str:
-        """The file's name, and a hash of what is in it."""
+        """The file's name, and a hash of what is in it.
+
+        Raises:
+            TrainingDataError: If it cannot be read.
+        """
         name = self._rows[index][0]
-        return f"{name}:{bytes_hash((self.folder / name).read_bytes())}"
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise TrainingDataError(f"{self.folder / name}: {error.strerror}") from error
+        return f"{name}:{bytes_hash(content)}"
 
 
 def _read_list(path: Path) -> Iterator[tuple[int, object, object]]:

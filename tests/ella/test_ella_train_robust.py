@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -87,6 +88,24 @@ def damage(folder, numbers):
 DAMAGED = (3, 17, 30, 44, 61)
 
 
+@pytest.mark.slow
+def test_damaged_pictures_are_left_out_alike_by_two_processes(tmp_path, words):
+    as_sidecars(tmp_path / "data", 64)
+    damage(tmp_path / "data", DAMAGED)
+    words += [f"--data={tmp_path / 'data'}", "--ema-decay=0", "--steps=32"]
+    assert train.main([*words, f"--out={tmp_path / 'one'}"]) == 0
+    for workers in (0, 2):
+        out = tmp_path / f"two{workers}"
+        ended = launch([*words, f"--out={out}", "--batch-size=2", f"--workers={workers}"])
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        assert "5 of 64 pairs could not be used" in ended.stderr
+        assert "2 processes on cpu; global batch 4" in ended.stderr
+        check_learnt_alike(tmp_path / "one/connector.safetensors", out / "connector.safetensors")
+    ended = launch([*words, f"--out={tmp_path / 'strict'}", "--batch-size=2", "--max-bad=2"])
+    assert ended.returncode != 0
+    assert len(errors_of(ended.stderr)) == 1
+
+
 def test_damaged_pictures_are_left_out_alike_by_all(tmp_path, words, capsys):
     as_sidecars(tmp_path / "data", 64)
     damage(tmp_path / "data", DAMAGED)
@@ -106,25 +125,14 @@ def test_damaged_pictures_are_left_out_alike_by_all(tmp_path, words, capsys):
     again = [*words, f"--out={tmp_path / 'again'}"]
     assert train.main([*again, "--steps=11"]) == 0
     assert train.main([*again, "--steps=32", "--workers=1"]) == 0
-    ended = launch([*words, f"--out={tmp_path / 'two'}", "--steps=32", "--batch-size=2"])
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    assert "5 of 64 pairs could not be used" in ended.stderr
-    assert "2 processes on cpu; global batch 4" in ended.stderr
     one = (tmp_path / "plain/connector.safetensors").read_bytes()
     for name in ("workers", "again"):
         assert (tmp_path / name / "connector.safetensors").read_bytes() == one
-    for name in ("plain", "two"):
-        check_learnt_alike(
-            tmp_path / "plain/connector.safetensors", tmp_path / name / "connector.safetensors"
-        )
     capsys.readouterr()
     more = [f"--out={tmp_path / 'strict'}", "--steps=32", "--max-bad=2", "--workers=2"]
     assert train.main([*words, *more]) == 1
     (error,) = errors_of(capsys.readouterr().err)
     assert "3 of 64 pairs cannot be used, more than --max-bad 2 allows" in error
-    ended = launch([*words, f"--out={tmp_path / 'strict2'}", "--steps=32", "--max-bad=2"])
-    assert ended.returncode != 0
-    assert len(errors_of(ended.stderr)) == 1
 
 
 OWN_FOLDERS = """
@@ -239,6 +247,7 @@ def test_runs_from_before_there_were_indexes_go_on(tmp_path, words, monkeypatch,
     assert equal(load_file(tmp_path / "old/connector.safetensors"), whole)
 
 
+@pytest.mark.slow
 def test_three_kills_leave_nothing(tmp_path):
     code = (
         "import sys, torch\ntorch.set_num_threads(1)\n"
@@ -263,7 +272,7 @@ def test_three_kills_leave_nothing(tmp_path):
     subprocess.run(
         [sys.executable, "-c", code, str(out), str(done + 1)], cwd=REPOSITORY, check=True
     )
-    hidden = [path for path in out.rglob("*") if path.name.startswith(".")]
+    hidden = list(out.rglob(".*"))
     assert hidden == []
 
 
@@ -314,3 +323,39 @@ def test_all_that_can_be_asked_of_data_at_once(tmp_path, words):
         (tmp_path / f"{name}/connector.safetensors").read_bytes() for name in ("one", "again")
     )
     assert one == again
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount: 'sudo make test-slow' tries it")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_anywhere_is_one_line_and_resumable(tmp_path, words, disk, capsys):
+    as_captions(tmp_path / "data", 12)
+    words += [f"--data={tmp_path / 'data'}", "--steps=3", "--save-every=1", "--latent-cache=disk"]
+    words += ["--text-cache=disk"]
+    assert train.main([*words, f"--out={tmp_path / 'whole'}"]) == 0
+    whole = (tmp_path / "whole/connector.safetensors").read_bytes()
+    for room in range(0, 3000, 230):  # KiB
+        out, ballast = disk / str(room), disk / "ballast"
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        ballast.write_bytes(bytes(max(0, free - room * 1024)))
+        capsys.readouterr()
+        code = train.main([*words, f"--out={out}"])
+        errors = capsys.readouterr().err
+        ballast.unlink()
+        if code:
+            assert len(errors_of(errors)) == 1, room
+            assert "No space left on device" in errors
+        assert train.main([*words, f"--out={out}"]) == 0
+        assert (out / "connector.safetensors").read_bytes() == whole
+        assert [path for path in out.rglob(".*") if path.name != ".lock"] == []
+        shutil.rmtree(out)
