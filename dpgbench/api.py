@@ -37,6 +37,7 @@ from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_nam
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.find_target import ImageOptions, find_target
+from dpgbench.jobs.merge.unmerged import warn_of_unmerged
 from dpgbench.jobs.score_images import ask_images, tile_questions
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.images import as_image
@@ -521,4 +522,5 @@ def build_report(
     from dpgbench.report import build_report as build  # noqa: PLC0415 - loads the report only here
 
     directories = [run if isinstance(run, RunDir) else find_runs([Path(run)])[0] for run in runs]
+    warn_of_unmerged(directories)
     return build(directories, Path(out), published=published)

@@ -230,10 +230,16 @@ def test_everyone_is_warned_of_a_door_that_is_open() -> None:
     assert process.returncode == 0
 
 
-def test_without_its_packages_it_names_the_command_that_installs_them(tmp_path: Path) -> None:
-    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('no', name='uvicorn')")
+@pytest.mark.parametrize(
+    ("module", "words", "extras"),
+    [("uvicorn", (), "serve"), ("ray", ("--engine", "ray", "--workers", "2"), "ray,serve")],
+)
+def test_without_its_packages_it_names_the_command_that_installs_them(
+    tmp_path: Path, module: str, words: tuple[str, ...], extras: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('no', name='{module}')")
     done = subprocess.run(
-        [sys.executable, "-m", "dpgbench", "serve", "--judge", "tiny-mplug"],
+        [sys.executable, "-m", "dpgbench", "serve", "--judge", "tiny-mplug", *words],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"},
         capture_output=True,
@@ -242,7 +248,7 @@ def test_without_its_packages_it_names_the_command_that_installs_them(tmp_path: 
         timeout=PATIENCE,
     )
     assert done.returncode == 4
-    assert "pip install 'dpgbench[serve]'" in done.stderr
+    assert f"pip install 'dpgbench[{extras}]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
