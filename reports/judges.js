@@ -16,7 +16,7 @@ var Dpg = globalThis.Dpg || {};
     const cell = (result) => el("td", { class: "num" }, result ? points(result.overall) : "—",
       result && result.interval ? el("span", { class: "ends" }, `[${points(result.interval[0], 1)}, ${points(result.interval[1], 1)}]`) : null,
       result ? el("span", { class: "ends" }, `rank ${result.rank}`) : null);
-    return Dpg.region("Overall by judge", el("table", { class: "pairs" },
+    return Dpg.region("Overall by judge", el("table", { class: "pairs narrow" },
       el("caption", {}, `Overall by judge, rule ${rule}; ranks are among the models that the judge scored`),
       el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "first" }, "Model"), judges.map((judge) => el("th", { scope: "col", class: "num", dir: "auto" }, Dpg.short(judge, 40))))),
       el("tbody", {}, set.runs.map((run) => el("tr", {}, el("th", { scope: "row", class: "first" }, el("span", { class: "name" }, Dpg.swatch(run), Dpg.middle(run.name))),
@@ -32,7 +32,7 @@ var Dpg = globalThis.Dpg || {};
     return [
       el("h3", {}, "Where they differ"),
       el("p", { class: "hint" }, list.length
-        ? `About ${Dpg.counted(total, "image and question", "images and questions")} of ${Dpg.counted(list.length, "item")} one judge says yes and another does not.`
+        ? `In ${Dpg.counted(total, "answer")} about ${Dpg.counted(list.length, "item")} one judge says yes and another does not; those with most first.`
         : "They differ about nothing."),
       el("ol", { class: "entries wide" }, list.slice(page * SIZE, (page + 1) * SIZE).map(({ item, number }) => el("li", {},
         Dpg.to({ view: "items", item: set.ids[item], model: run.name, show: "disagree" }, { class: "entry" },
