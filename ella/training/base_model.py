@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ from ella.training.denoisers import DENOISERS, Denoiser, denoiser_of
 from ella.training.features import downscale
 from ella.training.objectives import SCHEDULES
 
+LONGEST_WAIT = timedelta(hours=6)
+"""For the other processes: while one of them looks at the weights, the others wait."""
 DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -218,7 +221,7 @@ def load_text_encoder(
     return load_any_text_encoder(
         Path(folder),
         dtype=None if dtype == "auto" else getattr(torch, dtype),
-        device=PartialState(cpu=device == "cpu").device,
+        device=PartialState(cpu=device == "cpu", timeout=LONGEST_WAIT).device,
         fixed_length=num_tokens,
         hidden_layer=hidden_layer,
         local_files_only=True,

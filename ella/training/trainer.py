@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,7 +22,7 @@ from ella.connector_file import write_connector_file
 from ella.files import module_hash
 from ella.text_encoder import TextEncoder
 from ella.training import checkpoints as state
-from ella.training.base_model import DTYPES, BaseModel
+from ella.training.base_model import DTYPES, LONGEST_WAIT, BaseModel
 from ella.training.batches import Batch, Caches, Samples, StepPlan, buckets_of, read_steps
 from ella.training.config import TrainConfig
 from ella.training.damage import DamageLog
@@ -77,6 +77,7 @@ class Trainer:
             mixed_precision=config.mixed_precision,
             log_with=config.tracker_names or None,
             project_dir=out,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
         )
         self.objective.to(self.accelerator.device)
         self.looks = looks or Looks()
