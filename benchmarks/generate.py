@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ from dpgbench.store.images import write_image
 IMAGES = 4
 GUIDANCE = 7.5
 TEXT = "a red circle left of a blue square, and under both of them a long green bench in the rain"
+COLOURS = ("red", "blue", "green", "yellow", "purple")
+SHAPES = ("circle", "square", "triangle", "star")
 SIZES = ("embedded", "tiny", "small", "real")
 PARTS = ("text", "connector", "denoiser", "VAE", "writing")
 Contestant = Callable[[Sequence[str], Path], None]
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure, print, and return the figures."""
     options = parse_options(arguments)
     models = make_models(options.size, options.device, options.dtype, options.steps)
-    prompts = [f"{TEXT}, number {number}" for number in range(options.prompts)]
+    prompts = make_prompts(options.prompts)
     with threads(options):
         figures = {
             "size": options.size,
@@ -105,6 +108,15 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     if options.out:
         options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return figures
+
+
+def make_prompts(number: int) -> list[str]:
+    """Prompts that differ for every tokenizer, the embedded models' small ones too."""
+    pairs = product(product(COLOURS, SHAPES), repeat=2)
+    return [
+        f"a {colour} {shape} left of a {other_colour} {other_shape}, {TEXT}"
+        for (colour, shape), (other_colour, other_shape) in islice(pairs, number)
+    ]
 
 
 def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -39,6 +39,7 @@ from benchmarks.generate import (
     Models,
     contestants,
     make_models,
+    make_prompts,
     measure_parts,
     ours,
     plain_loop,
@@ -261,7 +262,7 @@ def noise(seed: int) -> Image.Image:
 def run_generate(bench: Bench) -> None:
     """Images a second: (a) and (b), ours by prompts a call, and where the time goes."""
     models = drawing_models(bench)
-    prompts = [f"{TEXT}, number {number}" for number in range(PROMPTS)]
+    prompts = make_prompts(PROMPTS)
     for name, draw in contestants(models, (1, PROMPTS)).items():
         if bench.late():
             return
@@ -278,7 +279,7 @@ def run_generate(bench: Bench) -> None:
 def run_compiled_generate(bench: Bench) -> None:
     """Networks by torch.compile as `--compile` has them: ours, and (a) compiled alike."""
     models = drawing_models(bench)
-    prompts = [f"{TEXT}, number {number}" for number in range(PROMPTS)]
+    prompts = make_prompts(PROMPTS)
     models.ella.compile()
     drawing = {
         f"ours with ELLA compiled, {PROMPTS} a call": ours(models.ella, models, PROMPTS),
