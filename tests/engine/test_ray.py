@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from dpgbench.engine.ray_process import RayActor
-from dpgbench.engine.ray_workers import Patience
+from dpgbench.engine.ray_workers import WorkerPatience
 from tests.engine.parts import ASK, DRAW, content, lines, trouble, write_parts
 from tests.helpers import Ended, Run, json_lines
 
@@ -267,7 +267,7 @@ def test_workers_that_ray_gives_up_before_they_begin_are_made_again(
     build, dead = RayWorkers.__init__, []
 
     def built(self: Any, cluster: Any, *arguments: Any, **named: Any) -> None:
-        patience = Patience(look_seconds=0.2)
+        patience = WorkerPatience(look_seconds=0.2)
         build(self, cluster, *arguments, **{**named, "patience": patience})
         for remote in self._remotes:
             cluster.ray.kill(remote.actor)
