@@ -133,7 +133,7 @@ def build_index(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process makes an index in the folder."""
-    with (folder / ".lock").open("a") as lock:
+    with (folder / "index.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
