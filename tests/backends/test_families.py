@@ -359,10 +359,15 @@ def test_the_class_is_the_hub_s() -> None:
 
 
 ONE_PROMPT_A_CALL = {"qwen-image", "qwen-image-2512", "omnigen", "cogview4"}
+LARGE = {"hidream-i1-full", "sana-0.6b", "sana-1.6b", "flux2-dev"}
+"""Even at tiny size their drawing takes seconds."""
 PROMPTS = ("a red circle", "a large blue square left of a small green triangle, on white", "two")
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in ONE_OF_EACH],
+)
 def test_several_prompts_in_a_call_are_drawn_as_each_alone(
     name: str, planned: Callable[..., GenerationPlan]
 ) -> None:

@@ -147,6 +147,7 @@ def test_resume_with_other_settings_lists_each_difference(
     assert "prompts_sha256" in run(*TINY, "--bench", changed, "--out", "r").error
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_loses_nothing(run: Run, tmp_path: Path) -> None:
     rows = [row(f"k{n:02}", 1, text=f"Scene number {n}.") for n in range(8)]
     bench = write_csv(tmp_path / "kill.csv", rows)
@@ -173,6 +174,7 @@ def test_a_kill_in_the_middle_loses_nothing(run: Run, tmp_path: Path) -> None:
     assert sorted(logged) == sorted(set(logged)) == [cells["item_id"] for cells in rows]
 
 
+@pytest.mark.slow
 def test_interrupt_ends_with_130(tmp_path: Path) -> None:
     rows = [row(f"k{n:03}", 1, text=f"Scene number {n}.") for n in range(300)]
     bench = write_csv(tmp_path / "many.csv", rows)

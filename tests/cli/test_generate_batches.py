@@ -59,7 +59,13 @@ def lines(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "option", ["text_length=fixed", "text_length=flexible", "with_clip=true", "--sd15"]
+    "option",
+    [
+        "text_length=flexible",
+        pytest.param("text_length=fixed", marks=pytest.mark.slow),
+        pytest.param("with_clip=true", marks=pytest.mark.slow),
+        "--sd15",
+    ],
 )
 def test_neither_batch_nor_order_nor_shard_moves_a_pixel_by_more_than_one(
     run: Run, tmp_path: Path, bench: Path, option: str

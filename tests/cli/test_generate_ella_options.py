@@ -63,7 +63,11 @@ def test_a_connector_is_compiled_where_that_is_asked(
     draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled = []
-    monkeypatch.setattr(Ella, "compile_connector", compiled.append)
+
+    def compile_connector(ella: Ella) -> None:
+        compiled.append(ella)
+
+    monkeypatch.setattr(Ella, "compile_connector", compile_connector)
     usual, _ = draw("usual")
     assert not compiled
     pixels, options = draw("compiled", "compile_connector=true")

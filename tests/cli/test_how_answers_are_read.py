@@ -211,7 +211,7 @@ def test_the_json_lines_of_a_run_are_recorded_answers_too(
         assert other[rule]["overall"] == one[rule]["overall"]
         assert other[rule]["warnings"] == one[rule]["warnings"]
     far = tmp_path / "far.jsonl"
-    far.write_text(lines.read_text().replace('"tile":0', '"tile":7').replace(": 0,", ": 7,"))
+    far.write_text(lines.read_text().replace('"tile":0', '"tile":11').replace(": 0,", ": 11,"))
     assert run(*words, "--answers", far).code == 3
     assert run(*words, "--answers", tmp_path / "none.jsonl").code == 3
     for torn in (lines.read_text().rstrip("\n"), ""):

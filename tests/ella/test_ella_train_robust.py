@@ -144,6 +144,7 @@ sys.exit(train.main([*sys.argv[1:], f"--out={out}/node-{rank}"]))
 """
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_and_folders_of_their_own(tmp_path, words):
     as_captions(tmp_path / "data", 24)
     words += [f"--data={tmp_path / 'data'}", "--text-cache=disk", "--latent-cache=disk"]

@@ -8,6 +8,8 @@ import pytest
 
 from tests.embedded.agreement import MODELS, NUM_ITEMS, SEEDS, Case, figures, measure, table
 
+pytestmark = pytest.mark.slow  # a hundred pictures
+
 LEAST_AGREEMENT = 0.85  # a little below what was measured of the shipped weights
 LEAST_YES = 0.6
 STEPS = 10  # half of the default, for time

@@ -18,18 +18,6 @@ VARIABLES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_kind_of_authentication(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ray keeps for a process's life what it read when it was first imported.
-
-    A command in this process would ask for a token, and the cluster of a later test has none.
-    """
-    if "run" in request.fixturenames:
-        monkeypatch.setenv("RAY_AUTH_MODE", VARIABLES["RAY_AUTH_MODE"])
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two machines, each with room for two workers; its `address` is for ``--address``."""
