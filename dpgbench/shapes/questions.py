@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -96,9 +97,14 @@ class Question:
 def questions(scene: Scene) -> tuple[Question, ...]:
     """The question graph of a scene: numbered from 1, parents first, every answer "yes"."""
     rng = StableRandom("question words", scene.digest)
+    return graph_of(facts_to_ask(scene), rng)
+
+
+def graph_of(facts: Sequence[Fact], rng: StableRandom) -> tuple[Question, ...]:
+    """The question graph of some facts; what there is comes before what is said of it."""
     number_of: dict[Ref, int] = {}
     graph = []
-    for number, fact in enumerate(facts_to_ask(scene), start=1):
+    for number, fact in enumerate(facts, start=1):
         if isinstance(fact, Exists):
             number_of[fact.ref] = number
             parents: tuple[int, ...] = ()
