@@ -23,7 +23,6 @@ from dpgbench.shapes.parse import parse_caption, parse_questions
 from dpgbench.shapes.scene_edits import edits
 
 
-
 def lost(graph: Sequence[Question], scene: Scene) -> frozenset[int]:
     """The questions that score nothing: answered "no", or under one that is."""
     numbers: set[int] = set()

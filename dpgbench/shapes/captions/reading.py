@@ -136,7 +136,9 @@ def _any_of(phrases: Iterable[str]) -> str:
     return f"(?:{'|'.join(map(re.escape, unique))})"
 
 
-NOUNS: Final = {noun_of(s, plural): (s, plural) for s in (*SHAPES, None) for plural in (False, True)}
+NOUNS: Final = {
+    noun_of(s, plural): (s, plural) for s in (*SHAPES, None) for plural in (False, True)
+}
 SIZE_OF: Final = {word: size for size, words in vocabulary.SIZE_WORDS.items() for word in words}
 FILL_OF: Final = {word: fill for fill, words in vocabulary.FILL_WORDS.items() for word in words}
 TAIL_OF: Final = {
@@ -292,7 +294,9 @@ def _clause_forms() -> list[tuple[re.Pattern[str], _State]]:
     lead = _any_of(("there are", *vocabulary.LISTINGS))
     verb, place, held = _verb(), _place(), f"(?: with {_new('held_')} inside it)?"
     cell, new = _any_of(CELL_OF), _new("new_")
-    spread = _any_of(("appear", "are placed apart", "can be seen", "are spread out", "can be found"))
+    spread = _any_of(
+        ("appear", "are placed apart", "can be seen", "are spread out", "can be found")
+    )
     apart = f"{spread}, one {cell}(?: and the other {cell}|(?:,? (?:and )?one {cell})+)"
     line = f"form (?P<line>{_any_of(LINES)})"
     forms: list[tuple[str, _State]] = [
