@@ -317,13 +317,13 @@ def _state_opening(match: Match, reading: Reading) -> None:
     if style := groups.get("style"):
         reading.state(InStyle(STYLE_OF_NOUN[style]))
     if ground := groups.get("ground"):
-        reading.state(OnGround(cast(Ground, ground)))
+        reading.state(OnGround(cast("Ground", ground)))
     if match["total"] in NUMBER_WORDS:
         reading.state(Count(Ref(plural=True), NUMBER_WORDS.index(match["total"])))
 
 
 def _state_ground(match: Match, reading: Reading) -> None:
-    reading.state(OnGround(cast(Ground, match["ground"])))
+    reading.state(OnGround(cast("Ground", match["ground"])))
 
 
 def _state_style(match: Match, reading: Reading) -> None:
@@ -336,19 +336,19 @@ def _state_nothing(match: Match, reading: Reading) -> None:
 
 
 def _state_list(match: Match, reading: Reading) -> None:
-    reading.state(InStyle(STYLE_OF_NOUN[match["style"]]), OnGround(cast(Ground, match["ground"])))
+    reading.state(InStyle(STYLE_OF_NOUN[match["style"]]), OnGround(cast("Ground", match["ground"])))
     for thing in re.finditer(_new("new_"), match["things"]):
         _describe(thing, "new_", reading)
 
 
 def _state_look(match: Match, reading: Reading) -> None:
-    value = cast(Value, match["value"])
+    value = cast("Value", match["value"])
     attributes = [a for a, values in VALUES.items() if value in values]
-    reading.state(Has(_take_up(match, "a_", reading), cast(Attribute, attributes[0]), value))
+    reading.state(Has(_take_up(match, "a_", reading), cast("Attribute", attributes[0]), value))
 
 
 def _state_region(match: Match, reading: Reading) -> None:
-    reading.state(Located(_take_up(match, "a_", reading), cast(Region, match["region"])))
+    reading.state(Located(_take_up(match, "a_", reading), cast("Region", match["region"])))
 
 
 def _state_being_inside(match: Match, reading: Reading) -> None:
