@@ -6,7 +6,7 @@ them, chosen by the scene; which part, a caption does not tell.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from dpgbench.shapes.captions.reading import Reading, read
 from dpgbench.shapes.facts import (
@@ -90,16 +90,26 @@ def _meant(ref: Ref, reading: Reading) -> list[Ref]:
 
 def _renamed(fact: Fact, reading: Reading, names: dict[Ref, Ref]) -> Fact:
     """The fact with each description replaced by the name of what it means."""
-    changes: dict[str, Ref] = {}
-    for ref in refs_of(fact):
-        looks = _meant(ref, reading)
-        if len(looks) != 1:
-            which = "several things are" if looks else "nothing that was introduced is"
-            raise ValueError(f"{which} 'the {name_of(ref)}'")
-        for part in fields(fact):
-            if getattr(fact, part.name) is ref:
-                changes[part.name] = names[looks[0]]
-    return replace(fact, **changes)
+    match fact:
+        case Exists(ref) | Has(ref) | Located(ref):
+            return replace(fact, ref=_named(ref, reading, names))
+        case Count(ref):
+            return replace(fact, ref=_named(ref, reading, names)) if refs_of(fact) else fact
+        case Related(subject, _, other) | Compared(subject, _, other):
+            a, b = _named(subject, reading, names), _named(other, reading, names)
+            return replace(fact, subject=a, object=b)
+        case Between(subject, first, second):
+            return Between(*(_named(ref, reading, names) for ref in (subject, first, second)))
+        case OnGround() | InStyle():
+            return fact
+
+
+def _named(ref: Ref, reading: Reading, names: dict[Ref, Ref]) -> Ref:
+    looks = _meant(ref, reading)
+    if len(looks) != 1:
+        which = "several things are" if looks else "nothing that was introduced is"
+        raise ValueError(f"{which} 'the {name_of(ref)}'")
+    return names[looks[0]]
 
 
 def _is_in_name(fact: Has) -> bool:
@@ -122,9 +132,9 @@ def _mirrored(fact: Fact) -> Fact | None:
 
 def _ordered(facts: list[Fact]) -> list[Fact]:
     """The picture, each thing followed by what is said of it alone, then what relates things."""
-    ordered = [f for f in facts if isinstance(f, InStyle | OnGround)]
+    ordered: list[Fact] = [f for f in facts if isinstance(f, InStyle | OnGround)]
     ordered += [f for f in facts if isinstance(f, Count) and not refs_of(f)]
+    about = [f for f in facts if isinstance(f, Has | Count | Located)]
     for thing in [f for f in facts if isinstance(f, Exists)]:
-        own = [f for f in facts if isinstance(f, Has | Count | Located)]
-        ordered += [thing, *(f for f in own if refs_of(f) == (thing.ref,))]
+        ordered += [thing, *(f for f in about if refs_of(f) == (thing.ref,))]
     return ordered + [f for f in facts if isinstance(f, Related | Between | Compared)]

@@ -37,7 +37,6 @@ from dpgbench.shapes.scene import (
     GROUNDS,
     SHAPES,
     SIZES,
-    Attribute,
     Color,
     Direction,
     Ground,
@@ -99,10 +98,9 @@ def _read_clauses(sentence: str, reading: Reading) -> bool:
     """Read a sentence that introduces things, clause by clause."""
     position, read_so_far = 0, Reading()
     while True:
-        for pattern, state in _clause_forms():
-            if match := pattern.match(sentence, position):
-                break
-        else:
+        matches = ((form.match(sentence, position), state) for form, state in _clause_forms())
+        match, state = next(((match, state) for match, state in matches if match), (None, None))
+        if match is None or state is None:
             return False
         state(match, read_so_far)
         position = match.end()
@@ -344,7 +342,7 @@ def _state_list(match: Match, reading: Reading) -> None:
 def _state_look(match: Match, reading: Reading) -> None:
     value = cast("Value", match["value"])
     attributes = [a for a, values in VALUES.items() if value in values]
-    reading.state(Has(_take_up(match, "a_", reading), cast("Attribute", attributes[0]), value))
+    reading.state(Has(_take_up(match, "a_", reading), attributes[0], value))
 
 
 def _state_region(match: Match, reading: Reading) -> None:
