@@ -231,7 +231,8 @@ def _scored(
     """Return what `score_answers` returns, with the `reasons` why items have no answers."""
     benchmark.require_graphs()
     checked = _checked_answers(answers)
-    read, num_read = as_read(checked) if read_answers else (checked, None)
+    words = benchmark.word_questions
+    read, num_read = as_read(checked, words) if read_answers else (checked, None)
     if num_images is None:
         about = [answer.tile for answer in checked if answer.item_id in benchmark.items]
         num_images = max(about, default=0) + 1

@@ -27,7 +27,7 @@ var Dpg = globalThis.Dpg || {};
       el("button", { type: "button", class: "enlarge", disabled: !there,
         "aria-label": `Enlarge ${set.ids[item]}: ${q.text}`,
         click: () => Dpg.zoomTo(run, first, { item: set.ids[item] }) }, Dpg.crop(set, run, item, null), marks(letters, run.tiles)),
-      el("p", { class: "asked", dir: "auto" }, q.text),
+      el("p", { class: "asked", dir: "auto" }, q.text, Dpg.right(q)),
       el("p", { class: "fate" }, el("span", { class: `m ${outcome.name}` }, outcome.word), " ",
         el("span", { class: "count" }, set.l2[q.category])),
       el("p", { class: "which" }, Dpg.to({ view: "items", item: set.ids[item], model: run.name, failed: "", sort: "" }, { class: "id-link" },

@@ -22,10 +22,16 @@ var Dpg = globalThis.Dpg || {};
     }
   }
 
-  Dpg.mark = function (letter, words) {
+  // The right answer to a question, where it is not yes.
+  Dpg.right = (q) => (q.right === "yes" ? null : el("span", { class: "count", dir: "auto" }, ` (right: ${q.right})`));
+
+  // An answer; the judge's own words where they are neither, or where yes is not what is right.
+  Dpg.mark = function (letter, words, right = "yes") {
     const kind = Dpg.model.KINDS[letter];
-    const raw = letter === "?" ? ` “${words}”` : "";
-    return el("span", { class: `m ${kind.name}` }, `${kind.sign} ${kind.word}${raw}`);
+    const other = right !== "yes" && "ynz".includes(letter);
+    const word = other && letter !== "z" ? "" : ` ${kind.word}`;
+    const raw = letter === "?" || other ? ` “${words}”` : "";
+    return el("span", { class: `m ${kind.name}` }, `${kind.sign}${word}${raw}`);
   };
 
   function modelChoice(view, item) {
@@ -77,10 +83,10 @@ var Dpg = globalThis.Dpg || {};
       return el("td", { class: unlike ? "unlike" : null }, el("span", { class: `m ${outcome.name}` }, `${outcome.sign} ${outcome.word}`));
     };
     const rows = questions.map((q, n) => el("tr", { "data-qid": q.qid, ...hover(q) },
-      el("td", { class: "num" }, String(q.qid)), el("th", { scope: "row", dir: "auto" }, q.text),
+      el("td", { class: "num" }, String(q.qid)), el("th", { scope: "row", dir: "auto" }, q.text, Dpg.right(q)),
       el("td", {}, set.l2[q.category]), el("td", {}, q.parents.join(", ") || "—"),
       tiles.map((tile, t) => el("td", { class: chosen && chosen !== t + 1 ? "pale" : null },
-        Dpg.mark(tile[n], Dpg.model.words(run, judge, item, t * size + n)))),
+        Dpg.mark(tile[n], Dpg.model.words(run, judge, item, t * size + n), q.right))),
       others.map((name) => beside(name, q, n))));
     return Dpg.region("Questions and answers",
       el("table", { class: "answers" }, el("caption", {}, others.length

@@ -25,8 +25,8 @@ var Dpg = globalThis.Dpg || {};
   const PREFERRED = "corrected-v1";
 
   function question(cells) {
-    const [qid, text, subject, category, parents, column, row] = cells;
-    return { qid, text, subject, category, parents, column, row };
+    const [qid, text, subject, category, parents, column, row, right = "yes"] = cells;
+    return { qid, text, subject, category, parents, column, row, right };
   }
 
   function states(run, judge, rule, item) {
@@ -245,7 +245,7 @@ var Dpg = globalThis.Dpg || {};
   function words(run, judge, item, at) {
     const answers = run.judges[judge];
     const letter = (answers.answers[item] || "")[at];
-    return { y: "yes", n: "no" }[letter] || ((answers.others[item] || {})[at] ?? "");
+    return (answers.others[item] || {})[at] ?? ({ y: "yes", n: "no" }[letter] || "");
   }
 
   Dpg.model = {

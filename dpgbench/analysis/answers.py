@@ -20,7 +20,7 @@ from dpgbench.analysis.verdict_letters import (
     qids_of,
     rule_verdicts,
 )
-from dpgbench.domain.answer_text import NO, YES, is_missing
+from dpgbench.domain.answer_text import NO, YES, is_missing, is_right, is_word
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.result import Result
@@ -43,7 +43,8 @@ class JudgeAnswers:
     Attributes:
         letters: for each item as in `RuleVerdicts.letters`, before any rule; empty for an item
             without answers.
-        other_texts: by item and place in its string, the words of an answer that is neither.
+        other_texts: by item and place in its string, the words of an answer that is neither yes
+            nor no, or to a question whose right answer is not yes.
         verdicts: by rule.
     """
 
@@ -180,17 +181,25 @@ def _judge(
     answers = read_answer_table(record.run.answers(judge))
     num_images = record.manifest.num_images
     of_run = set(record.manifest.items)
-    letter_of = _LetterOf()
+    letter_of, unlike_yes = _LetterOf(), _right_answers(benchmark)
     letters: list[str] = []
     other_texts: dict[int, dict[int, str]] = {}
     for place, item in enumerate(items):
         texts: list[str | None] = []
         if item in qids and item in of_run:
             texts = _texts(answers, item, qids[item], num_images)
-        letters.append("".join([letter_of[text] for text in texts]))
-        if OTHER in letters[-1]:
+        right = unlike_yes.get(item)
+        if right and texts:
+            expected = [right.get(qid, YES) for qid in qids[item]] * num_images
+            letters.append("".join(map(_letter, texts, expected)))
+        else:
+            expected = []
+            letters.append("".join([letter_of[text] for text in texts]))
+        if right or OTHER in letters[-1]:
             other_texts[place] = {
-                at: texts[at] or "" for at, letter in enumerate(letters[-1]) if letter == OTHER
+                at: texts[at] or ""
+                for at, letter in enumerate(letters[-1])
+                if letter == OTHER or (expected and expected[at] != YES and letter != NONE)
             }
     verdicts = {
         name: rule_verdicts(
@@ -212,6 +221,24 @@ def _texts(answers: Answers, item: str, qids: Sequence[int], num_images: int) ->
     """Return an item's answers, tile by tile, the questions by number."""
     tiles = [answers.get((item, tile), {}) for tile in range(num_images)]
     return [tile.get(qid) for tile in tiles for qid in qids]
+
+
+def _right_answers(benchmark: Benchmark) -> dict[str, dict[int, str]]:
+    """Return the right answers that are not yes, by item and question number."""
+    expected: dict[str, dict[int, str]] = {}
+    for row in benchmark.rows:
+        if row.expected != YES:
+            expected.setdefault(row.item_id, {})[row.qid] = row.expected
+    return expected
+
+
+def _letter(text: str | None, expected: str) -> str:
+    """Return the letter of a text before any rule, where `expected` is the right answer."""
+    if text is None or is_missing(text):
+        return NONE
+    if is_right(text, expected, exact=True):
+        return HOLDS
+    return FAILS if is_word(expected) or text in (YES, NO) else OTHER
 
 
 class _LetterOf(dict[str | None, str]):

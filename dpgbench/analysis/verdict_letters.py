@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dpgbench.domain.aggregate import CategoryTable, category_table
-from dpgbench.domain.answer_text import read_yes_no
+from dpgbench.domain.answer_text import NO, read_yes_no
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.plan import ItemPlan
 from dpgbench.domain.result import ItemScore
@@ -24,8 +24,9 @@ class RuleVerdicts:
     """One judge's answers about one run under one rule, by place of the item in its set.
 
     Attributes:
-        letters: a letter for each tile and question: ``y`` holds, ``n`` no, ``z`` yes but zeroed by
-            a parent, ``?`` neither yes nor no, ``.`` not answered, ``-`` not seen by the rule.
+        letters: a letter for each tile and question: ``y`` holds (yes, or whatever else is the
+            right answer), ``n`` does not, ``z`` holds but zeroed by a parent, ``?`` neither yes nor
+            no where one of them is right, ``.`` not answered, ``-`` not seen by the rule.
         scores: 0 to 100; None where the rule gives none.
         tile_scores: of each tile, 0 to 100; empty where the rule gives none.
         failures: why it gives none.
@@ -89,11 +90,20 @@ def rule_verdicts(
 def _letters(
     text: str, score: ItemScore, answers: Answers, qids: Sequence[int], rule: ScoringRule
 ) -> str:
-    read = _as_read(text, answers, score.item_id, qids) if rule.answers == "read" else text
+    read = text
+    if rule.answers == "read":
+        expected = {question.qid: question.expected for question in score.plan}
+        read = _as_read(text, answers, score.item_id, qids, expected)
     return _gated(read, score, qids)
 
 
-def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> str:
+def _as_read(
+    letters: str,
+    answers: Answers,
+    item: str,
+    qids: Sequence[int],
+    expected: Mapping[int, str],
+) -> str:
     """Return `letters` with answers that are read as yes or no as such."""
     if OTHER not in letters:
         return letters
@@ -101,8 +111,10 @@ def _as_read(letters: str, answers: Answers, item: str, qids: Sequence[int]) -> 
     for at, letter in enumerate(letters):
         if letter == OTHER:
             tile, place = divmod(at, len(qids))
-            holds = read_yes_no(answers.get((item, tile), {}).get(qids[place], ""))
-            marked[at] = OTHER if holds is None else HOLDS if holds else FAILS
+            is_yes = read_yes_no(answers.get((item, tile), {}).get(qids[place], ""))
+            if is_yes is not None:
+                right = is_yes != (expected.get(qids[place]) == NO)
+                marked[at] = HOLDS if right else FAILS
     return "".join(marked)
 
 

@@ -111,6 +111,8 @@ def show(
                 "l1": q.category.l1,
                 "l2": q.category.l2,
                 "tuple": q.row.tuple,
+                "answer": q.row.expected,
+                "asked": q.row.asked,
             }
             for q in graph.questions
         ]

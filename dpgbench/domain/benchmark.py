@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dpgbench.domain.answer_text import YES, is_word
 from dpgbench.domain.benchmark_findings import BenchmarkFinding, check_benchmark
 from dpgbench.domain.graph import Problem, PromptGraph, find_problems
 from dpgbench.domain.plan import ItemPlan, plan_item
@@ -34,6 +35,8 @@ COLUMNS = (
     "question_natural_language",
 )
 """The columns of a file of questions, in DPG-Bench's order."""
+ANSWER_COLUMN, TEMPLATE_COLUMN = "answer", "question_template"
+"""Columns that such a file may have: each question's right answer, and how it is worded."""
 QUESTIONS_FILE = "dpg_bench.csv"
 """The file of questions in a folder of upstream's layout."""
 _BIN_WORDS = 20
@@ -148,12 +151,19 @@ class Benchmark:
     @cached_property
     def questions_sha256(self) -> str:
         """SHA-256 over all questions: what a judge sees of the benchmark."""
-        return _digest(sorted((r.item_id, r.qid, r.question) for r in self.rows))
+        return _digest(sorted((r.item_id, r.qid, r.question, *_wording(r)) for r in self.rows))
 
     @cached_property
     def graphs_sha256(self) -> str:
         """SHA-256 over all rows in order: what a rule sees of the benchmark."""
-        return _digest([[r.item_id, r.qid, r.dependency, r.tuple] for r in self.rows])
+        return _digest(
+            [[r.item_id, r.qid, r.dependency, r.tuple, *_unlike_yes(r)] for r in self.rows]
+        )
+
+    @cached_property
+    def word_questions(self) -> frozenset[tuple[str, int]]:
+        """Item and number of each question whose right answer is a number or a word."""
+        return frozenset((row.item_id, row.qid) for row in self.rows if is_word(row.expected))
 
     @cached_property
     def graphs(self) -> Mapping[str, PromptGraph]:
@@ -305,6 +315,16 @@ class Benchmark:
 
 def _row(row: QuestionRow) -> int:
     return row.row
+
+
+def _unlike_yes(row: QuestionRow) -> tuple[str, ...]:
+    """Return the right answer, where it is not yes: files without one keep their hashes."""
+    return () if row.expected == YES else (row.expected,)
+
+
+def _wording(row: QuestionRow) -> tuple[str, ...]:
+    """Return what else than the question a judge may see of a row, where there is any."""
+    return (row.expected, row.template) if row.template else _unlike_yes(row)
 
 
 def _is_from(item_id: str, sources: Sequence[str]) -> bool:

@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
+from dpgbench.domain.answer_text import YES
 from dpgbench.domain.rows import Category, QuestionRow
 
 _MAX_INDENT = 40
@@ -246,4 +247,6 @@ def _below(start: int, children: Sequence[int]) -> int:
 def _label(question: GraphQuestion) -> str:
     others = ", ".join(map(str, question.parents[1:]))
     also = f" (also needs {others})" if others else ""
-    return f"{question.qid}. {question.text} [{question.category.l2}]{also}"
+    expected = question.row.expected
+    right = f" (right: {expected})" if expected != YES else ""
+    return f"{question.qid}. {question.text} [{question.category.l2}]{right}{also}"

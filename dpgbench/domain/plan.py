@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
+from dpgbench.domain.answer_text import YES
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.rows import Category, QuestionRow
 from dpgbench.domain.rules import ScoringRule
@@ -20,6 +22,7 @@ class PlannedQuestion(NamedTuple):
     qid: int
     parents: tuple[int, ...]
     category: Category
+    expected: str = YES
 
 
 class Gate(NamedTuple):
@@ -52,6 +55,11 @@ class ItemPlan:
     qids: frozenset[int]
     failure: str | None = None
 
+    @cached_property
+    def all_yes(self) -> bool:
+        """Whether yes is the right answer to every question."""
+        return all(question.expected == YES for question in self.questions)
+
 
 def plan_item(
     rows: Sequence[QuestionRow],
@@ -77,7 +85,9 @@ def plan_item(
     if rule.gate == "ancestors":
         clean = graph if graph is not None and len(seen) == len(rows) else None
         clean = clean or PromptGraph.from_rows(seen)
-        questions = tuple(PlannedQuestion(q.qid, q.parents, q.category) for q in clean.questions)
+        questions = tuple(
+            PlannedQuestion(q.qid, q.parents, q.category, q.row.expected) for q in clean.questions
+        )
     else:
         questions = _as_written(seen, rule)
     return ItemPlan(item_id, questions, _gates(questions, rule), qids)
@@ -99,6 +109,7 @@ def _as_written(rows: Sequence[QuestionRow], rule: ScoringRule) -> tuple[Planned
             qid,
             () if ungated else row.parents.numbers,
             row.column_category if by_column else row.category,
+            row.expected,
         )
         for qid, row in last.items()
     )

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from dpgbench.domain.answer_text import is_missing
+from dpgbench.domain.answer_text import YES, is_missing
 
 _WHOLE_NUMBER = re.compile(r"\s*(-?[0-9]{1,9})(?:\.0*)?\s*")
+QUESTION_SLOT = "{question}"
+"""In a template, where the question stands."""
 _DASHES = re.compile("[\u2010-\u2015\u2043\u2212\ufe58\ufe63\uff0d\u00ad]")
 
 
@@ -47,6 +49,9 @@ class QuestionRow:
         tuple: category and content, for example ``attribute - color (cube, purple)``.
         position: place among the file's rows that hold something, from 0; -1 where `row` tells
             it, because there are no empty lines.
+        expected: the right answer, as `answer_text.read_expected` gives it.
+        template: how the benchmark words the question, with ``{question}`` in it; empty where it
+            leaves that to the judge.
     """
 
     row: int
@@ -60,6 +65,15 @@ class QuestionRow:
     tuple: str
     question: str
     position: int = -1
+    expected: str = YES
+    template: str = ""
+
+    @property
+    def asked(self) -> str:
+        """The question as the judge gets it."""
+        return (
+            self.template.replace(QUESTION_SLOT, self.question) if self.template else self.question
+        )
 
     @property
     def place(self) -> int:

@@ -1,4 +1,4 @@
-"""Answers to scores: which answer is yes, what its parents zero, and the result of it all.
+"""Answers to scores: which answer is right, what its parents zero, and the result of it all.
 
 Averaging lives in `aggregate`; what a rule walks, in `plan`.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dpgbench.domain.aggregate import make_result, measured_item, scored_item
-from dpgbench.domain.answer_text import NO, YES, is_missing, read_yes_no
+from dpgbench.domain.answer_text import NO, YES, is_missing, is_right, read_yes_no
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.plan import UNKNOWN, ItemPlan
 from dpgbench.domain.result import AnswerCensus, ItemScore, Origin, Result, Verdicts
@@ -23,6 +22,7 @@ from dpgbench.domain.rules import ScoringRule
 from dpgbench.errors import DataError, clipped, shortened
 
 _NO_ANSWERS: Mapping[int, str] = {}
+_NO_WORDS: frozenset[tuple[str, int]] = frozenset()
 
 
 class Answer(NamedTuple):
@@ -51,9 +51,9 @@ class ItemFailedError(Exception):
     """The rule gives this item no score; the message says why."""
 
 
-def verdict(answer: str, rule: ScoringRule) -> bool:
-    """Return whether an answer counts as yes under `rule`."""
-    return answer == YES if rule.answers == "exact" else read_yes_no(answer) is True
+def verdict(answer: str, rule: ScoringRule, expected: str = YES) -> bool:
+    """Return whether an answer is the `expected` one under `rule`."""
+    return is_right(answer, expected, exact=rule.answers == "exact")
 
 
 def collect(answers: Iterable[Answer]) -> dict[tuple[str, int], dict[int, str]]:
@@ -86,15 +86,19 @@ def collect_probabilities(answers: Iterable[Answer]) -> dict[tuple[str, int], di
     return table
 
 
-def read_answers(answers: Iterable[Answer]) -> tuple[list[Answer], int]:
+def read_answers(
+    answers: Iterable[Answer], words: Collection[tuple[str, int]] = _NO_WORDS
+) -> tuple[list[Answer], int]:
     """Return the answers with every one that can be read as ``yes`` or ``no``, and how many were.
 
-    What cannot be read stays as it is.
+    What cannot be read stays as it is, and so do the answers to `words`, questions by item and
+    number whose right answer is a word or a number: ``1`` is not ``yes`` there.
     """
     read: list[Answer] = []
     changed = 0
     for answer in answers:
-        is_yes = read_yes_no(answer.answer)
+        is_word = bool(words) and (answer.item_id, answer.qid) in words
+        is_yes = None if is_word else read_yes_no(answer.answer)
         text = answer.answer if is_yes is None else YES if is_yes else NO
         changed += text != answer.answer
         read.append(answer._replace(answer=text))
@@ -102,22 +106,36 @@ def read_answers(answers: Iterable[Answer]) -> tuple[list[Answer], int]:
 
 
 def take_census_of_answers(
-    answers: Answers, keys: Iterable[tuple[str, int]] | None = None
+    answers: Answers,
+    keys: Iterable[tuple[str, int]] | None = None,
+    words: Collection[tuple[str, int]] = _NO_WORDS,
 ) -> AnswerCensus:
     """Return how many answers are neither ``yes`` nor ``no``.
 
     Args:
         answers: text by (item_id, tile) and question number.
         keys: the images that count; all where None.
+        words: questions, by item and number, that neither is the right answer to: theirs are
+            among all, and never among those that should be yes or no.
     """
-    tiles = (answers.get(key, _NO_ANSWERS) for key in (answers if keys is None else keys))
-    texts = Counter(chain.from_iterable(tile.values() for tile in tiles))
-    texts = Counter({text: n for text, n in texts.items() if not is_missing(text)})
+    texts: Counter[str] = Counter()
+    said: Counter[str] = Counter()  # to questions whose right answer is a word
+    for item_id, tile in answers if keys is None else keys:
+        of_tile = answers.get((item_id, tile), _NO_ANSWERS)
+        if words:
+            said.update(text for qid, text in of_tile.items() if (item_id, qid) in words)
+            texts.update(text for qid, text in of_tile.items() if (item_id, qid) not in words)
+        else:
+            texts.update(of_tile.values())
+    texts, said = (
+        Counter({text: n for text, n in counts.items() if not is_missing(text)})
+        for counts in (texts, said)
+    )
     neither = {text: n for text, n in texts.items() if text not in (YES, NO)}
     readable = {text for text in neither if read_yes_no(text) is not None}
     ranked = sorted(neither, key=lambda text: (text not in readable, -neither[text], text))
     return AnswerCensus(
-        sum(texts.values()),
+        sum(texts.values()) + sum(said.values()),
         sum(neither.values()),
         sum(neither[text] for text in readable),
         ranked[0] if ranked else None,
@@ -177,7 +195,7 @@ def score_benchmark(
         if item_id in chosen
     ]
     keys = [(item.item_id, tile) for item in scored for tile in range(num_images)]
-    census = take_census_of_answers(answers, keys)
+    census = take_census_of_answers(answers, keys, benchmark.word_questions)
     if rule.image_score == "number":  # its answers are numbers: none is a yes or a no
         census = AnswerCensus(census.all, 0, 0, None)
     return make_result(benchmark, rule, scored, census, num_images, origin or Origin())
@@ -232,15 +250,31 @@ def refuse_bad_dependencies(rows: Sequence[QuestionRow], rule: ScoringRule, name
 
 
 class Reading(dict[str, bool | None]):
-    """What a rule makes of each text: yes, no, or None where it is no answer. Filled as it goes."""
+    """What a rule makes of each text: is it the right answer; None where it is no answer.
 
-    def __init__(self, rule: ScoringRule) -> None:
-        self._rule = rule
+    Filled as it goes.
+
+    Args:
+        rule: that reads.
+        expected: the right answer; `of` gives the reading of another one.
+    """
+
+    def __init__(self, rule: ScoringRule, expected: str = YES) -> None:
+        self._rule, self._expected = rule, expected
+        self._others: dict[str, Reading] = {}
 
     def __missing__(self, text: str) -> bool | None:
-        counts = None if is_missing(text) else verdict(text, self._rule)
+        counts = None if is_missing(text) else verdict(text, self._rule, self._expected)
         self[text] = counts
         return counts
+
+    def of(self, expected: str) -> Reading:
+        """Return what the rule makes of each text where `expected` is the right answer."""
+        if expected == self._expected:
+            return self
+        if expected not in self._others:
+            self._others[expected] = Reading(self._rule, expected)
+        return self._others[expected]
 
 
 def score_item(
@@ -290,13 +324,16 @@ def score_item(
 
 
 def _verdicts(plan: ItemPlan, texts: Mapping[int, str], tile: int, reading: Reading) -> Verdicts:
-    """Return whether each question's answer is yes.
+    """Return whether each question's answer is the right one.
 
     Raises:
         ItemFailedError: one has no answer.
     """
     try:
-        values = [reading[texts[question.qid]] for question in plan.questions]
+        if plan.all_yes:
+            values = [reading[texts[question.qid]] for question in plan.questions]
+        else:
+            values = [reading.of(q.expected)[texts[q.qid]] for q in plan.questions]
     except KeyError:
         values = [None]
     if None not in values:

@@ -212,14 +212,8 @@ class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):
                 for tile, rows in grid.rows_by_tile.items():
                     if stop_requested():
                         return
-                    yield TileQuestions(
-                        grid.item_id,
-                        tile,
-                        decoded[tile][0],
-                        tuple(row.qid for row in rows),
-                        tuple(row.question for row in rows),
-                        decoded[tile][1],
-                    )
+                    picture, prepared = decoded[tile]
+                    yield TileQuestions.of(grid.item_id, tile, picture, rows, prepared)
 
     def _load(self, grid: OpenGrid, opened: deque[Opened]) -> list[tuple[Image, Any]]:
         """Return the tiles of an image, each with what the judge makes of it; in a thread."""

@@ -304,7 +304,8 @@ class _RunAnswers:
 
 def _read_answers(target: Target, judge: str, *, read: bool) -> _RunAnswers:
     raw = read_answer_file(target.run.answers(judge))
-    answers, num_read = read_answers(raw) if read else (raw, None)
+    words = target.benchmark.word_questions
+    answers, num_read = read_answers(raw, words) if read else (raw, None)
     chosen = set(target.items)
     return _RunAnswers(
         judge,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpgbench.backends.judges.own_class import as_judge
 from dpgbench.backends.protocols import Judge, JudgeReply, TileQuestions
+from dpgbench.domain.answer_text import is_word
 from dpgbench.domain.plan import ItemPlan
 from dpgbench.domain.result import ItemScore
 from dpgbench.domain.rows import QuestionRow
@@ -46,9 +47,7 @@ def tile_questions(
         rows: the item's questions.
         prepare: the judge's own, where the image is to be prepared now.
     """
-    qids = tuple(row.qid for row in rows)
-    questions = tuple(row.question for row in rows)
-    return TileQuestions(item_id, tile, image, qids, questions, prepare(image))
+    return TileQuestions.of(item_id, tile, image, rows, prepare(image))
 
 
 def answers_of(reply: JudgeReply) -> Iterator[Answer]:
@@ -80,9 +79,13 @@ def ask_images(judge: Judge, name: str, tiles: Iterable[TileQuestions]) -> Asked
     return AskedImages(answers, reasons)
 
 
-def texts_of(answers: Sequence[Answer], *, read: bool) -> Answers:
-    """Return the texts of answers as rules see them, read as yes or no first where `read`."""
-    return collect(read_answers(answers)[0] if read else answers)
+def texts_of(answers: Sequence[Answer], rows: Iterable[QuestionRow], *, read: bool) -> Answers:
+    """Return the texts of answers as rules see them, read as yes or no first where `read`.
+
+    `rows` are the questions that they are answers to.
+    """
+    words = {(row.item_id, row.qid) for row in rows if is_word(row.expected)}
+    return collect(read_answers(answers, words)[0] if read else answers)
 
 
 def score_one_item(

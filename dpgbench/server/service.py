@@ -312,7 +312,7 @@ class Service:
         errors = [f"tile {reply.tile}: {reply.error}" for reply in replies if reply.error]
         failure = shortened(errors) if errors else None
         answers: list[Answer] = [answer for reply in replies for answer in answers_of(reply)]
-        texts = texts_of(answers, read=work.read_answers)
+        texts = texts_of(answers, item.rows, read=work.read_answers)
         scores = {}
         for name, rule in work.rules.items():
             scored = score_one_item(item.plans[name], rule, texts, item.num_tiles, failure)

@@ -10,8 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpgbench.domain.benchmark import COLUMNS, QUESTIONS_FILE, Benchmark
-from dpgbench.domain.rows import QuestionRow, parse_whole_number
+from dpgbench.domain.answer_text import is_missing, read_expected
+from dpgbench.domain.benchmark import (
+    ANSWER_COLUMN,
+    COLUMNS,
+    QUESTIONS_FILE,
+    TEMPLATE_COLUMN,
+    Benchmark,
+)
+from dpgbench.domain.rows import QUESTION_SLOT, QuestionRow, parse_whole_number
 from dpgbench.errors import DataError, SetupError, clipped, unknown_name
 from dpgbench.store.compbench import COMPBENCH, is_compbench_folder, load_compbench
 from dpgbench.store.csv_rows import read_table, read_text
@@ -122,7 +129,7 @@ def load_csv(path: Path, name: str) -> Benchmark:
 
     Raises:
         DataError: missing file, not UTF-8, wrong columns, no rows, a question number that is no
-            integer, or an id that could escape a folder.
+            integer, a template without its question, or an id that could escape a folder.
     """
     items: dict[str, list[QuestionRow]] = {}
     for row in _rows(path):
@@ -143,4 +150,41 @@ def _rows(path: Path) -> Iterator[QuestionRow]:
         values = {column: cells[column] for column in COLUMNS}
         question = values.pop("question_natural_language")
         values.pop("proposition_id")
-        yield QuestionRow(row=number, qid=qid, question=question, position=position, **values)
+        where = f"{path} row {number} (item {cells['item_id']})"
+        yield QuestionRow(
+            row=number,
+            qid=qid,
+            question=question,
+            position=position,
+            expected=_expected(cells.get(ANSWER_COLUMN, ""), where),
+            template=_template(cells.get(TEMPLATE_COLUMN, ""), where),
+            **values,
+        )
+
+
+def _expected(cell: str, where: str) -> str:
+    """Return the right answer that a cell names.
+
+    Raises:
+        DataError: it is what tables write for nothing, which no answer can be.
+    """
+    if cell.strip() and is_missing(cell):
+        raise DataError(
+            f"{where}: {ANSWER_COLUMN} {cell.strip()!r} stands for nothing in tables, so that no "
+            "answer could be right; leave the cell empty for yes"
+        )
+    return read_expected(cell)
+
+
+def _template(cell: str, where: str) -> str:
+    """Return how a question is worded; empty where the judge is to word it.
+
+    Raises:
+        DataError: the question has no place in it, or several.
+    """
+    if cell.strip() and cell.count(QUESTION_SLOT) != 1:
+        raise DataError(
+            f"{where}: {TEMPLATE_COLUMN} {clipped(cell)} must have {QUESTION_SLOT} once, where the "
+            "question stands"
+        )
+    return cell.strip()

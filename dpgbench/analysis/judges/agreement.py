@@ -106,9 +106,12 @@ class AlignedAnswers:
         return [key for key in self.keys if all(key in self.answers[j] for j in judges)]
 
     def are_yes(self, judge: str, keys: Sequence[AnswerKey]) -> Booleans:
-        """Return [Q] whether the judge answered yes, as the rule reads answers."""
-        answers = self.answers[judge]
-        return np.array([verdict(answers[key].answer, self.rule) for key in keys], dtype=np.bool_)
+        """Return [Q] whether the judge gave the right answer (yes), as the rule reads answers."""
+        return np.array([self.is_right(judge, key) for key in keys], dtype=np.bool_)
+
+    def is_right(self, judge: str, key: AnswerKey) -> bool:
+        """Return whether a judge's answer is the right one, as the rule reads answers."""
+        return verdict(self.answers[judge][key].answer, self.rule, self.row(key).expected)
 
 
 def compare_pair(aligned: AlignedAnswers, first: str, second: str) -> PairAgreement:
@@ -160,7 +163,7 @@ def disputed_questions(aligned: AlignedAnswers) -> list[DisputedQuestion]:
     disputed = []
     for key in aligned.keys:
         answers = {j: of_j[key] for j, of_j in aligned.answers.items() if key in of_j}
-        if len({verdict(answer.answer, aligned.rule) for answer in answers.values()}) > 1:
+        if len({aligned.is_right(judge, key) for judge in answers}) > 1:
             disputed.append(DisputedQuestion(key, aligned.row(key), answers))
     return disputed
 

@@ -33,7 +33,6 @@ from dpgbench.domain.score import (
     collect,
     refuse_bad_dependencies,
     score_item,
-    verdict,
 )
 from dpgbench.domain.statistics.agreement import GroupAgreement
 from dpgbench.domain.statistics.bootstrap import RatioTable, intervals, ratios
@@ -153,7 +152,7 @@ def compare_judges(
         rule=rule.name,
         models=tuple(judged.models),
         runs=tuple(judged.runs),
-        judges=tuple(_summary(judged, name, scores[name], rule) for name in names),
+        judges=tuple(_summary(judged, aligned, name, scores[name]) for name in names),
         pairs=pairs,
         all_judges=compare_all(aligned) if len(names) > 2 else None,
         human=None if human is None else correlate_with_people(judged, scores, rule, human),
@@ -199,15 +198,18 @@ def _of_model(answers: AnswersByKey, model: str) -> list[Answer]:
 
 
 def _summary(
-    judged: JudgedSet, name: str, scores: Mapping[Image, ItemScore], rule: ScoringRule
+    judged: JudgedSet, aligned: AlignedAnswers, name: str, scores: Mapping[Image, ItemScore]
 ) -> JudgeSummary:
-    answers = judged.answers[name].values()
+    rule, words = aligned.rule, judged.benchmark.word_questions
+    by_key = judged.answers[name]
+    answers = by_key.values()
+    to_yes_or_no = [a for a in answers if (a.item_id, a.qid) not in words] if words else answers
     counted = [image for image, score in scores.items() if is_counted(score, rule)]
     return JudgeSummary(
         name=name,
         answers=len(answers),
-        yes_rate=mean_of([verdict(answer.answer, rule) for answer in answers]),
-        invalid=sum(answer.invalid or not _is_plain(answer, rule) for answer in answers),
+        yes_rate=mean_of([aligned.is_right(name, key) for key in by_key]),
+        invalid=sum(answer.invalid or not _is_plain(answer, rule) for answer in to_yes_or_no),
         with_p_yes=sum(answer.p_yes is not None for answer in answers),
         not_in_benchmark=judged.not_in_benchmark[name],
         overall=_overalls(_parts([scores], counted, rule))[0],

@@ -90,11 +90,7 @@ def _parts(batch: Sequence[TileQuestions], error: Exception) -> list[Sequence[Ti
         return [batch[:middle], batch[middle:]]
     (tile,) = batch
     middle = len(tile.questions) // 2
-    return [
-        [tile._replace(qids=tile.qids[half], questions=tile.questions[half])]
-        for half in (slice(middle), slice(middle, None))
-        if middle
-    ]
+    return [[tile.part(half)] for half in (slice(middle), slice(middle, None)) if middle]
 
 
 def _as_data_error(error: Exception) -> Exception:

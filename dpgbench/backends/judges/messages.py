@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from dpgbench.domain.answer_text import YES
+from dpgbench.domain.rows import QuestionRow
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -13,6 +16,9 @@ class TileQuestions(NamedTuple):
     """One image and everything that is asked about it; `qids` go with `questions`.
 
     `prepared` is what the judge's own `prepare` made of the image, None where it has none.
+    `expected` are the right answers, for judges that give the probability of one; empty where all
+    are yes. `templated` tells of each question whether the benchmark words it itself: such a one is
+    put as it is, without a judge's own "answer yes or no"; empty where none is.
     """
 
     item_id: str
@@ -21,6 +27,38 @@ class TileQuestions(NamedTuple):
     qids: tuple[int, ...]
     questions: tuple[str, ...]
     prepared: Any = None
+    expected: tuple[str, ...] = ()
+    templated: tuple[bool, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        item_id: str,
+        tile: int,
+        image: Image,
+        rows: Sequence[QuestionRow],
+        prepared: Any = None,
+    ) -> Self:
+        """Return what the questions of `rows` ask about an image."""
+        return cls(
+            item_id,
+            tile,
+            image,
+            tuple(row.qid for row in rows),
+            tuple(row.asked for row in rows),
+            prepared,
+            tuple(row.expected for row in rows) if any(row.expected != YES for row in rows) else (),
+            tuple(bool(row.template) for row in rows) if any(row.template for row in rows) else (),
+        )
+
+    def part(self, some: slice) -> Self:
+        """Return the same image with some of its questions."""
+        return self._replace(
+            qids=self.qids[some],
+            questions=self.questions[some],
+            expected=self.expected[some],
+            templated=self.templated[some],
+        )
 
 
 class JudgeAnswer(NamedTuple):

@@ -200,7 +200,7 @@ def try_judge(
 def _ask(judge: Judge, benchmark: Benchmark | None, item_id: str, pictures: Sequence[Image]) -> int:
     rows = benchmark.items.get(item_id, ()) if benchmark else ()
     qids = tuple(row.qid for row in rows) or tuple(range(1, round(QUESTIONS_AN_ITEM) + 1))
-    texts = tuple(row.question for row in rows) or ("Is there a red cube?",) * len(qids)
+    texts = tuple(row.asked for row in rows) or ("Is there a red cube?",) * len(qids)
 
     def asked() -> Iterator[TileQuestions]:
         for number, picture in enumerate(pictures):

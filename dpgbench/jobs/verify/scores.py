@@ -259,7 +259,7 @@ def _score_again(
     """
     answers, num_read = judged.answers, None
     if "read" in (record.get("answers") or {}):
-        answers, num_read = read_answers(answers)
+        answers, num_read = read_answers(answers, benchmark.word_questions)
     chosen = set(items)
     manifest = subject.manifest
     alike = manifest.single_colour
@@ -593,7 +593,8 @@ def _text_follows(
     saved = Path(_after(lines, "Save results to: "))
     if saved.parts[-3:] != summary.parts[-3:]:
         return False
-    for answers in (judged.answers, read_answers(judged.answers)[0]):
+    read, _ = read_answers(judged.answers, benchmark.word_questions)
+    for answers in (judged.answers, read):
         texts = collect(answers)
         try:
             result = score_benchmark(

@@ -25,6 +25,7 @@ from dpgbench.analysis.verdict_letters import (
     RuleVerdicts,
 )
 from dpgbench.analysis.win_matrix import win_matrix
+from dpgbench.domain.answer_text import YES
 from dpgbench.domain.graph import GraphQuestion
 from dpgbench.domain.result import Score
 from dpgbench.domain.rows import item_source
@@ -226,7 +227,10 @@ def _set(items: ItemSet, name: str, names: Mapping[int, str], pictures: Pictures
 
 
 def _questions(questions: Sequence[GraphQuestion], l2: Mapping[str, int]) -> list[list[Any]]:
-    """Return number, text, what it asks about, category, parents, column, row; by number."""
+    """Return number, text, what it asks about, category, parents, column, row; by number.
+
+    And the right answer, where it is not yes.
+    """
     where = cells(questions)
     return [
         [
@@ -236,6 +240,7 @@ def _questions(questions: Sequence[GraphQuestion], l2: Mapping[str, int]) -> lis
             l2[q.category.l2],
             list(q.parents),
             *where[q.qid],
+            *([q.row.expected] if q.row.expected != YES else []),
         ]
         for q in sorted(questions, key=lambda question: question.qid)
     ]
