@@ -1,14 +1,11 @@
 """BLIP as T2I-CompBench asks it: the probability of yes against no, for a picture and its chunks.
 
-The network is transformers' `BlipForQuestionAnswering`, of which one step of the decoder is taken.
-Its cross-attention ignores masks (4.57 to 5.24 at least), so that padding would change answers:
-questions of one token count go together, without padding. A picture is encoded once for all of its
-questions, and so are the keys and values that the question's layers read it by.
+The network is transformers' `BlipForQuestionAnswering`, of which one step of the decoder is taken;
+`blip_reading` runs its layers. A picture is encoded once for all of its questions.
 """
-# ruff: noqa: N803, N806
+# ruff: noqa: N806
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import BertTokenizer, BlipForQuestionAnswering
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from dpgbench.compbench.blip_checkpoint import VOCAB_FILE, VOCAB_SIZE, load_network
+from dpgbench.compbench.blip_reading import BlipReader, Questions, fuse_image_attention
 from dpgbench.compbench.errors import WeightsError
 from dpgbench.compbench.questions import clean_question, has_too_many_words
 
@@ -64,9 +61,9 @@ class BlipVqa:
     """Answers chunks about pictures.
 
     Args:
-        network: with its weights.
+        network: with its weights; its image encoder is made to attend by torch's fused kernel.
         tokenizer: BERT's, of 30,522 words.
-        questions_at_once: questions of one token count that go through the network together.
+        questions_at_once: questions that go through the network together, of whatever pictures.
     """
 
     def __init__(
@@ -76,7 +73,9 @@ class BlipVqa:
         *,
         questions_at_once: int = _QUESTIONS_AT_ONCE,
     ) -> None:
+        fuse_image_attention(network)
         self.network, self.tokenizer = network, tokenizer
+        self.reader = BlipReader(network)
         self.questions_at_once = questions_at_once
         self.image_px: int = network.config.vision_config.image_size
 
@@ -114,10 +113,11 @@ class BlipVqa:
             asked = self._tokens(questions)
             if not asked:
                 return [[] for _ in questions]
-            seen = _Seen(self.network, self._encode(pictures))
-            for batch in self._batches(asked):
-                logits_QV = self._first_step(seen, batch)
-                for question, answer in zip(batch, _answers(logits_QV), strict=True):
+            keys = self.reader.picture_keys(self._encode(pictures))
+            for start in range(0, len(asked), self.questions_at_once):
+                batch = asked[start : start + self.questions_at_once]
+                logits_NW = self.reader.first_logits(keys, self._padded(batch), _DEC, (_YES, _NO))
+                for question, answer in zip(batch, _answers(logits_NW), strict=True):
                     answers[question.picture][question.number] = answer._replace(
                         truncated=question.truncated
                     )
@@ -139,61 +139,18 @@ class BlipVqa:
         token_ids = [_ENC, *kept, _SPECIAL["[SEP]"]]
         return token_ids, len(kept) < len(words) or has_too_many_words(question)
 
-    def _batches(self, asked: Sequence[_Asked]) -> Iterator[list[_Asked]]:
-        """Yields questions of one token count together, whatever picture they are about."""
-        by_length: dict[int, list[_Asked]] = defaultdict(list)
-        for question in asked:
-            by_length[len(question.token_ids)].append(question)
-        for alike in by_length.values():
-            for start in range(0, len(alike), self.questions_at_once):
-                yield alike[start : start + self.questions_at_once]
+    def _padded(self, batch: Sequence[_Asked]) -> Questions:
+        return Questions(
+            [question.token_ids for question in batch],
+            [question.picture for question in batch],
+            self.network.device,
+        )
 
     def _encode(self, pictures: Sequence[Tensor]) -> Tensor:
         """Image states [pictures, patches + 1, width]."""
         pixels = torch.stack(list(pictures)).to(self.network.device, self.network.dtype)
         states: Tensor = self.network.vision_model(pixel_values=pixels).last_hidden_state
         return states
-
-    def _first_step(self, seen: "_Seen", batch: Sequence[_Asked]) -> Tensor:
-        """Logits [questions, vocabulary] of the first token of each answer."""
-        device = self.network.device
-        tokens_QT = torch.tensor([question.token_ids for question in batch], device=device)
-        encoded = self.network.text_encoder(
-            input_ids=tokens_QT,
-            encoder_hidden_states=seen.states,
-            past_key_values=seen.cache([question.picture for question in batch]),
-        ).last_hidden_state
-        start_Q1 = torch.full((len(batch), 1), _DEC, device=device)
-        outcome = self.network.text_decoder(
-            input_ids=start_Q1, encoder_hidden_states=encoded, use_cache=False
-        )
-        logits: Tensor = outcome.logits[:, 0]
-        return logits
-
-
-class _Seen:
-    """Pictures as the network sees them.
-
-    The keys and values by which each layer of the text encoder reads a picture do not depend on the
-    question: nine tenths of what a question costs. They are made once a picture, and handed to
-    transformers as a cache of cross-attention that is filled already.
-    """
-
-    def __init__(self, network: BlipForQuestionAnswering, states: Tensor) -> None:
-        self.states = states
-        self._pairs = []
-        for layer in network.text_encoder.encoder.layer:
-            attention = layer.crossattention.self
-            shape = (*states.shape[:-1], -1, attention.attention_head_size)
-            key, value = attention.key(states), attention.value(states)
-            self._pairs.append((key.view(shape).transpose(1, 2), value.view(shape).transpose(1, 2)))
-
-    def cache(self, pictures: Sequence[int]) -> EncoderDecoderCache:
-        """What the text encoder reads, for the picture of each of some questions."""
-        cross = DynamicCache()
-        for number, (key, value) in enumerate(self._pairs):
-            cross.update(key[list(pictures)], value[list(pictures)], number)
-        return EncoderDecoderCache(DynamicCache(), cross)
 
 
 def resize(picture: Image.Image, width: int, height: int) -> Image.Image:
@@ -235,13 +192,13 @@ def read_tokenizer(path: Path) -> BertTokenizer:
     return BertTokenizer(vocab=vocabulary, do_lower_case=True)
 
 
-def _answers(logits_QV: Tensor) -> list[BlipAnswer]:
-    """Probabilities of yes against no, by the softmax over the whole vocabulary, in float32."""
-    p_QV = torch.softmax(logits_QV.float(), dim=-1)
-    yes, no = p_QV[:, _YES], p_QV[:, _NO]
-    shares = (yes / (yes + no)).tolist()
-    pairs = logits_QV[:, [_YES, _NO]].float().tolist()
+def _answers(logits_NW: Tensor) -> list[BlipAnswer]:
+    """Probabilities of yes against no, from the logits of both in float32.
+
+    The original divides two probabilities of the whole vocabulary's softmax: the same number.
+    """
+    shares = (logits_NW[:, 0] - logits_NW[:, 1]).sigmoid().tolist()
     return [
-        BlipAnswer(share, truncated=False, logits=(pair[0], pair[1]))
-        for share, pair in zip(shares, pairs, strict=True)
+        BlipAnswer(share, truncated=False, logits=(yes, no))
+        for share, (yes, no) in zip(shares, logits_NW.tolist(), strict=True)
     ]
