@@ -135,9 +135,7 @@ class BlipReader:
             x_NTD = layer.feed_forward_chunk(x_NTD)
         return x_NTD
 
-    def _answer_state(
-        self, states_NTD: Tensor, mask_N11T: Tensor | None, start_id: int
-    ) -> Tensor:
+    def _answer_state(self, states_NTD: Tensor, mask_N11T: Tensor | None, start_id: int) -> Tensor:
         """The state [N, D] of an answer's start token; alone, it attends to itself wholly."""
         bert = self.answer.bert
         start_11 = torch.tensor([[start_id]], device=states_NTD.device)
