@@ -3,7 +3,7 @@
 The network is transformers' `BlipForQuestionAnswering`, of which one step of the decoder is taken;
 `blip_reading` runs its layers. A picture is encoded once for all of its questions.
 """
-# ruff: noqa: N806
+# ruff: noqa: N803, N806
 
 from collections.abc import Sequence
 from pathlib import Path
