@@ -87,33 +87,41 @@ def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
 def measure(
     *, device: str, dtype: str, size: str, images: int, batch: int, repeat: int
 ) -> dict[str, Any]:
-    """Return what the contestants take for `images` images, in batches of `batch`."""
+    """Return what the contestants take with weights seeded on `device`."""
     before = peak_gib(device)
-    with torch.device("cpu"):
-        weights = seeded_network(size)
-    state = dict(weights.state_dict())
-    kind = getattr(torch, dtype)
-    ours = BlipVqa(
-        build_network(weights.config, state, "seeded", device=device, dtype=kind), tokenizer()
+    with torch.device(device):
+        network = seeded_network(size).to(getattr(torch, dtype))
+    figures = contest(network, images=images, batch=batch, repeat=repeat)
+    return {"size": size, **figures, "peak_gib": {"before": before, **figures["peak_gib"]}}
+
+
+def contest(
+    network: BlipForQuestionAnswering, *, images: int, batch: int, repeat: int
+) -> dict[str, Any]:
+    """Return what the contestants take for `images` images, in batches of `batch`.
+
+    Each has layers of its own over the tensors of `network`, which stays as it is.
+    """
+    device, kind = str(network.device), network.dtype
+    state = dict(network.state_dict())
+    ours, plain = (
+        build_network(network.config, state, "seeded", device=device, dtype=kind) for _ in range(2)
     )
-    plain = build_network(
-        weights.config, dict(ours.network.state_dict()), "seeded", device=device, dtype=kind
-    )  # the same tensors, by transformers' layers as they stand
-    del weights, state
+    vqa = BlipVqa(ours, tokenizer())
     loaded = peak_gib(device)
-    pictures = [ours.prepare(picture(number)) for number in range(images)]
+    pictures = [vqa.prepare(picture(number)) for number in range(images)]
     questions = [
         [f"{chunk}?" for chunk in CHUNKS[:number]]
         for number in islice(cycle(CHUNKS_OF_IMAGES), images)
     ]
     slots = [[*of_one, *[of_one[0]] * (SLOTS - len(of_one))] for of_one in questions]
     contestants: dict[str, Callable[[], Answers]] = {
-        "ours": lambda: once_an_image(ours, pictures, questions, batch),
-        "one pass a chunk": lambda: once_a_question(ours, plain, pictures, questions, batch),
-        "as the original": lambda: once_a_question(ours, plain, pictures, slots, batch),
+        "ours": lambda: once_an_image(vqa, pictures, questions, batch),
+        "one pass a chunk": lambda: once_a_question(vqa, plain, pictures, questions, batch),
+        "as the original": lambda: once_a_question(vqa, plain, pictures, slots, batch),
     }
-    once_an_image(ours, pictures[:batch], questions[:batch], batch)  # weights come into memory
-    peaks = {"before": before, "loaded": loaded}
+    once_an_image(vqa, pictures[:batch], questions[:batch], batch)  # weights come into memory
+    peaks = {"loaded": loaded}
     taken: dict[str, list[Taken]] = {name: [] for name in contestants}
     outcomes: dict[str, Answers] = {}
     for _ in range(repeat):
@@ -124,9 +132,8 @@ def measure(
     wall = {name: min(one.wall for one in of_one) for name, of_one in taken.items()}
     processor = {name: min(one.processor for one in of_one) for name, of_one in taken.items()}
     return {
-        "size": size,
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
-        "dtype": dtype,
+        "dtype": str(kind).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "images": images,
         "images_together": batch,
