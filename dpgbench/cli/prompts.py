@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpgbench.cli import prompts_review
 from dpgbench.cli.console import echo, print_json, print_table, say
 from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import AsJson, Bench, ItemOptions
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from dpgbench.domain.count_check import CountCheck
 
 app = typer.Typer(
-    help="The benchmarks: list, show, check, pull, stats, counts.", no_args_is_help=True
+    help="The benchmarks: list, show, check, pull, stats, counts, review.", no_args_is_help=True
 )
 
 BenchArgument = Annotated[
@@ -397,3 +398,6 @@ def _check_json(checked: CountCheck) -> dict[str, Any]:
             for one in checked.possibilities
         },
     }
+
+
+prompts_review.register(app)
