@@ -34,9 +34,9 @@ var Dpg = globalThis.Dpg || {};
   const minus = (value) => (value === null ? null : 0 - value);
   const turn = ([a, b, gap, low, high, ...rest]) => [b, a, minus(gap), minus(high), minus(low), ...rest];
 
-  function turned({ items, overall, outcomes, l1, l2, gaps, back }) {
+  function turned({ items, overall, outcomes, l1, l2 }) {
     const all = (level) => level.map(([name, ...rest]) => [name, ...turn(rest)]);
-    return { items, overall: turn(overall), outcomes: [...outcomes].reverse(), l1: all(l1), l2: all(l2), gaps, back: !back };
+    return { items, overall: turn(overall), outcomes: [...outcomes].reverse(), l1: all(l1), l2: all(l2) };
   }
   Dpg.turned = turned;
 
@@ -118,15 +118,15 @@ var Dpg = globalThis.Dpg || {};
   }
 
   // Items that both have, and by how much the first is ahead on each.
-  function gaps(data, comparison, first, second) {
+  function gaps(data, first, second) {
     const set = data.sets.find((s) => [first, second].every((row) => s.runs.some((r) => r.index === row.run)));
     if (!set) return null;
     const runs = [first, second].map((row) => set.runs.find((r) => r.index === row.run));
     const both = runs.map((run, n) => Dpg.model.scores(set, run, [first, second][n].judge, first.rule));
     const list = [];
-    comparison.gaps.forEach((place, item) => {
-      const gap = place === null ? null : data.gaps[place];
-      if (gap !== null) list.push({ item, a: both[0][item], b: both[1][item], gap: comparison.back ? minus(gap) : gap });
+    both[0].forEach((a, item) => {
+      const b = both[1][item];
+      if (a !== null && b !== null) list.push({ item, a, b, gap: a - b });
     });
     return { set, runs, list };
   }
@@ -167,8 +167,8 @@ var Dpg = globalThis.Dpg || {};
           el("th", { scope: "row", dir: "auto" }, q.text), cell(0, place), cell(1, place)))))) : null);
   }
 
-  function itemList(data, comparison, first, second, state) {
-    const pair = gaps(data, comparison, first, second);
+  function itemList(data, first, second, state) {
+    const pair = gaps(data, first, second);
     if (!pair || !pair.list.length) return [];
     const key = ORDERS[state.lead] ? state.lead : "most";
     const list = pair.list.sort((x, y) => ORDERS[key](x) - ORDERS[key](y) || x.item - y.item);
@@ -223,7 +223,7 @@ var Dpg = globalThis.Dpg || {};
           + (unlike.length ? "" : " Comparable: benchmark, items, judge, rule, seeds, size and coverage are alike.")), warning(unlike),
         caveats(data, comparison, [first, second]),
         comparison ? [...verdict(data, comparison, first, second), table(comparison, first, second)] : null,
-        comparison ? itemList(data, comparison, first, second, state) : null);
+        comparison ? itemList(data, first, second, state) : null);
       if (changed.has("pair") && state.pair && changed.size > 3 && !state.at) {
         document.getElementById("pair").scrollIntoView({ block: "start", behavior: "instant" });
       }

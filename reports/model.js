@@ -1,14 +1,14 @@
 // Reads the page's data: items, runs, answers and their figures, which the toolkit computed.
-// Scripts look figures up, filter, sort and draw; they compute none.
+// Scripts look figures up, filter, sort and draw; all that they compute is by how much two scores of
+// an item differ.
 //
 // `set.tallies` holds what became of tiles, each tally once: [holds, no, zeroed, invalid, questions,
 // score]; the `tiles` of an item are places in it. Where there is no score stands null.
 // `groups` are the tables: of which set, judge and rule, their rows, and `matrix`: every two ranked
 // rows as [first, second, difference, low, high, p after Holm, told apart, items]. A row's `l1`, `l2`
 // and `sources` are [name, score, low, high, before zeroing, number].
-// `gaps` are the distinct differences of two results' scores of an item; `gaps` of a comparison are
-// places in it. `states` are an item's answers as a rule sees them: 0 where they are as they were
-// given, 1 where they are as under the judge's first rule.
+// `states` are an item's answers as a rule sees them: 0 where they are as they were given, 1 where they
+// are as under the judge's first rule (unpack.js says how they are written).
 // An item's answers are one string, tile by tile, its questions by number:
 // y holds, n no, z yes but zeroed by a parent, ? neither yes nor no, . not answered, - not counted.
 "use strict";

@@ -1,7 +1,7 @@
 // Starts the page's parts on its data, the address last, so that each hears what is chosen.
 "use strict";
 (function () {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = Dpg.unpack(JSON.parse(document.getElementById("data").textContent));
   Dpg.data = data;
   Dpg.moved();
   Dpg.chooser(data);

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from dpgbench.analysis.answers import ItemScores, ItemSet, RunAnswers, item_sets
+from dpgbench.analysis.answers import ItemSet, item_sets
 from dpgbench.analysis.common_items import CommonItems, common_rankings
 from dpgbench.analysis.comparison import Comparison, compare_rows
 from dpgbench.analysis.compbench import CompbenchRow, compbench_rows
@@ -16,8 +14,6 @@ from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, read_row
 from dpgbench.analysis.learning import LearningCurve, learning_curves
 from dpgbench.analysis.prompt_length import LengthView, length_views
 from dpgbench.analysis.ranking import Group, rank_groups
-from dpgbench.domain.statistics.bootstrap import Vector
-from dpgbench.domain.statistics.paired import item_gaps
 from dpgbench.store.published import BENCHMARK, PublishedScore, read_published
 from dpgbench.store.published_compbench import PublishedCompbench, read_published_compbench
 from dpgbench.store.run.directory import RunDir
@@ -65,26 +61,6 @@ class Board:
     def is_on_published_benchmark(self) -> bool:
         """Whether a result is on the benchmark that published scores are about."""
         return any(group.key.benchmark == BENCHMARK for group in self.groups)
-
-    def item_gaps(self, comparison: Comparison) -> ItemScores:
-        """Return by how much the first of two results is ahead on each item of their set.
-
-        None for an item that one has no score for; nothing where they are of different sets.
-        """
-        rows = [self.rows[position] for position in (comparison.first, comparison.second)]
-        for items in self.item_sets:
-            runs = {run.index: run for run in items.runs}
-            if all(row.index in runs for row in rows):
-                first, second = (_scores(runs[row.index], row, items) for row in rows)
-                gaps = item_gaps(first, second)
-                return [None if np.isnan(gap) else float(gap) for gap in gaps]
-        return []
-
-
-def _scores(run: RunAnswers, row: LeaderboardRow, items: ItemSet) -> Vector:
-    """Return [N]: the score of each item by the judge and rule of a row; NaN where none is."""
-    scores = run.scores.get(row.judge, {}).get(row.rule, [None] * len(items.items))
-    return np.array(scores, dtype=np.float64)
 
 
 def make_board(runs: Sequence[RunDir], *, published: bool = True, verify: bool = True) -> Board:

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import csv
 import json
+import random
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dpgbench.analysis.board import make_board
 from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.report import build_report
+from dpgbench.report.page.packing import changes, packed_answers
 from dpgbench.report.text import apart_text
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_page import Page
 from tests.report.report_runs import RunMaker
 
 RULES = ("ella-reference", "corrected-v1")
+NODE = shutil.which("node")
+UNPACKED = Path(__file__).parent / "scripts" / "unpacked.mjs"
+
+
+needs_node = pytest.mark.skipif(NODE is None, reason="no Node on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +39,13 @@ def data(shared: RunMaker, pair: list[RunDir], tmp_path_factory: pytest.TempPath
 
 
 def page_data(path: Path) -> Any:
+    """Return the data of a page as its scripts unpack it."""
     page = Page(path)
     (text,) = [text for text in page.texts["script"] if text.startswith("{")]
-    return json.loads(text)
+    path.with_suffix(".json").write_text(text, encoding="utf-8")
+    assert NODE is not None
+    words = [NODE, UNPACKED, path.with_suffix(".json")]
+    return json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
 
 
 def recorded(folder: Path, run: str, rule: str) -> dict[str, float | None]:
@@ -37,6 +54,7 @@ def recorded(folder: Path, run: str, rule: str) -> dict[str, float | None]:
     return {row["item_id"]: float(row["score"]) if row["score"] else None for row in rows}
 
 
+@needs_node
 @pytest.mark.parametrize("rule", RULES)
 def test_scores_of_items_are_those_of_the_tables(data: Any, shared: RunMaker, rule: str) -> None:
     (items,) = data["sets"]
@@ -46,6 +64,7 @@ def test_scores_of_items_are_those_of_the_tables(data: Any, shared: RunMaker, ru
             assert score == pytest.approx(table[item], abs=1e-9)
 
 
+@needs_node
 @pytest.mark.parametrize("rule", RULES)
 def test_what_became_of_tiles_is_what_their_letters_say(data: Any, rule: str) -> None:
     (items,) = data["sets"]
@@ -74,21 +93,41 @@ def test_what_became_of_tiles_is_what_their_letters_say(data: Any, rule: str) ->
     assert len(set(map(tuple, items["tallies"]))) == len(items["tallies"])
 
 
-def test_gaps_are_differences_of_the_scores_beside_them(data: Any) -> None:
-    (items,) = data["sets"]
-    runs = {run["index"]: run for run in items["runs"]}
-    assert data["comparisons"]
-    for comparison in data["comparisons"]:
-        rows = [data["rows"][place] for place in comparison["rows"]]
-        scores = [runs[row["run"]]["scores"]["fake"][row["rule"]] for row in rows]
-        gaps = [None if place is None else data["gaps"][place] for place in comparison["gaps"]]
-        for first, second, gap in zip(*scores, gaps, strict=True):
-            if first is None or second is None:
-                assert gap is None
-            else:
-                assert gap == pytest.approx(first - second, abs=1e-6)
+@needs_node
+def test_answers_and_verdicts_are_those_of_the_board(pair: list[RunDir], data: Any) -> None:
+    """What scripts unpack is what was packed, letter by letter."""
+    (items,) = make_board(pair).item_sets
+    (there,) = data["sets"]
+    for ours, theirs in zip(items.runs, there["runs"], strict=False):
+        (judge,) = ours.judges
+        answers = theirs["judges"]["fake"]["answers"]
+        assert answers == list(judge.letters)
+        first = None
+        for rule, verdicts in judge.verdicts.items():
+            states = theirs["judges"]["fake"]["rules"][rule]["states"]
+            under_first = first or [""] * len(answers)
+            read = [
+                answer if state == 0 else other if state == 1 else state
+                for answer, state, other in zip(answers, states, under_first, strict=True)
+            ]
+            assert read == list(verdicts.letters)
+            first = first or read
 
 
+@given(st.text("yn?.", max_size=60), st.randoms(use_true_random=False))
+def test_what_a_rule_changes_is_short_and_loses_nothing(answers: str, rng: random.Random) -> None:
+    letters = "".join(rng.choice(f"{answer * 6}ynz?.-") for answer in answers)
+    text = changes(letters, answers)
+    assert len(text) <= len(letters)
+    if text != letters:
+        read = list(answers)
+        for letter, place in re.findall(r"(\D)(\d+)", text):
+            read[int(place)] = letter
+        assert "".join(read) == letters
+    assert len(packed_answers(answers)) == -(-len(answers) // 3)
+
+
+@needs_node
 def test_whether_results_are_told_apart_is_in_the_data(data: Any) -> None:
     for comparison in data["comparisons"]:
         *_, low, high, p_value, holm, items, apart = comparison["overall"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from dpgbench.analysis.answers import ItemScores, ItemSet, JudgeAnswers, RunAnswers
@@ -34,6 +35,7 @@ from dpgbench.domain.statistics.paired import PairedDifference
 from dpgbench.report.page.colours import chosen_runs, coloured_runs
 from dpgbench.report.page.graph_layout import cells
 from dpgbench.report.page.images import Pictures
+from dpgbench.report.page.packing import Distinct, changes, packed_answers
 from dpgbench.report.page.views import in_order
 from dpgbench.report.text import apart_text, label, rank_text, remarks, row_sentence, shown
 from dpgbench.store.run import manifest_summary
@@ -51,25 +53,6 @@ class Tally(NamedTuple):
     invalid: int
     questions: int
     score: float | None
-
-
-class _Distinct:
-    """Figures that repeat: the page has each once, of six digits after the point."""
-
-    def __init__(self) -> None:
-        self._places: dict[float | None, int | None] = {None: None}
-        self.values: list[float] = []
-
-    def places(self, figures: ItemScores) -> list[int | None]:
-        """Return the place of each figure among `values`; None stays None."""
-        return [self._place(figure) for figure in figures]
-
-    def _place(self, figure: float | None) -> int | None:
-        value = None if figure is None else round(figure, 6)
-        if value is not None and value not in self._places:
-            self._places[value] = len(self.values)
-            self.values.append(value)
-        return self._places[value]
 
 
 class _Tallies:
@@ -105,10 +88,9 @@ def _tally(letters: str, score: float | None) -> Tally:
 
 
 def page_json(board: Board, pictures: Pictures) -> dict[str, Any]:
-    """Return the page's data; names of fields are those that `reports/model.js` explains."""
+    """Return the page's data; names of fields are those that `reports/unpack.js` explains."""
     names = run_labels([run for items in board.item_sets for run in items.runs])
     benchmarks = benchmark_names(board)
-    gaps = _Distinct()
     return {
         "sets": [
             _set(items, name, names, pictures)
@@ -118,11 +100,7 @@ def page_json(board: Board, pictures: Pictures) -> dict[str, Any]:
         "rows": [_row(row, group, names) for group in board.groups for row in group.rows],
         "colours": chosen_runs(coloured_runs(board)),
         "facts": [{"label": fact.label, "decides": fact.decides} for fact in FACTS],
-        "comparisons": [
-            _comparison(comparison, gaps.places(board.item_gaps(comparison)))
-            for comparison in board.comparisons
-        ],
-        "gaps": gaps.values,
+        "comparisons": [_comparison(comparison) for comparison in board.comparisons],
         "least_items": LEAST_ITEMS,
         "few_items": FEW_ITEMS,
     }
@@ -206,8 +184,11 @@ def _set(items: ItemSet, name: str, names: Mapping[int, str], pictures: Pictures
     l2 = sorted({q.category.l2 for graph in items.graphs.values() for q in graph.questions})
     place = {name: number for number, name in enumerate(l2)}
     prompts = items.benchmark.prompts if items.benchmark is not None else {}
-    tallies = _Tallies()
-    runs = [_run(run, items, tallies, names, pictures) for run in items.runs]
+    tallies, figures = _Tallies(), Distinct()
+    runs = [
+        _run(run, items, tallies, names, pictures) | {"scores": _scores(run, figures)}
+        for run in items.runs
+    ]
     return {
         "benchmark": name,
         "missing": items.missing,
@@ -223,6 +204,7 @@ def _set(items: ItemSet, name: str, names: Mapping[int, str], pictures: Pictures
         ],
         "runs": runs,
         "tallies": tallies.distinct,
+        "figures": figures.values,
     }
 
 
@@ -273,7 +255,14 @@ def _run(
         "judges": {
             judge.judge: _judge(judge, tallies, manifest.num_images) for judge in run.judges
         },
-        "scores": run.scores,
+    }
+
+
+def _scores(run: RunAnswers, figures: Distinct) -> dict[str, dict[str, list[int | None]]]:
+    """Return every item's score as its place among `figures`, by judge and rule."""
+    return {
+        judge: {rule: figures.places(scores) for rule, scores in by_rule.items()}
+        for judge, by_rule in run.scores.items()
     }
 
 
@@ -287,7 +276,7 @@ def _cut(run: RunAnswers, items: ItemSet) -> list[int]:
 def _judge(judge: JudgeAnswers, tallies: _Tallies, num_images: int) -> dict[str, Any]:
     first = next((verdicts.letters for verdicts in judge.verdicts.values()), ())
     return {
-        "answers": list(judge.letters),
+        "answers": list(map(packed_answers, judge.letters)),
         "others": {
             str(item): {str(at): shown(text, ANSWER_LIMIT) for at, text in words.items()}
             for item, words in judge.other_texts.items()
@@ -316,15 +305,10 @@ def _verdicts(
 
     0 stands for an item where it changes nothing, 1 for one that it sees as the judge's first rule.
     """
-    states: list[str | int] = [
-        0 if state == answer else state
-        for state, answer in zip(verdicts.letters, answers, strict=True)
+    states = [
+        _state(*of_item)
+        for of_item in zip(verdicts.letters, answers, first or repeat(None), strict=False)
     ]
-    if first:
-        states = [
-            1 if state and state == other else state
-            for state, other in zip(states, first, strict=True)
-        ]
     return {
         "states": states,
         "tiles": [
@@ -333,6 +317,12 @@ def _verdicts(
         ],
         "failures": {str(item): reason for item, reason in verdicts.failures.items()},
     }
+
+
+def _state(letters: str, answers: str, first: str | None) -> str | int:
+    if letters == answers:
+        return 0
+    return 1 if letters == first else changes(letters, answers)
 
 
 def _row(row: LeaderboardRow, group: Group, names: Mapping[int, str]) -> dict[str, Any]:
@@ -366,7 +356,7 @@ def _row_name(row: LeaderboardRow, name: str) -> str:
     return f"{name}, {row.subset}" if row.subset and row.narrow else name
 
 
-def _comparison(comparison: Comparison, gaps: Sequence[int | None]) -> dict[str, Any]:
+def _comparison(comparison: Comparison) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "rows": [comparison.first, comparison.second],
         "items": comparison.items,
@@ -376,8 +366,7 @@ def _comparison(comparison: Comparison, gaps: Sequence[int | None]) -> dict[str,
         plain["outcomes"] = list(comparison.outcomes)
         plain["l1"] = [_category(category) for category in comparison.l1]
         plain["l2"] = [_category(category) for category in comparison.l2]
-    plain = {key: _rounded(value) for key, value in plain.items()}
-    return plain | {"gaps": gaps} if comparison.overall is not None else plain
+    return {key: _rounded(value) for key, value in plain.items()}
 
 
 def _category(category: CategoryDifference) -> list[Any]:

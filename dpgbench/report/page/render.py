@@ -63,6 +63,7 @@ TEMPLATE = "leaderboard.html"
 STYLE = "style.css"
 SCRIPTS = (
     "dom.js",
+    "unpack.js",
     "address.js",
     "model.js",
     "pictures.js",

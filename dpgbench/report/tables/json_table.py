@@ -51,7 +51,7 @@ def leaderboard_json(board: Board, beside: Sequence[BesidePublished] = ()) -> st
             _matrix(matrix) for group in board.groups if (matrix := win_matrix(group)) is not None
         ],
     }
-    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _beside(one: BesidePublished) -> dict[str, Any]:
