@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.errors import DataError
+from dpgbench.report.page.quick_png import inflated_png
 from dpgbench.store.image_files import EncodedFile
 from dpgbench.store.images import open_picture
 from dpgbench.store.paths import cache_folder
@@ -174,7 +175,7 @@ def make_thumb(name: str, content: bytes) -> bytes:
     """
     from PIL import Image
 
-    small = open_picture(EncodedFile(name, content))
+    small = open_picture(EncodedFile(name, inflated_png(content)))
     # Whole pixels are averaged first, down to no less than the size that is wanted: that is quick.
     small.thumbnail((THUMB_PX, THUMB_PX), Image.Resampling.BILINEAR, reducing_gap=1.0)
     buffer = io.BytesIO()
