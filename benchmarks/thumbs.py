@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.synthetic_runs import NUM_ITEMS, item_ids, make_runs
-from dpgbench.report import build_report
+from dpgbench.report import ReportOptions, build_report
 from dpgbench.store.run.directory import RunDir
 
 
@@ -54,7 +54,9 @@ def measure(folder: Path, number: int, tile_px: int) -> dict[str, Any]:
     pages = []
     for name in ("first", "second"):
         began, worked = time.perf_counter(), time.process_time()
-        pages.append(build_report(runs, folder / "report", embed="thumbs")[0].read_bytes())
+        pages.append(
+            build_report(runs, folder / "report", ReportOptions(embed="thumbs"))[0].read_bytes()
+        )
         taken[f"{name}_seconds"] = round(time.perf_counter() - began, 2)
         taken[f"{name}_cpu_seconds"] = round(time.process_time() - worked, 2)
     taken["same_page"] = pages[0] == pages[1]

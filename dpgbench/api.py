@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from dpgbench.backends import protocols as base
 from dpgbench.backends.generators.drawing_options import DrawingOptions, parse_batch_size
@@ -517,11 +517,38 @@ def score(
 
 
 def build_report(
-    runs: Sequence[str | Path | RunDir], out: str | Path = "report", *, published: bool = True
+    runs: Sequence[str | Path | RunDir],
+    out: str | Path = "report",
+    *,
+    published: bool = True,
+    embed: Literal["none", "thumbs"] = "none",
+    figures: str | Path | None = None,
+    latex: str | Path | None = None,
+    cards: str | Path | None = None,
+    verify: bool = True,
 ) -> list[Path]:
-    """Write the leaderboard of some runs as CSV, Markdown and HTML, and return the paths."""
-    from dpgbench.report import build_report as build  # noqa: PLC0415 - loads the report only here
+    """Write the leaderboard of some runs as CSV, Markdown, LaTeX and HTML, and return the paths.
+
+    Args:
+        out: a folder, or the name that the HTML file is to have; the others lie beside it.
+        published: show published scores too, apart.
+        embed: ``thumbs`` puts small copies of the pictures into the page.
+        figures: folder for figures as SVG, PDF and PNG, made by matplotlib (extra ``figures``).
+        latex: folder for each LaTeX table in a file of its own.
+        cards: folder for Markdown of each run, for its model's card.
+        verify: check pictures against the hashes in each run's log.
+    """
+    from dpgbench.report import ReportOptions  # noqa: PLC0415 - loads the report only here
+    from dpgbench.report import build_report as build  # noqa: PLC0415 - as above
 
     directories = [run if isinstance(run, RunDir) else find_runs([Path(run)])[0] for run in runs]
     warn_of_unmerged(directories)
-    return build(directories, Path(out), published=published)
+    options = ReportOptions(
+        published,
+        embed,
+        figures=None if figures is None else Path(figures),
+        latex=None if latex is None else Path(latex),
+        cards=None if cards is None else Path(cards),
+        verify=verify,
+    )
+    return build(directories, Path(out), options)

@@ -59,22 +59,14 @@ def report(
     """Write leaderboard.html, .csv, .md, .tex and .bib, or tell which of them are stale."""
     from dpgbench.errors import DataError, shortened
     from dpgbench.jobs.merge.unmerged import warn_of_unmerged
-    from dpgbench.report import build_report, stale_files
+    from dpgbench.report import ReportOptions, build_report, stale_files
     from dpgbench.store.run.directory import find_runs
 
     directories = find_runs(runs or [])
     warn_of_unmerged(directories)
+    options = ReportOptions(published, embed.value, figures, latex, cards, verify)
     if check:
-        stale = stale_files(
-            directories,
-            out,
-            published=published,
-            embed=embed.value,
-            figures=figures,
-            latex=latex,
-            cards=cards,
-            verify=verify,
-        )
+        stale = stale_files(directories, out, options)
         if stale:
             raise DataError(
                 f"stale or absent: {shortened(stale, 20)}; "
@@ -82,15 +74,5 @@ def report(
             )
         echo(f"up to date: {out}")
         return
-    paths = build_report(
-        directories,
-        out,
-        published=published,
-        embed=embed.value,
-        figures=figures,
-        latex=latex,
-        cards=cards,
-        verify=verify,
-    )
-    for path in paths:
+    for path in build_report(directories, out, options):
         echo(str(path))

@@ -3,6 +3,6 @@
 Renders what `analysis.board` computed. Jinja2 is imported when a report is made.
 """
 
-from dpgbench.report.build import build_report, stale_files
+from dpgbench.report.build import ReportOptions, build_report, stale_files
 
-__all__ = ["build_report", "stale_files"]
+__all__ = ["ReportOptions", "build_report", "stale_files"]

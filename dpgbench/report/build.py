@@ -32,46 +32,36 @@ _OTHER_FILES = (".csv", ".md", ".tex", ".txt", ".pdf", ".json", ".png", ".svg", 
 
 
 @dataclass(frozen=True)
-class Folders:
-    """Where files go that a report has only if they are asked for; None makes none.
+class ReportOptions:
+    """What a report has beyond what is measured, and what it has only if it is asked for.
 
     Attributes:
-        figures: figures for papers, each as SVG, PDF and PNG.
-        latex: each LaTeX table in a file of its own.
-        cards: Markdown of each run, for the card of its model.
+        published: show published scores too, apart.
+        embed: ``thumbs`` puts small copies of the pictures into the page.
+        figures: folder for figures for papers, each as SVG, PDF and PNG; None makes none.
+        latex: folder for each LaTeX table in a file of its own; None makes none.
+        cards: folder for Markdown of each run, for the card of its model; None makes none.
+        verify: check pictures against the hashes in each run's log.
     """
 
+    published: bool = True
+    embed: Embed = "none"
     figures: Path | None = None
     latex: Path | None = None
     cards: Path | None = None
+    verify: bool = True
 
 
-_NO_FOLDERS = Folders()
+_USUAL = ReportOptions()
 
 
-def build_report(
-    runs: Sequence[RunDir],
-    out: Path,
-    *,
-    published: bool = True,
-    embed: Embed = "none",
-    figures: Path | None = None,
-    latex: Path | None = None,
-    cards: Path | None = None,
-    verify: bool = True,
-) -> list[Path]:
+def build_report(runs: Sequence[RunDir], out: Path, options: ReportOptions = _USUAL) -> list[Path]:
     """Write the leaderboard of `runs` as CSV, HTML, Markdown and LaTeX, and return the paths.
 
     The same runs give the same bytes, wherever and whenever the report is made from them.
 
     Args:
         out: a folder, or the name that the HTML file is to have; the others lie beside it.
-        published: show published scores too, apart.
-        embed: ``thumbs`` puts small copies of the pictures into the page.
-        figures: folder for figures as SVG, PDF and PNG; None makes none.
-        latex: folder for each LaTeX table in a file of its own; None makes none.
-        cards: folder for Markdown of each run, for its model's card; None makes none.
-        verify: check pictures against the hashes in each run's log.
 
     Raises:
         UsageError: no run was given.
@@ -80,42 +70,18 @@ def build_report(
         ResumeMismatchError: a picture is another one than was drawn or judged.
         StorageError: a file could not be written.
     """
-    files = render_report(
-        runs,
-        out,
-        Folders(figures, latex, cards),
-        published=published,
-        embed=embed,
-        verify=verify,
-    )
+    files = render_report(runs, out, options)
     for path, content in files.items():
         write_atomic(path, content)
     return list(files)
 
 
-def stale_files(
-    runs: Sequence[RunDir],
-    out: Path,
-    *,
-    published: bool = True,
-    embed: Embed = "none",
-    figures: Path | None = None,
-    latex: Path | None = None,
-    cards: Path | None = None,
-    verify: bool = True,
-) -> list[Path]:
+def stale_files(runs: Sequence[RunDir], out: Path, options: ReportOptions = _USUAL) -> list[Path]:
     """Return which files of a report are absent or not what `runs` give now.
 
     Args and errors are those of `build_report`.
     """
-    files = render_report(
-        runs,
-        out,
-        Folders(figures, latex, cards),
-        published=published,
-        embed=embed,
-        verify=verify,
-    )
+    files = render_report(runs, out, options)
     return [path for path, content in files.items() if not _holds(path, content)]
 
 
@@ -133,13 +99,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 @_without_garbage_collection()
 def render_report(
-    runs: Sequence[RunDir],
-    out: Path,
-    folders: Folders = _NO_FOLDERS,
-    *,
-    published: bool = True,
-    embed: Embed = "none",
-    verify: bool = True,
+    runs: Sequence[RunDir], out: Path, options: ReportOptions = _USUAL
 ) -> dict[Path, bytes]:
     """Return the content of each file of the report, by path; the HTML file is the first.
 
@@ -148,7 +108,7 @@ def render_report(
     if out.suffix.lower() in _OTHER_FILES and not out.is_dir():
         raise UsageError(f"--out {out}: give a folder, or a name that ends in .html")
     page = out if out.suffix.lower() in _PAGES else out / f"{NAME}.html"
-    board = make_board(runs, published=published, verify=verify)
+    board = make_board(runs, published=options.published, verify=options.verify)
     beside_quotes = beside_published(board)
     csv = leaderboard_csv(board)
     beside = {
@@ -159,14 +119,14 @@ def render_report(
     }
     html = leaderboard_html(
         board,
-        _pictures(board, page.parent, embed),
+        _pictures(board, page.parent, options.embed),
         beside=beside_quotes,
         downloads=[path.name for path in beside],
         inside={f"{NAME}.csv": csv, f"{NAME}.json": leaderboard_json(board, beside_quotes)},
     )
     files = {path: _encoded(text) for path, text in {page: html, **beside}.items()}
     _tell_of_letters(board, page.with_suffix(".tex"))
-    return files | _in_folders(board, folders, beside_quotes)
+    return files | _in_folders(board, options, beside_quotes)
 
 
 def _pictures(board: Board, folder: Path, embed: Embed) -> Pictures:
@@ -178,19 +138,19 @@ def _pictures(board: Board, folder: Path, embed: Embed) -> Pictures:
 
 
 def _in_folders(
-    board: Board, folders: Folders, beside_quotes: Sequence[BesidePublished]
+    board: Board, options: ReportOptions, beside_quotes: Sequence[BesidePublished]
 ) -> dict[Path, bytes]:
     """Return the files that were asked for beyond the report's own."""
     files: dict[Path, bytes] = {}
-    if folders.figures is not None:
+    if options.figures is not None:
         made = figure_files(board)
-        files |= {folders.figures / name: data for name, data in made.items()}
-    if folders.latex is not None:
+        files |= {options.figures / name: data for name, data in made.items()}
+    if options.latex is not None:
         tables = latex_files(board)
-        files |= {folders.latex / name: _encoded(text) for name, text in tables.items()}
-    if folders.cards is not None:
+        files |= {options.latex / name: _encoded(text) for name, text in tables.items()}
+    if options.cards is not None:
         cards = model_cards(board, beside_quotes)
-        files |= {folders.cards / name: _encoded(text) for name, text in cards.items()}
+        files |= {options.cards / name: _encoded(text) for name, text in cards.items()}
     return files
 
 

@@ -14,7 +14,7 @@ from dpgbench.analysis.board import make_board
 from dpgbench.analysis.prompt_length import bins
 from dpgbench.cli import report as command
 from dpgbench.errors import DataError
-from dpgbench.report import build_report
+from dpgbench.report import ReportOptions, build_report
 from dpgbench.report.plots.drawing import Dot, Drawing, Text, page_svg
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_page import Page
@@ -30,7 +30,7 @@ def test_hostile_names_do_nothing_in_a_chart() -> None:
 
 
 def test_thumbs_stand_in_the_page(pair: list[RunDir], tmp_path: Path) -> None:
-    page = Page(build_report(pair, tmp_path / "out", embed="thumbs")[0])
+    page = Page(build_report(pair, tmp_path / "out", ReportOptions(embed="thumbs"))[0])
     sources = [attrs["src"] or "" for attrs in page.all("img")]
     assert sources
     assert all(source.startswith("data:image/webp;base64,") for source in sources)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from dpgbench.report import build_report
+from dpgbench.report import ReportOptions, build_report
 from dpgbench.report.text import PUBLISHED_ELSEWHERE, PUBLISHED_WARNING
 from dpgbench.store.run.directory import RunDir
 from tests.report.report_page import Page
@@ -128,7 +128,7 @@ def test_published_scores_stand_apart_and_unranked(page: Page) -> None:
 
 
 def test_published_scores_can_be_left_out(pair: list[RunDir], tmp_path: Path) -> None:
-    page = Page(build_report(pair, tmp_path, published=False)[0])
+    page = Page(build_report(pair, tmp_path, ReportOptions(published=False))[0])
     assert "DALL-E 3" not in page.source
 
 

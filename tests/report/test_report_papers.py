@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
+import dpgbench
 from dpgbench.analysis.board import Board, make_board
 from dpgbench.errors import SetupError
 from dpgbench.report.plots import fonts
@@ -132,6 +133,21 @@ def test_letters_of_any_font_of_the_machine_are_drawn(tmp_path: Path) -> None:
         assert f"Ω-{letters}" in pdf_text(path)
         assert len(embedded_fonts(path)) > 1
         assert all(there for _, there in embedded_fonts(path).values())
+
+
+def test_python_makes_what_the_command_makes(tmp_path: Path) -> None:
+    run = maker(tmp_path, rules=("corrected-v1",)).make("run", images=True)
+    folders = {name: tmp_path / name for name in ("figures", "latex", "cards")}
+    paths = dpgbench.build_report(
+        [run.path], tmp_path / "out", published=False, embed="thumbs", verify=False, **folders
+    )
+    for name, folder in folders.items():
+        made = [path for path in paths if path.parent == folder]
+        assert len(made) == {"figures": 9, "latex": 3, "cards": 1}[name]
+        assert all(path.stat().st_size for path in made)
+    page = paths[0].read_text(encoding="utf-8")
+    assert "data:image/webp;base64," in page
+    assert 'id="published"' not in page
 
 
 def test_a_figure_of_one_item_has_no_interval(tmp_path: Path) -> None:

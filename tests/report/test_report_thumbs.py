@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import thumbs as thumbs_benchmark
-from dpgbench.report import build_report
+from dpgbench.report import ReportOptions, build_report
 from dpgbench.report.page.thumbs import THUMB_PX, ThumbCache
 from dpgbench.store.images import png_bytes
 from tests.report.report_runs import RunMaker
@@ -103,9 +103,12 @@ def test_a_report_uses_the_users_cache(
 ) -> None:
     monkeypatch.setenv("DPGBENCH_CACHE", str(tmp_path / "cache"))
     run = dpg.make("run", images=True)
-    first = build_report([run], tmp_path / "out", embed="thumbs")[0].read_bytes()
+    first = build_report([run], tmp_path / "out", ReportOptions(embed="thumbs"))[0].read_bytes()
     assert len(list((tmp_path / "cache" / "thumbs").glob("*/*/*.webp"))) == 30
-    assert build_report([run], tmp_path / "out", embed="thumbs")[0].read_bytes() == first
+    assert (
+        build_report([run], tmp_path / "out", ReportOptions(embed="thumbs"))[0].read_bytes()
+        == first
+    )
 
 
 def test_what_thumbs_take_is_measured(

@@ -27,7 +27,7 @@ from dpgbench.domain.spec import canonical_json
 from dpgbench.domain.statistics.bootstrap import LEAST_ITEMS
 from dpgbench.domain.statistics.paired import paired_differences
 from dpgbench.errors import ResumeMismatchError
-from dpgbench.report import build_report
+from dpgbench.report import ReportOptions, build_report
 from dpgbench.report.tables.csv_table import leaderboard_csv
 from dpgbench.report.tables.json_table import comparison_json
 from dpgbench.report.tables.latex import leaderboard_latex
@@ -84,7 +84,7 @@ def test_a_part_says_so_everywhere_and_stands_in_a_table_of_its_own(
     few = dpg.make("few", items=TEN, skill=1.0, benchmark=size(dpg))
     for rule in dpg.rules:
         edit(few, rule, subset=subset(TEN, 30, "source COCOval"))
-    page, *beside = build_report([whole, few], tmp_path / "out", published=False)
+    page, *beside = build_report([whole, few], tmp_path / "out", ReportOptions(published=False))
     words = "10 of 30 items (source COCOval)"
     for path in (page, *beside[:-1]):  # all but what to cite
         assert words in path.read_text(), path.name
@@ -168,7 +168,7 @@ def test_one_item_has_a_score_and_no_interval_anywhere(dpg: RunMaker, tmp_path: 
             edit(
                 run, rule, interval=[75.0, 75.0], **{k: record[k] for k in ("l1", "l2", "sources")}
             )
-    paths = build_report(runs, tmp_path / "out", published=False)
+    paths = build_report(runs, tmp_path / "out", ReportOptions(published=False))
     for path in paths:
         if path.suffix != ".html":
             assert "[75.0, 75.0]" not in path.read_text()
@@ -221,7 +221,7 @@ def test_a_category_of_few_items_loses_its_interval(tmp_path: Path) -> None:
     dpg.benchmark.path.write_text("\n".join(lines) + "\n")
     run = RunMaker(dpg.folder, load_csv(dpg.benchmark.path, "dpg"), num_images=4).make("run")
     edit(run, warnings={})
-    path = build_report([run], tmp_path / "out", published=False)[1]
+    path = build_report([run], tmp_path / "out", ReportOptions(published=False))[1]
     row = next(row for row in measured(path.read_text()) if row["rule"] == "corrected-v1")
     assert (row["l2_global - photo_items"], row["l2_global - photo_lo"]) == ("3", "")
     assert row["l2_global -_items"] == "9"
@@ -409,7 +409,7 @@ def test_notes_and_warnings_of_any_kind_stand_beside_the_score(
     run = dpg.make("run", notes=["settings taken from the repository"])
     warnings = {"invalid_answers": 3, "odd_thing": 1, "read": "12 answers were read loosely (Yes)"}
     edit(run, notes=["4 tiles of 64x64 px, 2x2, assumed"], warnings=warnings)
-    page, *beside = build_report([run], tmp_path / "out", published=False)
+    page, *beside = build_report([run], tmp_path / "out", ReportOptions(published=False))
     for text in (Page(page).text, *(path.read_text() for path in beside[:-1])):
         assert "settings taken from the repository" in text
         assert "4 tiles of 64x64 px, 2x2, assumed" in text

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from isal import isal_zlib
+
 from dpgbench.store.images import MAX_PIXELS
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -35,17 +37,13 @@ def inflated_png(content: bytes) -> bytes:
     A file of another format, a damaged one, and one that is interlaced, has a palette or not 8 bits
     a channel is returned as it is.
     """
-    from isal import isal_zlib
-
     try:
         return _inflated(content) or content
-    except (ValueError, IndexError, struct.error, isal_zlib.error):
+    except Exception:  # noqa: BLE001 - whatever is wrong with a file, Pillow says it
         return content
 
 
 def _inflated(content: bytes) -> bytes | None:
-    from isal import isal_zlib
-
     chunks = list(_chunks(content))
     size = _size_of_rows(content, chunks)
     data = [chunk for chunk in chunks if chunk.kind == _DATA]
