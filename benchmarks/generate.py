@@ -269,7 +269,11 @@ def as_ella_does(models: Models) -> Contestant:
 
 def ours(generator: StableDiffusion, models: Models, batch_size: int) -> Contestant:
     """As `dpgbench generate`: items together, grids encoded and written by threads."""
-    within = DrawnWithinMemory(generator, DrawingOptions(batch_size))
+    return drawn_by(DrawnWithinMemory(generator, DrawingOptions(batch_size)), models)
+
+
+def drawn_by(within: DrawnWithinMemory, models: Models) -> Contestant:
+    """`ours`, for a batch size and a memory that are given."""
     drawer = Drawer(within, models.grid)
 
     def draw(prompts: Sequence[str], folder: Path) -> None:
@@ -330,15 +334,15 @@ def watching(models: Models, clock: Clock) -> Iterator[None]:
         ("text", models.plain.text_encoder, "forward"),
         ("text", models.clip.pipeline.text_encoder, "forward"),
         ("text", ella.text_encoder, "encode"),
-        ("connector", ella.connector, "forward"),
-        ("connector", ella.connector, "forward_projected"),
         ("connector", ella.connector, "project_text"),
-        ("denoiser", models.clip.pipeline.unet, "forward"),
+        *(("connector", owner, name) for owner, name in connector_calls(ella)),
+        ("denoiser", models.clip.pipeline.unet, called(models.clip.pipeline.unet)),
         ("VAE", models.plain.vae, "decode"),
         ("VAE", models.clip.pipeline.vae, "decode"),
     ]
     if pipeline is not models.clip.pipeline:
-        places += [("denoiser", pipeline.unet, "forward"), ("VAE", pipeline.vae, "decode")]
+        places += [("VAE", pipeline.vae, "decode")]
+        places += [("denoiser", pipeline.unet, called(pipeline.unet))]
     functions = [(here, "save_grid"), (here, "write_image")]
     functions += [(drawing, "join_tiles"), (drawing, "png_bytes")]
     with ExitStack() as stack:
@@ -348,6 +352,17 @@ def watching(models: Models, clock: Clock) -> Iterator[None]:
             watched = clock.watched("writing", getattr(module, name), apart=True)
             stack.enter_context(replaced(module, name, watched))
         yield
+
+
+def called(network: torch.nn.Module) -> str:
+    """The attribute that a call of a network goes through: a compiled one must not see a clock."""
+    return "forward" if network._compiled_call_impl is None else "_compiled_call_impl"
+
+
+def connector_calls(ella: Any) -> list[tuple[Any, str]]:
+    if ella._forward is not None:  # compiled
+        return [(ella, "_forward")]
+    return [(ella.connector, "forward"), (ella.connector, "forward_projected")]
 
 
 @contextmanager
@@ -370,8 +385,15 @@ def measure_parts(
 
     Ours writes in threads beside the rest, so that its parts may be more than the whole.
     """
+    return parts_of(models, contestants(models, sorted({1, batch_size})), prompts)
+
+
+def parts_of(
+    models: Models, drawing: dict[str, Contestant], prompts: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """`measure_parts`, for contestants that are given."""
     parts: dict[str, dict[str, float]] = {}
-    for name, draw in contestants(models, sorted({1, batch_size})).items():
+    for name, draw in drawing.items():
         clock = Clock()
         with watching(models, clock):
             seconds = run(draw, prompts)

@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from ella import TrainConfig, new_connector, tiny
 from ella.connector_base import Connector
-from ella.text_encoder import T5TextEncoder
+from ella.text_encoder import T5TextEncoder, TextEncoder
 from ella.training.data import ImagePairs, to_pixels
 from ella.training.objectives import Objective
 from ella.training.run import build_trainer
@@ -113,32 +114,59 @@ def make_trainer(size: str, batch: int, pairs: ImagePairs, folder: Path) -> Trai
     return trainer
 
 
-def bare_loop(size: str, batch: int, pairs: ImagePairs) -> Callable[[], float]:
+def bare_loop(size: str, batch: int, pairs: ImagePairs) -> Callable[[], Tensor]:
     """One step of a loop without anything that a run needs beyond it."""
     pipeline, encoder, connector = networks(size)
+    step = bare_step(pipeline, encoder, connector, "cpu", torch.float32)
+    generator = torch.Generator().manual_seed(0)
+
+    def loop() -> Tensor:
+        chosen = torch.randint(len(pairs), (batch,), generator=generator).tolist()
+        pixels = torch.stack([to_pixels(pairs.image(index), PIXELS) for index in chosen])
+        return step(pixels, [pairs.text(index) for index in chosen])
+
+    return loop
+
+
+def bare_step(
+    pipeline: Any, encoder: TextEncoder, connector: Connector, device: str, dtype: torch.dtype
+) -> Callable[[Tensor, list[str]], Tensor]:
+    """A step on a batch's pixels and captions; returns its loss.
+
+    Args:
+        pipeline: its networks are on the device, in `dtype`.
+        encoder: on the device.
+        connector: learns, in float32; computes in `dtype`.
+    """
     unet, vae = (net.requires_grad_(False).eval() for net in (pipeline.unet, pipeline.vae))
     connector = connector.float().requires_grad_(True).train()
     optimizer = torch.optim.AdamW(connector.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
-    objective = Objective(pipeline.scheduler)
-    generator = torch.Generator().manual_seed(0)
+    objective = Objective(pipeline.scheduler).to(torch.device(device))
+    generator = torch.Generator(device).manual_seed(0)
+    narrow = dtype != torch.float32
+    kind = torch.device(device).type
 
-    def step() -> float:
-        chosen = torch.randint(len(pairs), (batch,), generator=generator).tolist()
-        pixels = torch.stack([to_pixels(pairs.image(index), PIXELS) for index in chosen])
+    def step(pixels: Tensor, texts: list[str]) -> Tensor:
+        batch = len(texts)
         with torch.no_grad():
-            features = torch.stack(encoder.encode([pairs.text(index) for index in chosen], "fixed"))
-            latents = vae.encode(pixels).latent_dist.sample(generator) * vae.config.scaling_factor
-        noise = torch.randn(latents.shape, generator=generator)
-        timesteps = torch.randint(objective.num_timesteps, (batch,), generator=generator)
-        noisy = objective.noisy(latents, noise, timesteps)
-        answer = unet(noisy, timesteps, encoder_hidden_states=connector(features, timesteps)).sample
-        target = objective.target(latents, noise, timesteps)
-        loss = torch.nn.functional.mse_loss(answer, target)
+            features = torch.stack(encoder.encode(texts, "fixed"))
+            encoded = vae.encode(pixels.to(device, dtype, non_blocking=True)).latent_dist
+            latents = encoded.sample(generator) * vae.config.scaling_factor
+        noise = torch.randn(latents.shape, generator=generator, device=device)
+        timesteps = torch.randint(
+            objective.num_timesteps, (batch,), generator=generator, device=device
+        )
+        noisy = objective.noisy(latents.float(), noise, timesteps).to(dtype)
+        with torch.autocast(kind, dtype, enabled=narrow):
+            tokens = connector(features, timesteps).to(dtype)
+        answer = unet(noisy, timesteps, encoder_hidden_states=tokens).sample
+        target = objective.target(latents.float(), noise, timesteps)
+        loss = torch.nn.functional.mse_loss(answer.float(), target)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(connector.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        return float(loss.detach())
+        return loss.detach()
 
     return step
 

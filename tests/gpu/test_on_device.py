@@ -40,15 +40,6 @@ NARROW = {"float16": 0.01, "bfloat16": 0.08}
 
 
 @pytest.fixture(scope="module")
-def device():
-    name = "cuda" if torch.cuda.is_available() else "cpu"
-    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    yield name
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
-
-
-@pytest.fixture(scope="module")
 def rule():
     """The module that makes the deterministic weights of the golden files."""
     spec = importlib.util.spec_from_file_location("golden_weights", GOLDEN / "weights.py")
@@ -278,7 +269,7 @@ class Pairs:
         return str(index)
 
 
-def trained(where, folder):
+def trained(where, folder, *, compiled=False):
     """Loss of the first step, and what the connector became by it."""
     AcceleratorState._reset_state(reset_partial_state=True)
     config = TrainConfig(
@@ -287,6 +278,7 @@ def trained(where, folder):
         ema_decay=0.0,
         log_every=1,
         learning_rate=1e-3,
+        compile=compiled,
         device="cpu" if where == "cpu" else "auto",
     )
     file = train_connector(
@@ -303,8 +295,12 @@ def trained(where, folder):
     return line["loss"], load_file(file)
 
 
-def test_a_step_of_training_is_that_of_the_cpu(device, tmp_path):
-    loss, weights = trained(device, tmp_path / "device")
+@pytest.mark.parametrize(
+    "compiled",
+    [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore")])],
+)
+def test_a_step_of_training_is_that_of_the_cpu(device, tmp_path, compiled):
+    loss, weights = trained(device, tmp_path / "device", compiled=compiled)
     expected_loss, expected = trained("cpu", tmp_path / "cpu")
     assert loss == pytest.approx(expected_loss, rel=1e-4)
     start = tiny.tiny_connector().state_dict()
