@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from benchmarks import blip_vqa
 from benchmarks.gpu_bench import TILES, Bench, free, noise, peak_memory, synchronize, timed
 from benchmarks.judge import DTYPES, NUM_QUESTIONS, WORDS, seeded_weights, write_layout
-from dpgbench.compbench.blip import BlipVqa
 from dpgbench.mplug import MplugConfig, MplugProcessor, MplugVqa
 from dpgbench.mplug.checkpoint import build_network
 
@@ -136,52 +134,15 @@ def questions(number: int) -> list[str]:
 
 
 def run_blip(bench: Bench) -> None:
-    """Images a second of BLIP-VQA, and of a pass a chunk; how far float16 is from float32."""
+    """Images a second of BLIP-VQA, against a pass a chunk and the original's eight slots."""
     with torch.device(bench.device):
         network = blip_vqa.seeded_network("full" if bench.real else "small")
-    pictures = [
-        BlipVqa(network, blip_vqa.tokenizer()).prepare(noise(number))
-        for number in range(64 if bench.real else 2)
-    ]
-    texts = [f"{chunk}?" for chunk in blip_vqa.CHUNKS[:3]]
-    exact: list[list[float]] = []
-    for name in ("float32", "float16"):
+    images, batch = (64, 16) if bench.real else (4, 2)
+    for dtype in ("float32", "float16"):
         if bench.late():
             return
-        vqa = BlipVqa(network.to(DTYPES[name]), blip_vqa.tokenizer())
-        p_yes = measure_blip(bench, name, vqa, pictures, texts)
-        if exact:
-            apart = blip_vqa.largest_difference(exact, p_yes)
-            bench.tell("blip", f"{name}: largest difference of p(yes) from float32", apart)
-        exact = p_yes
-
-
-def measure_blip(
-    bench: Bench, name: str, vqa: BlipVqa, pictures: list[torch.Tensor], texts: list[str]
-) -> list[list[float]]:
-    """Return p(yes) of each chunk of each picture."""
-    passes: dict[str, Callable[[], list[list[float]]]] = {
-        "once an image": lambda: in_batches(vqa, pictures, texts, blip_vqa.once_an_image),
-        "once a chunk": lambda: in_batches(vqa, pictures, texts, blip_vqa.once_a_slot),
-    }
-    answers: list[list[float]] = []
-    for way, call in reversed(passes.items()):
-        call()  # warm up
-        with peak_memory(bench, "blip", f"{name}, {way}"):
-            seconds, answers = timed(call)
-        bench.tell("blip", f"{name}, {way}: images a second", len(pictures) / seconds)
+        narrow = network.to(DTYPES[dtype])
+        figures = blip_vqa.contest(narrow, images=images, batch=batch, repeat=2)
+        for name, value in figures.items():
+            bench.tell("blip", f"{dtype}: {name}", value)
         free()
-    return answers
-
-
-def in_batches(
-    vqa: BlipVqa,
-    pictures: list[torch.Tensor],
-    texts: list[str],
-    answer: Callable[[BlipVqa, list[torch.Tensor], list[str]], list[list[float]]],
-    size: int = 16,
-) -> list[list[float]]:
-    answers: list[list[float]] = []
-    for first in range(0, len(pictures), size):
-        answers += answer(vqa, pictures[first : first + size], texts)
-    return answers

@@ -38,7 +38,8 @@ def test_every_part_tells_figures(tmp_path):
     for name in ("trainer, tar", "trainer, parquet", "trainer compiled, tar"):
         assert trained[f"{name}: samples a second"] > 0
     assert trained["trainer, tar: its step against the bare loop's"] > 0
-    assert figures["blip"]["float16: largest difference of p(yes) from float32"] < 1e-3
+    assert figures["blip"]["float32: largest_difference_of_p"] < 1e-3
+    assert figures["blip"]["float16: images_a_second"]["ours"] > 0
 
 
 def test_without_time_nothing_begins(tmp_path):
