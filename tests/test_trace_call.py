@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dpgbench.store.published import read_published
-from scripts.trace_call import table, trace_files
+from scripts.trace_call import small_call, table, trace_files
 
 
 def test_files_stand_in_the_order_in_which_a_call_enters_them() -> None:
@@ -23,3 +25,9 @@ def test_what_is_not_of_the_package_is_left_out() -> None:
         return counted(2, "item")
 
     assert list(trace_files(down)) == ["errors.py"]
+
+
+def test_scoring_enters_no_file_again_that_is_still_at_work(tmp_path: Path) -> None:
+    files = trace_files(small_call("score", tmp_path))
+    assert {"jobs/score.py", "jobs/ask.py", "engine/asking.py"} <= files.keys()
+    assert {name: file.again_from for name, file in files.items() if file.again_from} == {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from dpgbench.analysis.answers import ItemSet, item_sets
 from dpgbench.analysis.common_items import CommonItems, common_rankings
 from dpgbench.analysis.comparison import Comparison, compare_rows
 from dpgbench.analysis.compbench import CompbenchRow, compbench_rows
-from dpgbench.analysis.drawing_time import seconds_an_image
 from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, read_rows
 from dpgbench.analysis.learning import LearningCurve, learning_curves
 from dpgbench.analysis.prompt_length import LengthView, length_views
@@ -17,6 +17,7 @@ from dpgbench.analysis.ranking import Group, rank_groups
 from dpgbench.store.published import BENCHMARK, PublishedScore, read_published
 from dpgbench.store.published_compbench import PublishedCompbench, read_published_compbench
 from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.image_log import read_image_log
 from dpgbench.store.run.scores import RunRecord
 
 
@@ -98,5 +99,19 @@ def make_board(runs: Sequence[RunDir], *, published: bool = True, verify: bool =
         compbench=tuple(compbench),
         compbench_published=tuple(read_published_compbench()) if compbench and published else (),
         common=tuple(common_rankings(groups)),
-        seconds=seconds_an_image(records),
+        seconds=_seconds_an_image(records),
     )
+
+
+def _seconds_an_image(records: Sequence[RunRecord]) -> dict[int, float]:
+    """Return the median seconds that an image took, by the run's place; only of runs that log it.
+
+    Time divided by the images of a grid; machines are not alike, so it is no figure to rank by.
+    """
+    seconds = {}
+    for place, record in enumerate(records):
+        lines = read_image_log(record.run.images_log).values()
+        taken = [time for line in lines if (time := line.get("seconds"))]
+        if taken:
+            seconds[place] = median(taken) / max(1, record.manifest.num_images)
+    return seconds

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from dpgbench.backends.generators.plan import GeneratorSettings
 
 
+PriceImage = Annotated[
+    float | None, typer.Option("--price-image", help="images-api: dollars for an image.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("generate")(generate)
@@ -166,9 +171,7 @@ class ServerChoice:
         float | None,
         typer.Option("--price-out", help="images-api: dollars for a million image tokens."),
     ] = None
-    price_image: Annotated[
-        float | None, typer.Option("--price-image", help="images-api: dollars for an image.")
-    ] = None
+    price_image: PriceImage = None
 
     def options(self) -> ServerOptions:
         """Return how the server is asked."""

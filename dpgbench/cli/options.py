@@ -85,6 +85,9 @@ WeightPaths = Annotated[
     typer.Option("--weights", metavar="ROLE=PATH", help="Weights on this machine (repeatable)."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, cuda:1 ...")]
+ImagesFolder = Annotated[
+    Path | None, typer.Option("--images", help="Folder that a run's images are in now.")
+]
 Verify = Annotated[
     bool,
     typer.Option("--verify/--no-verify", help="Check pictures against their recorded hashes."),
@@ -196,9 +199,7 @@ class LayoutOptions:
         str | None,
         typer.Option("--pattern", help="Where files are: '{item_id}/samples/{tile:04d}.png'."),
     ] = None
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder that a run's images are in now.")
-    ] = None
+    images: ImagesFolder = None
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Compare images with the run's hashes.")
     ] = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from dpgbench.cli.console import echo, print_json, print_table
-from dpgbench.cli.generate import CallOptions, SettingOptions
+from dpgbench.cli.generate import CallOptions, PriceImage, SettingOptions
 from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import (
     AsJson,
@@ -61,9 +61,7 @@ class RateOptions:
     price_per_gpu_hour: Annotated[
         float | None, typer.Option("--price-per-gpu-hour", help="Dollars.")
     ] = None
-    price_image: Annotated[
-        float | None, typer.Option("--price-image", help="images-api: dollars for an image.")
-    ] = None
+    price_image: PriceImage = None
     tokens_per_image: Annotated[
         int | None,
         typer.Option("--tokens-per-image", help="openai: that the server counts for a picture."),
@@ -71,7 +69,7 @@ class RateOptions:
 
 
 @dataclass(frozen=True)
-class PlannedCallOptions:
+class PlannedCallOptions(CallOptions):
     """How items share calls of the networks that draw (--batch-size is the judge's here)."""
 
     generate_batch_size: Annotated[
@@ -82,9 +80,8 @@ class PlannedCallOptions:
             help="The --batch-size of generate: items drawn in one call.",
         ),
     ] = "1"
-    compile: Annotated[
-        bool, typer.Option("--compile", help="The --compile of generate: denoiser and VAE.")
-    ] = False
+
+    OPTIONS: ClassVar = ("generate_batch_size", "compile")
 
     def options(self) -> DrawingOptions:
         """Return them as `generate` takes them."""

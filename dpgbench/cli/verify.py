@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpgbench.cli.console import echo, print_json
-from dpgbench.cli.options import AsJson, Bench
+from dpgbench.cli.options import AsJson, Bench, ImagesFolder
 from dpgbench.errors import counted
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ def verify(
         ),
     ] = False,
     bench: Bench = None,
-    images: Annotated[
-        Path | None,
-        typer.Option("--images", help="Folder that a run's images are in now."),
-    ] = None,
+    images: ImagesFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at every file of a run: hashes, answers, scores computed anew; say what to do.

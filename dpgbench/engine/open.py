@@ -9,12 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dpgbench.backends.import_class import import_target
-from dpgbench.engine.local import LocalWorkers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.ray_cluster import Cluster, connect, import_ray
 from dpgbench.engine.ray_process import Setting
 from dpgbench.engine.ray_workers import RayWorkers, call_on_gpu
-from dpgbench.engine.work import Answered, Arguments, Outcome, Unit, Worker, Workers
+from dpgbench.engine.work import (
+    Answered,
+    Arguments,
+    LocalWorkers,
+    Outcome,
+    Unit,
+    Worker,
+    Workers,
+)
 from dpgbench.errors import UsageError
 
 _VARIABLES = (
@@ -41,6 +48,7 @@ def open_workers(
     *,
     device: str,
     own_class: str | None = None,
+    for_another_process: Callable[[Unit], Unit] | None = None,
 ) -> Workers[Unit, Outcome]:
     """Return workers that `factory` builds, each in its own process; to be used in a ``with``.
 
@@ -49,6 +57,8 @@ def open_workers(
         factory: can be pickled, and so can all that it holds.
         device: that the workers' networks run on; ``auto`` is a GPU where there is one.
         own_class: the user's class that they use, as ``module:Class``, or None.
+        for_another_process: makes of a unit one that a worker elsewhere can work on; None where
+            units are so as they are.
 
     Raises:
         SetupError: the package of the engine is not installed, or the model lacks weights.
@@ -58,7 +68,12 @@ def open_workers(
         return LocalWorkers(factory())
     cluster = _connected(options, device, own_class)
     try:
-        return RayWorkers(cluster, factory, _setting_for(cluster, options))
+        return RayWorkers(
+            cluster,
+            factory,
+            _setting_for(cluster, options),
+            for_another_process=for_another_process,
+        )
     except BaseException:
         cluster.close()
         raise

@@ -84,6 +84,7 @@ class RayWorkers(Workers[Unit, Outcome]):
         cluster: is closed with the workers.
         factory: builds a worker; sent to each process.
         setting: what the processes take over from this one.
+        for_another_process: makes of a unit one that is sent; None sends units as they are.
         patience: when to give up.
     """
 
@@ -93,11 +94,12 @@ class RayWorkers(Workers[Unit, Outcome]):
         factory: Callable[[], Worker[Unit, Outcome]],
         setting: Setting,
         *,
+        for_another_process: Callable[[Unit], Unit] | None = None,
         patience: WorkerPatience | None = None,
     ) -> None:
         self.cluster, self.patience = cluster, patience or WorkerPatience()
         self._ray = cluster.ray
-        self._setting = setting
+        self._setting, self._for_another_process = setting, for_another_process
         self._factory = self._ray.put(factory)
         self._facts: WorkerFacts | None = None
         self._notes: set[Note] = set()
@@ -172,7 +174,8 @@ class RayWorkers(Workers[Unit, Outcome]):
 
         Yields nothing before the first worker has said what it likes: see `_send`.
         """
-        left = iter(units)
+        sent = self._for_another_process
+        left = iter(units) if sent is None else map(sent, units)
         most = self._facts.units_at_once if self._facts else 1
         shares = self.patience.batches_at_once * len(self._remotes)
         size = max(1, min(most, -(-number // shares)))

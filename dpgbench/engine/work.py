@@ -1,4 +1,4 @@
-"""What a worker does, and what a job needs of workers, wherever they are.
+"""What a worker does, what a job needs of workers, wherever they are, and the one in this process.
 
 A unit is the least that is worked on at once: an item to draw, a grid to ask about. Units go in,
 outcomes come out, in any order; what they are, `drawing` and `asking` say. A worker never touches a
@@ -94,3 +94,23 @@ class Workers(ABC, Generic[Unit, Outcome]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class LocalWorkers(Workers[Unit, Outcome]):
+    """One worker, which is here."""
+
+    def __init__(self, worker: Worker[Unit, Outcome]) -> None:
+        self.here = (worker,)
+
+    def call(
+        self,
+        method: Callable[Concatenate[Any, Arguments], Answered],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Answered:
+        """Return what the method returns on the worker."""
+        return method(self.here[0], *args, **kwargs)
+
+    def run(self, units: Iterable[Unit], number: int) -> Iterator[Outcome | Lost[Unit]]:
+        """Yield the worker's outcomes, in the order of the units where the worker keeps it."""
+        return self.here[0].work(units)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import Any
 
 from dpgbench.backends.failures import Failures
@@ -19,11 +18,9 @@ from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.score import Answer, Answers
 from dpgbench.domain.spec import GridSpec
 from dpgbench.engine.asking import Asker, Opened, OpenGrid, Spent
-from dpgbench.engine.local import LocalWorkers
-from dpgbench.engine.options import EngineOptions
-from dpgbench.engine.work import Lost, Workers
+from dpgbench.engine.work import LocalWorkers, Lost, Workers
 from dpgbench.errors import DataError, IncompleteError, counted
-from dpgbench.interrupts import finishing_batches, stop_requested
+from dpgbench.interrupts import finishing_batches
 from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.progress import Progress
 from dpgbench.store.files import JsonLines
@@ -139,7 +136,6 @@ def ask_workers(
     grids: Sequence[OpenGrid],
     seen: Seen,
     *,
-    engine: EngineOptions | None = None,
     events: EventLog | None = None,
 ) -> Asked:
     """Have `workers` ask what is open, and append the answers to the run as they come.
@@ -151,7 +147,6 @@ def ask_workers(
         workers: ask.
         grids: items with open questions.
         seen: gets what comes beside answers.
-        engine: whose workers they are; None is this process's.
         events: gets what happens.
 
     Raises:
@@ -161,11 +156,6 @@ def ask_workers(
     """
     failures = Failures()
     total = sum(item.num_questions for item in grids)
-    shared = engine is not None and engine.shared_storage
-
-    def sent(grid: OpenGrid) -> OpenGrid:
-        return grid if workers.here else grid.for_another_process(shared_storage=shared)
-
     with (
         finishing_batches(),
         run.append_to(run.answers(judge_name)) as lines,
@@ -178,7 +168,7 @@ def ask_workers(
             failures.reasons,
             events=events,
         ) as progress,
-        closing(_outcomes(workers, map(sent, grids), len(grids))) as outcomes,
+        closing(_outcomes(workers, grids)) as outcomes,
     ):
         writer = _ReplyWriter(class_name, judge_name, grids, lines, failures)
         try:
@@ -302,10 +292,10 @@ class Validity:
 
 
 def _outcomes(
-    workers: AskWorkers, grids: Iterable[OpenGrid], number: int
+    workers: AskWorkers, grids: Sequence[OpenGrid]
 ) -> Generator[JudgeReply | Opened | Spent | Lost[OpenGrid], None, None]:
     """Yield the workers' outcomes; closing it closes what the workers hold open."""
-    yield from workers.run(takewhile(lambda _: not stop_requested(), grids), number)
+    yield from workers.run(grids, len(grids))
 
 
 def _note_image(image: Opened, seen: Seen, failures: Failures) -> int:

@@ -6,6 +6,7 @@ import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from dpgbench.backends.entries import JudgeEntry, foreign_notes
@@ -29,7 +30,13 @@ from dpgbench.domain.score import (
     stray_answers,
 )
 from dpgbench.domain.spec import differences
-from dpgbench.engine.asking import Asker, AskerFactory, JudgeFacts, refuse_budget_of_many
+from dpgbench.engine.asking import (
+    Asker,
+    AskerFactory,
+    JudgeFacts,
+    OpenGrid,
+    refuse_budget_of_many,
+)
 from dpgbench.engine.open import check_engine, open_workers
 from dpgbench.engine.options import EngineOptions
 from dpgbench.errors import (
@@ -399,7 +406,10 @@ def _ask_open(
     factory = AskerFactory(request, target.grid, has_answers=bool(answers))
     device = request.device if entry.on_device else "cpu"
     own_class = entry.target if entry.is_own else None
-    with open_workers(scoring.engine, factory, device=device, own_class=own_class) as workers:
+    sent = partial(OpenGrid.for_another_process, shared_storage=scoring.engine.shared_storage)
+    with open_workers(
+        scoring.engine, factory, device=device, own_class=own_class, for_another_process=sent
+    ) as workers:
         facts = workers.call(Asker.facts)
         record = _judge_record(target, request.label, facts)
         target.manifest.judges[request.label] = record
@@ -417,7 +427,6 @@ def _ask_open(
                 workers,
                 grids,
                 seen,
-                engine=scoring.engine,
                 events=scoring.events,
             )
         finally:
