@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dpgbench.backends.generators.drawing_options import DrawingOptions
     from dpgbench.backends.generators.images_api.options import ServerOptions
     from dpgbench.backends.generators.plan import GeneratorSettings
+    from dpgbench.store.benchmark_table import NamedBenchmark
 
 
 PriceImage = Annotated[
@@ -87,26 +88,28 @@ class SettingOptions:
         ),
     ] = None
 
-    def settings(self, defaults: Mapping[str, Any], bench: str = "") -> GeneratorSettings:
+    def settings(
+        self, defaults: Mapping[str, Any], named: NamedBenchmark | None = None
+    ) -> GeneratorSettings:
         """Return the settings; None where the model's own stands.
 
         Args:
             defaults: the model's own options.
-            bench: name of the benchmark, whose authors may have a number of images and a rule of
-                seeds of their own.
+            named: the benchmark, whose authors may have a number of images and a rule of seeds of
+                their own; None is one that the table does not have.
 
         Raises:
             UsageError: there is no such rule of seeds, precision or option.
         """
         from dpgbench.backends.device import check_dtype
         from dpgbench.domain.spec import check_seed_rule
-        from dpgbench.store.compbench import COMPBENCH, NUM_IMAGES
 
-        usual = NUM_IMAGES if bench == COMPBENCH else 4
+        usual = named.images if named else 4
+        own_rule = named.seed_rule if named and not self.seed else ""  # which has no base seed
         return {
             "num_images": usual if self.num_images is None else self.num_images,
             "base_seed": self.seed,
-            "seed_rule": check_seed_rule(self.seed_rule or self._seed_rule_of(bench)),
+            "seed_rule": check_seed_rule(self.seed_rule or own_rule or "per-tile"),
             "steps": self.steps,
             "guidance_scale": self.guidance,
             "negative_prompt": self.negative_prompt,
@@ -115,12 +118,6 @@ class SettingOptions:
             "dtype": check_dtype(self.dtype) if self.dtype else None,
             "options": parse_options(self.option or [], defaults),
         }
-
-    def _seed_rule_of(self, bench: str) -> str:
-        """Return the rule of a benchmark, unless a base seed was chosen, which it has none of."""
-        from dpgbench.store.compbench import COMPBENCH
-
-        return COMPBENCH if bench == COMPBENCH and not self.seed else "per-tile"
 
 
 @dataclass(frozen=True)
@@ -247,6 +244,7 @@ def generate(
     from dpgbench.backends.generators.table import find_model
     from dpgbench.jobs.generate import GenerateRequest
     from dpgbench.jobs.generate import generate as run
+    from dpgbench.store.benchmark_table import asked_by_name
     from dpgbench.store.benchmarks import load_benchmark
 
     with logging_events(log_json, "generate") as events:
@@ -254,7 +252,7 @@ def generate(
         entry = find_model(model)
         paths = parse_weights(weights or [], entry.roles, model)
         benchmark = load_benchmark(bench or entry.benchmark)
-        chosen = settings.settings(entry.all_options, benchmark.name)
+        chosen = settings.settings(entry.all_options, asked_by_name(benchmark))
         chosen["options"] = {**chosen["options"], **server.address(entry)}
         outcome = run(
             GenerateRequest(

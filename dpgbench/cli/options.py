@@ -49,7 +49,8 @@ def complete_model(incomplete: str) -> list[str]:
 
 def complete_bench(incomplete: str) -> list[str]:
     """Return the benchmarks and the CSV files and folders here whose names start so."""
-    from dpgbench.store.benchmarks import DPG, packaged_names
+    from dpgbench.store.benchmark_table import DPG
+    from dpgbench.store.benchmarks import packaged_names
     from dpgbench.store.prompt_lists import SUFFIXES
 
     before, _, start = incomplete.rpartition("/")

@@ -204,9 +204,11 @@ class _Words:
     ) -> GeneratorRequest:
         from dpgbench.backends.generators.plan import GeneratorRequest
         from dpgbench.cli.options import parse_weights
+        from dpgbench.store.benchmark_table import named_benchmarks
 
         paths = parse_weights(self.of(entry), entry.roles, entry.name)
-        chosen = settings.settings(entry.all_options, bench or entry.benchmark)
+        named = named_benchmarks().get(bench or entry.benchmark)
+        chosen = settings.settings(entry.all_options, named)
         return GeneratorRequest(entry.name, paths, chosen, device, drawing=calls.options())
 
     def judge_request(

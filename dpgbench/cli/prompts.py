@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,6 +14,10 @@ from dpgbench.cli.options import AsJson, Bench, ItemOptions
 
 if TYPE_CHECKING:
     from dpgbench.domain.count_check import CountCheck
+    from dpgbench.store.benchmark_table import NamedBenchmark
+    from dpgbench.store.download import Progress
+
+_MOST_FILES = 12  # of a benchmark, that the list for people names
 
 app = typer.Typer(
     help="The benchmarks: list, show, check, pull, stats, counts, review.", no_args_is_help=True
@@ -63,23 +68,64 @@ def list_items(
 
 def _list_benchmarks(as_json: bool) -> None:
     from dpgbench.errors import SetupError
-    from dpgbench.store.benchmarks import DPG, load_benchmark, packaged_names
-    from dpgbench.store.compbench import COMPBENCH
+    from dpgbench.store.benchmark_table import named_benchmarks
+    from dpgbench.store.benchmarks import load_benchmark
 
-    rows: list[list[Any]] = []
-    for name in (DPG, *packaged_names(), COMPBENCH):
+    here: dict[str, dict[str, Any] | None] = {}
+    for name in named_benchmarks():
         try:
             benchmark = load_benchmark(name)
-            counts = [len(benchmark.prompts), benchmark.num_questions]
-            rows.append([name, *counts, str(benchmark.path)])
         except SetupError:
-            rows.append([name, 0, 0, None])
+            here[name] = None
+        else:
+            here[name] = {
+                "path": str(benchmark.path),
+                "items": len(benchmark.prompts),
+                "questions": benchmark.num_questions,
+            }
     if as_json:
-        keys = ("name", "items", "questions", "path")
-        print_json({"benchmarks": [dict(zip(keys, row, strict=True)) for row in rows]})
-    else:
-        rows = [[*row[:3], row[3] or "not here yet: dpgbench prompts pull"] for row in rows]
-        print_table(["name", "items", "questions", "path"], rows)
+        table = [
+            {**entry.to_json(), "path": (here[name] or {}).get("path"), "here": here[name]}
+            for name, entry in named_benchmarks().items()
+        ]
+        print_json({"benchmarks": table})
+        return
+    for number, entry in enumerate(named_benchmarks().values()):
+        if number:
+            echo("")
+        for line in _described(entry, here[entry.name]):
+            echo(line)
+
+
+def _described(entry: NamedBenchmark, here: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield what the table says of a benchmark, a fact a line."""
+    from dpgbench.errors import counted
+
+    yield f"{entry.name}: {entry.title}"
+    facts = {
+        "licence": entry.terms,
+        "source": entry.source,
+        "items": f"{counted(entry.items, 'item')}, {counted(entry.questions, 'question')}",
+        "images": f"{entry.images} an item" + (f", {entry.images_note}" * bool(entry.images_note)),
+        "judge": entry.judge,
+        "rule": entry.rule,
+        "note": entry.note,
+        "cite": ", ".join(entry.cites),
+    }
+    for name, text in facts.items():
+        if text:
+            yield f"  {name:8}{text}"
+    files = list(entry.files.items())
+    for path, blob in files[:_MOST_FILES]:
+        yield f"  {'blob':8}{blob} {path}"
+    if len(files) > _MOST_FILES:
+        yield f"  {'':8}and {len(files) - _MOST_FILES} more (--json lists all)"
+    if here is None:
+        yield f"  {'here':8}not here yet: dpgbench prompts pull {entry.name}"
+        return
+    less = here["questions"] < entry.questions
+    has = f" ({counted(here['items'], 'item')}, {counted(here['questions'], 'question')})"
+    yield f"  {'here':8}{here['path']}{has if less else ''}"
 
 
 @app.command()
@@ -92,7 +138,8 @@ def show(
     from dpgbench.domain.benchmark_findings import SEVERITY
     from dpgbench.domain.graph import draw_tree
     from dpgbench.errors import one_line, unknown_name
-    from dpgbench.store.benchmarks import DPG, load_benchmark
+    from dpgbench.store.benchmark_table import DPG
+    from dpgbench.store.benchmarks import load_benchmark
 
     benchmark = load_benchmark(bench or DPG)
     if item_id not in benchmark.prompts:
@@ -146,7 +193,8 @@ def check(
     """
     from dpgbench.domain.benchmark_findings import count_kinds, count_severities
     from dpgbench.errors import DataError, counted, one_line
-    from dpgbench.store.benchmarks import DPG, load_benchmark
+    from dpgbench.store.benchmark_table import DPG
+    from dpgbench.store.benchmarks import load_benchmark
 
     benchmark = load_benchmark(name or bench or DPG)
     if not benchmark.is_list:
@@ -179,13 +227,13 @@ def check(
 @app.command()
 def pull(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Benchmark: dpg or t2i-compbench.")
+        str, typer.Argument(metavar="NAME", help="Benchmark, as 'dpgbench prompts list' names it.")
     ] = "dpg",
     source: Annotated[
         str | None,
         typer.Option(
             "--from",
-            metavar="FOLDER|ARCHIVE|CSV|URL",
+            metavar="FOLDER|ARCHIVE|FILE|URL",
             help="A copy of your own instead of upstream's commit.",
         ),
     ] = None,
@@ -194,67 +242,158 @@ def pull(
     """Store a benchmark in the cache, each file verified against its git blob id."""
     from tqdm import tqdm
 
-    from dpgbench.domain.benchmark import QUESTIONS_FILE
-    from dpgbench.errors import counted, unknown_name
-    from dpgbench.store.benchmarks import DPG, PROMPTS_FOLDER
-    from dpgbench.store.compbench import COMPBENCH
-    from dpgbench.store.paths import cache_folder
-    from dpgbench.store.pull import dpg_upstream
-    from dpgbench.store.pull import pull as run
+    from dpgbench.errors import counted
+    from dpgbench.store.benchmark_table import DPG, find_named
 
-    if name == COMPBENCH:
-        _pull_compbench(source, as_json=as_json)
+    entry = find_named(name)
+    if entry.ships:
+        _check_shipped(entry, source, as_json=as_json)
         return
-    if name != DPG:
-        listing = "dpgbench prompts list"
-        raise unknown_name("benchmark to pull", name, [DPG, COMPBENCH], listing=listing)
-    upstream = dpg_upstream()
-    if source is None:
-        say(f"fetching {upstream.url}")
+    say(f"note: {name} is other people's: {entry.terms}")
     with tqdm(unit="B", unit_scale=True, desc="pull", delay=0.5) as bar:
 
         def progress(done: int, total: int | None) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        pulled = run(source, cache_folder() / "benchmarks" / DPG, upstream, progress=progress)
+        pulled = (_pull_dpg if name == DPG else _pull_files)(entry, source, progress)
     for trouble in pulled.trouble:
         say(f"warning: {trouble}")
     if as_json:
-        print_json(
-            {
-                "folder": str(pulled.folder),
-                "prompts": pulled.num_prompts,
-                "has_questions": pulled.has_questions,
-                "questions_from": pulled.questions_from,
-                "line_ends_restored": pulled.line_ends_restored,
-                "trouble": list(pulled.trouble),
-            }
-        )
+        print_json(pulled.facts | {"licence": entry.terms})
     else:
-        prompts = counted(pulled.num_prompts, "prompt")
-        echo(f"{prompts} verified and stored in {pulled.folder}")
-        if pulled.questions_from:
-            echo(f"questions verified; they came from {pulled.questions_from}")
-    if pulled.line_ends_restored:
+        for line in pulled.lines:
+            echo(line)
+    if restored := pulled.facts["line_ends_restored"]:
         say(
-            f"note: {counted(pulled.line_ends_restored, 'file')} had Windows line ends; with "
+            f"note: {counted(restored, 'file')} had other line ends than upstream's; with "
             "upstream's they are upstream's content, and are stored so"
         )
+    for note in pulled.notes:
+        say(f"note: {note}")
+
+
+class _Told(NamedTuple):
+    """What a pull has to tell: for `--json`, for people, what went wrong, what to know."""
+
+    facts: dict[str, Any]
+    lines: Sequence[str]
+    trouble: Sequence[str]
+    notes: Sequence[str] = ()
+
+
+def _pull_dpg(entry: NamedBenchmark, source: str | None, progress: Progress) -> _Told:
+    """Pull DPG-Bench, whose question file can come later than its prompts."""
+    from dpgbench.domain.benchmark import QUESTIONS_FILE
+    from dpgbench.errors import counted
+    from dpgbench.store.benchmark_table import pulled_folder
+    from dpgbench.store.benchmarks import PROMPTS_FOLDER
+    from dpgbench.store.pull import dpg_upstream
+    from dpgbench.store.pull import pull as run
+
+    upstream = dpg_upstream()
+    if source is None:
+        say(f"fetching {upstream.url}")
+    pulled = run(source, pulled_folder(entry.name), upstream, progress=progress)
+    lines = [f"{counted(pulled.num_prompts, 'prompt')} verified and stored in {pulled.folder}"]
+    if pulled.questions_from:
+        lines.append(f"questions verified; they came from {pulled.questions_from}")
+    notes = []
     if not pulled.has_questions:
-        say(
-            f"note: no questions ({QUESTIONS_FILE}) came with them: 'generate' works, 'score' "
-            f"needs 'dpgbench prompts pull' or 'dpgbench prompts pull --from {QUESTIONS_FILE}'"
+        notes.append(
+            f"no questions ({QUESTIONS_FILE}) came with them: 'generate' works, 'score' needs "
+            f"'dpgbench prompts pull' or 'dpgbench prompts pull --from {QUESTIONS_FILE}'"
         )
     elif not (pulled.folder / PROMPTS_FOLDER).is_dir():
-        say("note: the prompt files could not be had; prompts are the texts of the question file")
+        notes.append(
+            "the prompt files could not be had; prompts are the texts of the question file"
+        )
+    facts = {
+        "folder": str(pulled.folder),
+        "prompts": pulled.num_prompts,
+        "has_questions": pulled.has_questions,
+        "questions_from": pulled.questions_from,
+        "line_ends_restored": pulled.line_ends_restored,
+        "trouble": list(pulled.trouble),
+    }
+    return _Told(facts, lines, pulled.trouble, notes)
+
+
+def _pull_files(entry: NamedBenchmark, source: str | None, progress: Progress) -> _Told:
+    """Pull a benchmark that is a handful of files, and read it once."""
+    from dpgbench.errors import counted
+    from dpgbench.store.benchmark_table import pulled_folder
+    from dpgbench.store.benchmarks import load_benchmark
+    from dpgbench.store.pull_files import pull_files
+
+    if source is None:
+        say(f"fetching {entry.source}")
+    pulled = pull_files(source, pulled_folder(entry.name), entry, progress=progress)
+    benchmark = load_benchmark(entry.name)
+    num_items, num_questions = len(benchmark.prompts), benchmark.num_questions
+    what = counted(num_items, "prompt")
+    what += f", {counted(num_questions, 'question')}" if num_questions else ""
+    facts = {
+        "folder": str(pulled.folder),
+        "prompts": num_items,
+        "questions": num_questions,
+        "files": dict(pulled.sources),
+        "line_ends_restored": pulled.line_ends_restored,
+        "trouble": list(pulled.trouble),
+    }
+    lines = [
+        f"{what} verified ({counted(pulled.files, 'file')}) and stored in {pulled.folder}",
+    ]
+    return _Told(facts, lines, pulled.trouble)
+
+
+def _check_shipped(entry: NamedBenchmark, source: str | None, *, as_json: bool) -> None:
+    """Make sure of a benchmark that ships with the toolkit; there is nothing to fetch.
+
+    Raises:
+        DataError: its file is another one than the toolkit's.
+    """
+    from pathlib import Path
+
+    from dpgbench.errors import DataError, counted
+    from dpgbench.store.benchmarks import load_benchmark
+    from dpgbench.store.hashes import git_blob_id
+    from dpgbench.store.paths import user_path
+
+    ((name, blob),) = entry.files.items()
+    benchmark = load_benchmark(entry.name)
+    path = benchmark.path if source is None else user_path(source)
+    path = path / name if path.is_dir() else path
+    data = Path(path).read_bytes() if path.is_file() else b""
+    if git_blob_id(data.replace(b"\r\n", b"\n")) != blob:
+        raise DataError(
+            f"{path} is not {entry.name}'s (git blob {git_blob_id(data)}, expected {blob}); it "
+            "ships with the toolkit, so that there is nothing to pull"
+        )
+    prompts, questions = len(benchmark.prompts), benchmark.num_questions
+    if as_json:
+        print_json(
+            {
+                "folder": str(benchmark.path.parent),
+                "prompts": prompts,
+                "questions": questions,
+                "licence": entry.terms,
+            }
+        )
+        return
+    say(f"note: {entry.name} ships with the toolkit: {entry.terms}")
+    echo(
+        f"{counted(prompts, 'prompt')}, {counted(questions, 'question')} verified in "
+        f"{benchmark.path}; there is nothing to pull"
+    )
 
 
 @app.command()
 def stats(name: BenchArgument = None, bench: Bench = None, as_json: AsJson = False) -> None:
     """Count items and questions by source, category and length."""
     from dpgbench.errors import counted
-    from dpgbench.store.benchmarks import DPG, load_benchmark
+    from dpgbench.store.benchmark_table import DPG
+    from dpgbench.store.benchmarks import load_benchmark
 
     benchmark = load_benchmark(name or bench or DPG)
     counts = benchmark.counts()
@@ -327,7 +466,8 @@ def _reference_counts(name: str | None) -> tuple[dict[str, int], str]:
     """Return questions by L2 category, and where they come from."""
     from dpgbench.domain.count_check import PUBLISHED_L2, reference_counts
     from dpgbench.errors import SetupError
-    from dpgbench.store.benchmarks import DPG, load_benchmark
+    from dpgbench.store.benchmark_table import DPG
+    from dpgbench.store.benchmarks import load_benchmark
 
     try:
         benchmark = load_benchmark(name or DPG)
@@ -341,32 +481,6 @@ def _reference_counts(name: str | None) -> tuple[dict[str, int], str]:
         )
     origin = f"{benchmark.path}, without its first row, as the reference"
     return reference_counts(benchmark.rows), origin
-
-
-def _pull_compbench(source: str | None, *, as_json: bool) -> None:
-    from dpgbench.errors import counted
-    from dpgbench.store import compbench
-    from dpgbench.store.paths import cache_folder
-    from dpgbench.store.pull_files import FileSet, pull_files
-
-    name = compbench.COMPBENCH
-    if source is None:
-        say(f"fetching {compbench.FOLDER_URL}")
-    say(f"note: {name} is other people's: {compbench.LICENCE}")
-    files = FileSet(name, compbench.LICENCE, compbench.FOLDER_URL, compbench.BLOBS)
-    pulled = pull_files(source, cache_folder() / "benchmarks" / name, files)
-    prompts = len(compbench.load_compbench(pulled.folder).prompts)
-    if as_json:
-        print_json(
-            {
-                "folder": str(pulled.folder),
-                "prompts": prompts,
-                "licence": compbench.LICENCE,
-                "line_ends_restored": pulled.line_ends_restored,
-            }
-        )
-    else:
-        echo(f"{counted(prompts, 'prompt')} verified and stored in {pulled.folder}")
 
 
 def _check_row(checked: CountCheck) -> list[str]:

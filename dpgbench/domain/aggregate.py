@@ -175,8 +175,9 @@ def category_table(
     column_of: list[int] = []
     held: list[float] = []
     tiles: list[int] = []
+    of_images = rule.image_score != "verdicts" or rule.category_of == "images"
     for number, item in enumerate(items):
-        if item is not None and rule.image_score != "verdicts" and item.score is not None:
+        if item is not None and of_images and item.score is not None:
             of_item = dict.fromkeys(q.category[level] for q in item.plan)
             rows += [number] * len(of_item)
             tiles += [len(item.tile_scores)] * len(of_item)

@@ -40,6 +40,8 @@ class ScoringRule:
         categories: named by the ``tuple`` or by the ``columns``.
         category_tiles: categories look at the ``last`` tile or at ``all``.
         category_stage: categories average answers ``raw`` or ``gated`` (after zeroing).
+        category_of: categories average ``questions``, or the scores of whole ``images`` that have
+            one of theirs.
         image_score: what an image's score is made of. ``verdicts``: the share of questions that
             hold; ``product``: the product of the answers' probabilities of yes; ``number``: the one
             answer is the score itself. Under the last two no question zeroes another, and
@@ -63,6 +65,7 @@ class ScoringRule:
     categories: Literal["tuple", "columns"] = "tuple"
     category_tiles: Literal["last", "all"] = "all"
     category_stage: Literal["raw", "gated"] = "gated"
+    category_of: Literal["questions", "images"] = "questions"
     image_score: Literal["verdicts", "product", "number"] = "verdicts"
     decimals: int | None = None
 
@@ -115,6 +118,16 @@ DIFFUSIONBENCH = ScoringRule(
     category_stage="raw",
 )
 
+COREBENCH = ScoringRule(
+    name="corebench",
+    summary="T2I-CoReBench's: no parents; categories are means of images, not of questions",
+    source="KwaiVGI/T2I-CoReBench, evaluate.py at commit 5d523d3",
+    answers="read",
+    gate="direct",
+    category_stage="raw",
+    category_of="images",
+)
+
 PRODUCT = ScoringRule(
     name="product",
     summary="T2I-CompBench's BLIP-VQA: an image's probabilities of yes, multiplied",
@@ -134,7 +147,8 @@ MEAN = ScoringRule(
 )
 
 RULES: dict[str, ScoringRule] = {
-    rule.name: rule for rule in (ELLA_REFERENCE, CORRECTED_V1, DSG, ULMEVAL, DIFFUSIONBENCH)
+    rule.name: rule
+    for rule in (ELLA_REFERENCE, CORRECTED_V1, DSG, ULMEVAL, DIFFUSIONBENCH, COREBENCH)
 }
 """Rules that are about verdicts: any judge of yes and no is scored under them."""
 NUMBER_RULES: dict[str, ScoringRule] = {rule.name: rule for rule in (PRODUCT, MEAN)}

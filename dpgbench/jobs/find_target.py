@@ -26,7 +26,8 @@ from dpgbench.errors import DataError, DpgBenchError, UsageError, counted, short
 from dpgbench.jobs.merge.unmerged import unmerged
 from dpgbench.jobs.own_questions import ask_own_questions
 from dpgbench.jobs.target import Target, log_images
-from dpgbench.store.benchmarks import DPG, load_benchmark
+from dpgbench.store.benchmark_table import DPG, asked_by_name
+from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.image_files import ImagePattern, count_tiles
 from dpgbench.store.run.answers import answers_sha256, write_answer_file
 from dpgbench.store.run.directory import (
@@ -92,7 +93,8 @@ class ImageOptions:
     """What a user says of images.
 
     Attributes:
-        num_images: tiles of each item, 1 to 10; None is what the layout or the pattern has, or 4.
+        num_images: tiles of each item, 1 to 10; None is what the layout or the pattern has, or
+            what the benchmark's authors draw, or 4.
         tile_px: side of a square tile; None finds it from the images.
         layout: rows and columns of tiles in an image; None assumes the usual ones.
         pattern: where the files of an item are in a folder; None is `<item_id>.png`.
@@ -412,7 +414,10 @@ def _num_images(folder: Path, benchmark: Benchmark, options: ImageOptions) -> in
         return options.num_images
     if options.pattern and options.pattern.has_tiles:
         return count_tiles(folder, options.pattern, list(benchmark.prompts)) or 4
-    return options.layout.num_images if options.layout else 4
+    if options.layout:
+        return options.layout.num_images
+    named = asked_by_name(benchmark)
+    return named.images if named else 4
 
 
 def target_of_answers(

@@ -1,8 +1,8 @@
 """Benchmarks: find one by name or file, read it as text, check that it can be used.
 
 Any CSV in DPG-Bench's columns is a benchmark; a list of prompts (`prompt_lists`) is one that can be
-drawn only. Named ones: `dpg` and `t2i-compbench` (pulled into the user's cache) and those that ship
-in `prompts/`.
+drawn only. Named ones are those of the table (`benchmark_table`), pulled into the user's cache or
+shipped in `prompts/`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from dpgbench.domain.benchmark import (
 )
 from dpgbench.domain.rows import QUESTION_SLOT, QuestionRow, parse_whole_number
 from dpgbench.errors import DataError, SetupError, clipped, unknown_name
+from dpgbench.store.benchmark_table import DPG, NamedBenchmark, named_benchmarks, pulled_folder
 from dpgbench.store.compbench import COMPBENCH, is_compbench_folder, load_compbench
 from dpgbench.store.csv_rows import read_table, read_text
 from dpgbench.store.files import mended, read_json
-from dpgbench.store.paths import cache_folder, check_item_id, data_folder, user_path
+from dpgbench.store.paths import check_item_id, data_folder, user_path
 from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, read_prompt_list
 
-DPG = "dpg"
 PROMPTS_FOLDER = "prompts"
 SOURCE_FILE = "source.json"
 """In the cache, beside the files of a pulled benchmark: where they came from."""
@@ -44,9 +44,14 @@ def load_benchmark(name: str | Path) -> Benchmark:
     """
     text = str(name)
     if text == DPG:
-        return load_folder(mended(cache_folder() / "benchmarks" / DPG), DPG)
-    if text == COMPBENCH and not user_path(text).exists():
-        return _load_pulled_compbench()
+        return load_folder(mended(pulled_folder(DPG)), DPG)
+    entry = named_benchmarks().get(text)
+    if entry is not None and not entry.ships:
+        pulled = _load_pulled(entry)
+        if pulled is None and not user_path(text).exists():
+            raise _not_here(entry)
+        if pulled is not None:
+            return pulled
     packaged = data_folder("prompts") / f"{text}.csv"
     if text in packaged_names():
         return load_csv(packaged, text)
@@ -58,27 +63,29 @@ def load_benchmark(name: str | Path) -> Benchmark:
         return load_folder(path, named.name)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES and not path.exists() and "/" not in text:
-        raise unknown_name(
-            "benchmark", text, [DPG, *packaged_names(), COMPBENCH], listing="dpgbench prompts list"
-        )
+        raise unknown_name("benchmark", text, named_benchmarks(), listing="dpgbench prompts list")
     if suffix in SUFFIXES and is_prompt_list(path):
         return Benchmark(path.stem, path, read_prompt_list(path), {}, is_list=True)
     return load_csv(path, path.stem)
 
 
-def _load_pulled_compbench() -> Benchmark:
-    """Return T2I-CompBench as it was pulled.
+def _load_pulled(entry: NamedBenchmark) -> Benchmark | None:
+    """Return a benchmark as it was pulled; None where it was not."""
+    folder = mended(pulled_folder(entry.name))
+    table = folder / f"{entry.name}.csv"
+    if entry.name == COMPBENCH and is_compbench_folder(folder):
+        return load_compbench(folder)
+    if table.is_file():
+        return load_csv(table, entry.name)
+    return None
 
-    Raises:
-        SetupError: it was not; it has the command.
-    """
-    folder = mended(cache_folder() / "benchmarks" / COMPBENCH)
-    if not is_compbench_folder(folder):
-        raise SetupError(
-            f"benchmark {COMPBENCH} is not on this machine (nothing in {folder}); get it with "
-            f"'dpgbench prompts pull {COMPBENCH}', or name a folder with its five files"
-        )
-    return load_compbench(folder)
+
+def _not_here(entry: NamedBenchmark) -> SetupError:
+    folder = pulled_folder(entry.name)
+    return SetupError(
+        f"benchmark {entry.name} is not on this machine (nothing in {folder}); get it with "
+        f"'dpgbench prompts pull {entry.name}', or from a copy of your own with --from"
+    )
 
 
 def packaged_names() -> list[str]:

@@ -6,51 +6,29 @@ stays as it was.
 
 from __future__ import annotations
 
-import http.client
 import io
-import lzma
-import struct
-import tarfile
-import urllib.error
-import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from dpgbench.domain.benchmark import QUESTIONS_FILE
-from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, reason_of, shortened
+from dpgbench.errors import DataError, DpgBenchError, SetupError, counted, shortened
+from dpgbench.store.archives import MAX_ARCHIVE_BYTES, Members, read_capped, read_members
+from dpgbench.store.benchmark_table import DPG, named_benchmarks
 from dpgbench.store.benchmarks import (
     PROMPTS_FOLDER,
     SOURCE_FILE,
     questions_source,
 )
-from dpgbench.store.csv_rows import read_table
+from dpgbench.store.download import Progress, download
 from dpgbench.store.files import json_text, locked_folder, replace_folder
 from dpgbench.store.hashes import git_blob_id
-from dpgbench.store.paths import check_item_id, data_folder, user_path
+from dpgbench.store.paths import check_item_id, user_path
 
-_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
-_CHUNK_BYTES = 1 << 16
-_TIMEOUT_SECONDS = 60
 _MAX_PROMPT_BYTES = 2**20  # the longest real prompt has some 3 KB
 _MAX_QUESTIONS_BYTES = 24 * 2**20  # the real file has some 7 MiB
-_MAX_ARCHIVE_BYTES = 2**30  # unpacked, with all that is not the benchmark's
-_DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    OSError,
-    RuntimeError,  # an encrypted member; a method that is not implemented
-    ValueError,
-    OverflowError,
-)
 
 
 @dataclass(frozen=True)
@@ -68,18 +46,6 @@ class Upstream:
     questions_blob: str
     prompt_blobs: Mapping[str, str]
     questions_urls: Sequence[str] = ()
-
-
-REPOSITORY = "https://github.com/TencentQQGYLab/ELLA"
-COMMIT = "3c228f1dc6c4d3cad0a47493816151a419f14db3"
-QUESTIONS_BLOB = "98457fc9901943f51ff9a30367250fc292533bed"
-QUESTIONS_URLS = (
-    f"{REPOSITORY}/raw/{COMMIT}/dpg_bench/dpg_bench.csv",
-    "https://github.com/showlab/Show-o/raw/main/show-o2/evaluation/dpg_bench.csv",
-    "https://github.com/End2End-Diffusion/diffusionbench-evals/raw/01c437f"
-    "/dpgbench/dpg_evaluator/dpg_bench.csv",
-)
-"""Public repositories that hold the question file with this blob id; the id makes a mirror safe."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +79,16 @@ class _Bundle:
 
 
 def dpg_upstream() -> Upstream:
-    """Return upstream's commit 3c228f1 with the blob ids of `prompts/index.csv`."""
-    index = data_folder("prompts") / "index.csv"
-    blobs = {cells["item_id"]: cells["git_blob"] for _, cells in read_table(index)}
-    archive = f"{REPOSITORY}/archive/{COMMIT}.tar.gz"
-    return Upstream(archive, QUESTIONS_BLOB, blobs, QUESTIONS_URLS)
-
-
-Progress = Callable[[int, int | None], None]
+    """Return upstream's commit with the blob ids of the table of benchmarks."""
+    entry = named_benchmarks()[DPG]
+    prompts = {
+        PurePosixPath(path).stem: blob
+        for path, blob in entry.files.items()
+        if path.startswith(f"{PROMPTS_FOLDER}/")
+    }
+    archive = f"{entry.repository}/archive/{entry.commit}.tar.gz"
+    mirrors = entry.mirrors[QUESTIONS_FILE]
+    return Upstream(archive, entry.files[QUESTIONS_FILE], prompts, mirrors)
 
 
 def pull(
@@ -212,7 +180,7 @@ def _read_source(source: str, upstream: Upstream, progress: Progress) -> _Bundle
     """
     wanted = _expected(upstream)
     if source.startswith(("http://", "https://")):
-        content = download(source, progress=progress, limit=_MAX_ARCHIVE_BYTES)
+        content = download(source, progress=progress, limit=MAX_ARCHIVE_BYTES)
         return _verified(_unpack(source, io.BytesIO(content), wanted), upstream, source)
     path = user_path(source)
     if path.is_dir():
@@ -228,33 +196,10 @@ def _read_source(source: str, upstream: Upstream, progress: Progress) -> _Bundle
 
 def _unpack(source: str, file: IO[bytes], wanted: Collection[str]) -> dict[str, bytes]:
     """Return the wanted files of an archive; a file that is none is the question file."""
-    head = file.read(262)
-    file.seek(0)
-    try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                return dict(_wanted(_zip_members(archive), wanted, source))
-        file.seek(0)
-        if _looks_like_tar(head):
-            with tarfile.open(fileobj=file, mode="r:*") as tar:
-                return dict(_wanted(_tar_members(tar, source), wanted, source))
-    except _DAMAGE as error:
-        raise DataError(
-            f"{source} cannot be unpacked: it is cut off or damaged, or packed in a way that is "
-            f"not read here ({reason_of(error)}); fetch it again; nothing was replaced"
-        ) from None
-    if head.startswith(b"PK") or source.lower().endswith(_ARCHIVES):
-        raise DataError(f"{source} is cut off or damaged; fetch it again; nothing was replaced")
-    file.seek(0)
-    return {QUESTIONS_FILE: _read_capped(file, QUESTIONS_FILE, source)}
-
-
-def _looks_like_tar(head: bytes) -> bool:
-    compressed = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
-    return head.startswith(compressed) or head[257:262] == b"ustar"
-
-
-Members = Iterable[tuple[str, Callable[[], IO[bytes] | None]]]
+    files = read_members(source, file, lambda members: dict(_wanted(members, wanted, source)))
+    if files is not None:
+        return files
+    return {QUESTIONS_FILE: _read(file, QUESTIONS_FILE, source)}
 
 
 def _walk(folder: Path) -> Members:
@@ -267,25 +212,6 @@ def _walk(folder: Path) -> Members:
 
 def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
-
-
-def _zip_members(archive: zipfile.ZipFile) -> Members:
-    for info in archive.infolist():
-        if not info.is_dir():
-            yield info.filename, partial(archive.open, info)
-
-
-def _tar_members(archive: tarfile.TarFile, source: str) -> Members:
-    unpacked = 0
-    for member in archive:
-        unpacked += member.size  # what lies before the next member has to be unpacked to pass it
-        if unpacked > _MAX_ARCHIVE_BYTES:
-            raise DataError(
-                f"{source} unpacks to more than {_MAX_ARCHIVE_BYTES >> 20} MiB, which is no copy "
-                "of the benchmark; nothing was replaced"
-            )
-        if member.isfile():
-            yield member.name, partial(archive.extractfile, member)
 
 
 def _wanted(members: Members, wanted: Collection[str], source: str) -> Iterator[tuple[str, bytes]]:
@@ -302,18 +228,12 @@ def _wanted(members: Members, wanted: Collection[str], source: str) -> Iterator[
             check_item_id(PurePosixPath(inner).stem, source)
         if inner in wanted and (file := opened()) is not None:
             with file:
-                yield inner, _read_capped(file, inner, source)
+                yield inner, _read(file, inner, source)
 
 
-def _read_capped(file: IO[bytes], name: str, source: str) -> bytes:
+def _read(file: IO[bytes], name: str, source: str) -> bytes:
     limit = _MAX_QUESTIONS_BYTES if name == QUESTIONS_FILE else _MAX_PROMPT_BYTES
-    data = file.read(limit + 1)
-    if len(data) > limit:
-        raise DataError(
-            f"{source}: {name} is larger than {limit >> 20} MiB, which upstream's is not; "
-            "nothing was replaced"
-        )
-    return data
+    return read_capped(file, limit, f"{source}: {name}")
 
 
 def _verified(files: Mapping[str, bytes], upstream: Upstream, source: str) -> _Bundle:
@@ -376,55 +296,3 @@ def _present(target: Path, upstream: Upstream) -> Iterator[tuple[str, bytes]]:
         path = target / name
         if path.is_file() and git_blob_id(data := path.read_bytes()) == blob:
             yield name, data
-
-
-def download(url: str, *, progress: Progress, limit: int | None = None) -> bytes:
-    """Return the content of `url`.
-
-    Args:
-        url: http or https.
-        progress: told bytes done and bytes in all (None where the server does not say).
-        limit: more bytes than these are not taken.
-
-    Raises:
-        SetupError: it cannot be reached.
-        DataError: the transfer was cut off, or is larger than `limit`.
-    """
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-            return _read_all(url, response, progress, limit)
-    except urllib.error.HTTPError as error:
-        raise SetupError(
-            f"{url} answered {error.code} {error.reason}; check the address, or try again later"
-        ) from None
-    except http.client.IncompleteRead as error:
-        raise DataError(
-            f"{url} was cut off after {len(error.partial)} bytes; run the same command again"
-        ) from None
-    except (urllib.error.URLError, TimeoutError, OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise SetupError(
-            f"{url} cannot be reached: {reason}; check the network, "
-            "or give a copy of your own with --from"
-        ) from None
-
-
-def _read_all(
-    url: str,
-    response: http.client.HTTPResponse,
-    progress: Progress,
-    limit: int | None,
-) -> bytes:
-    length = response.headers.get("Content-Length")
-    total = int(length) if length and length.isdigit() else None
-    buffer = io.BytesIO()
-    while chunk := response.read(_CHUNK_BYTES):
-        buffer.write(chunk)
-        if limit is not None and buffer.tell() > limit:
-            raise DataError(f"{url} is larger than {limit >> 20} MiB, which the benchmark is not")
-        progress(buffer.tell(), total)
-    if total is not None and buffer.tell() != total:
-        raise DataError(
-            f"{url} was cut off after {buffer.tell()} of {total} bytes; run the same command again"
-        )
-    return buffer.getvalue()

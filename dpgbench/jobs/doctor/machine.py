@@ -13,7 +13,8 @@ from dpgbench.backends.generators.table import MODELS
 from dpgbench.backends.judges.table import JUDGES
 from dpgbench.backends.weights.locate import fetch_command, here
 from dpgbench.errors import SetupError
-from dpgbench.store.benchmarks import DPG, load_benchmark
+from dpgbench.store.benchmark_table import DPG
+from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.manifest import environment
 
 

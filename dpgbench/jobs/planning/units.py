@@ -11,7 +11,8 @@ from dpgbench.domain.benchmark import Benchmark
 from dpgbench.errors import SetupError, UsageError
 from dpgbench.jobs.find_target import ItemChoice
 from dpgbench.jobs.planning.figures import Figure
-from dpgbench.store.benchmarks import DPG, load_benchmark
+from dpgbench.store.benchmark_table import DPG
+from dpgbench.store.benchmarks import load_benchmark
 
 QUESTIONS_AN_ITEM = 13.0
 """Of DPG-Bench, where its question file is not at hand."""

@@ -22,13 +22,12 @@ from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import TILE_COUNTS, GridSpec, differences, identity_hash
 from dpgbench.errors import DataError, ResumeMismatchError, clipped, shortened
+from dpgbench.store.benchmark_table import DPG, named_benchmarks
 from dpgbench.store.benchmarks import (
-    DPG,
     load_benchmark,
     packaged_names,
     questions_source,
 )
-from dpgbench.store.compbench import COMPBENCH
 from dpgbench.store.files import read_json, write_json
 from dpgbench.store.paths import check_item_id, file_name, hashed_file_name, old_file_name
 from dpgbench.store.typed_json import Among, Range, check_json
@@ -558,7 +557,7 @@ def find_recorded_benchmark(record: BenchmarkRecord) -> str:
     name, path = record.get("name", ""), record.get("path")
     if path is None or (name in (DPG, *packaged_names()) and not Path(path).is_file()):
         return name
-    if name == COMPBENCH and not Path(path).exists():
+    if name in named_benchmarks() and not Path(path).exists():
         return name
     if not Path(path).exists():
         raise DataError(f"the run's benchmark {path} is gone; name a copy of it with --bench")
