@@ -90,9 +90,14 @@ def _list_benchmarks(as_json: bool) -> None:
         ]
         print_json({"benchmarks": table})
         return
-    for number, entry in enumerate(named_benchmarks().values()):
-        if number:
-            echo("")
+    columns = ["name", "items", "questions", "images", "licence", "here"]
+    rows = [
+        [e.name, e.items, e.questions, e.images, e.licence, "yes" if here[e.name] else "no"]
+        for e in named_benchmarks().values()
+    ]
+    print_table(columns, rows)
+    for entry in named_benchmarks().values():
+        echo("")
         for line in _described(entry, here[entry.name]):
             echo(line)
 
@@ -266,7 +271,7 @@ def pull(
             echo(line)
     if restored := pulled.facts["line_ends_restored"]:
         say(
-            f"note: {counted(restored, 'file')} had other line ends than upstream's; with "
+            f"note: {counted(restored, 'file')} had Windows line ends; with "
             "upstream's they are upstream's content, and are stored so"
         )
     for note in pulled.notes:

@@ -117,6 +117,8 @@ def _as_written(rows: Sequence[QuestionRow], rule: ScoringRule) -> tuple[Planned
 
 def _gates(questions: Sequence[PlannedQuestion], rule: ScoringRule) -> tuple[Gate, ...]:
     position = {question.qid: place for place, question in enumerate(questions)}
+    if rule.gate == "none":
+        return ()
     seen_only = rule.gate == "file-order" and rule.unseen_parent == "passed"
     gates = []
     for place, question in enumerate(questions):

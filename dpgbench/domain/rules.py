@@ -29,7 +29,7 @@ class ScoringRule:
             leave its item ``ungated``, or ``ignore`` that part.
         gate: which parents zero a question. ``file-order``: direct parents as they stand while the
             questions are walked in file order; ``direct``: the direct parents' own answers;
-            ``ancestors``: all ancestors, in topological order.
+            ``ancestors``: all ancestors, in topological order; ``none``: no parent zeroes.
         unseen_parent: under ``file-order``, a parent further down the file counts by its
             ``answer`` or as ``passed``.
         unknown_parent: a parent that is not a question of the item makes the item ``fail`` or is
@@ -57,7 +57,7 @@ class ScoringRule:
     skip_first_row: bool = False
     rows: Literal["consecutive", "all"] = "all"
     bad_dependency: Literal["refuse", "ungated", "ignore"] = "ignore"
-    gate: Literal["file-order", "direct", "ancestors"] = "ancestors"
+    gate: Literal["file-order", "direct", "ancestors", "none"] = "ancestors"
     unseen_parent: Literal["answer", "passed"] = "answer"
     unknown_parent: Literal["fail", "passed"] = "passed"
     overall: Literal["items", "questions"] = "items"
@@ -123,7 +123,7 @@ COREBENCH = ScoringRule(
     summary="T2I-CoReBench's: no parents; categories are means of images, not of questions",
     source="KwaiVGI/T2I-CoReBench, evaluate.py at commit 5d523d3",
     answers="read",
-    gate="direct",
+    gate="none",
     category_stage="raw",
     category_of="images",
 )

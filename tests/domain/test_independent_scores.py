@@ -18,11 +18,12 @@ Rows = list[dict[str, str]]
 Texts = dict[tuple[str, int, int], str]
 
 
-def independent(  # noqa: C901, PLR0912 - the rules a second time, in one piece on purpose
+def independent(  # noqa: C901, PLR0912, PLR0915 - the rules again, in one piece on purpose
     rows: Rows, texts: Texts, rule: str
 ) -> dict[str, object]:
     skips = rule in ("ella-reference", "diffusionbench")
-    reads = rule == "corrected-v1"
+    mends, images = rule == "corrected-v1", rule == "corebench"
+    reads = mends or images
     rows = rows[1:] if skips else rows
     items: dict[str, Rows] = {}
     before = None
@@ -40,7 +41,7 @@ def independent(  # noqa: C901, PLR0912 - the rules a second time, in one piece 
             for q in questions
         }
         order = list(parents)
-        if reads:  # no self-parents, unknown parents or edges that close a cycle; ancestors count
+        if mends:  # no self-parents, unknown parents or edges that close a cycle; ancestors count
             parents = without_cycles(parents)
         tiles, failed = [], None
         for tile in range(TILES):
@@ -49,7 +50,9 @@ def independent(  # noqa: C901, PLR0912 - the rules a second time, in one piece 
             for q in order:
                 if rule == "dsg":
                     zero = any(raw[p] == 0 for p in parents[q])
-                elif reads:
+                elif images:
+                    zero = False
+                elif mends:
                     zero = any(raw[p] == 0 for p in ancestors(q, parents))
                 elif rule == "ulmeval":
                     zero = any(gated[p] == 0 for p in parents[q] if p in order[: order.index(q)])
@@ -71,21 +74,27 @@ def independent(  # noqa: C901, PLR0912 - the rules a second time, in one piece 
             continue
         item_scores.append(sum(sum(g.values()) / len(g) for _, g in tiles) / TILES)
         question_scores += [v for _, g in tiles for v in g.values()]
+        for name in {name for q in questions for name in names_of(q)} if images else ():
+            categories[name] += [sum(raw.values()) / len(raw) for raw, _ in tiles]
+        if images:
+            continue
         stage = 0 if skips else 1
         for tile in tiles[-1:] if rule == "ella-reference" else tiles:
             for q in questions:
-                l2 = q["tuple"].split("(")[0].strip()
-                l1 = l2.split("-")[0].strip()
-                if rule == "ulmeval":
-                    l1, l2 = (
-                        q["category_broad"],
-                        f"{q['category_broad']} - {q['category_detailed']}",
-                    )
-                for name in {f"1 {l1.strip()}", f"2 {l2.strip()}"}:
+                for name in names_of(q, columns=rule == "ulmeval"):
                     categories[name].append(tile[stage][int(q["proposition_id"])])
     scores = question_scores if rule == "ulmeval" else item_scores
     means = {name: 100 * sum(v) / len(v) for name, v in categories.items()}
     return {"overall": 100 * sum(scores) / len(scores), "lost": lost, "categories": means}
+
+
+def names_of(question: dict[str, str], *, columns: bool = False) -> set[str]:
+    l2 = question["tuple"].split("(")[0].strip()
+    l1 = l2.split("-")[0].strip()
+    if columns:
+        l1 = question["category_broad"]
+        l2 = f"{l1} - {question['category_detailed']}"
+    return {f"1 {l1.strip()}", f"2 {l2.strip()}"}
 
 
 def without_cycles(parents: dict[int, list[int]]) -> dict[int, list[int]]:
