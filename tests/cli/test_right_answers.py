@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dpgbench import JudgeAnswer
+from dpgbench.report.page.packing import packed_answers
 from tests.helpers import Run, answers_csv, csv_text, row
 
 PROMPT = "三只猫。" + "一" * 30
@@ -73,7 +74,8 @@ def test_drawn_asked_scored_reported(run: Run, tmp_path: Path) -> None:
     page = (tmp_path / "report/leaderboard.html").read_text(encoding="utf-8")
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     (judge,) = data["sets"][0]["runs"][0]["judges"].values()
-    assert judge["answers"] == ["yyyy", "nyny"]  # before zeroing
+    before_zeroing = ["yyyy", "nyny"]
+    assert judge["answers"] == list(map(packed_answers, before_zeroing))
     assert judge["others"] == {
         "0": {"0": "3", "1": "no", "2": "3", "3": "no"}, "1": {"0": "blue", "2": "blue"},
     }  # fmt: skip
