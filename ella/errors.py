@@ -28,11 +28,15 @@ class EllaError(Exception):
 
     def __str__(self) -> str:
         """The message on one line that can be read, whatever a file has put into it."""
-        line = " ".join(" ".join(str(part) for part in self.args).split())
-        line = line if line.isprintable() else "".join(map(_shown, line))
+        line = readable(" ".join(" ".join(str(part) for part in self.args).split()))
         if len(line) <= _LONGEST_MESSAGE:
             return line
         return f"{line[: _LONGEST_MESSAGE - _MESSAGE_END - 5]} ... {line[-_MESSAGE_END:]}"
+
+
+def readable(line: str) -> str:
+    """A line as a terminal may show it: what it would obey, or not show, is escaped."""
+    return line if line.isprintable() else "".join(map(_shown, line))
 
 
 def _shown(character: str) -> str:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ella.data.index import Index, build_index, default_folder
 from ella.data.readers import num_processors
-from ella.errors import EllaError, one_line
+from ella.errors import EllaError, one_line, readable
 
 _NUM_SHOWN = 5
 
@@ -56,8 +56,9 @@ def _build(data: Path, folder: Path | None, workers: int) -> Index:
 
 
 def _described(index: Index) -> str:
+    number = f"{index.num_rows:,} picture{'' if index.num_rows == 1 else 's'}"
     lines = [
-        f"{index.folder}: {index.num_rows:,} pictures ({index.layout}) of {index.root}",
+        f"{index.folder}: {number} ({index.layout}) of {index.root}",
         f"captions: {', '.join(sorted(index.text_columns))}",
     ]
     if index.columns:
@@ -65,7 +66,7 @@ def _described(index: Index) -> str:
     if index.num_left_out:
         lines.append(f"left out: {index.num_left_out:,}")
         lines += [f"  {one}" for one in index.left_out[:_NUM_SHOWN]]
-    return "\n".join(lines)
+    return "\n".join(readable(line) for line in lines)
 
 
 def _fail(message: str, code: int) -> int:

@@ -96,6 +96,11 @@ class CaptionColumns:
         return list(texts) if len(texts) == 1 else []
 
 
+def has_usual(texts: Texts) -> bool:
+    """Whether a row has a caption where one is sought when none is named."""
+    return any(name in texts and bool(_all(texts[name])) for name in COLUMNS)
+
+
 def _all(captions: str | Sequence[str]) -> list[str]:
     """The captions that say something; halves of surrogate pairs, which no tokenizer takes, as ?"""
     several = [captions] if isinstance(captions, str) else captions

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ella.data.captions import CaptionColumns
-from ella.data.layouts import INDEX_FOLDER, DataLayout, Piece, find_layout
+from ella.data.captions import CaptionColumns, has_usual
+from ella.data.layouts import INDEX_FOLDER, DataLayout, Piece, find_layout, fingerprint
 from ella.data.readers import NoRow, Row, read_piece
 from ella.errors import TrainingDataError, first_names
 from ella.whole_files import replacing, sweep
@@ -93,6 +93,11 @@ def default_folder(data: Path) -> Path:
     if data.is_file():
         return data.parent / f"{INDEX_FOLDER}-{data.name}"
     return data / INDEX_FOLDER
+
+
+def is_index(folder: Path) -> bool:
+    """Whether a folder is an index, not data."""
+    return (folder / "index.json").is_file() and any(folder.glob("*.part-index"))
 
 
 def build_index(
@@ -176,31 +181,36 @@ def _part_name(piece: Piece) -> str:
 
 def _write_part(root: Path, folder: Path, piece: Piece) -> Part:
     """Index one piece into one file, which is whole or not there."""
-    path = folder / _part_name(piece)
-    records, texts, numbers, left_out = _Records(), bytearray(), _Numbers(), list[str]()
-    num_left_out = 0
+    path, where = folder / _part_name(piece), f"{root / piece.file}"
+    records, texts, numbers, left_out = _Records(), bytearray(), _Numbers(), _LeftOut()
     text_columns: set[str] = set()
+    usual = bytearray()  # for each row whether its caption is where one is sought
     for read in read_piece(root, piece):
-        row = _usable(read, f"{root / piece.file}")
+        row = _usable(read, where)
         if isinstance(row, NoRow):
-            num_left_out += 1
-            if num_left_out <= _NUM_NAMED:
-                left_out.append(f"{row.where}: {row.reason}")
+            left_out.add(row)
             continue
-        content = json.dumps([row.name, row.texts], ensure_ascii=False).encode("utf-8", "replace")
+        content = _packed([row.name, row.texts])
         records.add(row, len(texts), len(content))
         numbers.add(row)
         texts += content
         text_columns.update(row.texts)
-    table = records.table()
+        usual.append(has_usual(row.texts))
+    table, values = records.table(), numbers.table(len(usual))
+    if any(usual) and not all(usual):  # else the only other text would stand for the caption
+        kept = np.frombuffer(usual, dtype=np.bool_)
+        for at, num_bytes in table[~kept][["text_at", "text_bytes"]].tolist():
+            name = json.loads(texts[at : at + num_bytes])[0]
+            left_out.add(NoRow(f"{where}: {name}", "it has no caption"))
+        table, values = table[kept], values[:, kept]
     about = {
         "kind": piece.kind,
         "source": piece.file,
         "rows": len(table),
         "columns": numbers.names,
         "text_columns": sorted(text_columns),
-        "num_left_out": num_left_out,
-        "left_out": left_out,
+        "num_left_out": left_out.number,
+        "left_out": left_out.first,
         "num_bytes": int(table["num_bytes"].sum(dtype=np.int64)),
         "digest": hashlib.sha256(table["key"].tobytes()).hexdigest(),
         "source_mark": "" if piece.kind == "pictures" else piece.fingerprint,
@@ -208,9 +218,31 @@ def _write_part(root: Path, folder: Path, piece: Piece) -> Part:
     with replacing(path) as part, part.open("wb") as file:
         header = json.dumps(about).encode()
         file.write(_MAGIC + len(header).to_bytes(8, "little") + header)
-        file.write(table.tobytes() + numbers.table(len(table)).tobytes())
+        file.write(table.tobytes() + values.tobytes())
         file.write(texts)
     return _read_part(path)
+
+
+class _LeftOut:
+    """What stands in the place of a row: how many, and the first of them with the reason."""
+
+    def __init__(self, most: int = _NUM_NAMED) -> None:
+        self._most = most
+        self.number = 0
+        self.first: list[str] = []
+
+    def add(self, row: NoRow) -> None:
+        self.number += 1
+        if len(self.first) < self._most:
+            self.first.append(f"{row.where}: {row.reason}")
+
+
+def _packed(name_and_texts: list[Any]) -> bytes:
+    """As JSON in UTF-8, or in ASCII where a name has bytes that UTF-8 has not."""
+    try:
+        return json.dumps(name_and_texts, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(name_and_texts).encode()
 
 
 def _usable(row: Row | NoRow, where: str) -> Row | NoRow:
@@ -349,6 +381,36 @@ class Index:
         self._num_open = num_open
         self._open: OrderedDict[int, int] = OrderedDict()
         self._check_sources()
+
+    def stale(self) -> list[str]:
+        """What may have changed since, a sentence each: for people, as copies change times too."""
+        changed = [part.source for part in self.parts if part.source_mark and self._is_newer(part)]
+        lines = []
+        if changed:
+            lines.append(
+                f"{self.root}: {len(changed)} of {len(self.parts)} files have another time of"
+                f" change than when they were indexed ({first_names(changed)}); if they were not"
+                f" only copied, run python -m ella.data index {self.root} again"
+            )
+        new = self._not_indexed()
+        if new:
+            lines.append(
+                f"{self.root}: {len(new)} files are not in the index and not trained on"
+                f" ({first_names(new)}); run python -m ella.data index {self.root} again"
+            )
+        return lines
+
+    def _is_newer(self, part: Part) -> bool:
+        return fingerprint(self.root / part.source) != part.source_mark
+
+    def _not_indexed(self) -> list[str]:
+        """Shards and tables that came later; other layouts take too long to walk through."""
+        if self.layout not in ("tar", "parquet") or not self.root.is_dir():
+            return []
+        if default_folder(self.root) != self.folder:  # an index of one file, or put elsewhere
+            return []
+        indexed = {part.source for part in self.parts}
+        return [piece.file for piece in find_layout(self.root).pieces if piece.file not in indexed]
 
     def _check_sources(self) -> None:
         for part in self.parts:

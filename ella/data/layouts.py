@@ -118,9 +118,25 @@ def fingerprint(path: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Every file below a folder, but those of hidden folders, as paths within it."""
-    for where, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """Every file below a folder, but those of hidden folders, as paths within it.
+
+    Links to folders are followed, each folder once.
+
+    Raises:
+        OSError: If a folder cannot be read: what is in it would be missing without a word.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    entered: set[tuple[int, int]] = set()
+    for where, folders, names in os.walk(folder, followlinks=True, onerror=fail):
+        status = os.stat(where)  # noqa: PTH116 - a text, as `os.walk` gives it
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         within = Path(where).relative_to(folder).as_posix()
         start = "" if within == "." else f"{within}/"
         yield from (start + name for name in names if not name.startswith("."))
@@ -166,7 +182,8 @@ def _pictures(folder: Path, files: list[str]) -> list[Piece]:
         for name in names:
             for path in (folder / name, *sidecars_of(folder / name)):
                 if path.is_file():
-                    digest.update(f"{path.name}:{fingerprint(path)}\n".encode())
+                    words = f"{path.name}:{fingerprint(path)}\n"
+                    digest.update(words.encode("utf-8", "surrogateescape"))
         pieces.append(Piece("pictures", names[0], digest.hexdigest(), names=names))
     return pieces
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ella.data.captions import CaptionColumns
+from ella.data.captions import COLUMNS, CaptionColumns
 from ella.data.conditions import ColumnCondition
-from ella.data.index import Index, Part, build_index, default_folder
+from ella.data.index import Index, Part, build_index, default_folder, is_index
 from ella.data.order import MixedOrder, Order, PermutedOrder, WindowedOrder
 from ella.data.pictures import Buckets, Shape, decode
-from ella.data.readers import TableColumns, picture_bytes, pyarrow_parquet
+from ella.data.readers import ROW_NAME, TableColumns, picture_bytes, pyarrow_parquet
 from ella.data.selection import TABLE_BYTES, Selection
 from ella.errors import TrainingDataError, one_line
 from ella.whole_files import bytes_hash, text_hash
@@ -85,6 +85,7 @@ class IndexedPairs:
         self._shards = _Shards(num_open)
         self._tables = _Tables(table_bytes)
         self._any = CaptionColumns({})
+        self._has_usual = [not {*COLUMNS}.isdisjoint(index.text_columns) for index in indexes]
 
     @classmethod
     def open(
@@ -99,6 +100,9 @@ class IndexedPairs:
         indexes = []
         for source in sources:
             folder = default_folder(source.data)
+            if is_index(source.data):  # one that was put elsewhere
+                indexes.append(Index(source.data))
+                continue
             if (folder / "index.json").is_file():
                 root = source.data.parent if source.data.is_file() else source.data
                 indexes.append(Index(folder, root))
@@ -183,22 +187,34 @@ class IndexedPairs:
             TrainingDataError: If the row has none in these columns.
         """
         source, row = self._place(index)
-        _, texts = self.indexes[source].texts(row)
+        texts = (
+            self._texts(source, row) if not columns.weights else self.indexes[source].texts(row)[1]
+        )
         caption = columns.choose(texts, seed, number)
         if caption is None:
+            there = ", ".join(self.indexes[source].texts(row)[1]) or "none"
             raise TrainingDataError(
                 f"{self.name(index)}: has no caption in"
                 f" {', '.join(columns.weights) or 'a column that is usual'} (it has:"
-                f" {', '.join(texts) or 'none'}); name its column with --caption-column"
+                f" {there}); name its column with --caption-column"
             )
         return caption
 
     def text(self, index: int) -> str:
         """The first caption."""
         source, row = self._place(index)
-        _, texts = self.indexes[source].texts(row)
-        caption = self._any.first(texts)
+        caption = self._any.first(self._texts(source, row))
         return caption if caption is not None else self.caption(index, self._any)
+
+    def _texts(self, source: int, row: int) -> dict[str, Any]:
+        """Texts that may be captions: a row without a usual column shows its only other text.
+
+        But not where other rows of its data have such a column.
+        """
+        _, texts = self.indexes[source].texts(row)
+        if not self._has_usual[source]:
+            return texts
+        return {name: one for name, one in texts.items() if name in COLUMNS}
 
     def name(self, index: int) -> str:
         """Where the picture is."""
@@ -278,7 +294,7 @@ class IndexedPairs:
 def _has_path(part: Part, name: str) -> bool:
     """Whether a row's picture is a file of its own."""
     if part.kind == "parquet":
-        return not name.startswith("row ")
+        return not name.startswith(ROW_NAME)
     return part.kind != "tar"
 
 

@@ -79,10 +79,17 @@ def size_of(file: IO[bytes]) -> tuple[int, int]:
     try:
         with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
-            turned = image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) in range(5, 9)
+            turned = _orientation(image) in range(5, 9)
     except Exception:  # noqa: BLE001 - a damaged file can break any decoder in any way
         return 0, 0
     return (height, width) if turned else (width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF says, where it stands before the picture: what comes behind it is not read."""
+    if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
+        return 1  # or `getexif` would decode the whole picture
+    return int(image.getexif().get(_ORIENTATION, 1))
 
 
 def cut(image: Image.Image, shape: Shape) -> Cut:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -21,7 +21,7 @@ from typing import IO, Any
 from ella.data.captions import COLUMNS, Texts
 from ella.data.layouts import Piece, sidecars_of
 from ella.data.pictures import SUFFIXES, size_of
-from ella.errors import TrainingDataError, one_line
+from ella.errors import TrainingDataError, first_names, one_line
 
 FILE_COLUMNS = (
     "file", "file_name", "image_file", "image_path", "filename", "image", "path", "img_path",
@@ -32,6 +32,9 @@ _NO_CAPTIONS = frozenset(
      "hash", "id", "license", "__key__", "__url__")
 )  # fmt: skip
 _BETWEEN = re.compile(r"[\s,]*")
+_EMPTY = "the file is empty"
+_OTHER_SIGNS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+ROW_NAME = "row "  # and its number: a row of a table whose picture has no path
 _LARGEST_TEXT = 2**20  # bytes of a .txt or .json within a shard
 
 
@@ -116,14 +119,43 @@ def _csv(root: Path, piece: Piece) -> Rows:
     path = root / piece.file
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            if not any(name in FILE_COLUMNS for name in rows.fieldnames or []):
-                raise TrainingDataError(f"{path}: has no column file and text in its first line")
+            rows = csv.DictReader(file, strict=True, restkey="")
+            check_header(path, rows.fieldnames or [])
             for number, row in enumerate(rows, start=2):
-                cells = {name: _cell(name, row[name]) for name in row if name}
+                check_cells(path, number, row)
+                cells = {name: _cell(name, row[name]) for name in row}
                 yield _listed(root, piece.file, f"row {number}", cells)
     except (UnicodeDecodeError, csv.Error) as error:
         raise TrainingDataError(f"{path}: is not csv in UTF-8 ({error})") from error
+
+
+def check_cells(path: Path, number: int, row: dict[str, Any]) -> None:
+    """Take the cells behind the header's columns from a row of `DictReader(restkey="")`.
+
+    Raises:
+        TrainingDataError: If one says something: then a caption was cut at its comma.
+    """
+    if any(row.pop("", ())):
+        raise TrainingDataError(
+            f"{path}: row {number}: has more cells than the first line has columns; put a caption"
+            " with a comma into quotes"
+        )
+
+
+def check_header(path: Path, names: Sequence[str]) -> None:
+    """Raise unless a first line names the file's column, and each column once.
+
+    Raises:
+        TrainingDataError: With the cause where it can be seen.
+    """
+    if not any(name in FILE_COLUMNS for name in names):
+        first = "".join(names)
+        mark = next((word for sign, word in _OTHER_SIGNS.items() if sign in first), "")
+        hint = f"; its cells are parted by {mark}, and must be by commas" if mark else ""
+        raise TrainingDataError(f"{path}: has no column file and text in its first line{hint}")
+    twice = [name for name in names if name and names.count(name) > 1]
+    if twice:
+        raise TrainingDataError(f"{path}: has two columns {twice[0]!r}; leave one of them")
 
 
 def _json(root: Path, piece: Piece) -> Rows:
@@ -151,6 +183,8 @@ def _items(file: IO[str], at_once: int = 2**20) -> Iterator[Any]:
         between = _BETWEEN.match(text, at)
         at = between.end() if between else at
         if text.startswith("]", at):
+            if text[at + 1 :].strip() or file.read(at_once).strip():
+                raise ValueError("something stands behind its list")
             return
         try:
             if at == len(text):
@@ -158,14 +192,21 @@ def _items(file: IO[str], at_once: int = 2**20) -> Iterator[Any]:
             item, end = decoder.raw_decode(text, at)
             if end == len(text):  # a number could go on
                 raise ValueError("it ends within the list")
-        except ValueError:
-            more = file.read(at_once)
+        except ValueError as error:
+            more = "" if _is_wrong(error, text) else file.read(at_once)
             if not more:
                 raise
             text, at = text[at:] + more, 0
             continue
         yield item
         at = end
+
+
+def _is_wrong(error: ValueError, text: str, margin: int = 64) -> bool:
+    """Whether more of a file cannot mend it: only what ends at the end of `text` may go on."""
+    if not isinstance(error, json.JSONDecodeError) or error.msg.startswith("Unterminated string"):
+        return False
+    return error.pos < len(text) - margin
 
 
 def _listed(root: Path, file: str, where: str, row: Mapping[str, Any]) -> Row | NoRow:
@@ -185,7 +226,10 @@ def _of_path(root: Path, name: str, where: str, row: Mapping[str, Any]) -> Row |
         num_bytes, size = _looked_at(os.path.join(root, name))  # noqa: PTH118
     except (OSError, ValueError) as error:  # a NUL or half a surrogate pair names no file
         missing = getattr(error, "strerror", None) or one_line(error)
-        return NoRow(where, f"{root / name!s}: {missing}")
+        hint = "; parts of a path stand between /, not \\" if "\\" in name else ""
+        return NoRow(where, f"{root / name!s}: {missing}{hint}")
+    if not num_bytes:
+        return NoRow(where, f"{root / name!s}: {_EMPTY}")
     texts, numbers = split_columns(row)
     return Row(name, texts, numbers, num_bytes=num_bytes, size=size)
 
@@ -207,13 +251,17 @@ def split_columns(row: Mapping[str, Any]) -> tuple[dict[str, str | list[str]], d
             numbers[name] = float(value) if abs(value) < 1e300 else float("inf")
         elif name in _NO_CAPTIONS:
             continue
-        elif isinstance(value, str) or _is_texts(value):
+        elif isinstance(value, str):
             texts[name] = value
+        elif isinstance(value, list) and (several := _several(value)):
+            texts[name] = several
     return texts, numbers
 
 
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
+def _several(values: list[Any]) -> list[str]:
+    """The texts of a list of texts, in which some may be missing; none of another list."""
+    there = [one for one in values if one is not None]
+    return there if all(isinstance(one, str) for one in there) else []
 
 
 def _cell(name: str, value: str | None) -> str | float | None:
@@ -238,7 +286,7 @@ def _pictures(root: Path, piece: Piece) -> Rows:
             if facts.is_file():
                 row |= _facts(facts.read_bytes())
             if text.is_file():
-                row["text"] = text.read_text(encoding="utf-8-sig", errors="replace").strip()
+                row["text"] = _text(text.read_bytes())
         except (ValueError, RecursionError) as error:
             yield NoRow(str(path), f"the text beside it cannot be read ({one_line(error)})")
             continue
@@ -246,6 +294,18 @@ def _pictures(root: Path, piece: Piece) -> Rows:
             yield NoRow(str(path), "there is no .txt and no .json of its name")
             continue
         yield _of_path(root, name, str(path), row)
+
+
+def _text(content: bytes) -> str:
+    """The caption in a text file.
+
+    Raises:
+        ValueError: If it is not in UTF-8: other letters than were meant would be learnt.
+    """
+    try:
+        return content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not in UTF-8: {error}") from error
 
 
 def _facts(content: bytes) -> dict[str, Any]:
@@ -265,21 +325,23 @@ def _tar(root: Path, piece: Piece) -> Rows:
     A shard that is cut off gives the pictures before the end.
     """
     path = root / piece.file
+    if not path.stat().st_size:  # what a download that was cut off leaves
+        yield NoRow(str(path), _EMPTY)
+        return
     try:
         with tarfile.open(path, "r:") as tar:
-            sample: dict[str, Any] = {}
-            key = None
+            sample = _Sample()
             for member in _members(tar, path):
                 if isinstance(member, NoRow):
                     yield member
                     break
-                stem, _, suffix = PurePosixPath(member.name).name.partition(".")
-                new = f"{PurePosixPath(member.name).parent}/{stem}"
-                if new != key:
-                    yield from _of_sample(path, sample)
-                    sample, key = {}, new
-                _take(tar, member, suffix.lower(), sample)
-            yield from _of_sample(path, sample)
+                name = PurePosixPath(member.name)
+                key = f"{name.parent}/{name.name.partition('.')[0]}"
+                if key != sample.key or member.name in sample.names:
+                    yield from sample.rows(path)
+                    sample = _Sample(key)
+                sample.take(tar, member)
+            yield from sample.rows(path)
     except tarfile.TarError as error:
         raise TrainingDataError(
             f"{path}: is no tar file ({one_line(error)}); compressed shards (.tar.gz) cannot be"
@@ -315,47 +377,77 @@ def _ends_there(path: Path, at: int) -> bool:
     return len(block) == tarfile.BLOCKSIZE and not any(block)
 
 
-def _take(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str, sample: dict[str, Any]
-) -> None:
-    last = f".{suffix.rpartition('.')[2]}"
-    if last in SUFFIXES:
-        sample["picture"] = member
-        file = tar.extractfile(member)
-        sample["size"] = size_of(file) if file else (0, 0)
-        return
-    if last not in (".txt", ".json", ".caption") or member.size > _LARGEST_TEXT:
-        return
-    file = tar.extractfile(member)
-    content = file.read() if file else b""
-    sample["json" if last == ".json" else "text"] = content
+@dataclass
+class _Sample:
+    """Members that stand in a row and whose names are one before the first point.
 
+    Attributes:
+        key: That name, with its folder.
+        names: Of the members so far.
+        pictures: Each with its width and height.
+        texts: By the member's name without its suffix.
+        facts: Likewise, of `.json` members.
+    """
 
-def _of_sample(path: Path, sample: Mapping[str, Any]) -> Rows:
-    picture: tarfile.TarInfo | None = sample.get("picture")
-    if picture is None:
-        if sample:
+    key: str = ""
+    names: set[str] = field(default_factory=set)
+    pictures: list[tuple[tarfile.TarInfo, tuple[int, int]]] = field(default_factory=list)
+    texts: dict[str, bytes] = field(default_factory=dict)
+    facts: dict[str, bytes] = field(default_factory=dict)
+
+    def take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Add a member; only the first bytes of pictures are read."""
+        self.names.add(member.name)
+        stem, _, suffix = member.name.rpartition(".")
+        suffix = f".{suffix.lower()}"
+        if suffix in SUFFIXES:
+            file = tar.extractfile(member)
+            self.pictures.append((member, size_of(file) if file else (0, 0)))
+        elif suffix in (".txt", ".json", ".caption") and member.size <= _LARGEST_TEXT:
+            file = tar.extractfile(member)
+            into = self.facts if suffix == ".json" else self.texts
+            into[stem] = file.read() if file else b""
+
+    def rows(self, path: Path) -> Rows:
+        """A row a picture.
+
+        The texts of a sample are its only picture's. Of several pictures each has those of its
+        own name: `1.5_dog.jpg` and `1.6_cat.jpg` are two, each with its `.txt`.
+        """
+        if not self.pictures and (self.texts or self.facts):
             yield NoRow(str(path), "texts without a picture")
-        return
-    row: dict[str, Any] = {}
-    where = f"{path}: {picture.name}"
-    try:
-        if "json" in sample:
-            row |= _facts(sample["json"])
-    except (ValueError, RecursionError) as error:
-        yield NoRow(where, f"its .json cannot be read ({one_line(error)})")
-        return
-    if "text" in sample:
-        row["text"] = sample["text"].decode("utf-8-sig", "replace").strip()
-    texts, numbers = split_columns(row)
-    yield Row(
-        picture.name,
-        texts,
-        numbers,
-        at=picture.offset_data,
-        num_bytes=picture.size,
-        size=sample["size"],
-    )
+        for picture, size in self.pictures:
+            where = f"{path}: {picture.name}"
+            own = picture.name.rpartition(".")[0]
+            if len(self.pictures) > 1 and not (own in self.texts or own in self.facts):
+                others = [one.name for one, _ in self.pictures if one is not picture]
+                yield NoRow(where, f"the texts beside it may be those of {first_names(others)}")
+                continue
+            yield self._row(picture, size, where, own)
+
+    def _row(
+        self, picture: tarfile.TarInfo, size: tuple[int, int], where: str, own: str
+    ) -> Row | NoRow:
+        row: dict[str, Any] = {}
+        alone = len(self.pictures) == 1
+        text, facts = (
+            by_name.get(own, next(iter(by_name.values()), None) if alone else None)
+            for by_name in (self.texts, self.facts)
+        )
+        kind = ".json"
+        try:
+            if facts is not None:
+                row |= _facts(facts)
+            kind = "text"
+            if text is not None:
+                row["text"] = _text(text)
+        except (ValueError, RecursionError) as error:
+            return NoRow(where, f"its {kind} cannot be read ({one_line(error)})")
+        if not picture.size:
+            return NoRow(where, _EMPTY)
+        texts, numbers = split_columns(row)
+        at, num_bytes = picture.offset_data, picture.size
+        return Row(picture.name, texts, numbers, at=at, num_bytes=num_bytes, size=size)
 
 
 # --- parquet -----------------------------------------------------------------------------------
@@ -404,12 +496,16 @@ class TableColumns:
             return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
         def is_text(kind: Any) -> bool:
-            return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+            if pa.types.is_dictionary(kind):  # as pandas writes categories
+                return is_text(kind.value_type)
+            views = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+            return any(view(kind) for view in views)
 
-        binary = [one.name for one in schema if is_binary(one.type)]
-        named = [name for name in BYTES_COLUMNS if name in binary] + binary
+        binary = [one.name for one in schema if is_binary(one.type) and one.name not in COLUMNS]
         paths = [name for name in FILE_COLUMNS if name in schema.names]
         paths = [name for name in paths if is_text(schema.field(name).type)]
+        named = [name for name in BYTES_COLUMNS if name in binary]
+        named = named or ([] if paths else binary)  # else an embedding, a hash
         if not named and not paths:
             raise TrainingDataError(
                 f"{path}: has neither pictures nor their paths: none of its columns"
@@ -454,8 +550,9 @@ def _of_table(root: Path, path: Path, piece: Piece, table: Any) -> Rows:
     for group in range(table.num_row_groups):
         at = 0
         for batch in table.iter_batches(row_groups=[group], columns=names, batch_size=256):
-            for row in batch.to_pylist():
-                where = f"{path}: row {number}"
+            for cells in batch.to_pylist():
+                row = {name: _decoded(name, cell) for name, cell in cells.items()}
+                where = f"{path}: {ROW_NAME}{number}"
                 yield _of_cells(root, folder, columns, row, where, (group, at))
                 number, at = number + 1, at + 1
 
@@ -472,11 +569,12 @@ def _of_cells(
         name = row.get(columns.paths)
         if not name:
             return NoRow(where, "it has no path")
-        return _of_path(root, str(folder / name), where, row)
-    texts, numbers = split_columns(
-        {n: v for n, v in row.items() if not isinstance(v, bytes | dict)}
-    )
-    size = int(numbers.get("width", 0)), int(numbers.get("height", 0))
+        within = str(folder / name)
+        if within.startswith(ROW_NAME):  # as rows without a path are called
+            within = f"./{within}"
+        return _of_path(root, within, where, row)
+    texts, numbers = split_columns(row)
+    size = _side(numbers.get("width")), _side(numbers.get("height"))
     if columns.pictures in row:
         try:
             content = picture_bytes(row[columns.pictures], root / folder)
@@ -484,9 +582,26 @@ def _of_cells(
             return NoRow(where, one_line(error))
         if content is None:
             return NoRow(where, "it has no picture")
+        if not content:
+            return NoRow(where, _EMPTY)
         size = size_of(io.BytesIO(content))
     name = where.rpartition(": ")[2]
     return Row(name, texts, numbers, at=place[1], group=place[0], size=size)
+
+
+def _decoded(name: str, cell: Any) -> Any:
+    """A cell; a caption that is there as bytes, as text, or missing where it is none."""
+    if name not in COLUMNS or not isinstance(cell, bytes):
+        return cell
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _side(pixels: float | None) -> int:
+    """A side as a column says it; 0 where it says none that can be."""
+    return int(pixels) if pixels is not None and 0 < pixels < 2**31 else 0
 
 
 _READERS: dict[str, Callable[[Path, Piece], Rows]] = {

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ella.data.pictures import FORMATS, Shape, as_rgb, cut
+from ella.data.readers import check_cells, check_header
 from ella.errors import TrainingDataError, one_line
 from ella.whole_files import bytes_hash
 
@@ -130,12 +131,15 @@ def _read_list(path: Path) -> Iterator[tuple[int, object, object]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix == ".csv":
-                rows = csv.DictReader(file, strict=True)
+                rows = csv.DictReader(file, strict=True, restkey="")
                 missing = {"file", "text"} - set(rows.fieldnames or [])
                 if missing:
                     names = " and ".join(sorted(missing))
                     raise TrainingDataError(f"{path}: has no column {names} in its first line")
-                yield from ((n, row["file"], row["text"]) for n, row in enumerate(rows, start=2))
+                check_header(path, rows.fieldnames or [])
+                for number, row in enumerate(rows, start=2):
+                    check_cells(path, number, row)
+                    yield number, row["file"], row["text"]
                 return
             for number, line in enumerate(file, start=1):
                 if line.strip():

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from ella.errors import readable
+
 _GIB = 2**30
 
 
@@ -17,11 +19,14 @@ def start_lines(trainer: Any) -> list[str]:
         trainer: Prepared.
     """
     lines = [_first_line(trainer), *_caches(trainer)]
-    return lines + [
-        f"{index.root}: {index.num_left_out} left out of the index, such as {index.left_out[0]}"
-        for index in getattr(trainer.pairs, "indexes", [])
-        if index.num_left_out
-    ]
+    for index in getattr(trainer.pairs, "indexes", []):
+        if index.num_left_out:
+            first = index.left_out[0]
+            lines.append(
+                f"{index.root}: {index.num_left_out} left out of the index, such as {first}"
+            )
+        lines += index.stale()
+    return [readable(line) for line in lines]
 
 
 def _first_line(trainer: Any) -> str:
