@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ def _private_cache(
     # Ray keeps for a process's life what it read when it was first imported: with a token for a
     # cluster of its own it could not join the clusters of later tests.
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    # No test cuts the power; processes of their own, killed ones among them, wait for the disk.
+    monkeypatch.setattr(os, "fsync", lambda file: None)
     yield
 
 

@@ -6,8 +6,11 @@ Nothing heavy is imported here or at the top of a command's file, so that `--hel
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import cache
 
 import typer
+from typer.main import get_command
 
 from dpgbench.cli import (
     compare,
@@ -68,10 +71,16 @@ for module in (
 app.add_typer(prompts.app, name="prompts")
 
 
+@cache
+def _command() -> Callable[..., object]:
+    """Return the commands with their options read: once in a process, for it takes a while."""
+    return get_command(app)
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
     with ending() as end, working():
-        code = app(prog_name="dpgbench", standalone_mode=False)
+        code = _command()(prog_name="dpgbench", standalone_mode=False)
         if code == INTERRUPTED:  # typer catches the interrupt and returns its code
             raise KeyboardInterrupt
         end.exit_code = code if isinstance(code, int) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,7 +178,9 @@ def _trusted(text: str) -> Any:
     return Markup(text)
 
 
+@cache
 def _environment(folder: Path) -> Environment:
+    """Return the templates of a folder; each is compiled once in a process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
