@@ -173,15 +173,24 @@ def parse_where(values: Sequence[str]) -> dict[str, str]:
     return where
 
 
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a CSV; None is an empty cell, numbers are written unrounded, texts as `harmless`."""
-    return "".join(",".join(map(_cell, row)) + "\n" for row in (header, *rows))
+def csv_text(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, exact: bool = False
+) -> str:
+    """Return a CSV; None is an empty cell, numbers are written unrounded, texts as `harmless`.
+
+    Where `exact`, texts are written as they are: for files of prompts, which `read_table` gives
+    back as they stand.
+    """
+    cell = _exact_cell if exact else _cell
+    return "".join(",".join(map(cell, row)) + "\n" for row in (header, *rows))
 
 
 def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    text = harmless(value) if isinstance(value, str) else str(value)
+    return _exact_cell(harmless(value) if isinstance(value, str) else value)
+
+
+def _exact_cell(value: object) -> str:
+    text = "" if value is None else str(value)
     quoted = any(mark in text for mark in ',"\r\n')  # Python's csv leaves a lone CR unquoted
     return '"' + text.replace('"', '""') + '"' if quoted else text
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import httpx2
 
 from dpgbench.backends.failures import PassingError
 from dpgbench.backends.judges.openai.parameters import ServerParameters
 from dpgbench.backends.judges.openai.parsing import p_yes
-from dpgbench.backends.judges.openai.prompts import Conversation
-from dpgbench.backends.judges.openai.usage import Usage
+from dpgbench.backends.judges.openai.usage import Usage, counted_tokens
 from dpgbench.backends.openai_server import OpenAiServer, json_object, status_of
 from dpgbench.backends.rate_limit import RetryPolicy
 from dpgbench.backends.secrets import hide_key
@@ -21,11 +20,23 @@ _TEXT_PARTS = ("text", "output_text")
 
 
 class Completion(NamedTuple):
-    """What the model says, how sure it is of yes (None: unknown), and why it stopped."""
+    """What the model says, how sure it is of yes (None: unknown), and why it stopped.
+
+    The tokens are those that the server counted; None where it counted none.
+    """
 
     text: str
     p_yes: float | None
     finish: object = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Request(Protocol):
+    """What a model is asked with."""
+
+    def body(self, model: str, used: ServerParameters) -> bytes:
+        """Return the request as JSON, with the parameters that the server takes."""
 
 
 class Client(OpenAiServer):
@@ -47,15 +58,15 @@ class Client(OpenAiServer):
         super().__init__(base_url, key, model, policy, path=PATH)
         self.usage = usage
 
-    async def complete(self, conversation: Conversation, used: ServerParameters) -> Completion:
-        """Return what the model says in a conversation, asked once.
+    async def complete(self, request: Request, used: ServerParameters) -> Completion:
+        """Return what the model says to a request, sent once.
 
         Raises:
             PassingError: nothing this time.
             RefusedError: nothing to this request.
             SetupError: nothing to any request: the key, the account or the address is wrong.
         """
-        response, content = await self.post(conversation.body(self._model, used))
+        response, content = await self.post(request.body(self._model, used))
         body = json_object(content)
         self.usage.replied(body.get("usage"), hide_key(str(body.get("model") or ""), self._key))
         choices = body.get("choices")
@@ -68,7 +79,10 @@ class Client(OpenAiServer):
             if not error and not choice:
                 raise PassingError("the server's answer is not a chat completion")
             if not error:
-                return _completion(choice)
+                prompt, completion = counted_tokens(body.get("usage"))
+                return _completion(choice)._replace(
+                    prompt_tokens=prompt, completion_tokens=completion
+                )
             status = status_of(error)
         text = content.decode(errors="replace")
         raise self.trouble(status, error or body or text, text, response)

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from dpgbench.backends.failures import PassingError, RefusedError
-from dpgbench.backends.judges.openai.client import Client, Completion
+from dpgbench.backends.judges.openai.client import Client, Completion, Request
 from dpgbench.backends.judges.openai.parameters import Negotiation
-from dpgbench.backends.judges.openai.prompts import Conversation
 from dpgbench.backends.openai_server import Patience
 from dpgbench.backends.rate_limit import RateLimit
 
@@ -26,7 +25,7 @@ class Retries(Patience):
         self.negotiation = Negotiation()
         self._client = client
 
-    async def complete(self, conversation: Conversation) -> Completion:
+    async def complete(self, request: Request) -> Completion:
         """Return what the model says.
 
         Raises:
@@ -40,7 +39,7 @@ class Retries(Patience):
             try:
                 async with self._limit.turn():
                     self._client.usage.sending(again=again)
-                    completion = await self._client.complete(conversation, used)
+                    completion = await self._client.complete(request, used)
                 self._limit.success()
                 self.negotiation.accepted(used)
                 return completion

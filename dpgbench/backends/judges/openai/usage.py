@@ -10,12 +10,22 @@ from dpgbench.errors import IncompleteError
 from dpgbench.store.run.manifest import now
 
 _COUNTS = ("requests", "retries", "prompt_tokens", "completion_tokens", "repaired", "invalid")
+_TOKENS = ("prompt_tokens", "completion_tokens")
 _MOST_TOKENS = 1 << 40  # a count beyond that, or below zero, is none
 _MOST_MODELS, _LONGEST_MODEL = 20, 200
 
 
 class CapReachedError(IncompleteError):
     """`--max-requests` allows no further request."""
+
+
+def counted_tokens(usage: Any) -> tuple[int | None, int | None]:
+    """Return prompt and completion tokens of a reply's `usage`; None where it has no such count."""
+    numbers = [usage.get(name) if isinstance(usage, Mapping) else None for name in _TOKENS]
+    prompt, completion = (
+        number if type(number) is int and 0 <= number < _MOST_TOKENS else None for number in numbers
+    )
+    return prompt, completion
 
 
 @dataclass
@@ -48,10 +58,8 @@ class Usage:
 
     def replied(self, tokens: Any, model: str) -> None:
         """Count what a reply, good or bad, says of its tokens, and note the model it names."""
-        for name in ("prompt_tokens", "completion_tokens"):
-            number = tokens.get(name) if isinstance(tokens, Mapping) else None
-            if type(number) is int and 0 <= number < _MOST_TOKENS:
-                self.counts[name] += number
+        for name, number in zip(_TOKENS, counted_tokens(tokens), strict=True):
+            self.counts[name] += number or 0
         if model and len(self.models) < _MOST_MODELS:
             self.models |= {model[:_LONGEST_MODEL]}
 
