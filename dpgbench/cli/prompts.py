@@ -198,13 +198,21 @@ def check(
     some rule; a note is worth knowing.
     """
     from dpgbench.domain.benchmark_findings import count_kinds, count_severities
+    from dpgbench.domain.draft_flags import REVIEW_COLUMN
     from dpgbench.errors import DataError, counted, one_line
     from dpgbench.store.benchmark_table import DPG
-    from dpgbench.store.benchmarks import load_benchmark
+    from dpgbench.store.benchmarks import flagged_rows, load_benchmark
 
     benchmark = load_benchmark(name or bench or DPG)
     if not benchmark.is_list:
         benchmark.require_graphs()
+        flagged = flagged_rows(benchmark.path)
+        if flagged is not None:
+            are = "is" if flagged == 1 else "are"
+            say(
+                f"note: column {REVIEW_COLUMN}: {counted(flagged, 'question')} {are} flagged; "
+                "scoring does not look at it"
+            )
     findings = benchmark.findings()
     severities = count_severities(findings)
     if as_json:

@@ -14,7 +14,7 @@ from dpgbench.cli.options import AsJson, ItemOptions
 
 if TYPE_CHECKING:
     from dpgbench.backends.llms.options import LlmOptions
-    from dpgbench.jobs.make.estimate import Estimate
+    from dpgbench.jobs.make.estimate import MakeEstimate
     from dpgbench.jobs.make.make import Made
 
 _SHOWN_FAILURES = 20
@@ -97,7 +97,7 @@ def make(
     ] = None,
     max_questions: Annotated[
         int, typer.Option("--max-questions", help="Of one prompt, at most.")
-    ] = 30,
+    ] = 40,
     mode: Annotated[
         str,
         typer.Option(
@@ -165,7 +165,7 @@ def make(
     _report(run(request), partial=partial, as_json=as_json)
 
 
-def _say_expected(expected: Estimate, *, as_json: bool) -> None:
+def _say_expected(expected: MakeEstimate, *, as_json: bool) -> None:
     if as_json:
         print_json(expected.to_json())
         return

@@ -233,7 +233,7 @@ class Benchmark:
                 f"{self.path} is a list of {counted(len(self.prompts), 'prompt')} without "
                 "questions: it can be drawn, and scored by judges that make their own questions "
                 "(blip-vqa, clipscore, spatial); a benchmark with questions is a CSV in the "
-                "columns that docs/benchmarks.md tells"
+                "columns that docs/benchmarks.md tells; 'dpgbench prompts make' writes one"
             )
         if not self.has_graphs:
             raise SetupError(

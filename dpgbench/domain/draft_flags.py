@@ -76,9 +76,7 @@ def flags_of(questions: Sequence[DraftQuestion], prompt: str) -> dict[int, list[
     for question in questions:
         if _lacks_entity(question, by_number):
             flags[question.number].append(
-                Flag(
-                    "no-entity", f"no question above it asks whether it is there: {question.tuple}"
-                )
+                Flag("no-entity", f"nothing above it is an entity: {question.tuple}")
             )
         new = [word for word in _content(_argument_words(question)) if not _parts(word) & in_prompt]
         if new:

@@ -18,11 +18,12 @@ from dpgbench.domain.benchmark import (
     TEMPLATE_COLUMN,
     Benchmark,
 )
+from dpgbench.domain.draft_flags import REVIEW_COLUMN
 from dpgbench.domain.rows import QUESTION_SLOT, QuestionRow, parse_whole_number
 from dpgbench.errors import DataError, SetupError, clipped, unknown_name
 from dpgbench.store.benchmark_table import DPG, NamedBenchmark, named_benchmarks, pulled_folder
 from dpgbench.store.compbench import COMPBENCH, is_compbench_folder, load_compbench
-from dpgbench.store.csv_rows import read_table, read_text
+from dpgbench.store.csv_rows import read_header, read_table, read_text
 from dpgbench.store.files import mended, read_json
 from dpgbench.store.paths import check_item_id, data_folder, user_path
 from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, read_prompt_list
@@ -129,6 +130,19 @@ def questions_source(folder: Path) -> str | None:
         return None
     origin = record.get("questions_from") if isinstance(record, dict) else None
     return origin if isinstance(origin, str) else None
+
+
+def flagged_rows(path: Path) -> int | None:
+    """Return how many rows of a question file have something in the column of flags.
+
+    None where it has no such column. No score depends on it.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if not path.is_file() or REVIEW_COLUMN not in read_header(path):
+        return None
+    return sum(bool(cells[REVIEW_COLUMN].strip()) for _, cells in read_table(path))
 
 
 def load_csv(path: Path, name: str) -> Benchmark:

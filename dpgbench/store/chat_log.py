@@ -27,7 +27,8 @@ class ChatLine(TypedDict):
         item_id: of the prompt that it was first asked for.
         purpose: what it was asked for: ``graph``, ``check``, or a step of three.
         text: of the reply, raw.
-        finish: why the model stopped.
+        finish: why the model stopped; ``schema_refused`` where there is no reply, because it could
+            not be held to a schema.
         prompt_tokens: of the request.
         completion_tokens: of the reply.
         are_counted: whether the server counted the tokens; else they are estimates.

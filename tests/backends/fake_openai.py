@@ -178,6 +178,8 @@ class _Server(ThreadingHTTPServer):
 
 def _read(request: dict[str, Any]) -> tuple[str, dict[int, str]]:
     """Return the picture's hash, and the questions that the last message asks."""
+    if isinstance(request["messages"][0]["content"], str):
+        return "", {}  # no picture is shown: a language model is asked
     image, text = request["messages"][0]["content"]
     kind, _, data = image["image_url"]["url"].partition(",")
     assert kind == "data:image/png;base64"

@@ -1008,7 +1008,7 @@ def _judge_config(path: Path) -> Any:
     from dpgbench.backends.judges.hf.files import ModelFiles
     from dpgbench.backends.judges.hf.load import find_family
 
-    files = ModelFiles("hf:x", path.parent, "x", None)
+    files = ModelFiles("judge hf:x", path.parent, "x", None)
     files.describe()
     return find_family(files)
 

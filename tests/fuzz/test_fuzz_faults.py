@@ -163,7 +163,7 @@ def _with_pickle(content: bytes) -> bytes:
 def test_a_judges_config_of_other_types(tmp_path: Path, config: dict[str, Any]) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(SetupError, match="judge hf:x") as caught:
-        find_family(ModelFiles("hf:x", tmp_path, "x", None))
+        find_family(ModelFiles("judge hf:x", tmp_path, "x", None))
     check_message(str(caught.value))
 
 

@@ -213,7 +213,8 @@ class _Talk:
     async def converse(self, job: Job[Value]) -> AsyncIterator[Outcome[Value]]:
         """Yield how a conversation ends; raise what ends all work."""
         try:
-            yield Outcome(job.item_id, await self._value(job))
+            value: Value = await self._value(job)
+            yield Outcome(job.item_id, value)
         except CapReachedError as error:
             self.cap = error
             yield Outcome(job.item_id, None, _NOT_ASKED, is_open=True)
@@ -246,13 +247,14 @@ class _Talk:
         if self.cap is not None:
             raise self.cap
         if request.needs_schema and self._takes_no_schema():
+            self._kept.keep(key, item_id, request, SCHEMA_REFUSED)
             return SCHEMA_REFUSED
         done: asyncio.Future[ChatReply] = asyncio.get_running_loop().create_future()
         self._asking[key] = done
         try:
             reply = await self._asked(request)
+            self._kept.keep(key, item_id, request, reply)
             if not reply.schema_refused:
-                self._kept.keep(key, item_id, request, reply)
                 self.failures.success()
             return reply
         finally:

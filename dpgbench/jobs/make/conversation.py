@@ -37,7 +37,7 @@ class MakeSettings:
         max_tokens: of a reply that makes the graph; None goes by `max_questions`.
     """
 
-    max_questions: int = 30
+    max_questions: int = 40
     mode: Mode = "auto"
     text_check: bool = True
     max_tokens: int | None = None

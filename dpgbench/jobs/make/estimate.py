@@ -24,7 +24,7 @@ _TOKENS_AROUND_CHECK = 110
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MakeEstimate:
     """What is still to be asked.
 
     Attributes:
@@ -65,7 +65,7 @@ def estimate(
     options: LlmOptions,
     *,
     by_steps: bool,
-) -> Estimate:
+) -> MakeEstimate:
     """Return what is still to be asked.
 
     Args:
@@ -90,7 +90,7 @@ def estimate(
             talk.close()
     cost = options.cost(total.prompt_tokens, total.completion_tokens)
     rounded = None if cost is None else round(cost, 4)
-    return Estimate(
+    return MakeEstimate(
         prompts, kept, total.requests, total.prompt_tokens, total.completion_tokens, rounded
     )
 

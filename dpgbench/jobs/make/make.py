@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dpgbench.backends.llms.chat import ChatReply, ChatRequest, Job, LanguageModel, Outcome
+from dpgbench.backends.llms.chat import (
+    SCHEMA_REFUSED,
+    ChatReply,
+    ChatRequest,
+    Job,
+    LanguageModel,
+    Outcome,
+)
 from dpgbench.backends.llms.open import SHAPES, check_llm, open_llm
 from dpgbench.backends.llms.options import LlmOptions
 from dpgbench.domain.benchmark import Benchmark
@@ -18,7 +25,7 @@ from dpgbench.domain.spec import canonical_json
 from dpgbench.errors import IncompleteError, UsageError
 from dpgbench.jobs.make import template
 from dpgbench.jobs.make.conversation import MODES, MadeGraph, MakeSettings, make_graph
-from dpgbench.jobs.make.estimate import Estimate, estimate
+from dpgbench.jobs.make.estimate import MakeEstimate, estimate
 from dpgbench.jobs.make.examples import OWN_EXAMPLES, Example, digest_of, load_examples
 from dpgbench.jobs.make.files import SCHEMA, MadeFiles, MakeRecord, made_csv, read_record
 from dpgbench.jobs.make.prompts import unusable_prompts
@@ -30,6 +37,7 @@ from dpgbench.store.run.manifest import now, toolkit_version
 log = logging.getLogger(__name__)
 _MOST_QUESTIONS = 200
 _NOT_ASKED = "not asked yet"
+_SCHEMA_REFUSED = "schema_refused"
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,8 @@ class _Kept:
         line = self._log.lines.get(key)
         if line is None:
             return None
+        if line["finish"] == _SCHEMA_REFUSED:
+            return SCHEMA_REFUSED
         tokens = line["prompt_tokens"], line["completion_tokens"]
         return ChatReply(line["text"], line["finish"], *tokens, line["are_counted"])
 
@@ -131,7 +141,7 @@ class _Kept:
             "item_id": item_id,
             "purpose": request.purpose,
             "text": reply.text,
-            "finish": reply.finish,
+            "finish": _SCHEMA_REFUSED if reply.schema_refused else reply.finish,
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,
             "are_counted": reply.are_counted,
@@ -166,7 +176,7 @@ def make(request: MakeRequest) -> Made:
             return _make(_Work(request, files, before), model, chat_log, examples)
 
 
-def plan(request: MakeRequest) -> Estimate:
+def plan(request: MakeRequest) -> MakeEstimate:
     """Return what `make` would ask, and what that would cost; nothing is asked or written.
 
     Raises:
@@ -175,7 +185,7 @@ def plan(request: MakeRequest) -> Estimate:
     request.check()
     request.options.check()
     if request.llm == SHAPES:
-        return Estimate(len(request.items), 0, 0, 0, 0, None)
+        return MakeEstimate(len(request.items), 0, 0, 0, 0, None)
     files = MadeFiles.at(request.out, request.benchmark.name)
     model = open_llm(request.llm, request.options)
     return _estimate(request, model, ChatLog(files.log), load_examples(request.examples))
@@ -209,12 +219,12 @@ def _make(
 
 
 def _account(
-    options: LlmOptions, chat_log: ChatLog, model: LanguageModel, expected: Estimate
+    options: LlmOptions, chat_log: ChatLog, model: LanguageModel, expected: MakeEstimate
 ) -> Mapping[str, Any]:
     """Return what all commands for these files have cost, and what was expected of this one."""
     tokens = total_tokens(chat_log.lines)
     return {
-        "replies": len(chat_log.lines),
+        "replies": sum(line["finish"] != _SCHEMA_REFUSED for line in chat_log.lines.values()),
         "prompt_tokens": tokens[0],
         "completion_tokens": tokens[1],
         "replies_with_estimated_tokens": sum(
@@ -296,7 +306,7 @@ def _written(
         len(made),
         int(record["questions"]),
         failures,
-        dict(flagged),
+        {str(kind): number for kind, number in flagged.items()},
         record,
         stopped,
     )
@@ -337,7 +347,7 @@ def _shown(
 
 def _estimate(
     request: MakeRequest, model: LanguageModel, chat_log: ChatLog, examples: Sequence[Example]
-) -> Estimate:
+) -> MakeEstimate:
     identity, kept = model.identity(), _Kept(chat_log)
     talks = (
         (request.benchmark.prompts[job.item_id], job.conversation)

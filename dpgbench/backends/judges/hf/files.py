@@ -1,4 +1,4 @@
-"""Where a Hugging Face judge's files are: a folder, or the hub's copy of a repository.
+"""Where the files of a model of Hugging Face are: a folder, or the hub's copy of a repository.
 
 Nothing in them is run: no code of the repository, no pickles.
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from dpgbench.backends.entries import HuggingFace, argument_of
-from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.backends.weights.locate import fetch_from_hub, is_repository
 from dpgbench.errors import SetupError, UsageError, reason_of
 from dpgbench.store.hashes import hash_files
@@ -28,13 +27,13 @@ class ModelFiles:
     """One model's files on this machine.
 
     Attributes:
-        judge: the judge's name, for messages.
+        subject: what it is to be, with its name, for messages: ``judge hf:ORG/REPO``.
         folder: configuration, safetensors, tokenizer and processor.
         model: what a manifest calls it.
         commit: of the repository; None where the user gave a folder.
     """
 
-    judge: str
+    subject: str
     folder: Path
     model: str
     commit: str | None
@@ -56,16 +55,16 @@ class ModelFiles:
             config = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise SetupError(
-                f"judge {self.judge}: {self.folder} has no config.json; give a folder that holds "
+                f"{self.subject}: {self.folder} has no config.json; give a folder that holds "
                 "a whole transformers model, such as 'hf download ORG/REPO' makes"
             ) from None
         except (OSError, ValueError, RecursionError) as error:
             raise SetupError(
-                f"judge {self.judge}: {path} cannot be read: {reason_of(error, limit=300)}; "
+                f"{self.subject}: {path} cannot be read: {reason_of(error, limit=300)}; "
                 "fetch it again"
             ) from error
         if not isinstance(config, dict):
-            raise SetupError(f"judge {self.judge}: {path} is not a JSON object; fetch it again")
+            raise SetupError(f"{self.subject}: {path} is not a JSON object; fetch it again")
         return config
 
     def require_safetensors(self) -> None:
@@ -79,7 +78,7 @@ class ModelFiles:
         pickles = sorted(path.name for path in self.folder.glob("*.bin"))
         there = f"only {pickles[0]}, a pickle, which is never opened" if pickles else "no weights"
         raise SetupError(
-            f"judge {self.judge}: {self.folder} has no *.safetensors ({there}); take a revision "
+            f"{self.subject}: {self.folder} has no *.safetensors ({there}); take a revision "
             "with safetensors (--revision), or convert the weights with save_pretrained"
         )
 
@@ -88,31 +87,36 @@ class ModelFiles:
         return hash_files(sorted(files), self.folder)
 
 
-def find_files(request: JudgeRequest) -> ModelFiles:
+def find_files(name: str, revision: str | None, kind: str) -> ModelFiles:
     """Return the files that ``hf:NAME`` stands for; a repository is fetched where need be.
+
+    Args:
+        name: with its family, ``hf:ORG/REPO`` or ``hf:FOLDER``.
+        revision: of the repository; None is the newest.
+        kind: what the model is to be, such as ``judge``.
 
     Raises:
         UsageError: the name is neither a folder nor ORG/REPO, or a folder has a revision.
         SetupError: the repository cannot be fetched.
     """
-    name = argument_of(request.name)
-    folder = user_path(name)
+    subject, bare = f"{kind} {name}", argument_of(name)
+    folder = user_path(bare)
     if folder.is_dir():
-        if request.revision:
+        if revision:
             raise UsageError(
-                f"--revision {request.revision}: {folder} is a folder; a revision is for a "
+                f"--revision {revision}: {folder} is a folder; a revision is for a "
                 "repository on the hub, hf:ORG/REPO"
             )
-        return ModelFiles(request.name, folder, f"folder {folder.resolve().name}", None)
-    if not is_repository(name):
+        return ModelFiles(subject, folder, f"folder {folder.resolve().name}", None)
+    if not is_repository(bare):
         raise UsageError(
-            f"judge {request.name}: there is no folder {name}, and a repository of the hub is "
+            f"{subject}: there is no folder {bare}, and a repository of the hub is "
             "written hf:ORG/REPO"
         )
     fetched = fetch_from_hub(
-        HuggingFace(name, files=_FETCHED, skipped=_NOT_FETCHED),
-        request.revision,
-        subject=f"judge {request.name} is",
+        HuggingFace(bare, files=_FETCHED, skipped=_NOT_FETCHED),
+        revision,
+        subject=f"{subject} is",
         otherwise="or name a folder that holds the model: hf:FOLDER",
     )
-    return ModelFiles(request.name, fetched, name, fetched.name)
+    return ModelFiles(subject, fetched, bare, fetched.name)

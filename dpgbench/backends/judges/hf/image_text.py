@@ -30,7 +30,7 @@ from dpgbench.backends.judges.hf.generation import (
     SharedPrefix,
 )
 from dpgbench.backends.judges.hf.inputs import InputBuilder, ModelInputs
-from dpgbench.backends.judges.hf.load import loading_judge
+from dpgbench.backends.judges.hf.load import loading_files
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 from dpgbench.errors import SetupError, reason_of
 
@@ -58,7 +58,7 @@ class ImageTextAnswerer:
         self.inputs = InputBuilder(judge, processor, model)
         self.answer_tokens = _answer_tokens(model, processor.tokenizer)
         self.at_once = 1 if model.config.is_encoder_decoder else _QUESTIONS_AT_ONCE
-        with loading_judge(judge):
+        with loading_files(f"judge {judge}"):
             self.method = self._find_method(judge)
 
     @property

@@ -9,7 +9,12 @@ from dpgbench.backends.judges.hf.answers import DECODE, P_YES
 from dpgbench.backends.judges.hf.blip import BlipAnswerer
 from dpgbench.backends.judges.hf.files import find_files
 from dpgbench.backends.judges.hf.image_text import ImageTextAnswerer
-from dpgbench.backends.judges.hf.load import find_family, load_model, load_processor
+from dpgbench.backends.judges.hf.load import (
+    AUTO_CLASSES,
+    find_family,
+    load_model,
+    load_processor,
+)
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, TileQuestions
 
 if TYPE_CHECKING:
@@ -21,9 +26,9 @@ class HfJudge(Judge):
 
     def __init__(self, request: JudgeRequest) -> None:
         self.request = request
-        self.files = find_files(request)
+        self.files = find_files(request.name, request.revision, "judge")
         family = find_family(self.files)
-        model = load_model(self.files, family, request)
+        model = load_model(self.files, AUTO_CLASSES[family], request.device, request.dtype)
         processor = load_processor(self.files, model)
         self.network = type(model).__name__
         self.processing = [type(processor).__name__, type(processor.image_processor).__name__]

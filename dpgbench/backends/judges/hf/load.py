@@ -1,4 +1,4 @@
-"""Loading a Hugging Face judge: which family it is, its model, its processor.
+"""Loading a model of Hugging Face: which family it is, its network, its processor.
 
 Only classes of the installed transformers are built, only from safetensors, and every weight of
 the network must be in them.
@@ -12,24 +12,49 @@ from typing import Any, Literal
 
 from dpgbench.backends.judges.hf.files import ModelFiles
 from dpgbench.backends.loading import loading, quiet
-from dpgbench.backends.protocols import JudgeRequest
 from dpgbench.errors import SetupError, UsageError, clipped, shortened
 
 Family = Literal["image-text-to-text", "blip-vqa"]
+AUTO_CLASSES: dict[Family, str] = {
+    "image-text-to-text": "AutoModelForImageTextToText",
+    "blip-vqa": "AutoModelForVisualQuestionAnswering",
+}
 _BLIP_VQA = "BlipForQuestionAnswering"
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 @contextlib.contextmanager
-def loading_judge(judge: str) -> Iterator[None]:
-    """Turn what transformers raises about a judge's files into one line; keep its log back.
+def loading_files(subject: str) -> Iterator[None]:
+    """Turn what transformers raises about a model's files into one line; keep its log back.
 
     Raises:
-        SetupError: names the judge, the reason and a remedy.
+        SetupError: names the subject, the reason and a remedy.
     """
     remedy = "check its files, or upgrade transformers (pip install -U transformers)"
-    with loading(f"judge {judge}", remedy), quiet("transformers", logs=False):
+    with loading(subject, remedy), quiet("transformers", logs=False):
         yield
+
+
+def read_kind(files: ModelFiles) -> tuple[str, str]:
+    """Return the type of model that a configuration states, and its class.
+
+    Raises:
+        SetupError: it needs code of its own, a newer transformers, or to be fetched again.
+    """
+    import transformers
+
+    config = files.config()
+    kind = config.get("model_type")
+    classes = config.get("architectures") or [kind]
+    for name, value in (("model_type", [kind]), ("architectures", classes)):
+        if not isinstance(value, list) or not all(isinstance(one, str | None) for one in value):
+            raise SetupError(
+                f"{files.subject}: {name} in {files.folder / 'config.json'} is "
+                f"{clipped(config.get(name))}, not the name of a class; fetch it again"
+            )
+    if not isinstance(kind, str) or kind not in transformers.CONFIG_MAPPING:
+        raise SetupError(_unknown(files.subject, kind, needs_code="auto_map" in config))
+    return kind, classes[0] or kind
 
 
 def find_family(files: ModelFiles) -> Family:
@@ -41,45 +66,41 @@ def find_family(files: ModelFiles) -> Family:
     """
     import transformers
 
-    config = files.config()
-    kind = config.get("model_type")
-    named = config.get("architectures") or [kind]
-    for name, value in (("model_type", [kind]), ("architectures", named)):
-        if not isinstance(value, list) or not all(isinstance(one, str | None) for one in value):
-            raise SetupError(
-                f"judge {files.judge}: {name} in {files.folder / 'config.json'} is "
-                f"{clipped(config.get(name))}, not the name of a class; fetch it again"
-            )
-    if kind not in transformers.CONFIG_MAPPING:
-        raise SetupError(_unknown(files.judge, kind, needs_code="auto_map" in config))
-    if kind == "blip" and named[0] == _BLIP_VQA:
+    kind, network = read_kind(files)
+    if kind == "blip" and network == _BLIP_VQA:
         return "blip-vqa"
     supported = transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     if kind == "blip" or transformers.CONFIG_MAPPING[kind] not in supported:
         raise UsageError(
-            f"judge {files.judge}: {named[0]} does not answer questions about images; name an "
+            f"{files.subject}: {network} does not answer questions about images; name an "
             "image-text-to-text model (Qwen-VL, InternVL, LLaVA, SmolVLM, PaliGemma, ...) or a "
             f"{_BLIP_VQA}"
         )
     return "image-text-to-text"
 
 
-def _unknown(judge: str, kind: Any, *, needs_code: bool) -> str:
+def _unknown(subject: str, kind: Any, *, needs_code: bool) -> str:
     import transformers
 
     if needs_code:
         return (
-            f"judge {judge} needs code from its repository (auto_map in config.json), which is "
+            f"{subject} needs code from its repository (auto_map in config.json), which is "
             "never run; take a repository that transformers itself supports (often named ...-hf)"
         )
     return (
-        f"judge {judge}: transformers {transformers.__version__} does not know model type "
+        f"{subject}: transformers {transformers.__version__} does not know model type "
         f"'{kind}'; run: pip install -U transformers"
     )
 
 
-def load_model(files: ModelFiles, family: Family, request: JudgeRequest) -> Any:
+def load_model(files: ModelFiles, auto_class: str, device: str, dtype: str) -> Any:
     """Return the network on its device, ready to answer.
+
+    Args:
+        files: of the model.
+        auto_class: name of the class of transformers that chooses the network's.
+        device: where it runs.
+        dtype: its precision.
 
     Raises:
         SetupError: weights are missing, damaged, or not this network's.
@@ -88,15 +109,11 @@ def load_model(files: ModelFiles, family: Family, request: JudgeRequest) -> Any:
     import transformers
 
     files.require_safetensors()
-    place = {} if request.device == "cpu" else {"device_map": {"": request.device}}
-    auto = {
-        "image-text-to-text": transformers.AutoModelForImageTextToText,
-        "blip-vqa": transformers.AutoModelForVisualQuestionAnswering,
-    }[family]
-    with loading_judge(files.judge):
-        model, report = auto.from_pretrained(
+    place = {} if device == "cpu" else {"device_map": {"": device}}
+    with loading_files(files.subject):
+        model, report = getattr(transformers, auto_class).from_pretrained(
             files.folder,
-            dtype=getattr(torch, request.dtype),
+            dtype=getattr(torch, dtype),
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # they are listed in the report, and refused below
             output_loading_info=True,
@@ -107,7 +124,7 @@ def load_model(files: ModelFiles, family: Family, request: JudgeRequest) -> Any:
     lacking = sorted({*report["missing_keys"], *mismatched})
     if lacking:
         raise SetupError(
-            f"judge {files.judge}: its safetensors lack {len(lacking)} of the network's weights, "
+            f"{files.subject}: its safetensors lack {len(lacking)} of the network's weights, "
             f"or have them in another size ({shortened(lacking, 3)}); fetch it again, or upgrade "
             "transformers (pip install -U transformers)"
         )
@@ -129,7 +146,7 @@ def load_processor(files: ModelFiles, model: Any) -> Any:
 
     config = model.config
     processor_class = PROCESSOR_MAPPING.get(type(config), None)
-    with loading_judge(files.judge):
+    with loading_files(files.subject):
         if (
             processor_class
             and "video_processor" in processor_class.get_attributes()
@@ -140,7 +157,7 @@ def load_processor(files: ModelFiles, model: Any) -> Any:
             processor = transformers.AutoProcessor.from_pretrained(files.folder, **_LOCAL)
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
         raise SetupError(
-            f"judge {files.judge}: {files.folder} lacks the files of its processor "
+            f"{files.subject}: {files.folder} lacks the files of its processor "
             "(processor_config.json or preprocessor_config.json); fetch the whole repository"
         )
     return processor

@@ -1,0 +1,504 @@
+"""`prompts make` against a server that replays good and bad replies, through the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from dpgbench.backends.openai_server import TIMEOUT_VARIABLE
+from dpgbench.store.benchmarks import load_csv
+from tests.backends.fake_openai import Act, Asked
+from tests.backends.openai_kit import KEY, leave_alone
+from tests.helpers import Ended, Run, json_lines
+from tests.jobs.make.kit import (
+    graph_of,
+    honest,
+    honest_text,
+    is_repair,
+    llm_server,
+    prompt_in,
+    prompt_of,
+    reply,
+    step_of,
+    text_of,
+)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_alone(monkeypatch)
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    """Six prompts in a text file; their ids are 00001 to 00006."""
+    path = tmp_path / "p.txt"
+    path.write_text("".join(f"{prompt_of(n)}\n" for n in range(6)))
+    return path
+
+
+def make(run: Run, server: object, *more: object) -> Ended:
+    return run("prompts", "make", "p.txt", "--llm", "openai:m", "--base-url", server.url, *more)  # type: ignore[attr-defined]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def as_json(graph: object) -> str:
+    return json.dumps({"questions": graph})
+
+
+def checks(run: Run) -> int:
+    return run("prompts", "check", "made/p/p.csv", "--strict").code
+
+
+def test_good_replies_end_as_a_benchmark_that_the_check_passes(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    with llm_server() as server:
+        server.key = KEY
+        ended = make(run, server, "--price-in", 1, "--price-out", 10, "--concurrency", 3)
+    assert ended.code == 0, ended.err
+    assert "6 of 6 prompts, 36 questions" in ended.out
+    assert server.most_in_flight <= 3
+    assert Counter(map(step_of, server.asked)) == {"graph": 6, "check": 6}
+    assert checks(run) == 0
+    benchmark = load_csv(tmp_path / "made/p/p.csv", "p")
+    assert list(benchmark.prompts.values()) == [prompt_of(n) for n in range(6)]
+    row = rows(tmp_path / "made/p/p.csv")[7]
+    assert (row["question_natural_language"], row["dependency"]) == ("Is the cat green?", "1")
+    assert (row["tuple"], row["keywords"]) == ("attribute - color (cat, green)", "green")
+    record = json.loads((tmp_path / "made/p/make.json").read_text())
+    assert record["identity"]["llm"]["model"] == "openai:m"
+    assert record["identity"]["template"] == "graph/1"
+    assert record["failures"] == record["faults"] == record["repairs"] == {}
+    assert record["account"]["prompt_tokens"] == 1200
+    assert record["account"]["cost_usd"] == pytest.approx((1200 + 10 * 240) / 1e6)
+    assert KEY not in "".join(p.read_text() for p in (tmp_path / "made").rglob("*") if p.is_file())
+
+
+def test_the_same_command_again_asks_nothing_and_writes_the_same_file(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    with llm_server() as server:
+        make(run, server)
+        first, asked = (tmp_path / "made/p/p.csv").read_bytes(), len(server.asked)
+        prompts.write_text(f"{prompts.read_text()}{prompt_of(6)}\n")
+        assert make(run, server).code == 0
+        assert len(server.asked) == asked + 2  # the new prompt alone
+    assert (tmp_path / "made/p/p.csv").read_bytes().startswith(first)
+
+
+BAD_FIRST = {
+    "prose": lambda a: f"Sure! Here is it:\n```json\n{honest_text(a)}\n```\nHope {{that}} helps.",
+    "cut": lambda a: honest_text(a)[:90],
+    "from seven": lambda a: as_json(
+        [{**q, "id": q["id"] + 6, "parents": [p + 6 for p in q["parents"]]} for q in graph(a)]
+    ),
+    "backwards": lambda a: as_json(graph(a)[::-1]),
+    "words for numbers": lambda a: as_json([{**q, "id": "one"} for q in graph(a)]),
+    "twice": lambda a: as_json([*graph(a), {**graph(a)[1], "id": 7}]),
+    "cycle": lambda a: as_json([{**graph(a)[0], "parents": [2]}, *graph(a)[1:]]),
+    "own parent": lambda a: as_json([{**graph(a)[0], "parents": [1]}, *graph(a)[1:]]),
+    "no such parent": lambda a: as_json([{**graph(a)[0], "parents": [9]}, *graph(a)[1:]]),
+    "no such category": lambda a: as_json([{**graph(a)[0], "category": "taste"}, *graph(a)[1:]]),
+    "no question": lambda a: as_json([{**graph(a)[0], "question": "The cat."}, *graph(a)[1:]]),
+    "other text": lambda a: as_json([*graph(a)[:2], {**graph(a)[2], "about": 'cat, "EXIT"'}]),
+    "too many": lambda a: as_json(
+        [{**graph(a)[0], "id": n + 1, "about": f"{n}", "question": f"Is {n} in?"} for n in range(8)]
+    ),
+    "refusal": lambda a: "I'm sorry, but I can't help with that.",
+    "nothing": lambda a: "",
+    "a list": lambda a: "[1, 2, 3]",
+    "deep": lambda a: "[" * 50_000,
+    "half a letter": lambda a: as_json([{**graph(a)[0], "question": "Is \ud83d there?"}]),
+    "null": lambda a: as_json(None),
+}  # fmt: skip
+MENDED_UNASKED = {"prose", "from seven", "backwards"}
+
+
+def graph(asked: Asked) -> list[dict[str, object]]:
+    return graph_of(prompt_in(asked))
+
+
+@pytest.mark.parametrize("kind", BAD_FIRST)
+def test_a_bad_reply_is_asked_once_more_with_its_fault_quoted(
+    run: Run, prompts: Path, tmp_path: Path, kind: str
+) -> None:
+    def rule(asked: Asked) -> Act:
+        bad = step_of(asked) == "graph" and not is_repair(asked)
+        return reply(BAD_FIRST[kind](asked)) if bad else honest(asked)
+
+    with llm_server(rule) as server:
+        ended = make(run, server, "--limit", 2, "--max-questions", 7)
+    assert ended.code == 0, ended.err
+    repairs = [asked for asked in server.asked if is_repair(asked)]
+    record = json.loads((tmp_path / "made/p/make.json").read_text())
+    assert checks(run) == 0
+    assert len(load_csv(tmp_path / "made/p/p.csv", "p").rows) == 12
+    if kind in MENDED_UNASKED:
+        assert not repairs
+        assert bool(record["repairs"]) == (kind != "prose")
+        return
+    assert len(repairs) == 2
+    (fault, *_) = record["faults"]["00001"]
+    assert (
+        fault[:300]
+        in next(a for a in repairs if "A red" in prompt_in(a)).request["messages"][2]["content"]
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(set(BAD_FIRST) - MENDED_UNASKED))
+def test_a_prompt_whose_replies_stay_bad_is_listed_with_the_reason(
+    run: Run, prompts: Path, tmp_path: Path, kind: str
+) -> None:
+    def rule(asked: Asked) -> Act:
+        bad = step_of(asked) == "graph" and "A green" in prompt_in(asked)
+        return reply(BAD_FIRST[kind](asked)) if bad else honest(asked)
+
+    with llm_server(rule) as server:
+        ended = make(run, server, "--limit", 3, "--max-questions", 7)
+        again = make(run, server, "--limit", 3, "--max-questions", 7, "--partial")
+        assert Counter(map(step_of, server.asked)) == {"graph": 4, "check": 2}
+        anew = make(run, server, "--limit", 3, "--max-questions", 7, "--again", "--partial")
+        assert Counter(map(step_of, server.asked)) == {"graph": 6, "check": 2}
+    assert (ended.code, again.code, anew.code) == (6, 0, 0)
+    assert "no graph of 00002" in ended.err
+    assert "1 item is without a graph, first 00002" in ended.error
+    record = json.loads((tmp_path / "made/p/make.json").read_text())
+    assert list(record["failures"]) == ["00002"]
+    assert record["failures"]["00002"]["reason"]
+    assert record["failures"]["00002"]["attempt"] == 1
+    assert checks(run) == 0
+    assert set(load_csv(tmp_path / "made/p/p.csv", "p").items) == {"00001", "00003"}
+
+
+def test_a_reply_that_was_cut_off_gets_twice_the_room(run: Run, prompts: Path) -> None:
+    def rule(asked: Asked) -> Act:
+        cut = step_of(asked) == "graph" and not is_repair(asked)
+        return reply(honest_text(asked)[:200], finish="length") if cut else honest(asked)
+
+    with llm_server(rule) as server:
+        assert make(run, server, "--limit", 1, "--max-tokens", 150).code == 0
+    rooms = [asked.request["max_tokens"] for asked in server.asked if step_of(asked) == "graph"]
+    assert rooms == [150, 300]
+    assert "cut off after 150 tokens" in server.asked[1].request["messages"][2]["content"]
+
+
+def test_a_server_without_schemas_is_asked_in_three_steps(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    with llm_server() as server:
+        server.refuses = ("json_schema",)
+        assert make(run, server).code == 0
+        answered = [asked for asked in server.asked if "response_format" not in asked.request]
+        counts = Counter(map(step_of, answered))
+        assert counts == {"tuples": 6, "questions": 6, "parents": 6, "check": 6}
+        before = len(server.asked)
+        assert make(run, server).code == 0
+        assert len(server.asked) == before
+    assert checks(run) == 0
+    by_steps = rows(tmp_path / "made/p/p.csv")
+    with llm_server() as server:
+        assert make(run, server, "--out", "other").code == 0
+    for one, other in zip(by_steps, rows(tmp_path / "other/p.csv"), strict=True):
+        assert {**one, "keywords": ""} == {**other, "keywords": ""}
+
+
+STEPS = {
+    "numbered with dots": lambda text: text.replace(" |", "."),
+    "bullets and prose": lambda text: (
+        "Here you are:\n\n" + text.replace("\n", "\n- ") + "\n\nDone."
+    ),
+    "fenced": lambda text: f"```\n{text}\n```",
+    "thoughts": lambda text: f"<think>1 | entity - whole (ghost)</think>{text}",
+}
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_lines_are_read_however_they_are_numbered(
+    run: Run, prompts: Path, tmp_path: Path, kind: str
+) -> None:
+    def rule(asked: Asked) -> Act:
+        text = honest_text(asked)
+        return reply(text if step_of(asked) == "check" else STEPS[kind](text))
+
+    with llm_server(rule) as server:
+        assert make(run, server, "--limit", 1, "--mode", "steps").code == 0
+        assert len(server.asked) == 4
+    assert len(rows(tmp_path / "made/p/p.csv")) == 6
+
+
+BAD_STEPS = {
+    "tuples": lambda text: text.replace("entity - whole (cat)", "cat"),
+    "questions": lambda text: "\n".join(text.splitlines()[:-1]),
+    "parents": lambda text: text.replace("2 | 1", "2 | 17"),
+}
+
+
+@pytest.mark.parametrize("step", BAD_STEPS)
+def test_a_bad_step_is_asked_once_more(run: Run, prompts: Path, tmp_path: Path, step: str) -> None:
+    def rule(asked: Asked) -> Act:
+        bad = step_of(asked) == step and not is_repair(asked)
+        return reply(BAD_STEPS[step](honest_text(asked))) if bad else honest(asked)
+
+    with llm_server(rule) as server:
+        assert make(run, server, "--limit", 1, "--mode", "steps").code == 0
+        assert len(server.asked) == 5
+    assert len(rows(tmp_path / "made/p/p.csv")) == 6
+
+
+def test_what_a_person_should_look_at_is_flagged(run: Run, prompts: Path, tmp_path: Path) -> None:
+    def rule(asked: Asked) -> Act:
+        if step_of(asked) == "check":
+            return reply(json.dumps({"1": "yes", "2": "no", "3": "yes"}))
+        return reply(
+            as_json([
+                {**graph(asked)[0]},
+                {**graph(asked)[1], "about": "cat, crimson", "question": "Is the cat crimson?"},
+                {**graph(asked)[1], "id": 3, "parents": []},
+                {**graph(asked)[3]},
+            ])
+        )  # fmt: skip
+
+    with llm_server(rule) as server:
+        ended = make(run, server, "--limit", 1)
+    assert "flags: 1 invented, 1 no-entity, 2 text-check, 1 uncovered" in ended.out
+    reviews = [row["review"] for row in rows(tmp_path / "made/p/p.csv")]
+    assert reviews == [
+        "uncovered: number, 0, wooden",
+        "invented: crimson | text-check: from the prompt alone the model answers no",
+        "no-entity: nothing above it is an entity: attribute - color (cat, red)",
+        "text-check: the model gave no answer to it",
+    ]
+    checked = run("prompts", "check", "made/p/p.csv")
+    assert (
+        "note: column review: 4 questions are flagged; scoring does not look at it" in checked.err
+    )
+
+
+def test_nothing_is_paid_twice_after_a_kill(prompts: Path, tmp_path: Path) -> None:
+    """Also where two prompts are the same: one request serves both."""
+    prompts.write_text(prompts.read_text() + f"{prompt_of(0)}\n")
+
+    def slow(asked: Asked) -> Act:
+        return honest(asked)._replace(seconds=0.15)
+
+    with llm_server(slow) as server:
+        words = ["--llm", "openai:m", "--base-url", server.url, "--concurrency", "2"]
+        command = [sys.executable, "-m", "dpgbench", "prompts", "make", "p.txt", *words]
+        kept = tmp_path / "made/p/chat.jsonl"
+        killed = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not (kept.exists() and kept.read_bytes().count(b"\n") >= 4):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait(20)
+        server.idle()
+        paid = json_lines(kept)
+        first = [text_of(asked) for asked in server.asked]
+        with kept.open("a") as file:
+            file.write('{"key": "torn')
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        asked = Counter(map(text_of, server.asked))
+    lost = len(first) - len(paid)
+    assert lost <= 2  # those in flight
+    assert sum(asked.values()) == 12 + lost
+    assert not (tmp_path / "made/p/p.csv").read_text().count("torn")
+    assert len({row["item_id"] for row in rows(tmp_path / "made/p/p.csv")}) == 7
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_command_goes_on(
+    prompts: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    def slow(asked: Asked) -> Act:
+        return honest(asked)._replace(seconds=0.0 if "A red" in prompt_in(asked) else 20.0)
+
+    with llm_server(slow) as server:
+        words = ["--llm", "openai:m", "--base-url", server.url]
+        command = [sys.executable, "-m", "dpgbench", "prompts", "make", "p.txt", *words]
+        kept = tmp_path / "made/p/chat.jsonl"
+        working = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not (kept.exists() and kept.read_bytes().count(b"\n") >= 2):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        working.send_signal(sent)
+        _, err = working.communicate(timeout=20)
+        assert working.returncode == code
+        assert "run the same command again to go on" in err
+        assert "Traceback" not in err
+        assert len(json_lines(kept)) == 2
+
+
+def test_silence_and_hang_ups_are_tried_again_and_a_lasting_one_is_listed(
+    run: Run, prompts: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "0.5")
+    seen: Counter[str] = Counter()
+
+    def rule(asked: Asked) -> Act:
+        seen[prompt_in(asked)] += 1
+        if "A green" in prompt_in(asked) and seen[prompt_in(asked)] == 1:
+            return honest(asked)._replace(seconds=1.0)
+        if "A blue" in prompt_in(asked) and seen[prompt_in(asked)] == 1:
+            return honest(asked)._replace(hang_up="half")
+        if "A white" in prompt_in(asked):
+            return Act(400, "this prompt is not allowed")
+        return honest(asked)
+
+    with llm_server(rule) as server:
+        ended = make(run, server, "--limit", 4)
+    assert ended.code == 6, ended.err
+    record = json.loads((tmp_path / "made/p/make.json").read_text())
+    assert list(record["failures"]) == ["00004"]
+    assert "this prompt is not allowed" in record["failures"]["00004"]["reason"]
+    assert record["account"]["last_command"]["retries"] >= 2
+    assert checks(run) == 0
+
+
+def test_a_wrong_key_ends_all_at_once(run: Run, prompts: Path) -> None:
+    with llm_server() as server:
+        server.key = "sk-another-0123456789-key"
+        ended = make(run, server)
+    assert ended.code == 4
+    assert "OPENAI_API_KEY" in ended.error
+
+
+def test_the_cost_is_told_before_and_kept_below_a_cap(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    prices = ("--price-in", 1000, "--price-out", 1000, "--max-tokens", 30)
+
+    with llm_server() as server:
+        dry = make(run, server, *prices, "--dry-run", "--json")
+        assert not server.asked
+        assert not (tmp_path / "made").exists() or not list((tmp_path / "made").rglob("*.csv"))
+        expected = json.loads(dry.out)
+        assert (expected["prompts"], expected["requests"]) == (6, 12)
+        assert expected["cost_usd"] > 1
+        capped = make(run, server, *prices, "--max-cost", 3.9, "--concurrency", 1)
+        assert capped.code == 6
+        assert "--max-cost 3.9" in capped.error
+        record = json.loads((tmp_path / "made/p/make.json").read_text())
+        assert 0 < record["account"]["cost_usd"] <= 3.9
+        assert record["made"] >= 1
+        reasons = {failure["reason"] for failure in record["failures"].values()}
+        assert reasons == {"not asked yet"}
+        asked = len(server.asked)
+        assert make(run, server, *prices, "--max-cost", 3.9).code == 6  # earlier commands count too
+        assert len(server.asked) == asked
+        assert make(run, server, *prices, "--max-cost", 800).code == 0
+        assert len(server.asked) == 12
+    assert checks(run) == 0
+    assert make(run, server, "--max-cost", 3.9).code == 2
+
+
+def test_a_cap_on_requests(run: Run, prompts: Path) -> None:
+    with llm_server() as server:
+        ended = make(run, server, "--max-requests", 5, "--concurrency", 2)
+        assert ended.code == 6
+        assert "--max-requests 5" in ended.error
+        assert len(server.asked) == 5
+        assert make(run, server).code == 0
+        assert len(server.asked) == 12
+
+
+def test_a_file_that_a_person_changed_is_not_overwritten(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "made/p/p.csv"
+    with llm_server() as server:
+        make(run, server)
+        table.write_text(table.read_text().replace("Is the cat red?", "Is the cat really red?"))
+        ended = make(run, server)
+        assert ended.code == 5
+        assert "was changed since it was made" in ended.error
+        assert "really" in table.read_text()
+        other = make(run, server, "--max-questions", 9)
+        assert other.code == 5
+        assert "max_questions was 40, is 9" in other.error
+        table.unlink()
+        assert make(run, server).code == 0
+        assert len(server.asked) == 12
+
+
+def test_prompts_come_from_folders_tables_and_json(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "first.txt").write_text(prompt_of(1))
+    (folder / "second.txt").write_text(f"{prompt_of(2)}\n")
+    (tmp_path / "t.csv").write_text(f"id,prompt\nx,{prompt_of(3)}\n")
+    (tmp_path / "j.jsonl").write_text(json.dumps({"id": "y", "prompt": prompt_of(4)}) + "\n")
+    with llm_server() as server:
+        for name, items in (("mine", {"first", "second"}), ("t.csv", {"x"}), ("j.jsonl", {"y"})):
+            words = ("prompts", "make", name, "--llm", "openai:m", "--base-url", server.url)
+            ended = run(*words, "--out", f"{name}-out/b.csv")
+            assert ended.code == 0, ended.err
+            assert set(load_csv(tmp_path / f"{name}-out/b.csv", "b").items) == items
+            assert (tmp_path / f"{name}-out/b.make.json").is_file()
+
+
+def test_ids_and_prompts_that_a_sound_benchmark_cannot_have_are_listed_unasked(
+    run: Run, tmp_path: Path
+) -> None:
+    entries = [("CON", prompt_of(1)), ("a", prompt_of(2)), ("A", prompt_of(3)), ("n", "None")]
+    lines = [json.dumps({"id": name, "prompt": prompt}) for name, prompt in entries]
+    (tmp_path / "p.jsonl").write_text("\n".join(lines))
+    with llm_server() as server:
+        words = ("prompts", "make", "p.jsonl", "--llm", "openai:m", "--base-url", server.url)
+        assert run(*words).code == 6
+        assert {prompt_in(asked) for asked in server.asked} == {prompt_of(2)}
+    assert checks(run) == 0
+
+
+def test_examples_of_ones_own_are_shown_and_checked(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    with llm_server() as server:
+        assert make(run, server, "--limit", 2).code == 0
+        own = make(run, server, "--out", "o", "--examples", "made/p/p.csv", "--limit", 1)
+        assert own.code == 0, own.err
+        last = server.asked[-2]
+        assert "harbour" in text_of(server.asked[0])
+        assert "harbour" not in text_of(last)
+        assert prompt_of(1) in text_of(last)
+        bad = (tmp_path / "made/p/p.csv").read_text().replace('"1,4"', '"1,6"')
+        (tmp_path / "bad.csv").write_text(bad)
+        ended = make(run, server, "--out", "o2", "--examples", "bad.csv")
+    assert ended.code == 3
+    assert "bad.csv item 00001 is no example of a good graph" in ended.error
+
+
+@pytest.mark.parametrize(
+    ("words", "meaning"),
+    [
+        ((), "name a language model"),
+        (("--llm", "gpt"), "--llm gpt is no language model"),
+        (("--llm", "openai:m", "--mode", "x"), "--mode x"),
+        (("--llm", "openai:m", "--max-questions", 0), "--max-questions 0"),
+        (("--llm", "openai:m", "--device", "cpu"), "--device is not for --llm openai:MODEL"),
+        (("--llm", "hf:x/y", "--price-in", 1), "--price-in is not for --llm hf:REPO"),
+        (("--llm", "shapes", "--base-url", "http://x/v1"), "--base-url is not for --llm shapes"),
+        (("--llm", "openai:m", "--concurrency", 0), "--concurrency 0"),
+    ],
+)
+def test_options_that_cannot_be_right(
+    run: Run, prompts: Path, words: tuple[object, ...], meaning: str
+) -> None:
+    ended = run("prompts", "make", "p.txt", *words)
+    assert ended.code == 2
+    assert meaning in ended.error
