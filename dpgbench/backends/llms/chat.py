@@ -91,7 +91,7 @@ class Job(NamedTuple, Generic[Value]):
     conversation: Conversation[Value]
 
 
-class Outcome(NamedTuple, Generic[Value]):
+class TalkOutcome(NamedTuple, Generic[Value]):
     """How a conversation ended: with its value, or with the reason why there is none.
 
     Attributes:
@@ -132,7 +132,9 @@ class LanguageModel(Protocol):
     def account(self) -> Mapping[str, Any]:
         """Return what asking has cost in this command, beyond what replies say."""
 
-    def converse(self, jobs: Iterator[Job[Value]], kept: KeptReplies) -> Iterator[Outcome[Value]]:
+    def converse(
+        self, jobs: Iterator[Job[Value]], kept: KeptReplies
+    ) -> Iterator[TalkOutcome[Value]]:
         """Yield how each conversation ends, as it ends; several go on at a time.
 
         Raises:

@@ -17,7 +17,7 @@ from dpgbench.backends.llms.chat import (
     Ended,
     Job,
     KeptReplies,
-    Outcome,
+    TalkOutcome,
     advanced,
 )
 from dpgbench.backends.llms.constrained import Grammars, NoGrammarError
@@ -85,7 +85,9 @@ class LocalModel:
         """Return how many replies were written in this command."""
         return {"requests": self._asked, "held_to_schema": self.takes_schemas}
 
-    def converse(self, jobs: Iterator[Job[Value]], kept: KeptReplies) -> Iterator[Outcome[Value]]:
+    def converse(
+        self, jobs: Iterator[Job[Value]], kept: KeptReplies
+    ) -> Iterator[TalkOutcome[Value]]:
         """Yield how each conversation ends; as many go on at a time as a batch has rows."""
         identity = self.identity()
         open_: list[_Open] = []
@@ -99,7 +101,7 @@ class LocalModel:
             while len(open_) < self._batch_size and (job := next(jobs, None)) is not None:
                 step = advanced(job.conversation, None, look_up)
                 if isinstance(step, Ended):
-                    yield Outcome(job.item_id, step.value)
+                    yield TalkOutcome(job.item_id, step.value)
                 else:
                     open_.append(_Open(job.item_id, job.conversation, step))
             if not open_:
@@ -108,12 +110,12 @@ class LocalModel:
             still_open = []
             for talk, reply in zip(open_, replies, strict=True):
                 if isinstance(reply, Exception):
-                    yield Outcome(talk.item_id, None, reason_of(reply))
+                    yield TalkOutcome(talk.item_id, None, reason_of(reply))
                     continue
                 kept.keep(talk.request.key(identity), talk.item_id, talk.request, reply)
                 step = advanced(talk.conversation, reply, look_up)
                 if isinstance(step, Ended):
-                    yield Outcome(talk.item_id, step.value)
+                    yield TalkOutcome(talk.item_id, step.value)
                 else:
                     still_open.append(talk._replace(request=step))
             open_ = still_open

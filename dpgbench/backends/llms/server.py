@@ -29,7 +29,7 @@ from dpgbench.backends.llms.chat import (
     Ended,
     Job,
     KeptReplies,
-    Outcome,
+    TalkOutcome,
     advanced,
 )
 from dpgbench.backends.llms.options import LlmOptions
@@ -105,7 +105,9 @@ class ChatServer:
         names = ("requests", "retries", "served_models")
         return {**{name: counts[name] for name in names}, "parameters": self.parameters}
 
-    def converse(self, jobs: Iterator[Job[Value]], kept: KeptReplies) -> Iterator[Outcome[Value]]:
+    def converse(
+        self, jobs: Iterator[Job[Value]], kept: KeptReplies
+    ) -> Iterator[TalkOutcome[Value]]:
         """Yield how each conversation ends; at no time are more requests in flight than allowed.
 
         Raises:
@@ -210,21 +212,21 @@ class _Talk:
         names = ("response_format", "temperature", "limit")
         return {name: getattr(used, name) for name in names}
 
-    async def converse(self, job: Job[Value]) -> AsyncIterator[Outcome[Value]]:
+    async def converse(self, job: Job[Value]) -> AsyncIterator[TalkOutcome[Value]]:
         """Yield how a conversation ends; raise what ends all work."""
         try:
             value: Value = await self._value(job)
-            yield Outcome(job.item_id, value)
+            yield TalkOutcome(job.item_id, value)
         except CapReachedError as error:
             self.cap = error
-            yield Outcome(job.item_id, None, _NOT_ASKED, is_open=True)
+            yield TalkOutcome(job.item_id, None, _NOT_ASKED, is_open=True)
         except DpgBenchError:
             raise
         except Exception as error:  # whatever a server did to one request; others may go well
             log.debug("item %s", job.item_id, exc_info=error)
             reason = hide_key(reason_of(error), self._server.key)
             failed = error if isinstance(error, RequestFailedError) else RequestFailedError(reason)
-            yield Outcome(job.item_id, None, str(failed))
+            yield TalkOutcome(job.item_id, None, str(failed))
             self.failures.record(job.item_id, 0, failed)
 
     async def _value(self, job: Job[Value]) -> Value:

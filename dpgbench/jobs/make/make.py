@@ -16,7 +16,7 @@ from dpgbench.backends.llms.chat import (
     ChatRequest,
     Job,
     LanguageModel,
-    Outcome,
+    TalkOutcome,
 )
 from dpgbench.backends.llms.open import SHAPES, check_llm, open_llm
 from dpgbench.backends.llms.options import LlmOptions
@@ -328,8 +328,8 @@ def _jobs(
 
 
 def _shown(
-    outcomes: Iterator[Outcome[MadeGraph]], total: int, done: int
-) -> Iterator[Outcome[MadeGraph]]:
+    outcomes: Iterator[TalkOutcome[MadeGraph]], total: int, done: int
+) -> Iterator[TalkOutcome[MadeGraph]]:
     """Yield outcomes, counted on a bar; failures are logged as they come."""
     from tqdm import tqdm
 

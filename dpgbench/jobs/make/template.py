@@ -102,13 +102,13 @@ def graph_request(
     return ChatRequest(
         _user("\n\n".join(text)),
         max_tokens or _TOKENS + _TOKENS_A_QUESTION * max_questions,
-        schema=graph_schema(),
+        schema=_graph_schema(),
         needs_schema=True,
         purpose="graph",
     )
 
 
-def graph_schema() -> dict[str, Any]:
+def _graph_schema() -> dict[str, Any]:
     """Return the JSON schema of a graph, in the part of the language that all servers take."""
     question = {
         "id": {"type": "integer"},
