@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _MOST_FILES = 12  # of a benchmark, that the list for people names
 
 app = typer.Typer(
-    help="The benchmarks: list, show, check, pull, stats, counts, make, review.", no_args_is_help=True
+    help="The benchmarks: list, show, check, pull, stats, counts, make, review.",
+    no_args_is_help=True,
 )
 prompts_make.register(app)
 
