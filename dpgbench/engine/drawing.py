@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dpgbench.backends.generators.named_generator import NamedGenerator
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.memory import MemoryGauge
@@ -210,6 +211,11 @@ class Drawer(Worker[DrawUnit, Drawn | NotDrawn | Encoding]):
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which of `prompts` the generator cuts."""
         return self.generator.truncation(prompts)
+
+    def num_parameters(self) -> Mapping[str, int]:
+        """Return how many parameters each network has; nothing where that is unknown."""
+        generator = self.generator.generator
+        return generator.num_parameters() if isinstance(generator, NamedGenerator) else {}
 
     def account(self) -> Mapping[str, Any] | None:
         """Return what drawing has cost so far; None where nothing is counted."""

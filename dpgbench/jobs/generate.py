@@ -11,6 +11,7 @@ from pathlib import Path
 from dpgbench.backends.entries import foreign_notes
 from dpgbench.backends.failures import Failures
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest, make_plan
+from dpgbench.backends.generators.table import model_facts
 from dpgbench.backends.import_class import is_own_class
 from dpgbench.backends.protocols import Truncation
 from dpgbench.domain.benchmark import Benchmark
@@ -225,6 +226,10 @@ def _fresh_manifest(request: GenerateRequest, plan: GenerationPlan, identity: Id
         },
         environment=environment(),
     )
+    facts = model_facts(request.generator.model)
+    licence = facts.facts.get("licence") if facts else None
+    if licence is not None:
+        manifest.generation["licence"] = licence.value
     world = plan.entry.world
     manifest.note(*foreign_notes("model", request.generator.model, world, request.benchmark.name))
     manifest.note(*plan.notes)
@@ -270,6 +275,9 @@ def _draw_all(
     with _workers(request, planned, batch.images_at_once) as workers:
         truncation = workers.call(Drawer.truncation, [prompts[item] for item in manifest.items])
         _note_truncation(truncation, manifest)
+        parameters = workers.call(Drawer.num_parameters)
+        if parameters:
+            manifest.generation["parameters"] = dict(parameters)
         manifest.write(run.manifest)
         with (
             finishing_batches(),

@@ -13,12 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import LeaderboardRow
-from dpgbench.backends.generators.published_models import (
-    PublishedModel,
-    Sourced,
-    published_model,
-)
-from dpgbench.backends.generators.table import HUB_FAMILY, MODELS
+from dpgbench.backends.generators.published_models import PublishedModel, Sourced
+from dpgbench.backends.generators.table import HUB_FAMILY, model_facts
 from dpgbench.domain.count_check import PUBLISHED_L2, PrintedScore, check_counts, with_l1
 from dpgbench.store.published import BENCHMARK, PublishedScore
 from dpgbench.store.run import manifest_summary
@@ -156,7 +152,7 @@ def beside_published(board: Board) -> tuple[BesidePublished, ...]:
     for row in board.rows:
         if row.benchmark != BENCHMARK:
             continue
-        model = _model(row.model)
+        model = model_facts(row.model)
         manifest = board.records[row.index].manifest
         wanted = {_key(name) for name in (row.model, *(model.published_as if model else ()))}
         quotes = [quote for key in wanted for quote in by_name.get(key, [])]
@@ -172,13 +168,6 @@ def count_mark(quote: PublishedScore) -> CountMark:
     printed = [PrintedScore(name, name, text) for name, text in quote.l1.items() if text]
     checks = check_counts(printed, with_l1(PUBLISHED_L2))
     return CountMark(len(checks), tuple(check.score.name for check in checks if not check.possible))
-
-
-def _model(name: str) -> PublishedModel | None:
-    """Return what the table of models says of a run's model; of a variant, its model's."""
-    plain = name.removeprefix(HUB_FAMILY)
-    entry = MODELS.get(plain)
-    return published_model(entry.variant_of if entry and entry.variant_of else plain)
 
 
 def _key(name: str) -> str:

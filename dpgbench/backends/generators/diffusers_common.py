@@ -100,6 +100,17 @@ def find_cut(tokenizer: Any, limit: int, prompts: Sequence[str]) -> Truncation:
     return Truncation(limit, tuple(i for i, length in enumerate(lengths) if length > limit))
 
 
+def parameters_of(parts: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many parameters each part that is a network has."""
+    import torch
+
+    return {
+        name: sum(parameter.numel() for parameter in part.parameters())
+        for name, part in sorted(parts.items())
+        if isinstance(part, torch.nn.Module)
+    }
+
+
 @contextlib.contextmanager
 def loading_model(entry: ModelEntry) -> Iterator[None]:
     """Turn what a library raises about weights into one line.

@@ -23,6 +23,7 @@ from dpgbench.backends.generators.diffusers_common import (
     check_size,
     generators,
     loading_model,
+    parameters_of,
 )
 from dpgbench.backends.generators.hub_classes import (
     drawn_area,
@@ -211,6 +212,10 @@ class HubPipeline(NamedGenerator):
             for name, value in arguments.items()
             if name in self.parameters and value is not None
         }
+
+    def num_parameters(self) -> Mapping[str, int]:
+        """Return how many parameters each network of the pipeline has."""
+        return parameters_of(self.pipeline.components)
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts are cut by the encoder of the pipeline that reads furthest."""

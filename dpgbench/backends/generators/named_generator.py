@@ -97,6 +97,10 @@ class NamedGenerator(ABC):
         """Have the networks compiled when they are first called, where `has_compile` says so."""
         raise NotImplementedError
 
+    def num_parameters(self) -> Mapping[str, int]:
+        """Return how many parameters each of its networks has; nothing where that is unknown."""
+        return {}
+
     @abstractmethod
     def draw(self, prompt: str, seeds: Sequence[int]) -> list[Image]:
         """Return one RGB image a seed; the same prompt and seed give the same image."""

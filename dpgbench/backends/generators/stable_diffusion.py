@@ -19,6 +19,7 @@ from dpgbench.backends.generators.diffusers_common import (
     find_cut,
     generators,
     loading_model,
+    parameters_of,
 )
 from dpgbench.backends.generators.hub_classes import read_config
 from dpgbench.backends.generators.image_checks import draw_checked
@@ -149,6 +150,10 @@ class StableDiffusion(NamedGenerator):
         """Return which prompts CLIP cuts."""
         tokenizer = self.pipeline.tokenizer
         return find_cut(tokenizer, tokenizer.model_max_length, prompts)
+
+    def num_parameters(self) -> Mapping[str, int]:
+        """Return how many parameters each network has that an image is made with."""
+        return parameters_of(self.pipeline.components)
 
     def _arguments(self, seeds: Sequence[Sequence[int]]) -> dict[str, Any]:
         return {
@@ -303,6 +308,15 @@ class EllaStableDiffusion(StableDiffusion):
             positive_only=self.spec.options.get("positive_only", False),
             **self._arguments(seeds),
         )
+
+    def num_parameters(self) -> Mapping[str, int]:
+        """Return how many parameters each network has: CLIP counts where it is asked, too."""
+        parts = dict(self.pipeline.components)
+        if not self.spec.options["with_clip"]:
+            parts.pop("text_encoder", None)
+        parts["connector"] = self.ella.connector
+        parts["language_model"] = getattr(self.ella.text_encoder, "model", None)
+        return parameters_of(parts)
 
     def truncation(self, prompts: Sequence[str]) -> Truncation:
         """Return which prompts the language model cuts: none at flexible length."""

@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpgbench.backends.entries import EmbeddedWeights, HuggingFace, ModelEntry, Role
-from dpgbench.backends.generators.published_models import PublishedModel, published_models
+from dpgbench.backends.generators.published_models import (
+    PublishedModel,
+    published_model,
+    published_models,
+)
 from dpgbench.backends.import_class import is_own_class
 from dpgbench.errors import UsageError, unknown_name
 from ella.config import TRAINED_LENGTH
@@ -234,6 +238,17 @@ def find_model(name: str) -> ModelEntry:
             {"width_px": 512, "height_px": 512},
         )
     raise unknown_name("model", name, [*MODELS, *FORMS], listing="dpgbench models")
+
+
+def model_facts(name: str) -> PublishedModel | None:
+    """Return what the table of published models says of a run's model; of a variant, its model's.
+
+    Args:
+        name: as in ``--model``, with ``hf:`` or without.
+    """
+    plain = name.removeprefix(HUB_FAMILY)
+    entry = MODELS.get(plain)
+    return published_model(entry.variant_of if entry and entry.variant_of else plain)
 
 
 def _server_entry(name: str, model: str) -> ModelEntry:

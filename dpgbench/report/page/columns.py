@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dpgbench.analysis.leaderboard import LeaderboardRow, coverage_text
+from dpgbench.backends.generators.table import model_facts
 from dpgbench.report.text import NOTHING
 from dpgbench.store.run import manifest_summary as settings
+from dpgbench.store.run.manifest import Manifest
 from dpgbench.store.run.scores import RunRecord
+
+UNKNOWN = "unknown"
 
 
 class Cell(NamedTuple):
@@ -54,7 +58,7 @@ def columns(
     records: Sequence[RunRecord],
     seconds: Mapping[int, float],
 ) -> tuple[Column, ...]:
-    """Return the facts that at least one of `rows` has.
+    """Return the facts that at least one of `rows` has, and all that the reader may choose.
 
     Args:
         records: of the board; a row's is at `LeaderboardRow.index`.
@@ -69,11 +73,11 @@ def _column(
     kind: _Kind, rows: Sequence[LeaderboardRow], records: Sequence[RunRecord]
 ) -> Column | None:
     cells = [kind.cell(row, records[row.index]) for row in rows]
-    if not any(cells):
+    if not any(cells) and not kind.by_choice:
         return None
-    whole = tuple(cell or Cell("", NOTHING) for cell in cells)
+    whole = tuple(cell or Cell("", UNKNOWN if kind.by_choice else NOTHING) for cell in cells)
     same = len({cell.text for cell in whole}) == 1 and not whole[0].marked
-    alike = kind.alike(whole[0]) if same else ""
+    alike = kind.alike(whole[0]) if same and any(cells) else ""
     return Column(
         kind.name, kind.title, kind.downwards, whole, alike, not same and not kind.by_choice
     )
@@ -106,13 +110,28 @@ def _date(row: LeaderboardRow, _: RunRecord) -> Cell | None:
 
 
 def _parameters(_: LeaderboardRow, record: RunRecord) -> Cell | None:
-    number = settings.parameters(record.manifest)
-    return None if number is None else Cell(number, f"{number / 1e9:.2f} B")
+    number = sum(settings.parameters(record.manifest).values())
+    return Cell(number, parameters_text(number)) if number else None
 
 
 def _licence(_: LeaderboardRow, record: RunRecord) -> Cell | None:
-    licence = settings.licence(record.manifest)
+    licence = licence_text(record.manifest)
     return Cell(licence, licence) if licence else None
+
+
+def parameters_text(number: int) -> str:
+    """Return a number of parameters as ``12.31 B`` or ``860 M``."""
+    for size, sign in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.{2 if sign == 'B' else 0}f} {sign}"
+    return str(number)
+
+
+def licence_text(manifest: Manifest) -> str:
+    """Return the licence of a run's model: as recorded, else as the table of models has it."""
+    facts = model_facts(manifest.model)
+    known = facts.value("licence") if facts else None
+    return settings.licence(manifest) or (known or "")
 
 
 def _images_alike(cell: Cell) -> str:

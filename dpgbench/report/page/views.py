@@ -13,12 +13,19 @@ from dpgbench.analysis.ranking import Group
 from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.result import Score
 from dpgbench.errors import counted
-from dpgbench.report.page.columns import Column, columns
+from dpgbench.report.page.columns import (
+    UNKNOWN,
+    Column,
+    columns,
+    licence_text,
+    parameters_text,
+)
 from dpgbench.report.plots.axis import Axis, ScorePlace, axis_around, place_score
 from dpgbench.report.tables.frame import category_names
 from dpgbench.report.text import Lead, label, lead, number_text, row_warnings
 from dpgbench.store.published import CATEGORIES
 from dpgbench.store.run import manifest_summary as settings
+from dpgbench.store.run.manifest import Manifest
 from dpgbench.store.run.scores import RunRecord
 
 _HEAT_STEPS = 8
@@ -150,6 +157,8 @@ class RunView:
     image_size: str
     seed_rule: str
     base_seed: int | None
+    licence: str
+    parameters: str
     truncation: settings.TruncatedPrompts | None
     weights: tuple[settings.Digest, ...]
     judges: tuple[JudgeView, ...]
@@ -313,11 +322,24 @@ def run_view(record: RunRecord, index: int) -> RunView:
         image_size=settings.image_size(manifest),
         seed_rule=settings.seed_rule(manifest),
         base_seed=settings.base_seed(manifest),
+        licence=licence_text(manifest) or UNKNOWN,
+        parameters=_parameters(manifest) or UNKNOWN,
         truncation=settings.truncation(manifest),
         weights=tuple(settings.digests(manifest.identity.get("weights"))),
         judges=tuple(_judge(record, judge) for judge in _judges(record)),
         failures=dict(sorted(failures.items())),
     )
+
+
+def _parameters(manifest: Manifest) -> str:
+    """Return how many parameters a run's model has, and which of its networks has how many."""
+    parts = settings.parameters(manifest)
+    if not parts:
+        return ""
+    named = [
+        f"{name.replace('_', ' ')} {parameters_text(number)}" for name, number in parts.items()
+    ]
+    return f"{parameters_text(sum(parts.values()))} ({', '.join(named)})"
 
 
 def _judges(record: RunRecord) -> list[str]:

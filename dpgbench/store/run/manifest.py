@@ -214,6 +214,8 @@ class GenerationRecord(TypedDict, total=False):
     Attributes:
         device: that images were drawn on.
         weights: path, hash and files' hashes of each role's weights.
+        parameters: how many each of the model's networks has, as it was loaded.
+        licence: of the model, as the table of models has it.
         truncation: prompts that the text encoder cut.
         failed: why an item could not be drawn, by item id.
         single_colour: tiles of one single colour.
@@ -230,6 +232,8 @@ class GenerationRecord(TypedDict, total=False):
 
     device: str
     weights: dict[str, dict[str, Any]]
+    parameters: dict[str, int]
+    licence: str
     truncation: TruncationRecord
     failed: dict[str, str]
     single_colour: SingleColourRecord

@@ -121,15 +121,14 @@ def reads_all(manifest: Manifest) -> bool | None:
     return None if record is None else not record.get("truncated", 0)
 
 
-def parameters(manifest: Manifest) -> int | None:
-    """Return how many parameters the model has; None where it is not recorded."""
-    value = _find_field(dict(manifest.generation), "parameters")
-    return value if isinstance(value, int) and value > 0 else None
+def parameters(manifest: Manifest) -> Mapping[str, int]:
+    """Return how many parameters each of the model's networks has; nothing if not recorded."""
+    return manifest.generation.get("parameters", {})
 
 
 def licence(manifest: Manifest) -> str:
     """Return the licence of the model's weights, or nothing where it is not recorded."""
-    return str(_find_field(dict(manifest.generation), "licence") or "")
+    return manifest.generation.get("licence", "")
 
 
 def releases(manifest: Manifest, judge: str) -> str:
