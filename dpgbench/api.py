@@ -39,8 +39,17 @@ from dpgbench.jobs import score as scoring
 from dpgbench.jobs.find_target import ImageOptions, find_target
 from dpgbench.jobs.merge.unmerged import warn_of_unmerged
 from dpgbench.jobs.score_images import ask_images, tile_questions
+from dpgbench.store.benchmark_table import (
+    DPG,
+    NamedBenchmark,
+    find_named,
+    named_benchmarks,
+    pulled_folder,
+)
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.images import as_image
+from dpgbench.store.pull import dpg_upstream, pull
+from dpgbench.store.pull_files import pull_files
 from dpgbench.store.run.directory import RunDir, find_runs
 
 if TYPE_CHECKING:
@@ -50,9 +59,11 @@ if TYPE_CHECKING:
 __all__ = [
     "build_report",
     "generate",
+    "list_benchmarks",
     "load_benchmark",
     "load_generator",
     "load_judge",
+    "pull_benchmark",
     "score",
     "score_answers",
     "score_images",
@@ -111,6 +122,35 @@ def generate(
             engine=engine or EngineOptions(),
         )
     )
+
+
+def list_benchmarks() -> dict[str, NamedBenchmark]:
+    """Return the table of benchmarks by name: licence, source with blob ids, counts, judge, rule.
+
+    What `dpgbench prompts list --json` prints; whether one is on this machine, `load_benchmark`
+    tells.
+    """
+    return dict(named_benchmarks())
+
+
+def pull_benchmark(name: str = DPG, source: str | Path | None = None) -> Benchmark:
+    """Store a benchmark in the cache, each file verified, and return it.
+
+    Say its licence to whoever sees its numbers: ``list_benchmarks()[name].terms``.
+
+    Args:
+        name: as `list_benchmarks` has it.
+        source: a folder, an archive, a file or a URL; None is upstream's commit.
+
+    Raises:
+        DpgBenchError: as `dpgbench prompts pull` does.
+    """
+    entry, copy = find_named(name), None if source is None else str(source)
+    if name == DPG:
+        pull(copy, pulled_folder(name), dpg_upstream())
+    elif not entry.ships:
+        pull_files(copy, pulled_folder(name), entry)
+    return load_benchmark(name)
 
 
 def load_generator(

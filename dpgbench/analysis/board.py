@@ -14,6 +14,7 @@ from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, read_row
 from dpgbench.analysis.learning import LearningCurve, learning_curves
 from dpgbench.analysis.prompt_length import LengthView, length_views
 from dpgbench.analysis.ranking import Group, rank_groups
+from dpgbench.store.benchmark_table import NamedBenchmark, named_of
 from dpgbench.store.published import BENCHMARK, PublishedScore, read_published
 from dpgbench.store.published_compbench import PublishedCompbench, read_published_compbench
 from dpgbench.store.run.directory import RunDir
@@ -57,6 +58,19 @@ class Board:
     def rows(self) -> tuple[LeaderboardRow, ...]:
         """The rows of all groups in order."""
         return tuple(row for group in self.groups for row in group.rows)
+
+    @property
+    def named(self) -> Mapping[int, NamedBenchmark]:
+        """The benchmark of each run, by the run's place, where it is one of the table."""
+        named = {}
+        for place, record in enumerate(self.records):
+            about = record.manifest.benchmark
+            entry = named_of(
+                about.get("name", ""), about.get("prompts_sha256", ""), about.get("path")
+            )
+            if entry is not None:
+                named[place] = entry
+        return named
 
     @property
     def is_on_published_benchmark(self) -> bool:

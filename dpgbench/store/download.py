@@ -32,6 +32,7 @@ def download(url: str, *, progress: Progress, limit: int | None = None) -> bytes
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
             return _read_all(url, response, progress, limit)
     except urllib.error.HTTPError as error:
+        error.close()
         raise SetupError(
             f"{url} answered {error.code} {error.reason}; check the address, or try again later"
         ) from None

@@ -13,6 +13,7 @@ from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import coverage_text
 from dpgbench.domain.rules import ALL_RULES
 from dpgbench.domain.statistics.bootstrap import CONFIDENCE, LEAST_ITEMS, NUM_DRAWS
+from dpgbench.report.benchmark_terms import benchmark_terms
 from dpgbench.report.beside_published import BesidePublished, count_mark
 from dpgbench.report.page.colours import colour_style, coloured_runs
 from dpgbench.report.page.data import (
@@ -129,6 +130,7 @@ def leaderboard_html(
             beside=[(one, named[one.row.key]) for one in beside],
             beside_warning=BESIDE_WARNING,
             bibtex=citations(board),
+            terms=benchmark_terms(board),
             cards=[model_card(board, index, beside) for index in range(len(board.records))],
             compbench=board.compbench,
             compbench_published=board.compbench_published,

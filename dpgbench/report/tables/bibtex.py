@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpgbench.analysis.board import Board
+from dpgbench.report.benchmark_terms import entries_of
+from dpgbench.store.benchmark_table import named_benchmarks
 from dpgbench.store.paths import data_folder
 from dpgbench.store.run.manifest import toolkit_version
 
@@ -17,12 +19,12 @@ def citations(board: Board) -> str:
     table = _table()
     keys: dict[str, None] = {}
     for group in board.groups:
-        for part, name in zip(
-            ("benchmark", "judge", "rule"),
-            (group.key.benchmark, group.key.judge, group.key.rule),
-            strict=True,
-        ):
-            keys |= dict.fromkeys(table[part].get(name, ()))
+        benchmark = named_benchmarks().get(group.key.benchmark)
+        keys |= dict.fromkeys(benchmark.cites if benchmark else ())
+        keys |= dict.fromkeys(table["judge"].get(group.key.judge, ()))
+        keys |= dict.fromkeys(table["rule"].get(group.key.rule, ()))
+    for entry in entries_of(board):
+        keys |= dict.fromkeys(entry.cites)
     entries = [table["entries"][key].strip() for key in keys]
     return "\n\n".join([*entries, _toolkit()]) + "\n"
 

@@ -51,6 +51,7 @@ _LAST = (
     "identity_hash",
     "published_source",
     "published_note",
+    "licence",
 )
 SHOWN_ONLY = ("group", "label", "items_covered", "best")
 """Columns that tables for people need and programs do not."""
@@ -84,8 +85,11 @@ def leaderboard_frame(board: Board) -> pd.DataFrame:
     """
     import pandas as pd
 
+    named = board.named
     rows = [
-        _measured(row) | {"group": place, "label": label(row, group)}
+        _measured(row)
+        | {"group": place, "label": label(row, group)}
+        | {"licence": named[row.index].terms if row.index in named else None}
         for place, group in enumerate(board.groups)
         for row in group.rows
     ]

@@ -13,6 +13,7 @@ from dpgbench.analysis.win_matrix import WinMatrix, win_matrix
 from dpgbench.domain.benchmark import Subset
 from dpgbench.domain.result import Score
 from dpgbench.domain.statistics.paired import PairedDifference
+from dpgbench.report.benchmark_terms import benchmark_terms, entries_of
 from dpgbench.report.beside_published import BesidePublished, count_mark
 from dpgbench.report.text import remarks, row_warnings, too_few
 
@@ -26,9 +27,14 @@ def leaderboard_json(board: Board, beside: Sequence[BesidePublished] = ()) -> st
         beside: published scores of the models that were measured.
     """
     rows = board.rows
+    entries = {entry.title: entry for entry in entries_of(board)}
     content = {
         "schema": SCHEMA,
         "rows": [_row(row) for row in rows],
+        "benchmarks": [
+            {**terms._asdict(), "non_commercial": entries[terms.title].non_commercial}
+            for terms in benchmark_terms(board)
+        ],
         "comparisons": [
             comparison_json(rows[comparison.first], rows[comparison.second], comparison)
             for comparison in board.comparisons

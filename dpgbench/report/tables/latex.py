@@ -18,6 +18,7 @@ from dpgbench.analysis.leaderboard import OVERALL, LeaderboardRow, coverage_text
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.result import Score
 from dpgbench.errors import counted
+from dpgbench.report.benchmark_terms import benchmark_terms
 from dpgbench.report.group_names import group_names
 from dpgbench.report.tables.frame import category_names
 from dpgbench.report.tables.latex_text import PREAMBLE, breakable, latex, lines, unprintable
@@ -50,12 +51,12 @@ _NOTHING = "--"
 def leaderboard_latex(board: Board) -> str:
     """Return all tables of all leaderboards, one below the other."""
     tables = latex_tables(board)
-    return PREAMBLE + _unicode_note(board) + "\n" + "\n".join(tables.values())
+    return PREAMBLE + _terms_note(board) + _unicode_note(board) + "\n" + "\n".join(tables.values())
 
 
 def latex_files(board: Board) -> dict[str, str]:
     """Return each table as a file of its own, by file name."""
-    head = PREAMBLE + _unicode_note(board) + "\n"
+    head = PREAMBLE + _terms_note(board) + _unicode_note(board) + "\n"
     return {f"{name}.tex": head + table for name, table in latex_tables(board).items()}
 
 
@@ -90,6 +91,11 @@ def texts_without_letters(board: Board) -> dict[str, str]:
 def escaped(text: str, limit: int = 60) -> str:
     """Return `text` on one line as LaTeX that prints it."""
     return latex(shown(text, limit))
+
+
+def _terms_note(board: Board) -> str:
+    """Return whose the benchmarks are, as comments: what to say of them is in the report's .bib."""
+    return "".join(f"% {shown(str(terms), 1000)}\n" for terms in benchmark_terms(board))
 
 
 def _unicode_note(board: Board) -> str:

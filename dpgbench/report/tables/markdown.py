@@ -15,6 +15,7 @@ from dpgbench.analysis.leaderboard import OVERALL, coverage_text
 from dpgbench.analysis.learning import LearningCurve
 from dpgbench.analysis.ranking import Group
 from dpgbench.domain.result import Score
+from dpgbench.report.benchmark_terms import benchmark_terms
 from dpgbench.report.beside_published import BesidePublished
 from dpgbench.report.tables.frame import (
     category_names,
@@ -65,6 +66,7 @@ def leaderboard_markdown(board: Board, beside: Sequence[BesidePublished] = ()) -
     for curve in board.learning:
         parts += _learning(curve)
     parts += _compbench_part(board)
+    parts += _terms_part(board)
     published = frame[frame["kind"] == "published"]
     parts += _published_part(published, board.is_on_published_benchmark)
     return "\n\n".join(parts) + "\n"
@@ -77,6 +79,12 @@ _INTRODUCTION = (
     "says over how many items an overall is. Bold: above every other row of its "
     "table by paired differences (after Holm's correction in categories)."
 )
+
+
+def _terms_part(board: Board) -> list[str]:
+    """Return whose the benchmarks are, and under which licence."""
+    lines = [f"- {escaped(str(terms), 1000)}" for terms in benchmark_terms(board)]
+    return ["## Benchmarks and their licences", "\n".join(lines)] if lines else []
 
 
 def escaped(text: str, limit: int = _CELL_LIMIT) -> str:

@@ -53,6 +53,9 @@ def model_card(board: Board, index: int, beside: Sequence[BesidePublished] = ())
     settings = manifest_summary.generation_settings(manifest)
     lines = [f"Drawn with {escaped(_listed(settings))}."] if settings else []
     lines += [_published(one) for one in beside if one.row.index == index]
+    named = board.named.get(index)
+    if named is not None:
+        lines.append(f"Prompts and questions: {escaped(f'{named.title} ({named.terms})')}.")
     commands = "; ".join(f"`{_code(command)}`" for command in manifest.commands)
     by = f"Measured with the DPG-Bench toolkit {toolkit_version()}"
     lines.append(f"{by}: {commands}." if commands else f"{by}.")
