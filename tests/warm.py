@@ -22,7 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dpgbench import interrupts
+from dpgbench.cli import _command, main
 from tests.helpers import REPOSITORY, Ended
+from tests.killing import kill_at_rename
 
 KINDS = ("write", "fsync", "rename", "open", "mkdir", "flock", "truncate", "unlink")
 FAILS, DONE_ALL_THE_SAME, HALF_DONE = 0, 1, 2
@@ -77,12 +80,20 @@ class Warm:
     ) -> None:
         self._process.communicate()
 
-    def start(self, words: Sequence[object], folder: Path, fault: Fault | None = None) -> int:
-        """Start a command in `folder`; return its process."""
+    def start(
+        self,
+        words: Sequence[object],
+        folder: Path,
+        fault: Fault | None = None,
+        *,
+        kill_at_rename: int | None = None,
+    ) -> int:
+        """Start a command in `folder`, killed at that rename, from 1; return its process."""
         request = {
             "words": [str(word) for word in words],
             "folder": str(folder),
             "fault": asdict(fault) if fault else None,
+            "kill_at_rename": kill_at_rename,
         }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -117,6 +128,7 @@ def serve(modules: Sequence[str]) -> None:
     """Fork for each request, a line of JSON; reply with its process, then with how it ended."""
     for module in modules:
         importlib.import_module(module)
+    _command()
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
         request = json.loads(line)
@@ -149,10 +161,10 @@ def _become_command(request: Mapping[str, Any], files: Sequence[int]) -> None:
         os.chdir(request["folder"])
         site.addsitedir(request["folder"])  # as `python -m` has it
         sys.argv = ["dpgbench", *request["words"]]
-        from dpgbench import interrupts
-        from dpgbench.cli import main
-
+        sys.dont_write_bytecode = True  # its renames are not ours
         interrupts.install()
+        if request["kill_at_rename"]:
+            kill_at_rename(request["kill_at_rename"])
         if request["fault"]:
             _set(Fault(**request["fault"]))
         try:

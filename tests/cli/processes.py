@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-KILLING = Path(__file__).parent / "killing"  # a module that counts renames
+from tests.faults.commands import MODULES
+from tests.warm import Warm
+
 TIMES = ("created", "completed", "commands")  # a second start has a time and a command more
 
 
+@cache
+def _warm() -> Warm:
+    """Return a process that forks commands; it ends with this one."""
+    warm = Warm(*MODULES)
+    atexit.register(warm.__exit__, None, None, None)
+    return warm
+
+
 def start(folder: Path, words: tuple[str, ...], *, kill_at: int | None = None) -> int:
-    """Run the command line in `folder`, killed at its rename number `kill_at`, from 1."""
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # its renames are not ours
-    if kill_at:
-        path = [str(KILLING), *filter(None, [env.get("PYTHONPATH")])]
-        env |= {"KILL_AT_RENAME": str(kill_at), "PYTHONPATH": os.pathsep.join(path)}
-    ended = subprocess.run(
-        [sys.executable, "-m", "dpgbench", "-q", *words],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    return ended.returncode
+    """Run a command in a process of its own, killed at its rename number `kill_at`, from 1."""
+    _warm().start(("-q", *words), folder, kill_at_rename=kill_at)
+    return _warm().wait().code
 
 
 def content(folder: Path) -> dict[str, Any]:

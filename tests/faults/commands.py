@@ -17,7 +17,8 @@ MODULES = (
     "zoneinfo", "dpgbench.backends.generators.own_class",
     "dpgbench.backends.generators.image_checks", "dpgbench.cli.generate", "dpgbench.cli.report",
     "dpgbench.cli.score", "dpgbench.jobs.find_target", "dpgbench.jobs.generate",
-    "dpgbench.jobs.score", "dpgbench.report",
+    "dpgbench.jobs.merge.run", "dpgbench.jobs.score", "dpgbench.jobs.verify.run", "dpgbench.report",
+    "tests.faults.page_templates",
 )  # fmt: skip
 
 

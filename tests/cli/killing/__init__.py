@@ -1,1 +1,0 @@
-"""What a process that is killed in a test imports at its start."""
