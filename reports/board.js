@@ -128,7 +128,7 @@ var Dpg = globalThis.Dpg || {};
       Dpg.region(title, el("table", { class: "level" }, el("caption", { class: "sr" }, `${title}, a column a model`),
         el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "first" }, "Part"), rows.map((row) => el("th", { scope: "col", class: "num" },
           el("span", { class: "slant", title: row.name }, Dpg.middle(row.name)))))),
-        el("tbody", {}, names.map((name) => el("tr", {}, el("th", { scope: "row", class: "first", dir: "auto" }, Dpg.capital(name)),
+        el("tbody", {}, names.map((name) => el("tr", {}, el("th", { scope: "row", class: "first", dir: "auto" }, Dpg.category(name)),
           rows.map((row) => cell(row, name))))))));
   }
 

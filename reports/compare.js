@@ -66,19 +66,19 @@ var Dpg = globalThis.Dpg || {};
 
   function table(comparison, first, second) {
     const every = [comparison.overall, ...comparison.l1.map((c) => c.slice(1)), ...comparison.l2.map((c) => c.slice(1))];
-    const reach = Math.max(1, ...every.map((c) => Math.max(Math.abs(c[3]), Math.abs(c[4]))));
+    const reach = Math.max(1, ...every.map((c) => Math.max(Math.abs(c[2]), Math.abs(c[3]), Math.abs(c[4]))));
     const heads = ["Part", Dpg.short(first.name, 30), Dpg.short(second.name, 30), "Difference",
       `${signed(-reach, 0)} to ${signed(reach, 0)}`, "p", "p, Holm", "Told apart", "Items"];
     const body = (name, rows) => el("tbody", {}, el("tr", { class: "level" },
       el("th", { colspan: 9, scope: "rowgroup" }, name)), rows);
-    const level = (categories) => categories.map(([name, ...cells]) => line(name, cells, reach));
+    const level = (categories) => categories.map(([name, ...cells]) => line(Dpg.category(name), cells, reach));
     return Dpg.region("Paired differences",
       el("table", { class: "pairs differences" },
         el("caption", {}, `${Dpg.short(first.name, 40)} less ${Dpg.short(second.name, 40)}, in points, on `
           + `${comparison.items} item${comparison.items === 1 ? "" : "s"} that both have`),
         el("thead", {}, el("tr", {}, heads.map((head, n) => el("th", { scope: "col", dir: "auto",
           class: [1, 2, 3, 5, 6, 8].includes(n) ? "num" : n === 4 ? "plot" : null }, head)))),
-        el("tbody", {}, line("overall", comparison.overall, reach)),
+        el("tbody", {}, line("Overall", comparison.overall, reach)),
         comparison.l1.length ? body("Categories (L1)", level(comparison.l1)) : null,
         comparison.l2.length ? body("Finer categories (L2)", level(comparison.l2)) : null));
   }
@@ -197,7 +197,9 @@ var Dpg = globalThis.Dpg || {};
 
   Dpg.compare = function (data) {
     const place = document.querySelector("[data-compare]");
-    if (data.rows.length < 2) {
+    const tables = data.groups.map((group) => `${group.set} ${group.judge} ${group.rule}`);
+    const most = Math.max(0, ...tables.map((table) => data.groups.reduce((sum, group, n) => sum + (tables[n] === table ? group.rows.length : 0), 0)));
+    if (most < 2) {
       Dpg.nothing("compare");
       return;
     }
@@ -222,6 +224,8 @@ var Dpg = globalThis.Dpg || {};
         el("p", { class: "rule" }, `Judge ${Dpg.short(first.judge, 60)}, rule ${first.rule}.`
           + (unlike.length ? "" : " Comparable: benchmark, items, judge, rule, seeds, size and coverage are alike.")), warning(unlike),
         caveats(data, comparison, [first, second]),
+        !comparison && !unlike.some((reason) => reason.decides)
+          ? el("p", { class: "none" }, "No item has a score by both: nothing to compare.") : null,
         comparison ? [...verdict(data, comparison, first, second), table(comparison, first, second)] : null,
         comparison ? itemList(data, first, second, state) : null);
       if (changed.has("pair") && state.pair && changed.size > 3 && !state.at) {

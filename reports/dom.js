@@ -25,7 +25,13 @@ var Dpg = globalThis.Dpg || {};
   Dpg.signed = (points, digits = 2) => (points < 0 ? "−" : "+") + Math.abs(points).toFixed(digits);
   Dpg.short = (text, limit) => (text.length > limit ? text.slice(0, limit - 1).trimEnd() + "…" : text);
   Dpg.chance = (p) => (p < 0.001 ? "p < 0.001" : "p = " + p.toFixed(3));
-  Dpg.capital = (name) => name.slice(0, 1).toUpperCase() + name.slice(1);
+  // A category for people: "Global" for "global - ", whose finer part has no name.
+  Dpg.category = function (name) {
+    const plain = name.replace(/\s*-\s*$/, "") || name;
+    return plain.slice(0, 1).toUpperCase() + plain.slice(1);
+  };
+  // The finer parts of a category that have names.
+  Dpg.finer = (set, l1) => set.l2.filter((name, n) => set.l1[n] === l1 && Dpg.category(name) !== Dpg.category(l1));
   Dpg.counted = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
 
   // A name that is cut in its middle where there is no room: ids differ at their ends.

@@ -15,6 +15,12 @@ var Dpg = globalThis.Dpg || {};
     }));
   }
 
+  function fate(letters) {
+    const bad = Array.from(letters).filter((letter) => "n?z".includes(letter)).length;
+    if (letters.length === 1) return Dpg.model.KINDS[letters].word;
+    return bad === letters.length ? `fails on all ${bad}` : `fails on ${bad} of ${letters.length}`;
+  }
+
   function card(chosen, { item, n, score }) {
     const { set, run, judge, rule } = chosen;
     const q = Dpg.model.question(set.questions[item][n]);
@@ -28,16 +34,16 @@ var Dpg = globalThis.Dpg || {};
         "aria-label": `Enlarge ${set.ids[item]}: ${q.text}`,
         click: () => Dpg.zoomTo(run, first, { item: set.ids[item] }) }, Dpg.crop(set, run, item, null), marks(letters, run.tiles)),
       el("p", { class: "asked", dir: "auto" }, q.text, Dpg.right(q)),
-      el("p", { class: "fate" }, el("span", { class: `m ${outcome.name}` }, outcome.word), " ",
-        el("span", { class: "count" }, set.l2[q.category])),
+      el("p", { class: "fate" }, el("span", { class: `m ${outcome.name}` }, fate(letters)), " ",
+        el("span", { class: "count" }, Dpg.category(set.l2[q.category]))),
       el("p", { class: "which" }, Dpg.to({ view: "items", item: set.ids[item], model: run.name, failed: "", sort: "" }, { class: "id-link" },
         Dpg.middle(set.ids[item])), el("span", { class: "value" }, points(score, 1))));
   }
 
   function categories({ set }) {
     const l1 = [...new Set(set.l1)];
-    return [["", "all categories"], ...l1.flatMap((name) => [[name, Dpg.capital(name)],
-      ...set.l2.filter((_, n) => set.l1[n] === name && set.l2[n] !== name).map((full) => [full, `  ${full}`])])];
+    return [["", "all categories"], ...l1.flatMap((name) => [[name, Dpg.category(name)],
+      ...Dpg.finer(set, name).map((full) => [full, `  ${full}`])])];
   }
 
   function sentence(data, chosen, state, list) {
@@ -49,12 +55,14 @@ var Dpg = globalThis.Dpg || {};
       figure && figure[1] !== null ? `; it scores ${points(figure[1])} there, over ${figure[5].toLocaleString("en")}.` : ".");
   }
 
-  function nothing(chosen) {
-    const { run, judge } = chosen;
+  // Why nothing can be shown of a run; empty where its answers are at hand.
+  function missing({ set, run, judge }) {
+    if (!set.ids.length) return "The runs of this report have no items.";
+    if (run.absent.length === set.ids.length) return "This run has no items.";
     if (!run.judges[judge] || !run.judges[judge].answers.some(Dpg.model.answered)) {
       return "The answers of this run are not at hand, so what failed cannot be shown.";
     }
-    return "Nothing failed here.";
+    return "";
   }
 
   function print() {
@@ -65,7 +73,7 @@ var Dpg = globalThis.Dpg || {};
 
   Dpg.failures = function (data) {
     const place = document.querySelector("[data-failures]");
-    if (!data.sets.some((set) => set.ids.length)) {
+    if (!data.sets.length) {
       Dpg.nothing("failures");
       return;
     }
@@ -78,16 +86,17 @@ var Dpg = globalThis.Dpg || {};
       const choose = (changes) => Dpg.address.set({ ...changes, page: "" });
       const mode = (value, text) => el("button", { type: "button", class: "chip", "aria-pressed": String(as === value),
         click: () => choose({ as: value === "cards" ? "" : value }) }, text);
-      Dpg.redraw(place, sentence(data, chosen, state, list),
+      const why = missing(chosen);
+      Dpg.redraw(place, why ? null : sentence(data, chosen, state, list),
         el("div", { class: "filters" },
           set.runs.length > 1 ? Dpg.select("model", "Model", chosen.runs.map((r) => [r.name, r.name]), run.name, (model) => choose({ model })) : null,
           set.l2.length ? Dpg.select("failed", "Category", categories(chosen), state.failed || "", (failed) => choose({ failed })) : null,
-          el("div", { class: "chips", role: "group", "aria-label": "Form" }, mode("cards", "cards"), mode("sheet", "contact sheet")),
+          why ? null : el("div", { class: "chips", role: "group", "aria-label": "Form" }, mode("cards", "cards"), mode("sheet", "contact sheet")),
           as === "sheet" && list.length ? Dpg.button("Print this sheet", print) : null),
         el("p", { class: "sheet-title" }, `${run.name}: failed questions${state.failed ? ` in ${state.failed}` : ""}, judge ${judge}, rule ${rule}; `
           + `${page * SIZES[as] + 1} to ${page * SIZES[as] + some.length} of ${list.length}, worst first`),
         some.length ? el("ol", { class: `failed-list ${as}`, start: page * SIZES[as] + 1 }, some.map((entry) => card(chosen, entry)))
-          : el("p", { class: "none" }, nothing(chosen)),
+          : el("p", { class: "none" }, why || "Nothing failed here."),
         Dpg.pager(list.length, SIZES[as], page, "failures"));
     });
   };

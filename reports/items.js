@@ -20,8 +20,7 @@ var Dpg = globalThis.Dpg || {};
   function category(set, state) {
     const l1 = [...new Set(set.l1)];
     const options = [["", "any"], ...l1.flatMap((name) =>
-      [[name, Dpg.capital(name)], ...set.l2.filter((_, n) => set.l1[n] === name && set.l2[n] !== name)
-        .map((full) => [full, `  ${full}`])])];
+      [[name, Dpg.category(name)], ...Dpg.finer(set, name).map((full) => [full, `  ${full}`])])];
     return select("failed", "Failed in category", options, state.failed || "", (failed) => choose({ failed }));
   }
 
@@ -89,7 +88,7 @@ var Dpg = globalThis.Dpg || {};
     const current = view.set.ids.indexOf(state.item);
     const chosen = current >= 0 ? current : some[0];
     Dpg.redraw(place,
-      el("p", { class: "found", role: "status" }, view.set.ids.length === 1 ? "1 item: the report has no other" : Dpg.counted(shown.length, "item")),
+      el("p", { class: "found", role: "status" }, view.set.ids.length === 1 && shown.length ? "1 item: the report has no other" : Dpg.counted(shown.length, "item")),
       shown.length ? el("ol", { class: "entries" }, some.map((item) => entry(view, item, chosen)))
         : el("p", { class: "none" }, words(view)),
       Dpg.pager(shown.length, SIZE, page, "items"));
@@ -110,7 +109,7 @@ var Dpg = globalThis.Dpg || {};
 
   Dpg.items = function (data) {
     const section = document.getElementById("items");
-    if (!data.sets.some((set) => set.ids.length)) {
+    if (!data.sets.length) {
       Dpg.nothing("items");
       return;
     }
@@ -121,7 +120,7 @@ var Dpg = globalThis.Dpg || {};
         && document.activeElement.matches("input[type=search], input[type=number]");
       if (!shown || !filters.children.length || !changed.size || LISTED.some((key) => changed.has(key))) {
         shown = Dpg.model.select(view, state);
-        if (!typing) Dpg.redraw(filters, choices(view, state));
+        if (!typing) Dpg.redraw(filters, view.set.ids.length ? choices(view, state) : null);
       }
       // An item that a link names is on its own page of the list, whatever page the link says.
       const at = shown.indexOf(view.set.ids.indexOf(state.item));

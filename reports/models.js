@@ -26,7 +26,7 @@ var Dpg = globalThis.Dpg || {};
     if (!parts.length) return null;
     const reach = Math.max(1, ...parts.map((part) => Math.abs(part[3])));
     const line = ([name, mine, other, gap, , , , , , apart]) => el("tr", { class: apart === "yes" ? "sure" : null },
-      el("th", { scope: "row", class: "first", dir: "auto" }, Dpg.to({ view: "failures", failed: name, model: row.name }, {}, Dpg.capital(name))),
+      el("th", { scope: "row", class: "first", dir: "auto" }, Dpg.to({ view: "failures", failed: name, model: row.name }, {}, Dpg.category(name))),
       el("td", { class: "num" }, points(mine)), el("td", { class: "num" }, points(other)),
       el("td", { class: "num" }, el("strong", {}, signed(gap))), el("td", { class: "plot" }, bar(gap, reach)), el("td", {}, apart));
     const title = `Categories against ${Dpg.short(rival.name, 60)}`;

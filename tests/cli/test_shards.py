@@ -115,6 +115,17 @@ def test_shards_of_the_embedded_world_equal_one_process_in_every_byte(
         assert ended.code == 0, ended.out
 
 
+def test_a_shard_without_items_is_scored_reported_and_sound(run: Run) -> None:
+    one = ("--bench", "shapes", "--items", "few_000", "--steps", "1")
+    assert run("generate", "--model", "tiny-sd15", *one, "--out", "z", "--shard", "2/2").code == 0
+    empty = "z/shards/2-of-2"
+    assert run("score", empty, *TINY).code == 0
+    assert run("report", empty, "--out", "report").code == 0
+    text = Path("report/leaderboard.html").read_text(encoding="utf-8")
+    assert "No run of this table has an item, so there is no score." in text
+    assert "damaged" not in run("verify", empty).out
+
+
 def test_shards_of_other_folders_and_other_numbers_are_merged_as_items(
     run: Run, parts: Path
 ) -> None:

@@ -78,7 +78,7 @@ class RunMaker:
     ) -> RunDir:
         """Make a run whose judge says yes with probability `skill`, else `answer`."""
         run = RunDir(self.folder / name)
-        chosen = list(items or self.benchmark.items)
+        chosen = list(self.benchmark.items if items is None else items)
         answers = self._answers(chosen, skill, seed, answer, unanswered)
         with JsonLines(run.answers(judge)) as lines:
             for (item, tile), texts in answers.items():

@@ -45,3 +45,50 @@ def test_few_common_items_and_parts_are_told_in_the_page(
         assert violations == []
     assert page.complaints() == []
     page.close()
+
+
+def test_no_item_has_words_of_its_own(browser: Browser, dpg: RunMaker, tmp_path: Path) -> None:
+    run = dpg.make("none", items=[])
+    report = build_report([run], tmp_path / "out")[0]
+    page = browser.open(report)
+    text = page.value("document.querySelector('main').innerText")
+    assert "No run of this table has an item, so there is no score." in text
+    assert "NaN" not in text
+    assert "null" not in text
+    for view in ("failures", "items"):
+        page.run(f"location.hash = '#view={view}'; await new Promise((d) => setTimeout(d, 30))")
+        assert page.value("document.body.dataset.view") == view
+        text = page.value("document.querySelector('main').innerText")
+        assert "The runs of this report have no items." in text
+        assert "fails" not in text
+    assert page.value("document.querySelector('nav a[data-view=compare]').hidden") is True
+    assert page.complaints() == []
+    page.close()
+
+
+def test_a_run_without_items_beside_one_with_items(
+    browser: Browser, dpg: RunMaker, tmp_path: Path
+) -> None:
+    runs = [dpg.make("none", items=[]), dpg.make("some", items=FIVE)]
+    page = browser.open(build_report(runs, tmp_path / "out")[0], "#view=failures&model=none")
+    assert "This run has no items." in page.value("document.querySelector('main').innerText")
+    page.run("location.hash = '#view=compare'; await new Promise((d) => setTimeout(d, 30))")
+    text = page.value("document.querySelector('[data-compare]').innerText")
+    assert "No item has a score by both: nothing to compare." in text
+    assert page.complaints() == []
+    page.close()
+
+
+def test_a_difference_without_an_interval_is_on_its_axis(
+    browser: Browser, dpg: RunMaker, tmp_path: Path
+) -> None:
+    runs = [dpg.make("one", items=["COCOval1"]), dpg.make("two", items=["COCOval1"], skill=0.0)]
+    page = browser.open(build_report(runs, tmp_path / "out")[0], "#view=compare")
+    axis, gap = page.run(
+        "const cells = [...document.querySelectorAll('[data-compare] thead th')];"
+        "const row = document.querySelector('[data-compare] tbody tr');"
+        "return [cells[4].textContent, parseFloat(row.cells[3].textContent)];"
+    )
+    low, high = (float(end.replace("−", "-")) for end in axis.split(" to "))
+    assert low <= gap <= high
+    page.close()

@@ -177,7 +177,7 @@ def _look_at_file(
     try:
         read_result(path, len(benchmark.prompts))
         record: dict[str, Any] = read_json(path)
-        figures = read_item_figures(table)
+        figures = read_item_figures(table) if record["items_expected"] else {}
     except DpgBenchError as error:
         text = str(error).replace(f"{subject.run.path}/", "")
         _damaged(subject, path, where, text, findings)

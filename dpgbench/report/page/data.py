@@ -37,7 +37,15 @@ from dpgbench.report.page.graph_layout import cells
 from dpgbench.report.page.images import Pictures
 from dpgbench.report.page.packing import Distinct, changes, packed_answers
 from dpgbench.report.page.views import in_order
-from dpgbench.report.text import apart_text, label, rank_text, remarks, row_sentence, shown
+from dpgbench.report.text import (
+    apart_text,
+    in_field_order,
+    label,
+    rank_text,
+    remarks,
+    row_sentence,
+    shown,
+)
 from dpgbench.store.run import manifest_summary
 
 ANSWER_LIMIT = 400
@@ -364,9 +372,14 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     if comparison.overall is not None and comparison.scores is not None:
         plain["overall"] = _difference(*comparison.scores, comparison.overall, comparison.items)
         plain["outcomes"] = list(comparison.outcomes)
-        plain["l1"] = [_category(category) for category in comparison.l1]
-        plain["l2"] = [_category(category) for category in comparison.l2]
+        plain["l1"] = _categories(comparison.l1)
+        plain["l2"] = _categories(comparison.l2)
     return {key: _rounded(value) for key, value in plain.items()}
+
+
+def _categories(categories: Sequence[CategoryDifference]) -> list[list[Any]]:
+    by_name = {category.name: category for category in categories}
+    return [_category(by_name[name]) for name in in_field_order(by_name)]
 
 
 def _category(category: CategoryDifference) -> list[Any]:

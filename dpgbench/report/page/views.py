@@ -127,6 +127,11 @@ class GroupView:
         return str(self.subset) if self.subset else counted(number, "item")
 
     @property
+    def empty(self) -> bool:
+        """Whether no run has set out to do any item, as a shard of few."""
+        return not any(line.row.items_expected for line in self.lines)
+
+    @property
     def alike(self) -> str:
         """What all rows have alike, as one sentence; empty where there is nothing."""
         return ", ".join(column.alike for column in self.columns if column.alike)
@@ -162,6 +167,7 @@ class RunView:
     truncation: settings.TruncatedPrompts | None
     weights: tuple[settings.Digest, ...]
     judges: tuple[JudgeView, ...]
+    items_text: str
     failures: Mapping[str, str]
 
 
@@ -327,6 +333,7 @@ def run_view(record: RunRecord, index: int) -> RunView:
         truncation=settings.truncation(manifest),
         weights=tuple(settings.digests(manifest.identity.get("weights"))),
         judges=tuple(_judge(record, judge) for judge in _judges(record)),
+        items_text=counted(len(manifest.items), "item"),
         failures=dict(sorted(failures.items())),
     )
 
