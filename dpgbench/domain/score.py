@@ -119,23 +119,23 @@ def take_census_of_answers(
             among all, and never among those that should be yes or no.
     """
     texts: Counter[str] = Counter()
-    said: Counter[str] = Counter()  # to questions whose right answer is a word
+    spoken: Counter[str] = Counter()  # to questions whose right answer is a word
     for item_id, tile in answers if keys is None else keys:
         of_tile = answers.get((item_id, tile), _NO_ANSWERS)
         if words:
-            said.update(text for qid, text in of_tile.items() if (item_id, qid) in words)
+            spoken.update(text for qid, text in of_tile.items() if (item_id, qid) in words)
             texts.update(text for qid, text in of_tile.items() if (item_id, qid) not in words)
         else:
             texts.update(of_tile.values())
-    texts, said = (
+    texts, spoken = (
         Counter({text: n for text, n in counts.items() if not is_missing(text)})
-        for counts in (texts, said)
+        for counts in (texts, spoken)
     )
     neither = {text: n for text, n in texts.items() if text not in (YES, NO)}
     readable = {text for text in neither if read_yes_no(text) is not None}
     ranked = sorted(neither, key=lambda text: (text not in readable, -neither[text], text))
     return AnswerCensus(
-        sum(texts.values()) + sum(said.values()),
+        sum(texts.values()) + sum(spoken.values()),
         sum(neither.values()),
         sum(neither[text] for text in readable),
         ranked[0] if ranked else None,
