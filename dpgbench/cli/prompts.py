@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from dpgbench.cli import prompts_make, prompts_review
+from dpgbench.cli import prompts_make, prompts_review, prompts_rewrite
 from dpgbench.cli.console import echo, print_json, print_table, say
 from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import AsJson, Bench, ItemOptions
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 _MOST_FILES = 12  # of a benchmark, that the list for people names
 
 app = typer.Typer(
-    help="The benchmarks: list, show, check, pull, stats, counts, make, review.",
+    help="The benchmarks: list, show, check, pull, stats, counts, make, rewrite, review.",
     no_args_is_help=True,
 )
 prompts_make.register(app)
+prompts_rewrite.register(app)
+prompts_review.register(app)
 
 BenchArgument = Annotated[
     str | None, typer.Argument(metavar="NAME|FILE", help="Benchmark: dpg, shapes, or a file.")
@@ -527,6 +529,3 @@ def _check_json(checked: CountCheck) -> dict[str, Any]:
             for one in checked.possibilities
         },
     }
-
-
-prompts_review.register(app)

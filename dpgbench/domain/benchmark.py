@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dpgbench.domain.answer_text import YES, is_word
 from dpgbench.domain.benchmark_findings import BenchmarkFinding, check_benchmark
@@ -37,6 +37,8 @@ COLUMNS = (
 """The columns of a file of questions, in DPG-Bench's order."""
 ANSWER_COLUMN, TEMPLATE_COLUMN = "answer", "question_template"
 """Columns that such a file may have: each question's right answer, and how it is worded."""
+ORIGINAL_COLUMN, REWRITTEN_COLUMN = "original_text", "rewritten_from"
+"""What a file of rewritten prompts has in addition: the original prompt, and whose it was."""
 QUESTIONS_FILE = "dpg_bench.csv"
 """The file of questions in a folder of upstream's layout."""
 _BIN_WORDS = 20
@@ -110,6 +112,25 @@ class BenchmarkCounts:
         return asdict(self)
 
 
+class OriginalBenchmark(NamedTuple):
+    """The benchmark that prompts were rewritten from; its questions are asked about their images.
+
+    Attributes:
+        prompts_sha256: as `Benchmark` has it.
+        questions_sha256: likewise; "-" where it has no questions.
+    """
+
+    prompts_sha256: str
+    questions_sha256: str
+    name: str
+
+    @classmethod
+    def from_cell(cls, cell: str) -> OriginalBenchmark | None:
+        """Return what a cell of `REWRITTEN_COLUMN` tells; None where it tells nothing."""
+        parts = cell.split(" ", 2)
+        return cls(*parts) if len(parts) == 3 else None
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """Prompts with their question graphs.
@@ -120,6 +141,7 @@ class Benchmark:
         prompts: prompt by item id, in the file's order.
         items: rows by item id; empty where only prompts are at hand.
         is_list: it is a file of prompts, to which no questions belong.
+        rewritten_from: the benchmark that its prompts were rewritten from, if any.
     """
 
     name: str
@@ -127,6 +149,13 @@ class Benchmark:
     prompts: dict[str, str]
     items: dict[str, tuple[QuestionRow, ...]]
     is_list: bool = False
+    rewritten_from: OriginalBenchmark | None = None
+
+    @property
+    def as_original(self) -> OriginalBenchmark:
+        """What a benchmark of its prompts, rewritten, says of it."""
+        questions = self.questions_sha256 if self.has_graphs else "-"
+        return OriginalBenchmark(self.prompts_sha256, questions, self.name)
 
     @property
     def has_graphs(self) -> bool:

@@ -15,8 +15,10 @@ from dpgbench.domain.benchmark import (
     ANSWER_COLUMN,
     COLUMNS,
     QUESTIONS_FILE,
+    REWRITTEN_COLUMN,
     TEMPLATE_COLUMN,
     Benchmark,
+    OriginalBenchmark,
 )
 from dpgbench.domain.draft_flags import REVIEW_COLUMN
 from dpgbench.domain.rows import QUESTION_SLOT, QuestionRow, parse_whole_number
@@ -153,13 +155,17 @@ def load_csv(path: Path, name: str) -> Benchmark:
             integer, a template without its question, or an id that could escape a folder.
     """
     items: dict[str, list[QuestionRow]] = {}
-    for row in _rows(path):
+    origin = None
+    for row, origin_cell in _rows(path):
         items.setdefault(row.item_id, []).append(row)
+        origin = origin or OriginalBenchmark.from_cell(origin_cell)
     prompts = {item_id: rows[0].text.strip() for item_id, rows in items.items()}
-    return Benchmark(name, path, prompts, {key: tuple(rows) for key, rows in items.items()})
+    rows_of = {key: tuple(rows) for key, rows in items.items()}
+    return Benchmark(name, path, prompts, rows_of, rewritten_from=origin)
 
 
-def _rows(path: Path) -> Iterator[QuestionRow]:
+def _rows(path: Path) -> Iterator[tuple[QuestionRow, str]]:
+    """Yield each row, and what its file says of the benchmark that it was rewritten from."""
     for position, (number, cells) in enumerate(read_table(path, COLUMNS)):
         check_item_id(cells["item_id"], f"{path} row {number}")
         qid = parse_whole_number(cells["proposition_id"])
@@ -172,7 +178,7 @@ def _rows(path: Path) -> Iterator[QuestionRow]:
         question = values.pop("question_natural_language")
         values.pop("proposition_id")
         where = f"{path} row {number} (item {cells['item_id']})"
-        yield QuestionRow(
+        row = QuestionRow(
             row=number,
             qid=qid,
             question=question,
@@ -181,6 +187,7 @@ def _rows(path: Path) -> Iterator[QuestionRow]:
             template=_template(cells.get(TEMPLATE_COLUMN, ""), where),
             **values,
         )
+        yield row, cells.get(REWRITTEN_COLUMN, "")
 
 
 def _expected(cell: str, where: str) -> str:

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dpgbench.backends.llms.chat import (
-    SCHEMA_REFUSED,
-    ChatReply,
-    ChatRequest,
     Job,
     LanguageModel,
     TalkOutcome,
@@ -29,15 +26,15 @@ from dpgbench.jobs.make.estimate import MakeEstimate, estimate
 from dpgbench.jobs.make.examples import OWN_EXAMPLES, Example, digest_of, load_examples
 from dpgbench.jobs.make.files import SCHEMA, MadeFiles, MakeRecord, made_csv, read_record
 from dpgbench.jobs.make.prompts import unusable_prompts
+from dpgbench.jobs.make.replies import LoggedReplies, account, begin_attempts
 from dpgbench.jobs.make.shapes import make_shapes_graph
-from dpgbench.store.chat_log import ChatLine, ChatLog, total_tokens
+from dpgbench.store.chat_log import ChatLog, total_tokens
 from dpgbench.store.files import locked_folder
 from dpgbench.store.run.manifest import now, toolkit_version
 
 log = logging.getLogger(__name__)
 _MOST_QUESTIONS = 200
 _NOT_ASKED = "not asked yet"
-_SCHEMA_REFUSED = "schema_refused"
 
 
 @dataclass(frozen=True)
@@ -120,36 +117,6 @@ class _Work(NamedTuple):
         return (self.before and self.before.get("started")) or now()
 
 
-class _Kept:
-    """The log as a language model sees it."""
-
-    def __init__(self, chat_log: ChatLog) -> None:
-        self._log, self.used = chat_log, 0
-
-    def get(self, key: str) -> ChatReply | None:
-        line = self._log.lines.get(key)
-        if line is None:
-            return None
-        if line["finish"] == _SCHEMA_REFUSED:
-            return SCHEMA_REFUSED
-        tokens = line["prompt_tokens"], line["completion_tokens"]
-        return ChatReply(line["text"], line["finish"], *tokens, line["are_counted"])
-
-    def keep(self, key: str, item_id: str, request: ChatRequest, reply: ChatReply) -> None:
-        line: ChatLine = {
-            "key": key,
-            "item_id": item_id,
-            "purpose": request.purpose,
-            "text": reply.text,
-            "finish": _SCHEMA_REFUSED if reply.schema_refused else reply.finish,
-            "prompt_tokens": reply.prompt_tokens,
-            "completion_tokens": reply.completion_tokens,
-            "are_counted": reply.are_counted,
-            "date": now(),
-        }
-        self._log.append(line)
-
-
 def make(request: MakeRequest) -> Made:
     """Make the graphs that are not there yet; write the question file and the record.
 
@@ -172,7 +139,7 @@ def make(request: MakeRequest) -> Made:
         before = read_record(files, identity)
         with chat_log:
             if request.again and before is not None:
-                _begin_attempts(chat_log, before)
+                begin_attempts(chat_log, before["failures"])
             return _make(_Work(request, files, before), model, chat_log, examples)
 
 
@@ -201,7 +168,9 @@ def _make(
     stopped = None
     jobs = _jobs(request, chat_log, examples, without=frozenset(graphs))
     try:
-        for outcome in _shown(model.converse(jobs, _Kept(chat_log)), len(prompts), len(graphs)):
+        for outcome in _shown(
+            model.converse(jobs, LoggedReplies(chat_log)), len(prompts), len(graphs)
+        ):
             if not outcome.is_open:
                 failed = MadeGraph(reason=outcome.error or "no reply")
                 graphs[outcome.item_id] = outcome.value or failed
@@ -212,28 +181,10 @@ def _make(
     facts = {
         "model": dict(model.describe()),
         "identity": _identity(request, model.identity(), examples),
-        "account": _account(request.options, chat_log, model, expected),
+        "account": account(request.options, chat_log, model, expected.to_json()),
         "started": started,
     }
     return _written(work, graphs, facts, chat_log.attempts, stopped)
-
-
-def _account(
-    options: LlmOptions, chat_log: ChatLog, model: LanguageModel, expected: MakeEstimate
-) -> Mapping[str, Any]:
-    """Return what all commands for these files have cost, and what was expected of this one."""
-    tokens = total_tokens(chat_log.lines)
-    return {
-        "replies": sum(line["finish"] != _SCHEMA_REFUSED for line in chat_log.lines.values()),
-        "prompt_tokens": tokens[0],
-        "completion_tokens": tokens[1],
-        "replies_with_estimated_tokens": sum(
-            not line["are_counted"] for line in chat_log.lines.values()
-        ),
-        "cost_usd": options.cost(*tokens),
-        "expected": expected.to_json(),
-        "last_command": dict(model.account()),
-    }
 
 
 def _make_of_shapes(request: MakeRequest, files: MadeFiles) -> Made:
@@ -348,7 +299,7 @@ def _shown(
 def _estimate(
     request: MakeRequest, model: LanguageModel, chat_log: ChatLog, examples: Sequence[Example]
 ) -> MakeEstimate:
-    identity, kept = model.identity(), _Kept(chat_log)
+    identity, kept = model.identity(), LoggedReplies(chat_log)
     talks = (
         (request.benchmark.prompts[job.item_id], job.conversation)
         for job in _jobs(request, chat_log, examples)
@@ -360,14 +311,6 @@ def _estimate(
         request.options,
         by_steps=not model.takes_schemas,
     )
-
-
-def _begin_attempts(chat_log: ChatLog, before: MakeRecord) -> None:
-    """Have the items that failed asked anew, each once, however often a command is killed."""
-    for item_id, failure in before["failures"].items():
-        attempt = failure.get("attempt") if isinstance(failure, dict) else None
-        if attempt == chat_log.attempts.get(item_id, 0):
-            chat_log.begin_attempt(item_id, now())
 
 
 def _identity(

@@ -1,0 +1,71 @@
+"""The log that language models are asked through, so that nothing is paid twice; its account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dpgbench.backends.llms.chat import SCHEMA_REFUSED, ChatReply, ChatRequest, LanguageModel
+from dpgbench.backends.llms.options import LlmOptions
+from dpgbench.store.chat_log import ChatLine, ChatLog, total_tokens
+from dpgbench.store.run.manifest import now
+
+_SCHEMA_REFUSED = "schema_refused"
+
+
+class LoggedReplies:
+    """The log as a language model sees it (a `KeptReplies`)."""
+
+    def __init__(self, chat_log: ChatLog) -> None:
+        self._log = chat_log
+
+    def get(self, key: str) -> ChatReply | None:
+        """Return the reply that is kept under a key."""
+        line = self._log.lines.get(key)
+        if line is None:
+            return None
+        if line["finish"] == _SCHEMA_REFUSED:
+            return SCHEMA_REFUSED
+        tokens = line["prompt_tokens"], line["completion_tokens"]
+        return ChatReply(line["text"], line["finish"], *tokens, line["are_counted"])
+
+    def keep(self, key: str, item_id: str, request: ChatRequest, reply: ChatReply) -> None:
+        """Keep a reply before anything else happens with it."""
+        line: ChatLine = {
+            "key": key,
+            "item_id": item_id,
+            "purpose": request.purpose,
+            "text": reply.text,
+            "finish": _SCHEMA_REFUSED if reply.schema_refused else reply.finish,
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+            "are_counted": reply.are_counted,
+            "date": now(),
+        }
+        self._log.append(line)
+
+
+def account(
+    options: LlmOptions, chat_log: ChatLog, model: LanguageModel, expected: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return what all commands for these files have cost, and what was expected of this one."""
+    tokens = total_tokens(chat_log.lines)
+    return {
+        "replies": sum(line["finish"] != _SCHEMA_REFUSED for line in chat_log.lines.values()),
+        "prompt_tokens": tokens[0],
+        "completion_tokens": tokens[1],
+        "replies_with_estimated_tokens": sum(
+            not line["are_counted"] for line in chat_log.lines.values()
+        ),
+        "cost_usd": options.cost(*tokens),
+        "expected": dict(expected),
+        "last_command": dict(model.account()),
+    }
+
+
+def begin_attempts(chat_log: ChatLog, failures: Mapping[str, Any]) -> None:
+    """Have the items that failed asked anew, each once, however often a command is killed."""
+    for item_id, failure in failures.items():
+        attempt = failure.get("attempt") if isinstance(failure, dict) else None
+        if attempt == chat_log.attempts.get(item_id, 0):
+            chat_log.begin_attempt(item_id, now())
