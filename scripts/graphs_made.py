@@ -67,23 +67,23 @@ LEVELS = ("same", "near")
 class Tally(NamedTuple):
     """Tuples of a category: how many are given, how many made, how many of them match."""
 
-    given: int
+    reference: int
     made: int
     same: int
     near: int
 
 
-def agreement(given: Benchmark, made: Benchmark, near: float = 0.5) -> dict[str, Any]:
+def agreement(reference: Benchmark, made: Benchmark, near: float = 0.5) -> dict[str, Any]:
     """Return how far the made graphs have what the given ones have, on the items that both have.
 
     Args:
         near: the share of both tuples' words together that near ones have in common.
     """
-    shared = [item for item in given.items if item in made.items]
+    shared = [item for item in reference.items if item in made.items]
     tallies: defaultdict[str, list[Tally]] = defaultdict(list)
     edges = Counter[str]()
     for item in shared:
-        one, other = given.items[item], made.items[item]
+        one, other = reference.items[item], made.items[item]
         pairs = matched(one, other, near)
         for name in sorted({category_of(row) for row in (*one, *other)}):
             of_category = [pair for pair in pairs if category_of(pair[0]) == name]
@@ -100,7 +100,7 @@ def agreement(given: Benchmark, made: Benchmark, near: float = 0.5) -> dict[str,
     everything = [tally for some in tallies.values() for tally in some]
     return {
         "items": len(shared),
-        "items_without_a_made_graph": len(given.items) - len(shared),
+        "items_without_a_made_graph": len(reference.items) - len(shared),
         "all": _shares(everything),
         "categories": categories,
         "edges": {
@@ -109,18 +109,18 @@ def agreement(given: Benchmark, made: Benchmark, near: float = 0.5) -> dict[str,
             "share": _share(edges["both"], edges["given"]),
         },
         "questions": {
-            "given": sum(len(given.items[item]) for item in shared),
+            "given": sum(len(reference.items[item]) for item in shared),
             "made": sum(len(made.items[item]) for item in shared),
         },
     }
 
 
 def matched(
-    given: Sequence[QuestionRow], made: Sequence[QuestionRow], near: float
+    reference: Sequence[QuestionRow], made: Sequence[QuestionRow], near: float
 ) -> list[tuple[QuestionRow, QuestionRow]]:
     """Return pairs of given and made tuples, the most alike first, each row in one pair at most."""
     alike = []
-    for i, one in enumerate(given):
+    for i, one in enumerate(reference):
         for j, other in enumerate(made):
             if category_of(one) == category_of(other):
                 both, either = words_of(one) & words_of(other), words_of(one) | words_of(other)
@@ -132,7 +132,7 @@ def matched(
         if i not in used_given and j not in used_made:
             used_given.add(i)
             used_made.add(j)
-            pairs.append((given[i], made[j]))
+            pairs.append((reference[i], made[j]))
     return pairs
 
 
@@ -149,26 +149,26 @@ def words_of(row: QuestionRow) -> Counter[str]:
     return Counter(re.sub(r"(?<=[^s])s$", "", word) for word in words)
 
 
-def controls(given: Benchmark, near: float = 0.5) -> dict[str, Any]:
+def controls(reference: Benchmark, near: float = 0.5) -> dict[str, Any]:
     """Return the agreement with graphs whose agreement is known."""
-    halved = {item: rows[::2] for item, rows in given.items.items()}
-    ids = list(given.items)
+    halved = {item: rows[::2] for item, rows in reference.items.items()}
+    ids = list(reference.items)
     turned = {
-        item: tuple(replace(row, item_id=item) for row in given.items[other])
+        item: tuple(replace(row, item_id=item) for row in reference.items[other])
         for item, other in zip(ids, ids[1:] + ids[:1], strict=True)
     }
     return {
-        "itself": agreement(given, given, near),
-        "every second question": agreement(given, replace(given, items=halved), near),
-        "the next item's graph": agreement(given, replace(given, items=turned), near),
+        "itself": agreement(reference, reference, near),
+        "every second question": agreement(reference, replace(reference, items=halved), near),
+        "the next item's graph": agreement(reference, replace(reference, items=turned), near),
     }
 
 
-def parsed(given: Benchmark) -> tuple[Benchmark, dict[str, str]]:
+def parsed(reference: Benchmark) -> tuple[Benchmark, dict[str, str]]:
     """Return the graphs that the parser of shapes captions makes, and why it made no others."""
     items: dict[str, tuple[QuestionRow, ...]] = {}
     failures = {}
-    for item, prompt in given.prompts.items():
+    for item, prompt in reference.prompts.items():
         try:
             rows = parse_caption(prompt)
         except ValueError as error:
@@ -189,11 +189,11 @@ def parsed(given: Benchmark) -> tuple[Benchmark, dict[str, str]]:
                 )
                 for number, row in enumerate(rows, 2)
             )
-    prompts = {item: given.prompts[item] for item in items}
-    return Benchmark("parsed", given.path, prompts, items), failures
+    prompts = {item: reference.prompts[item] for item in items}
+    return Benchmark("parsed", reference.path, prompts, items), failures
 
 
-def scores(given: Benchmark, made: Benchmark, pictures_an_item: int = 40) -> dict[str, Any]:
+def scores(reference: Benchmark, made: Benchmark, pictures_an_item: int = 40) -> dict[str, Any]:
     """Return how the scores of both graphs of `shapes` compare, by true answers.
 
     Args:
@@ -214,7 +214,7 @@ def scores(given: Benchmark, made: Benchmark, pictures_an_item: int = 40) -> dic
             unreadable += facts.count(None)
             continue
         items += 1
-        score_given = _scorer(given, item.item_id)
+        score_given = _scorer(reference, item.item_id)
         score_made = _scorer(made, item.item_id)
         right = (score_given(item.scene), score_made(item.scene))
         all_changed = [changed for _, changed in edits(item.scene)]
@@ -340,11 +340,11 @@ def _edges(pairs: Iterable[tuple[QuestionRow, QuestionRow]]) -> Iterator[str]:
 
 
 def _shares(tallies: Sequence[Tally]) -> dict[str, Any]:
-    given, made, same, near = (sum(column) for column in zip(*tallies, strict=True))
+    reference, made, same, near = (sum(column) for column in zip(*tallies, strict=True))
     return {
-        "given": given,
+        "given": reference,
         "made": made,
-        "coverage": {"same": _share(same, given), "near": _share(near, given)},
+        "coverage": {"same": _share(same, reference), "near": _share(near, reference)},
         "precision": {"same": _share(same, made), "near": _share(near, made)},
     }
 
@@ -368,22 +368,22 @@ def table(report: Mapping[str, Any]) -> str:
 
 def study(options: argparse.Namespace) -> dict[str, Any]:
     """Return everything that was asked for."""
-    given = load_benchmark(options.given)
-    given.require_graphs()
-    report: dict[str, Any] = {"given": str(options.given), "near": options.near}
+    reference = load_benchmark(options.reference)
+    reference.require_graphs()
+    report: dict[str, Any] = {"given": str(options.reference), "near": options.near}
     if options.controls:
-        report["controls"] = controls(given, options.near)
+        report["controls"] = controls(reference, options.near)
     if options.parser or options.made:
         failures: Mapping[str, str] = {}
         if options.parser:
-            made, failures = parsed(given)
+            made, failures = parsed(reference)
         else:
             made = load_benchmark(options.made)
         report["made"] = "parser" if options.parser else str(options.made)
         report["failures"] = failures
-        report["agreement"] = agreement(given, made, options.near) if made.items else None
-        if options.given == "shapes":
-            report["scores"] = scores(given, made)
+        report["agreement"] = agreement(reference, made, options.near) if made.items else None
+        if options.reference == "shapes":
+            report["scores"] = scores(reference, made)
     return report
 
 
@@ -392,8 +392,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("given")
-    parser.add_argument("made", nargs="?")
+    parser.add_argument("reference", metavar="GIVEN")
+    parser.add_argument("made", metavar="MADE", nargs="?")
     parser.add_argument("--parser", action="store_true")
     parser.add_argument("--controls", action="store_true")
     parser.add_argument("--near", type=float, default=0.5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dpgbench.shapes.captions.reading import Reading, read
+from dpgbench.shapes.captions.reading import StatedFacts, read
 from dpgbench.shapes.facts import (
     Between,
     Compared,
@@ -63,7 +63,7 @@ def parse_questions(text: str) -> tuple[Question, ...]:
     return graph_of(_ordered(list(facts)), rng)
 
 
-def _names(reading: Reading) -> dict[Ref, Ref]:
+def _names(reading: StatedFacts) -> dict[Ref, Ref]:
     """The name of each look: the shortest that fits nothing else, the text's own where it has one.
 
     A thing that its shape and its colour both single out is named by its shape where the text
@@ -79,7 +79,7 @@ def _names(reading: Reading) -> dict[Ref, Ref]:
     return names
 
 
-def _meant(ref: Ref, reading: Reading) -> list[Ref]:
+def _meant(ref: Ref, reading: StatedFacts) -> list[Ref]:
     """The looks that a description fits."""
     return [
         look
@@ -88,7 +88,7 @@ def _meant(ref: Ref, reading: Reading) -> list[Ref]:
     ]
 
 
-def _renamed(fact: Fact, reading: Reading, names: dict[Ref, Ref]) -> Fact:
+def _renamed(fact: Fact, reading: StatedFacts, names: dict[Ref, Ref]) -> Fact:
     """The fact with each description replaced by the name of what it means."""
     match fact:
         case Exists(ref) | Has(ref) | Located(ref):
@@ -104,7 +104,7 @@ def _renamed(fact: Fact, reading: Reading, names: dict[Ref, Ref]) -> Fact:
             return fact
 
 
-def _named(ref: Ref, reading: Reading, names: dict[Ref, Ref]) -> Ref:
+def _named(ref: Ref, reading: StatedFacts, names: dict[Ref, Ref]) -> Ref:
     looks = _meant(ref, reading)
     if len(looks) != 1:
         which = "several things are" if looks else "nothing that was introduced is"

@@ -51,7 +51,7 @@ Match = re.Match[str]
 
 
 @dataclass
-class Reading:
+class StatedFacts:
     """What a caption states: its things by their full looks, and facts in the order of the text.
 
     The descriptions in `facts` are the text's own; several may mean one thing.
@@ -68,13 +68,13 @@ class Reading:
         self.facts.update(dict.fromkeys(facts))
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> StatedFacts:
     """The facts that a caption states.
 
     Raises:
         ValueError: A sentence that the grammar of captions does not make, quoted.
     """
-    reading = Reading()
+    reading = StatedFacts()
     sentences = re.findall(r"[^.]*\.|[^.]+$", text.strip())
     if not sentences:
         raise ValueError("no text")
@@ -85,7 +85,7 @@ def read(text: str) -> Reading:
     return reading
 
 
-def _read_sentence(sentence: str, reading: Reading) -> bool:
+def _read_sentence(sentence: str, reading: StatedFacts) -> bool:
     """Read a sentence that has a form of its own."""
     for pattern, state in _sentence_forms():
         if match := pattern.fullmatch(sentence):
@@ -94,9 +94,9 @@ def _read_sentence(sentence: str, reading: Reading) -> bool:
     return False
 
 
-def _read_clauses(sentence: str, reading: Reading) -> bool:
+def _read_clauses(sentence: str, reading: StatedFacts) -> bool:
     """Read a sentence that introduces things, clause by clause."""
-    position, read_so_far = 0, Reading()
+    position, read_so_far = 0, StatedFacts()
     while True:
         matches = ((form.match(sentence, position), state) for form, state in _clause_forms())
         match, state = next(((match, state) for match, state in matches if match), (None, None))
@@ -117,13 +117,13 @@ def _read_clauses(sentence: str, reading: Reading) -> bool:
     return True
 
 
-def _introduce(look: Ref, number: int, reading: Reading) -> None:
+def _introduce(look: Ref, number: int, reading: StatedFacts) -> None:
     if look in reading.numbers:
         raise ValueError(f"{look.color} {noun_of(look.shape, look.plural)} are introduced twice")
     reading.numbers[look] = number
 
 
-_State = Callable[[Match, Reading], None]
+_State = Callable[[Match, StatedFacts], None]
 
 # Patterns. Names of groups begin with the part of the sentence that they belong to.
 
@@ -215,13 +215,13 @@ def _ref(match: Match, part: str) -> Ref:
     return Ref(shape, cast("Color | None", match[f"{part}color"]), plural)
 
 
-def _take_up(match: Match, part: str, reading: Reading) -> Ref:
+def _take_up(match: Match, part: str, reading: StatedFacts) -> Ref:
     ref = _ref(match, part)
     reading.mentions[ref] = None
     return ref
 
 
-def _describe(match: Match, part: str, reading: Reading) -> Ref:
+def _describe(match: Match, part: str, reading: StatedFacts) -> Ref:
     """State what a first mention says; the full look, by which the thing is known."""
     look, groups = _ref(match, part), match.groupdict()
     number = NUMBER_WORDS.index(groups[f"{part}number"]) if groups[f"{part}number"] else 1
@@ -240,7 +240,7 @@ def _describe(match: Match, part: str, reading: Reading) -> Ref:
     return look
 
 
-def _put(match: Match, look: Ref, reading: Reading) -> None:
+def _put(match: Match, look: Ref, reading: StatedFacts) -> None:
     """State the place of a thing."""
     if match["cell"]:
         reading.state(*_regions(look, match["cell"]))
@@ -263,25 +263,25 @@ def _regions(look: Ref, phrase: str) -> Iterator[Fact]:
 # Clauses that introduce things.
 
 
-def _state_thing(match: Match, reading: Reading) -> None:
+def _state_thing(match: Match, reading: StatedFacts) -> None:
     outer = _describe(match, "new_", reading)
     _put(match, outer, reading)
     if match["held_noun"]:
         reading.state(Related(_describe(match, "held_", reading), "inside", outer))
 
 
-def _state_pair(match: Match, reading: Reading) -> None:
+def _state_pair(match: Match, reading: StatedFacts) -> None:
     outer = _describe(match, "new_", reading)
     reading.state(Related(_describe(match, "held_", reading), "inside", outer))
     _put(match, outer, reading)
 
 
-def _state_inside(match: Match, reading: Reading) -> None:
+def _state_inside(match: Match, reading: StatedFacts) -> None:
     outer = _take_up(match, "old_", reading)
     reading.state(Related(_describe(match, "new_", reading), "inside", outer))
 
 
-def _state_group(match: Match, reading: Reading) -> None:
+def _state_group(match: Match, reading: StatedFacts) -> None:
     group = _describe(match, "new_", reading)
     if match["line"] and (region := LINES[match["line"]]):
         reading.state(Located(group, region))
@@ -310,7 +310,7 @@ def _clause_forms() -> list[tuple[re.Pattern[str], _State]]:
 # Sentences of a form of their own.
 
 
-def _state_opening(match: Match, reading: Reading) -> None:
+def _state_opening(match: Match, reading: StatedFacts) -> None:
     groups = match.groupdict()
     if style := groups.get("style"):
         reading.state(InStyle(STYLE_OF_NOUN[style]))
@@ -320,61 +320,61 @@ def _state_opening(match: Match, reading: Reading) -> None:
         reading.state(Count(Ref(plural=True), NUMBER_WORDS.index(match["total"])))
 
 
-def _state_ground(match: Match, reading: Reading) -> None:
+def _state_ground(match: Match, reading: StatedFacts) -> None:
     reading.state(OnGround(cast("Ground", match["ground"])))
 
 
-def _state_style(match: Match, reading: Reading) -> None:
+def _state_style(match: Match, reading: StatedFacts) -> None:
     by_text = {text.lower(): style for text, style in STYLE_OF_SENTENCE.items()}
     reading.state(InStyle(by_text[match[0].lower()]))
 
 
-def _state_nothing(match: Match, reading: Reading) -> None:
+def _state_nothing(match: Match, reading: StatedFacts) -> None:
     """Nothing that a question asks for."""
 
 
-def _state_list(match: Match, reading: Reading) -> None:
+def _state_list(match: Match, reading: StatedFacts) -> None:
     reading.state(InStyle(STYLE_OF_NOUN[match["style"]]), OnGround(cast("Ground", match["ground"])))
     for thing in re.finditer(_new("new_"), match["things"]):
         _describe(thing, "new_", reading)
 
 
-def _state_look(match: Match, reading: Reading) -> None:
+def _state_look(match: Match, reading: StatedFacts) -> None:
     value = cast("Value", match["value"])
     attributes = [a for a, values in VALUES.items() if value in values]
     reading.state(Has(_take_up(match, "a_", reading), attributes[0], value))
 
 
-def _state_region(match: Match, reading: Reading) -> None:
+def _state_region(match: Match, reading: StatedFacts) -> None:
     reading.state(Located(_take_up(match, "a_", reading), cast("Region", match["region"])))
 
 
-def _state_being_inside(match: Match, reading: Reading) -> None:
+def _state_being_inside(match: Match, reading: StatedFacts) -> None:
     a, b = (_take_up(match, part, reading) for part in ("a_", "b_"))
     reading.state(Related(a, "inside", b))
 
 
-def _state_direction(match: Match, reading: Reading) -> None:
+def _state_direction(match: Match, reading: StatedFacts) -> None:
     a, b = (_take_up(match, part, reading) for part in ("a_", "b_"))
     direction: Direction = (DIRECTION_OF | FURTHER_OF)[match["way"]]
     reading.state(Related(a, direction, b))
 
 
-def _state_between(match: Match, reading: Reading) -> None:
+def _state_between(match: Match, reading: StatedFacts) -> None:
     reading.state(Between(*(_take_up(match, part, reading) for part in ("a_", "b_", "c_"))))
 
 
-def _state_larger(match: Match, reading: Reading) -> None:
+def _state_larger(match: Match, reading: StatedFacts) -> None:
     a, b = (_take_up(match, part, reading) for part in ("a_", "b_"))
     reading.state(Compared(a, "larger than", b))
 
 
-def _state_same_color(match: Match, reading: Reading) -> None:
+def _state_same_color(match: Match, reading: StatedFacts) -> None:
     a, b = (_take_up(match, part, reading) for part in ("a_", "b_"))
     reading.state(Compared(a, "same color as", b))
 
 
-def _state_count(match: Match, reading: Reading) -> None:
+def _state_count(match: Match, reading: StatedFacts) -> None:
     ref, number = _ref(match, "a_"), NUMBER_WORDS.index(match["number"])
     if ref.color or ref.shape:
         reading.mentions[ref] = None
