@@ -190,7 +190,7 @@ def _report(made: Made, *, partial: bool, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "csv": str(files.table),
+                "csv": str(files.table) if made.made else None,
                 "record": str(files.record),
                 "items": made.items,
                 "made": made.made,
@@ -208,7 +208,8 @@ def _report(made: Made, *, partial: bool, as_json: bool) -> None:
         )
         echo(
             f"{made.made} of {counted(made.items, 'prompt')}, "
-            f"{counted(made.questions, 'question')}: {files.table}{tokens or ''}"
+            f"{counted(made.questions, 'question')}: "
+            f"{files.table if made.made else 'no file was written'}{tokens or ''}"
         )
         echo(f"flags: {flags or 'none'}")
     if made.stopped is not None:

@@ -14,7 +14,7 @@ from dpgbench.domain.draft_flags import REVIEW_COLUMN, review_cell
 from dpgbench.errors import DataError, ResumeMismatchError, clipped
 from dpgbench.jobs.make.conversation import MadeGraph
 from dpgbench.store.csv_rows import csv_text
-from dpgbench.store.files import read_json, utf8, write_atomic, write_json
+from dpgbench.store.files import read_json, utf8, write_atomic, write_json, writing
 from dpgbench.store.typed_json import check_json
 
 SCHEMA = 1
@@ -49,21 +49,28 @@ class MadeFiles:
         folder = out or FOLDER / name
         return cls(folder / f"{name}.csv", folder / "make.json", folder / "chat.jsonl")
 
-    def write(self, record: Mapping[str, Any], table: str, before: MakeRecord | None) -> None:
+    def write(
+        self, record: Mapping[str, Any], table: str | None, before: MakeRecord | None
+    ) -> None:
         """Write the record, then the question file that it tells of.
 
-        A kill in between leaves the older question file, which the record tells of as well.
+        A kill in between leaves the older question file, which the record tells of as well. Where
+        there is no graph there is no question file.
 
         Raises:
             StorageError: one could not be written.
         """
-        data = utf8(table)
+        data = utf8(table or "")
         hashes = {
             "csv_sha256": hashlib.sha256(data).hexdigest(),
             "previous_csv_sha256": before and before["csv_sha256"],
         }
         write_json(self.record, {**record, **hashes})
-        write_atomic(self.table, data)
+        if table is None:
+            with writing(self.table):
+                self.table.unlink(missing_ok=True)
+        else:
+            write_atomic(self.table, data)
 
 
 class MakeRecord(TypedDict):

@@ -250,7 +250,7 @@ def _written(
         "repairs": {item: list(graph.repairs) for item, graph in made.items() if graph.repairs},
         "by_steps": [item for item, graph in made.items() if graph.mode == "steps"],
     }
-    files.write(record, made_csv(prompts, made), work.before)
+    files.write(record, made_csv(prompts, made) if made else None, work.before)
     return Made(
         files,
         len(prompts),
