@@ -72,7 +72,12 @@ def lines(pairs: list[tuple[int, str]]) -> str:
 
 def honest_text(asked: Asked) -> str:
     """Return the reply that a good model gives."""
-    step, graph = step_of(asked), graph_of(prompt_in(asked))
+    return text_for(step_of(asked), prompt_in(asked))
+
+
+def text_for(step: str, prompt: str) -> str:
+    """Return the reply that a good model gives to a step of a prompt's."""
+    graph = graph_of(prompt)
     if step == "check":
         return json.dumps({str(question["id"]): "yes" for question in graph})
     if step == "graph":

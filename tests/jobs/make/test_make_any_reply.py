@@ -17,7 +17,7 @@ from dpgbench.jobs.make.examples import load_examples
 from dpgbench.jobs.make.files import made_csv
 from dpgbench.jobs.make.prompts import unusable_prompts
 from dpgbench.store.benchmarks import load_csv
-from tests.jobs.make.kit import graph_of, prompt_of
+from tests.jobs.make.kit import graph_of, prompt_of, text_for
 
 PROMPT = prompt_of(3)
 GRAPH = graph_of(PROMPT)
@@ -100,15 +100,27 @@ REPLIES = st.builds(
     graphs() | LINES | TEXTS | VALUES.map(json.dumps),
     st.sampled_from(("stop", "length", "content_filter", "")),
 ) | st.just(SCHEMA_REFUSED)
-PROMPTS = st.just(PROMPT) | st.text(min_size=1, max_size=60).map(str.strip).filter(bool)
+EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), TEXTS), max_size=2)
+"""Of what a good model would have said: where, how many characters go, what comes instead."""
+Reply = ChatReply | list[tuple[float, int, str]]
+PROMPTS = st.just(PROMPT) | st.text(min_size=1, max_size=60).map(lambda text: f"{text} 3".strip())
 
 
-def made_with(prompt: str, replies: list[ChatReply], text_check: bool) -> MadeGraph:
+def edited(text: str, edits: list[tuple[float, int, str]]) -> str:
+    for where, less, more in edits:
+        place = int(where * len(text))
+        text = text[:place] + more + text[place + less :]
+    return text
+
+
+def made_with(prompt: str, replies: list[Reply], text_check: bool) -> MadeGraph:
     """Return what becomes of a prompt; after the last reply the same one comes again."""
     talk = make_graph("one", prompt, MakeSettings(8, text_check=text_check), EXAMPLES)
     request = next(talk)
     for number in range(20):
         reply = replies[min(number, len(replies) - 1)]
+        if isinstance(reply, list):
+            reply = ChatReply(edited(text_for(request.purpose, PROMPT), reply))
         if reply.schema_refused and not request.needs_schema:
             reply = ChatReply("")
         try:
@@ -125,9 +137,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-@given(PROMPTS, st.lists(REPLIES, min_size=1, max_size=4), st.booleans())
+@given(PROMPTS, st.lists(REPLIES | EDITS, min_size=1, max_size=6), st.booleans())
 def test_any_reply_ends_as_a_sound_graph_or_with_a_reason(
-    folder: Path, prompt: str, replies: list[ChatReply], text_check: bool
+    folder: Path, prompt: str, replies: list[Reply], text_check: bool
 ) -> None:
     if unusable_prompts({"one": prompt}):
         return
