@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpgbench.report import build_report
+from dpgbench.store.published import read_published
 from tests.report import report_page
 from tests.report.chromium import CHROMIUM, Browser, Page
 from tests.report.report_runs import maker
@@ -32,6 +33,14 @@ def test_the_page_has_published_scores_of_its_models(made: Path) -> None:
     codes = page.texts["code"]
     assert any("li2022mplug" in code for code in codes)
     assert any(code.startswith("### DPG-Bench") and "| mplug |" in code for code in codes)
+
+
+def test_each_source_is_a_link_or_is_said_to_have_no_address(made: Path) -> None:
+    table = made.read_text(encoding="utf-8").split('id="published-caption"')[1].split("</table>")[0]
+    rows = table.split("<tr data-text")[1:]
+    assert len(rows) == len(read_published())
+    for row in rows:
+        assert ('href="https://' in row) != ("(no address)" in row)
 
 
 @pytest.fixture

@@ -78,6 +78,9 @@ def test_csv_has_published_rows_without_rank_judge_or_rule(table: list[dict[str,
         assert not any(row[name] for name in empty)
     dalle = next(row for row in published if row["model"] == "DALL-E 3")
     assert (dalle["overall"], dalle["l1_global"]) == ("83.50", "90.97")
+    assert dalle["published_address"] == "https://arxiv.org/abs/2403.05135v1"
+    unknown = {row["published_source"] for row in published if not row["published_address"]}
+    assert unknown == {score.source for score in read_published() if score.is_search}
 
 
 def test_published_scores_are_the_facts_with_their_sources() -> None:

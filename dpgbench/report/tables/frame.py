@@ -52,6 +52,7 @@ _LAST = (
     "published_source",
     "published_note",
     "licence",
+    "published_address",
 )
 SHOWN_ONLY = ("group", "label", "items_covered", "best")
 """Columns that tables for people need and programs do not."""
@@ -193,4 +194,5 @@ def _published(score: PublishedScore) -> _Cells:
         **{f"l1_{name}": figure for name, figure in score.l1.items()},
         "published_source": score.source,
         "published_note": score.note,
+        "published_address": None if score.is_search else score.address,
     }
