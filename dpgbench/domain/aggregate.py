@@ -72,9 +72,20 @@ def scored_item(
 
 
 def measured_item(
-    plan: ItemPlan, image_scores: Sequence[float], *, answered: bool = True
+    plan: ItemPlan,
+    image_scores: Sequence[float],
+    *,
+    answered: bool = True,
+    probabilities: Sequence[Sequence[float]] = (),
 ) -> ItemScore:
-    """Return the score of an item whose images have numbers, not verdicts: their mean."""
+    """Return the score of an item whose images have numbers, not verdicts: their mean.
+
+    Args:
+        plan: of the item.
+        image_scores: of each tile.
+        answered: whether every question of the item has an answer.
+        probabilities: for each tile, that each right answer has, under rules about them.
+    """
     scores = tuple(image_scores)
     return ItemScore(
         plan.item_id,
@@ -82,6 +93,7 @@ def measured_item(
         tile_scores=scores,
         score=math.fsum(scores) / len(scores),
         answered=answered,
+        probabilities=tuple(map(tuple, probabilities)),
     )
 
 
@@ -175,18 +187,18 @@ def category_table(
     column_of: list[int] = []
     held: list[float] = []
     tiles: list[int] = []
-    of_images = rule.image_score != "verdicts" or rule.category_of == "images"
+    stage: Sequence[Sequence[float]]
     for number, item in enumerate(items):
-        if item is not None and of_images and item.score is not None:
+        if item is not None and rule.category_of == "images" and item.score is not None:
             of_item = dict.fromkeys(q.category[level] for q in item.plan)
             rows += [number] * len(of_item)
             tiles += [len(item.tile_scores)] * len(of_item)
             column_of += [columns.setdefault(name, len(columns)) for name in of_item]
             held += [math.fsum(item.tile_scores)] * len(of_item)
             continue
-        if item is None or not item.gated:
+        stage = () if item is None else (item.gated if gated else item.raw) or item.probabilities
+        if item is None or not stage:
             continue
-        stage = item.gated if gated else item.raw
         stage = stage[-1:] if rule.category_tiles == "last" else stage
         rows += [number] * len(item.plan)
         tiles += [len(stage)] * len(item.plan)

@@ -11,11 +11,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dpgbench.domain.benchmark import Benchmark
-from dpgbench.domain.rows import QuestionRow, item_source
+from dpgbench.domain.rows import QUESTION_SLOT, QuestionRow, item_source
 
 FIRST_ROW = 2
+PROMPT_SLOT = "{prompt}"
 CHUNK = "noun chunk"
 PROMPT = "prompt"
+WHOLE = "whole prompt"
+"""What a question of a judge, or of a rule, is about."""
 
 
 class OwnQuestion(NamedTuple):
@@ -26,7 +29,7 @@ class OwnQuestion(NamedTuple):
         qid: number within the item, from 1.
         question: as it is asked; empty where there is nothing to ask.
         category: of the item.
-        about: `CHUNK` or `PROMPT`.
+        about: `CHUNK`, `PROMPT`, or `WHOLE`, which a rule asks and words itself.
     """
 
     item_id: str
@@ -45,6 +48,22 @@ def prompt_questions(benchmark: Benchmark, items: Iterable[str]) -> list[OwnQues
     """Return one question an item, which is the prompt."""
     return [
         OwnQuestion(item_id, 1, benchmark.prompts[item_id], category_of(item_id), PROMPT)
+        for item_id in items
+    ]
+
+
+def whole_prompt_questions(
+    benchmark: Benchmark, items: Iterable[str], question: str
+) -> list[OwnQuestion]:
+    """Return one question an item: `question` with the prompt in place of ``{prompt}``."""
+    return [
+        OwnQuestion(
+            item_id,
+            1,
+            question.replace(PROMPT_SLOT, benchmark.prompts[item_id]),
+            category_of(item_id),
+            WHOLE,
+        )
         for item_id in items
     ]
 
@@ -79,6 +98,7 @@ def with_own_questions(benchmark: Benchmark, questions: Sequence[OwnQuestion]) -
             category_detailed=asked.about,
             tuple=f"{asked.category} - {asked.about}",
             question=asked.question,
+            template=QUESTION_SLOT if asked.about == WHOLE else "",
         )
         items.setdefault(asked.item_id, []).append(row)
     rows = {item_id: tuple(of_item) for item_id, of_item in items.items()}

@@ -46,6 +46,7 @@ class ItemScore:
         failure: None for a scored item.
         answered: whether every question of the item has an answer on every tile; where not, it is
             incomplete, and no rule counts it as zero.
+        probabilities: for each tile, of each question's right answer, where the rule is about them.
     """
 
     item_id: str
@@ -56,6 +57,7 @@ class ItemScore:
     score: float | None = None
     failure: str | None = None
     answered: bool = True
+    probabilities: tuple[tuple[float, ...], ...] = ()
 
     @property
     def tiles(self) -> tuple[dict[int, Verdict], ...]:

@@ -6,10 +6,12 @@ every result. A number or a choice that can move a score is a field here, never 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dpgbench.errors import unknown_name
+
+ImageScore = Literal["verdicts", "product", "number", "arithmetic-mean", "geometric-mean"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,13 @@ class ScoringRule:
             one of theirs.
         image_score: what an image's score is made of. ``verdicts``: the share of questions that
             hold; ``product``: the product of the answers' probabilities of yes; ``number``: the one
-            answer is the score itself. Under the last two no question zeroes another, and
-            categories average images, not questions.
+            answer is the score itself; ``arithmetic-mean`` and ``geometric-mean``: of the
+            probabilities of the right answers. No question zeroes another but under the first.
         decimals: digits after the point that probabilities are rounded to before they are
             multiplied, and their product after; None rounds nothing.
+        asks: what the judge is asked: the benchmark's ``questions`` (or a judge's own), or
+            `question` about the whole ``prompt``, so that a benchmark needs no questions.
+        question: about the whole prompt, which stands in place of ``{prompt}``.
     """
 
     name: str
@@ -66,8 +71,15 @@ class ScoringRule:
     category_tiles: Literal["last", "all"] = "all"
     category_stage: Literal["raw", "gated"] = "gated"
     category_of: Literal["questions", "images"] = "questions"
-    image_score: Literal["verdicts", "product", "number"] = "verdicts"
+    image_score: ImageScore = "verdicts"
     decimals: int | None = None
+    asks: Literal["questions", "prompt"] = "questions"
+    question: str = ""
+
+    @property
+    def of_right_answers(self) -> bool:
+        """Whether it is about the probabilities of right answers."""
+        return self.image_score in ("arithmetic-mean", "geometric-mean")
 
 
 ELLA_REFERENCE = ScoringRule(
@@ -134,6 +146,7 @@ PRODUCT = ScoringRule(
     source="Karine-Huang/T2I-CompBench, BLIPvqa_eval at commit 1b70949",
     gate="direct",
     categories="columns",
+    category_of="images",
     image_score="product",
     decimals=4,
 )
@@ -143,7 +156,34 @@ MEAN = ScoringRule(
     source="Karine-Huang/T2I-CompBench, CLIPScore_eval and UniDet_eval at commit 1b70949",
     gate="direct",
     categories="columns",
+    category_of="images",
     image_score="number",
+)
+SOFT_TIFA_AM = ScoringRule(
+    name="soft-tifa-am",
+    summary="GenEval2's Soft-TIFA: the mean of an image's probabilities of the right answers",
+    source="facebookresearch/GenEval2, evaluation.py at commit a6e82d2",
+    answers="read",
+    gate="direct",
+    category_stage="raw",
+    image_score="arithmetic-mean",
+)
+SOFT_TIFA_GM = replace(
+    SOFT_TIFA_AM,
+    name="soft-tifa-gm",
+    summary="GenEval2's Soft-TIFA: the geometric mean of an image's probabilities",
+    category_of="images",
+    image_score="geometric-mean",
+)
+VQASCORE = replace(
+    SOFT_TIFA_AM,
+    name="vqascore",
+    summary="VQAScore: the probability of yes to 'does this figure show' the whole prompt",
+    source="linzhiqiu/t2v_metrics, arXiv 2404.01291",
+    categories="columns",
+    category_of="images",
+    asks="prompt",
+    question='Does this figure show "{prompt}"? Please answer yes or no.',
 )
 
 RULES: dict[str, ScoringRule] = {
@@ -151,10 +191,21 @@ RULES: dict[str, ScoringRule] = {
     for rule in (ELLA_REFERENCE, CORRECTED_V1, DSG, ULMEVAL, DIFFUSIONBENCH, COREBENCH)
 }
 """Rules that are about verdicts: any judge of yes and no is scored under them."""
-NUMBER_RULES: dict[str, ScoringRule] = {rule.name: rule for rule in (PRODUCT, MEAN)}
+NUMBER_RULES: dict[str, ScoringRule] = {
+    rule.name: rule for rule in (PRODUCT, MEAN, SOFT_TIFA_AM, SOFT_TIFA_GM, VQASCORE)
+}
 """Rules that are about numbers: probabilities of yes, or what a metric gives an image."""
 ALL_RULES = {**RULES, **NUMBER_RULES}
 DEFAULT_RULES = (ELLA_REFERENCE.name, CORRECTED_V1.name)
+
+
+def rule_that_asks(name: str) -> ScoringRule | None:
+    """Return the rule whose own question a judge was asked, by the judge's name in results.
+
+    ``hf:ORG/REPO:vqascore`` was asked what the rule `vqascore` asks; None for other names.
+    """
+    rule = ALL_RULES.get(name.rpartition(":")[2]) if ":" in name else None
+    return rule if rule is not None and rule.asks == "prompt" else None
 
 
 def find_rule(name: str) -> ScoringRule:

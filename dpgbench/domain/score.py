@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from dpgbench.domain.aggregate import make_result, measured_item, scored_item
-from dpgbench.domain.answer_text import NO, YES, is_missing, is_right, read_yes_no
+from dpgbench.domain.answer_forms import COUNTING, is_counting
+from dpgbench.domain.answer_text import NO, YES, is_missing, is_right, is_word, read_yes_no
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.plan import UNKNOWN, ItemPlan
 from dpgbench.domain.result import AnswerCensus, ItemScore, Origin, Result, Verdicts
@@ -29,7 +31,8 @@ class Answer(NamedTuple):
     """A judge's raw answer to one question about one tile.
 
     `tile` counts from 0, row-major in the grid; `p_yes` is a probability, or None; `invalid` tells
-    that the judge was asked for yes or no and said neither.
+    that the judge was asked for yes or no and said neither; `p_answer` is the probability that the
+    answer's first token is one of the right answer's forms (`answer_forms`), or None.
     """
 
     item_id: str
@@ -38,17 +41,30 @@ class Answer(NamedTuple):
     answer: str
     p_yes: float | None = None
     invalid: bool = False
+    p_answer: float | None = None
+
+
+class Probability(NamedTuple):
+    """How sure a judge was: of yes against no, and of the right answer; None where it is silent."""
+
+    of_yes: float | None
+    of_right_answer: float | None
 
 
 Answers = Mapping[tuple[str, int], Mapping[int, str]]
 """Answer text by (item_id, tile) and question number."""
-Probabilities = Mapping[tuple[str, int], Mapping[int, float]]
-"""Probability of yes by (item_id, tile) and question number; those without one are left out."""
-_NO_PROBABILITIES: Mapping[int, float] = {}
+Probabilities = Mapping[tuple[str, int], Mapping[int, Probability]]
+"""By (item_id, tile) and question number; answers without any are left out."""
+_NO_PROBABILITIES: Mapping[int, Probability] = {}
+_SILENT = Probability(None, None)
 
 
 class ItemFailedError(Exception):
     """The rule gives this item no score; the message says why."""
+
+
+class MissingProbabilityError(ItemFailedError):
+    """An answer has no probability, and the rule is about them."""
 
 
 def verdict(answer: str, rule: ScoringRule, expected: str = YES) -> bool:
@@ -68,21 +84,23 @@ def collect(answers: Iterable[Answer]) -> dict[tuple[str, int], dict[int, str]]:
     return table
 
 
-def collect_probabilities(answers: Iterable[Answer]) -> dict[tuple[str, int], dict[int, float]]:
-    """Return probabilities of yes by (item_id, tile) and question number.
+def collect_probabilities(
+    answers: Iterable[Answer],
+) -> dict[tuple[str, int], dict[int, Probability]]:
+    """Return probabilities by (item_id, tile) and question number.
 
     Those of the answers that `collect` takes; an answer without one is left out: it is missing,
     not zero.
     """
-    table: dict[tuple[str, int], dict[int, float]] = {}
+    table: dict[tuple[str, int], dict[int, Probability]] = {}
     for answer in answers:
         if is_missing(answer.answer):
             continue
         of_tile = table.setdefault((answer.item_id, answer.tile), {})
-        if answer.p_yes is None:
+        if answer.p_yes is None and answer.p_answer is None:
             of_tile.pop(answer.qid, None)
         else:
-            of_tile[answer.qid] = answer.p_yes
+            of_tile[answer.qid] = Probability(answer.p_yes, answer.p_answer)
     return table
 
 
@@ -177,7 +195,7 @@ def score_benchmark(
         num_images: tiles that each item must have answers for.
         items: ids to score; all where None.
         origin: where the answers came from.
-        probabilities: of yes, for rules that are about them.
+        probabilities: for rules that are about them.
 
     Raises:
         SetupError: the benchmark has no questions.
@@ -198,7 +216,59 @@ def score_benchmark(
     census = take_census_of_answers(answers, keys, benchmark.word_questions)
     if rule.image_score == "number":  # its answers are numbers: none is a yes or a no
         census = AnswerCensus(census.all, 0, 0, None)
-    return make_result(benchmark, rule, scored, census, num_images, origin or Origin())
+    origin = origin or Origin()
+    if rule.of_right_answers:
+        notes = probability_notes(rule, benchmark, scored, probabilities or {}, num_images)
+        origin = replace(origin, notes=(*origin.notes, *notes))
+    return make_result(benchmark, rule, scored, census, num_images, origin)
+
+
+def probability_notes(
+    rule: ScoringRule,
+    benchmark: Benchmark,
+    items: Sequence[ItemScore],
+    probabilities: Probabilities,
+    num_images: int,
+) -> list[str]:
+    """Return what must be said beside a score of probabilities of right answers.
+
+    Args:
+        rule: that scored.
+        benchmark: that was scored.
+        items: under the rule.
+        probabilities: of all answers.
+        num_images: tiles of an item.
+    """
+    asked = {(item.item_id, question.qid) for item in items for question in item.plan}
+    of_items = [
+        probabilities.get((item.item_id, tile), _NO_PROBABILITIES)
+        for item in items
+        if item.failure is None
+        for tile in range(num_images)
+    ]
+    number = sum(map(len, of_items))
+    against_no = sum(p.of_right_answer is None for tile in of_items for p in tile.values())
+    zeros = sum(p == 0 for item in items for tile in item.probabilities for p in tile)
+    not_yes = sum(
+        row.expected != YES and not is_counting(row.question)
+        for row in benchmark.rows
+        if (row.item_id, row.qid) in asked
+    )
+    notes = []
+    if against_no:
+        notes.append(
+            f"{against_no} of {number} probabilities are of yes against no alone, not among all "
+            "words: these answers were given before the rule was asked for, or by a judge that "
+            "gives no others"
+        )
+    if not_yes:
+        notes.append(
+            f"{not_yes} questions have another right answer than yes and do not begin with "
+            f"'{COUNTING}': {rule.name} takes the probability of yes there, as its authors do"
+        )
+    if zeros and rule.image_score == "geometric-mean":
+        notes.append(f"{zeros} of {number} probabilities are 0, each of which makes its image 0")
+    return notes
 
 
 def refuse_without_probabilities(
@@ -209,12 +279,24 @@ def refuse_without_probabilities(
     Raises:
         DataError: names the judge.
     """
-    if rule.image_score == "product" and answers and not any(probabilities.values()):
-        judge = f"judge {origin.judge}" if origin and origin.judge else "the judge"
-        raise DataError(
-            f"rule {rule.name} multiplies probabilities of yes, and {judge} gives none; take a "
-            "judge that does (blip-vqa, mplug, hf:...), or another --rule"
+    if rule.image_score in ("verdicts", "number") or not answers or any(probabilities.values()):
+        return
+    judge = f"judge {origin.judge}" if origin and origin.judge else "the judge"
+    raise no_probabilities(rule, judge)
+
+
+def no_probabilities(rule: ScoringRule, judge: str) -> DataError:
+    """Return the error of a rule about probabilities and a judge that gives none."""
+    if rule.of_right_answers:
+        return DataError(
+            f"rule {rule.name} averages probabilities of the right answers, and {judge} gives "
+            "none; take a judge that does (mplug, hf:..., openai:... where the server gives "
+            "logprobs), or another --rule"
         )
+    return DataError(
+        f"rule {rule.name} multiplies probabilities of yes, and {judge} gives none; take a judge "
+        "that does (blip-vqa, mplug, hf:...), or another --rule"
+    )
 
 
 def refuse_benchmark(benchmark: Benchmark, rule: ScoringRule) -> None:
@@ -300,7 +382,8 @@ def score_item(
     raw: list[Verdicts] = []
     gated: list[Verdicts] = []
     numbers: list[float] = []
-    failure = plan.failure
+    of_answers: list[Sequence[float]] = []
+    failure, has_all = plan.failure, True
     try:
         for tile, tile_texts in enumerate(texts if failure is None else ()):
             verdicts = _verdicts(plan, tile_texts, tile, reading)
@@ -308,18 +391,24 @@ def score_item(
                 raw.append(verdicts)
                 gated.append(_gate(plan, raw[-1], rule))
             else:
-                p_yes = (probabilities or {}).get((plan.item_id, tile), _NO_PROBABILITIES)
-                numbers.append(_image_score(plan, tile_texts, p_yes, tile, rule))
+                known = (probabilities or {}).get((plan.item_id, tile), _NO_PROBABILITIES)
+                if rule.image_score != "number":
+                    of_answers.append(_probabilities(plan, known, tile, rule))
+                numbers.append(_image_score(plan, tile_texts, of_answers, tile, rule))
+    except MissingProbabilityError as error:
+        failure, has_all = str(error), not rule.of_right_answers
     except ItemFailedError as error:
         failure = str(error)
     complete = failure is None and len(plan.questions) == len(plan.qids)
-    answered = complete or all(
-        qid in tile and reading[tile[qid]] is not None for tile in texts for qid in plan.qids
+    answered = complete or (
+        has_all
+        and all(qid in tile and reading[tile[qid]] is not None for tile in texts for qid in plan.qids)
     )
     if failure is not None:
         return ItemScore(plan.item_id, plan.questions, failure=failure, answered=answered)
     if rule.image_score != "verdicts":
-        return measured_item(plan, numbers, answered=answered)
+        shown = of_answers if rule.of_right_answers else ()
+        return measured_item(plan, numbers, answered=answered, probabilities=shown)
     return scored_item(plan, raw, gated, answered=answered)
 
 
@@ -345,26 +434,61 @@ def _verdicts(plan: ItemPlan, texts: Mapping[int, str], tile: int, reading: Read
     raise ItemFailedError(f"tile {tile} has no answer to question {shortened(missing)}")
 
 
+def _probabilities(
+    plan: ItemPlan, given: Mapping[int, Probability], tile: int, rule: ScoringRule
+) -> list[float]:
+    """Return the probability that each question has under a rule about them.
+
+    Of a right answer that is no number, that of yes against no stands in where there is no other.
+
+    Raises:
+        MissingProbabilityError: an answer has none.
+    """
+    values: list[float] = []
+    missing: list[int] = []
+    for question in plan.questions:
+        one = given.get(question.qid, _SILENT)
+        value = one.of_right_answer if rule.of_right_answers else one.of_yes
+        if value is None and not is_word(question.expected):
+            value = one.of_yes
+        if value is None:
+            missing.append(question.qid)
+        else:
+            values.append(value)
+    if missing:
+        raise MissingProbabilityError(
+            f"tile {tile}: the answer to question {shortened(missing)} has no probability"
+        )
+    return values
+
+
 def _image_score(
     plan: ItemPlan,
     texts: Mapping[int, str],
-    probabilities: Mapping[int, float],
+    probabilities: Sequence[Sequence[float]],
     tile: int,
     rule: ScoringRule,
 ) -> float:
     """Return the score of an image whose rule is not about verdicts.
 
+    Args:
+        plan: of its item.
+        texts: of its answers.
+        probabilities: of its answers, as the last of those of tiles so far.
+        tile: its number.
+        rule: that scores.
+
     Raises:
-        ItemFailedError: an answer has no probability, or is no number.
+        ItemFailedError: an answer is no number where it should be one.
     """
+    match rule.image_score:
+        case "product":
+            return product_of(probabilities[-1], rule.decimals)
+        case "arithmetic-mean":
+            return math.fsum(probabilities[-1]) / len(probabilities[-1])
+        case "geometric-mean":
+            return geometric_mean(probabilities[-1])
     qids = [question.qid for question in plan.questions]
-    if rule.image_score == "product":
-        missing = [qid for qid in qids if qid not in probabilities]
-        if missing:
-            raise ItemFailedError(
-                f"tile {tile}: the answer to question {shortened(missing)} has no probability"
-            )
-        return product_of([probabilities[qid] for qid in qids], rule.decimals)
     if len(qids) != 1:
         raise ItemFailedError(
             f"{len(qids)} questions where rule {rule.name} is about one number an image"
@@ -376,6 +500,13 @@ def _image_score(
     if not math.isfinite(number):
         raise ItemFailedError(f"tile {tile}: the answer {clipped(texts[qids[0]])} is no number")
     return number
+
+
+def geometric_mean(probabilities: Sequence[float]) -> float:
+    """Return the geometric mean of one probability or more; 0 where one of them is."""
+    if not all(probabilities):
+        return 0.0
+    return math.exp(math.fsum(map(math.log, probabilities)) / len(probabilities))
 
 
 def product_of(probabilities: Sequence[float], decimals: int | None) -> float:

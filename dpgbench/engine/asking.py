@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 
 
 class OpenGrid(NamedTuple):
-    """An item whose image has open questions: for each tile, the rows without an answer."""
+    """An item whose image has open questions: for each tile, the rows without an answer.
+
+    With `forms`, the probabilities of right answers are wanted.
+    """
 
     item_id: str
     image: SeenImage
     rows_by_tile: Mapping[int, Sequence[QuestionRow]]
+    forms: bool = False
 
     @property
     def num_questions(self) -> int:
@@ -213,7 +217,9 @@ class Asker(Worker[OpenGrid, JudgeReply | Opened | Spent]):
                     if stop_requested():
                         return
                     picture, prepared = decoded[tile]
-                    yield TileQuestions.of(grid.item_id, tile, picture, rows, prepared)
+                    yield TileQuestions.of(
+                        grid.item_id, tile, picture, rows, prepared, forms=grid.forms
+                    )
 
     def _load(self, grid: OpenGrid, opened: deque[Opened]) -> list[tuple[Image, Any]]:
         """Return the tiles of an image, each with what the judge makes of it; in a thread."""

@@ -15,7 +15,8 @@ from dpgbench.backends.protocols import JudgeAnswer, JudgeReply
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.rows import QuestionRow
-from dpgbench.domain.score import Answer, Answers
+from dpgbench.domain.rules import ScoringRule
+from dpgbench.domain.score import Answer, Answers, no_probabilities
 from dpgbench.domain.spec import GridSpec
 from dpgbench.engine.asking import Asker, Opened, OpenGrid, Spent
 from dpgbench.engine.work import LocalWorkers, Lost, Workers
@@ -31,7 +32,9 @@ from dpgbench.store.run.directory import RunDir
 log = logging.getLogger(__name__)
 _NUM_WARNED, _SHARE_WARNED = 10, 0.5  # answers from which on many invalid ones are warned about
 _NUM_HOPELESS, _SHARE_HOPELESS = 20, 0.9  # and from which on nothing more is asked
+_NUM_SILENT = 20  # answers without any probability from which on nothing more is asked
 _LONGEST_EXAMPLE = 100
+_SIGNIFICANT = 9
 
 AskWorkers = Workers[OpenGrid, JudgeReply | Opened | Spent]
 
@@ -51,8 +54,19 @@ def open_grids(
     images: Mapping[str, ImageFiles],
     answers: Answers,
     num_images: int,
+    *,
+    forms: bool = False,
 ) -> list[OpenGrid]:
-    """Return the items that have an image and a question without an answer."""
+    """Return the items that have an image and a question without an answer.
+
+    Args:
+        benchmark: with the questions.
+        items: ids.
+        images: of those items that have some.
+        answers: so far.
+        num_images: tiles of an item.
+        forms: the probabilities of right answers are wanted.
+    """
     grids = []
     for item_id in items:
         if item_id not in images:
@@ -63,7 +77,7 @@ def open_grids(
             if (rows := _open_rows(benchmark, answers, item_id, tile))
         }
         if open_rows:
-            grids.append(OpenGrid(item_id, images[item_id], open_rows))
+            grids.append(OpenGrid(item_id, images[item_id], open_rows, forms))
     return grids
 
 
@@ -137,6 +151,7 @@ def ask_workers(
     seen: Seen,
     *,
     events: EventLog | None = None,
+    rule: ScoringRule | None = None,
 ) -> Asked:
     """Have `workers` ask what is open, and append the answers to the run as they come.
 
@@ -148,10 +163,12 @@ def ask_workers(
         grids: items with open questions.
         seen: gets what comes beside answers.
         events: gets what happens.
+        rule: that is about probabilities, where answers without any are worth nothing.
 
     Raises:
         IncompleteError: nearly all answers from the start are neither yes nor no, or the first ten
             items all end their workers.
+        DataError: no answer from the start has a probability, and `rule` is about them.
         JudgeContractError: the judge returned something else than answers.
     """
     failures = Failures()
@@ -171,6 +188,7 @@ def ask_workers(
         closing(_outcomes(workers, grids)) as outcomes,
     ):
         writer = _ReplyWriter(class_name, judge_name, grids, lines, failures)
+        writer.validity.rule = rule
         try:
             for outcome in outcomes:
                 match outcome:
@@ -263,19 +281,24 @@ class Validity:
         self._judge = judge
         self._answers = self._invalid = 0
         self._first = ""
-        self._warned = False
+        self._warned = self._has_probability = False
+        self.rule: ScoringRule | None = None
 
     def watch(self, answers: Iterable[JudgeAnswer]) -> None:
         """Count `answers`; warn once where many are invalid.
 
         Raises:
             IncompleteError: nearly all of the first ones are.
+            DataError: none of the first ones has a probability, and `rule` is about them.
         """
         for answer in answers:
             self._answers += 1
+            self._has_probability |= (answer.p_yes, answer.p_answer) != (None, None)
             if answer.invalid or is_missing(answer.text):
                 self._first = self._first if self._invalid else answer.text
                 self._invalid += 1
+        if self.rule and self._answers >= _NUM_SILENT and not self._has_probability:
+            raise no_probabilities(self.rule, f"judge {self._judge}")
         share = self._invalid / max(1, self._answers)
         message = (
             f"{self._invalid} of {counted(self._answers, 'answer')} of judge {self._judge} are "
@@ -325,6 +348,15 @@ def answer_lines(reply: JudgeReply) -> Iterator[AnswerLine]:
     """Yield the lines of the answers of a reply that are not empty."""
     for qid, answer in reply.answers.items():
         if not is_missing(answer.text):
-            p_yes = None if answer.p_yes is None else round(answer.p_yes, 6)
-            recorded = Answer(reply.item_id, reply.tile, qid, answer.text, p_yes, answer.invalid)
+            recorded = Answer(
+                *(reply.item_id, reply.tile, qid, answer.text),
+                p_yes=None if answer.p_yes is None else round(answer.p_yes, 6),
+                invalid=answer.invalid,
+                p_answer=None if answer.p_answer is None else significant(answer.p_answer),
+            )
             yield answer_line(recorded, truncated=answer.truncated)
+
+
+def significant(probability: float) -> float:
+    """Return a probability with nine significant digits: however small, it is not 0."""
+    return float(f"{probability:.{_SIGNIFICANT}g}")

@@ -53,7 +53,12 @@ def tile_questions(
 def answers_of(reply: JudgeReply) -> Iterator[Answer]:
     """Yield the answers of a judge's reply."""
     for qid, answer in reply.answers.items():
-        yield Answer(reply.item_id, reply.tile, qid, answer.text, answer.p_yes, answer.invalid)
+        yield Answer(
+            *(reply.item_id, reply.tile, qid, answer.text),
+            p_yes=answer.p_yes,
+            invalid=answer.invalid,
+            p_answer=answer.p_answer,
+        )
 
 
 def ask_images(judge: Judge, name: str, tiles: Iterable[TileQuestions]) -> AskedImages:

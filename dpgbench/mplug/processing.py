@@ -1,7 +1,7 @@
 """Between people and tensors: pictures to pixels, questions to token numbers, and back to words."""
 # ruff: noqa: N806, N815
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -35,11 +35,20 @@ class MplugProcessor:
 
     def __init__(self, vocabulary: dict[str, int], config: MplugConfig) -> None:
         self._config = config
+        self._number_of = dict(vocabulary)
         self._word_of = {number: word for word, number in vocabulary.items()}
         self._tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True)
         yes, no = vocabulary.get("yes"), vocabulary.get("no")
         self.yes_no_ids = None if yes is None or no is None else (yes, no)
         """Numbers of the tokens "yes" and "no"; None if the vocabulary lacks one."""
+
+    def word_ids(self, words: Iterable[str]) -> list[int]:
+        """Numbers of the words that the vocabulary holds whole, each once.
+
+        Case and spaces around do not count, for the vocabulary is of lower case.
+        """
+        plain = dict.fromkeys(word.strip().lower() for word in words)
+        return [self._number_of[word] for word in plain if word in self._number_of]
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: MplugConfig) -> Self:

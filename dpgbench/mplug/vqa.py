@@ -17,6 +17,8 @@ from dpgbench.mplug.processing import MplugProcessor
 
 Decode = Literal["beam", "first-token"]
 Picture = Image.Image | Tensor
+FirstIds = Sequence[Sequence[Sequence[int]]]
+"""For each image and question, numbers of tokens."""
 
 _QUESTIONS_A_PASS = 64
 _QUESTIONS_A_PASS_JOINT = 4  # where each question has image states of its own: 0.1 GB for each
@@ -28,7 +30,8 @@ class VqaAnswer(NamedTuple):
     `score` is the answer's length-normalised log-probability. `p_yes`, from 0 to 1, is the
     probability of "yes" against "no" as first token, p(yes) / (p(yes) + p(no)): the same for every
     way of decoding; None if the vocabulary lacks one of them. `truncated`: the judge saw only the
-    question's first 23 WordPieces.
+    question's first 23 WordPieces. `p_first`, from 0 to 1: the probability that the first token is
+    one of those that were asked about; None where none were.
     """
 
     text: str
@@ -36,6 +39,7 @@ class VqaAnswer(NamedTuple):
     score: float
     p_yes: float | None
     truncated: bool
+    p_first: float | None = None
 
 
 class MplugVqa:
@@ -77,6 +81,7 @@ class MplugVqa:
         *,
         batch_size: int = 1,
         decode: Decode = "beam",
+        first_ids: FirstIds | None = None,
     ) -> list[list[VqaAnswer]]:
         """Answers to each image's questions, in their order.
 
@@ -86,6 +91,8 @@ class MplugVqa:
             batch_size: images that are encoded together. It changes speed and memory, not answers.
                 Each needs about 0.15 GB for what its questions share (real size, float32).
             decode: "beam", the published judge; "first-token" takes the most probable first token.
+            first_ids: for each image and question, the tokens whose probability as the answer's
+                first is wanted.
 
         Raises:
             ValueError: an argument makes no sense; it is named.
@@ -97,7 +104,10 @@ class MplugVqa:
         for start in range(0, len(asked), batch_size):
             batch = asked[start : start + batch_size]
             batch_answers = self._ask_batch(
-                [images[i] for i in batch], [questions[i] for i in batch], decode
+                [images[i] for i in batch],
+                [questions[i] for i in batch],
+                decode,
+                None if first_ids is None else [first_ids[i] for i in batch],
             )
             for i, of_image in zip(batch, batch_answers, strict=True):
                 answers[i] = of_image
@@ -126,6 +136,7 @@ class MplugVqa:
         image_index: Sequence[int],
         *,
         decode: Decode = "beam",
+        first_ids: Sequence[Sequence[int]] | None = None,
     ) -> list[VqaAnswer]:
         """Answers to questions about images encoded before.
 
@@ -134,6 +145,7 @@ class MplugVqa:
             questions: one text a question.
             image_index: for each question, which image of `memory` it is about, from 0.
             decode: as for `ask`.
+            first_ids: for each question, tokens, as for `ask`.
         """
         if len(questions) != len(image_index):
             raise ValueError(f"image_index: {len(image_index)} for {len(questions)} questions")
@@ -142,7 +154,8 @@ class MplugVqa:
         answers: list[VqaAnswer] = []
         for start in range(0, len(questions), size):
             part = slice(start, start + size)
-            answers += self._answer_part(memory, questions[part], image_index[part], decode)
+            wanted = None if first_ids is None else first_ids[part]
+            answers += self._answer_part(memory, questions[part], image_index[part], decode, wanted)
         return answers
 
     def _ask_batch(
@@ -150,11 +163,16 @@ class MplugVqa:
         images: Sequence[Picture],
         questions: Sequence[Sequence[str]],
         decode: Decode,
+        first_ids: FirstIds | None,
     ) -> list[list[VqaAnswer]]:
         """`ask` for images that are encoded together and forgotten together."""
         image_index = [k for k, texts in enumerate(questions) for _ in texts]
         texts = [text for texts in questions for text in texts]
-        answers = iter(self.answer(self.encode_images(images), texts, image_index, decode=decode))
+        wanted = None if first_ids is None else [ids for of_one in first_ids for ids in of_one]
+        memory = self.encode_images(images)
+        answers = iter(
+            self.answer(memory, texts, image_index, decode=decode, first_ids=wanted)
+        )
         return [[next(answers) for _ in texts] for texts in questions]
 
     def _answer_part(
@@ -163,6 +181,7 @@ class MplugVqa:
         questions: Sequence[str],
         image_index: Sequence[int],
         decode: Decode,
+        first_ids: Sequence[Sequence[int]] | None,
     ) -> list[VqaAnswer]:
         rules = self.network.config.search
         token_ST, truncated = self.processor.questions(questions)
@@ -177,9 +196,13 @@ class MplugVqa:
             else first_tokens(first_SV, rules)
         )
         return [
-            VqaAnswer(self.processor.text(token_ids), token_ids, score, p_yes, cut)
-            for (token_ids, score), p_yes, cut in zip(
-                hypotheses, self._p_yes(first_SV), truncated, strict=True
+            VqaAnswer(self.processor.text(token_ids), token_ids, score, p_yes, cut, p_first)
+            for (token_ids, score), p_yes, cut, p_first in zip(
+                hypotheses,
+                self._p_yes(first_SV),
+                truncated,
+                _p_first(first_SV, first_ids),
+                strict=True,
             )
         ]
 
@@ -192,6 +215,19 @@ class MplugVqa:
     def _like_weights(self, pixels: Tensor) -> Tensor:
         weights = next(self.network.parameters())
         return pixels.to(weights.device, weights.dtype)
+
+
+def _p_first(
+    first_SV: Tensor, first_ids: Sequence[Sequence[int]] | None
+) -> list[float | None]:
+    """The probability of each row's tokens together; None where it has none."""
+    if first_ids is None:
+        return [None] * len(first_SV)
+    p_SV = first_SV.float().softmax(-1)
+    return [
+        float(row[list(ids)].sum().clamp(max=1)) if ids else None
+        for row, ids in zip(p_SV, first_ids, strict=True)
+    ]
 
 
 def load_mplug(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 from dpgbench.domain.rows import parse_whole_number
 from dpgbench.domain.score import Answer
 from dpgbench.domain.spec import TILE_COUNTS
-from dpgbench.errors import DataError, UsageError, shortened
+from dpgbench.errors import DataError, UsageError, clipped, shortened
 from dpgbench.store.csv_rows import read_table
 from dpgbench.store.run.answers import read_answer_file
 
@@ -20,7 +21,7 @@ def read_recorded_answers(path: Path, where: Mapping[str, str]) -> list[Answer]:
 
     Args:
         path: ``.jsonl``, or a CSV with columns `item_id`; `question_id`, `qid` or `proposition_id`;
-            `answer`; optional `tile`, counted from 0.
+            `answer`; optional `tile`, counted from 0, and the probabilities `p_yes` and `p_answer`.
         where: only rows in which each of these columns has this value.
 
     Raises:
@@ -93,7 +94,33 @@ def _answer(path: Path, number: int, cells: Mapping[str, str], question_column: 
             f"{cells[question_column]!r} is not a whole number"
         )
     _check_tile(f"{path} row {number}", tile_number)
-    return Answer(cells["item_id"], tile_number, qid, cells["answer"])
+    where = f"{path} row {number}"
+    return Answer(
+        *(cells["item_id"], tile_number, qid, cells["answer"]),
+        p_yes=_probability(cells, "p_yes", where),
+        p_answer=_probability(cells, "p_answer", where),
+    )
+
+
+def _probability(cells: Mapping[str, str], column: str, where: str) -> float | None:
+    """Return a cell's probability; None where the column is not there or the cell is empty.
+
+    Raises:
+        DataError: it is no number from 0 to 1.
+    """
+    cell = cells.get(column, "").strip()
+    if not cell:
+        return None
+    try:
+        number = float(cell)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise DataError(
+            f"{where}: {column} {clipped(cell)} is no probability from 0 to 1; leave the cell "
+            "empty where there is none"
+        )
+    return number
 
 
 def _check_tile(where: str, tile: int) -> None:

@@ -127,23 +127,34 @@ def _checked(method: str, answer: Any, where: str) -> JudgeAnswer:
         raise JudgeContractError(
             f"{must} with the text 'yes' or 'no', not {shown(answer.text)} ({where})"
         )
-    p_yes: Any = answer.p_yes
-    if p_yes is not None:
-        if isinstance(p_yes, bool) or not isinstance(p_yes, Real):
-            raise JudgeContractError(f"{must} with a number as p_yes, not {shown(p_yes)} ({where})")
-        try:
-            p_yes = float(p_yes)
-        except OverflowError:  # a whole number, or a fraction, beyond every float
-            p_yes = math.inf
-        if not math.isfinite(p_yes) or not 0 <= p_yes <= 1:
-            raise JudgeContractError(f"{must} with p_yes from 0 to 1, not {p_yes} ({where})")
+    p_yes = _checked_probability(must, "p_yes", answer.p_yes, where)
+    p_answer = _checked_probability(must, "p_answer", answer.p_answer, where)
     try:
         truncated, invalid = bool(answer.truncated), bool(answer.invalid)
     except Exception as error:  # an array of several truths, or whatever a class says of itself
         raise JudgeContractError(
             f"{must} with truncated and invalid true or false ({where}): {reason_of(error)}"
         ) from error
-    return JudgeAnswer(writable(answer.text), p_yes, truncated, invalid)
+    return JudgeAnswer(writable(answer.text), p_yes, truncated, invalid, p_answer)
+
+
+def _checked_probability(must: str, name: str, value: Any, where: str) -> float | None:
+    """Return a probability as a float.
+
+    Raises:
+        JudgeContractError: it is none.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise JudgeContractError(f"{must} with a number as {name}, not {shown(value)} ({where})")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number, or a fraction, beyond every float
+        number = math.inf
+    if not math.isfinite(number) or not 0 <= number <= 1:
+        raise JudgeContractError(f"{must} with {name} from 0 to 1, not {number} ({where})")
+    return number
 
 
 def shown(value: object) -> str:

@@ -59,6 +59,7 @@ _CHINESE_YES = "是"
 
 _MARKUP = re.compile(r"[<>◁▷\[\]\\{}|]")
 
+_ONLY_VALUE = re.compile(r'\{\s*"[^"]*"\s*:\s*"?([^"{}]*?)"?\s*\}')
 _WORD = r"[^\W_]"
 _FIRST_WORD = re.compile(rf"[\W_]*(yes|no)(?!{_WORD})(.*)", re.IGNORECASE | re.DOTALL)
 _OTHER_TOO = re.compile(rf"[\W_]*(?:(?:and|or|but)[\W_]+)?(yes|no)(?!{_WORD})", re.IGNORECASE)
@@ -130,6 +131,18 @@ def first_word_answer(text: str) -> YesNo | None:
     if other and other[1].lower() != match[1].lower():
         return None
     return _word(match[1])
+
+
+def word_answer(text: str) -> str:
+    """Return the short line that answers a question about a number or a word; "" for none.
+
+    Thoughts, answer tags and boxes are taken off, and of an object of JSON its only value is taken.
+    """
+    said = unboxed(without_thoughts(text))
+    if match := _ONLY_VALUE.fullmatch(said.strip()):
+        said = match[1]
+    line = " ".join(writable(_LATEX_TEXT.sub(r"\1", said)).split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
 def first_word_settled(text: str) -> bool:

@@ -78,14 +78,27 @@ class MplugJudge(Judge):
         return SelfTest(_fault(report), {**report._asdict(), "sound": report.sound})
 
     def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
-        """Return the answers for each tile; each image is encoded once."""
+        """Return the answers for each tile; each image is encoded once.
+
+        A right answer's probability is of its words that the vocabulary holds whole; where it lacks
+        the number's word itself, there is none.
+        """
+        wanted = any(tile.forms for tile in tiles)
         answers = self.vqa.ask(
             [to_rgb(tile.image) if tile.prepared is None else tile.prepared for tile in tiles],
             [tile.questions for tile in tiles],
             batch_size=len(tiles),
             decode=self.request.options["decode"],
+            first_ids=[self._first_ids(tile) for tile in tiles] if wanted else None,
         )
-        return [[JudgeAnswer(a.text, a.p_yes, a.truncated) for a in tile] for tile in answers]
+        return [
+            [JudgeAnswer(a.text, a.p_yes, a.truncated, p_answer=a.p_first) for a in tile]
+            for tile in answers
+        ]
+
+    def _first_ids(self, tile: TileQuestions) -> list[list[int]]:
+        word_ids = self.vqa.processor.word_ids
+        return [word_ids(forms) if word_ids(forms[:1]) else [] for forms in tile.forms_of_each]
 
     def prepare(self, image: Image) -> Tensor:
         """Return an image as the network reads it; called in worker threads."""

@@ -123,6 +123,7 @@ def _answer(line: RunLine) -> Answer:
         record["answer"] or "",
         record.get("p_yes"),
         record.get("invalid") is True,
+        record.get("p_answer"),
     )
 
 

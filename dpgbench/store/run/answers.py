@@ -31,6 +31,8 @@ class AnswerLine(TypedDict):
         p_yes: probability of yes, where the judge gives one.
         truncated: the question was longer than the judge reads.
         invalid: the answer is neither yes nor no; it counts as no.
+        p_answer: probability that the answer's first token is one of the right answer's forms,
+            where a rule or the benchmark asked for it.
     """
 
     item_id: str
@@ -40,6 +42,7 @@ class AnswerLine(TypedDict):
     p_yes: NotRequired[Annotated[float | None, Range(0, 1)]]
     truncated: NotRequired[bool | None]
     invalid: NotRequired[bool | None]
+    p_answer: NotRequired[Annotated[float | None, Range(0, 1)]]
 
 
 def answer_line(answer: Answer, *, truncated: bool = False) -> AnswerLine:
@@ -56,6 +59,8 @@ def answer_line(answer: Answer, *, truncated: bool = False) -> AnswerLine:
         line["truncated"] = True
     if answer.invalid:
         line["invalid"] = True
+    if answer.p_answer is not None:
+        line["p_answer"] = answer.p_answer
     return line
 
 
@@ -67,7 +72,10 @@ def write_answer_file(path: Path, answers: Iterable[Answer], *, scratch: Path) -
 
 def answers_sha256(answers: Iterable[Answer]) -> str:
     """Return the hash that stands for recorded answers in a run's identity."""
-    texts = sorted((a.item_id, a.tile, a.qid, a.answer) for a in answers)
+    texts = sorted(
+        (a.item_id, a.tile, a.qid, a.answer, *() if a.p_answer is None else (repr(a.p_answer),))
+        for a in answers
+    )
     lines = "".join("\t".join(map(str, text)) + "\n" for text in texts)
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -87,6 +95,7 @@ def read_answer_file(path: Path) -> list[Answer]:
             line["answer"] or "",
             line.get("p_yes"),
             line.get("invalid") is True,
+            line.get("p_answer"),
         )
         for line in read_answer_lines(path)
     ]

@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpgbench.backends.judges.answer_reading import first_word_answer, first_word_settled, kept
-from dpgbench.backends.protocols import JudgeAnswer
+from dpgbench.backends.judges.answer_reading import (
+    first_word_answer,
+    first_word_settled,
+    kept,
+    word_answer,
+)
+from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 from dpgbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,6 +46,9 @@ class PromptTemplate:
 
 
 CHAT = PromptTemplate("chat-v1", "{question}\nAnswer with one word only: yes or no.")
+ONE_WORD = PromptTemplate("one-word-v1", "{question}\nAnswer with one word only.")
+AS_WORDED = PromptTemplate("as-worded-v1", "{question}")
+"""A question whose right answer is a number or a word, and one that the benchmark words itself."""
 BLIP_VQA = PromptTemplate("blip-vqa-v1", "{question}")
 WITHOUT_CHAT = {
     "paligemma": PromptTemplate("paligemma-v1", "<image>answer en {question}"),
@@ -73,6 +81,21 @@ class GeneratedTokens(NamedTuple):
         return bool(self.first_logits.isnan().any())
 
 
+class AnswerKind(NamedTuple):
+    """What a question wants: a number or a word in place of yes or no; the forms of its answer."""
+
+    is_word: bool = False
+    forms: tuple[str, ...] = ()
+
+
+def kinds_of(tile: TileQuestions) -> list[AnswerKind]:
+    """Return what each question of a tile wants."""
+    return [
+        AnswerKind(tile.wants_word(number), forms)
+        for number, forms in enumerate(tile.forms_of_each)
+    ]
+
+
 class AnswerTokens:
     """A tokenizer's side of an answer: which tokens mean yes, no and the end."""
 
@@ -82,6 +105,7 @@ class AnswerTokens:
         self.pad_id = pad_id
         self.yes_ids = word_ids(tokenizer, "yes")
         self.no_ids = word_ids(tokenizer, "no")
+        self._first_of: dict[str, int | None] = {}
 
     def p_yes(self, logits: Tensor) -> Sequence[float | None]:
         """Return yes / (yes + no) for each row of first-token `logits` (rows, vocabulary).
@@ -93,6 +117,32 @@ class AnswerTokens:
         yes = logits[:, self.yes_ids].float().logsumexp(-1)
         no = logits[:, self.no_ids].float().logsumexp(-1)
         return [float(value) for value in (yes - no).sigmoid()]
+
+    def p_answer(self, logits: Tensor, forms: Sequence[Sequence[str]]) -> list[float | None]:
+        """Return the probability that each row's first token begins one of its forms.
+
+        Among all of the vocabulary, each token once; None for a row without forms.
+
+        Args:
+            logits: for the first token; (rows, vocabulary).
+            forms: of each row.
+        """
+        p_first = logits.float().softmax(-1)
+        return [
+            min(1.0, float(row[ids].sum())) if (ids := self._first_ids(of_row)) else None
+            for row, of_row in zip(p_first, forms, strict=True)
+        ]
+
+    def _first_ids(self, forms: Sequence[str]) -> list[int]:
+        return sorted({first for form in forms if (first := self._first_id(form)) is not None})
+
+    def _first_id(self, form: str) -> int | None:
+        """Return the first token of a form; None where it has none, or an unknown one."""
+        if form not in self._first_of:
+            ids = self.tokenizer(form, add_special_tokens=False).input_ids
+            known = bool(ids) and ids[0] != self.tokenizer.unk_token_id
+            self._first_of[form] = int(ids[0]) if known else None
+        return self._first_of[form]
 
     def texts(self, token_ids: Tensor) -> list[str]:
         """Return the text of each row of tokens (rows, length), without special tokens."""
@@ -109,8 +159,14 @@ class AnswerTokens:
         stands = torch.tensor(whole, device=token_ids.device)
         return torch.isin(token_ids, ends).any(-1) | stands
 
-    def answers(self, generated: GeneratedTokens) -> list[JudgeAnswer]:
-        """Return an answer for each row: its words, and the probability of its first token.
+    def answers(
+        self, generated: GeneratedTokens, rows: Sequence[AnswerKind] | None = None
+    ) -> list[JudgeAnswer]:
+        """Return an answer for each row: its words, and the probabilities of its first token.
+
+        Args:
+            generated: tokens, a row a question.
+            rows: what each question wants; yes or no where None.
 
         Raises:
             DataError: the model's numbers overflowed.
@@ -119,7 +175,18 @@ class AnswerTokens:
             raise DataError(f"the judge's numbers overflow on this image; {OVERFLOW_REMEDY}")
         texts = self.texts(generated.token_ids)
         p_yes = self.p_yes(generated.first_logits)
-        return [_answer(text, p) for text, p in zip(texts, p_yes, strict=True)]
+        rows = [AnswerKind()] * len(texts) if rows is None else rows
+        p_answer = self.p_answer(generated.first_logits, [row.forms for row in rows])
+        return [
+            (_word(text) if row.is_word else _answer(text, yes))._replace(p_answer=p)
+            for text, yes, p, row in zip(texts, p_yes, p_answer, rows, strict=True)
+        ]
+
+
+def _word(text: str) -> JudgeAnswer:
+    """Return an answer that is neither yes nor no, and should not be."""
+    word = word_answer(text)
+    return JudgeAnswer(word, invalid=not word)
 
 
 def _answer(text: str, p_yes: float | None) -> JudgeAnswer:

@@ -12,7 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpgbench.backends.judges.hf.answers import BLIP_VQA, AnswerTokens, PromptTemplate
+from dpgbench.backends.judges.hf.answers import (
+    BLIP_VQA,
+    AnswerKind,
+    AnswerTokens,
+    PromptTemplate,
+    kinds_of,
+)
 from dpgbench.backends.judges.hf.generation import generate_greedily
 from dpgbench.backends.protocols import JudgeAnswer, TileQuestions
 
@@ -26,12 +32,13 @@ _UNSAID = JudgeAnswer("", invalid=True)
 
 
 class _Asked(NamedTuple):
-    """A question: of which tile, which of its questions, and its tokens."""
+    """A question: of which tile, which of its questions, its tokens, and what it wants."""
 
     tile: int
     number: int
     token_ids: list[int]
     truncated: bool
+    kind: AnswerKind
 
 
 class BlipAnswerer:
@@ -70,11 +77,13 @@ class BlipAnswerer:
         """Yield questions of equal length together, whatever image they are about."""
         by_length: dict[int, list[_Asked]] = defaultdict(list)
         for place, tile in enumerate(tiles):
-            for number, question in enumerate(tile.questions):
+            for number, (question, kind) in enumerate(
+                zip(tile.questions, kinds_of(tile), strict=True)
+            ):
                 text = self.prompt.put(question)
                 whole = self.tokenizer(text, verbose=False).input_ids
                 read = self.tokenizer(text, truncation=True, max_length=self.longest).input_ids
-                asked = _Asked(place, number, read, truncated=len(read) < len(whole))
+                asked = _Asked(place, number, read, len(read) < len(whole), kind)
                 by_length[len(read)].append(asked)
         for alike in by_length.values():
             for start in range(0, len(alike), _QUESTIONS_AT_ONCE):
@@ -107,7 +116,8 @@ class BlipAnswerer:
             eos_token_id=self.answer_tokens.end_ids,
             pad_token_id=self.answer_tokens.pad_id,
         )
+        answers = self.answer_tokens.answers(generated, [asked.kind for asked in batch])
         return [
             answer._replace(truncated=asked.truncated)
-            for answer, asked in zip(self.answer_tokens.answers(generated), batch, strict=True)
+            for answer, asked in zip(answers, batch, strict=True)
         ]

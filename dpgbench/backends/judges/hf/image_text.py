@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import cycle
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from dpgbench.backends.judges.hf.answers import (
@@ -22,6 +22,7 @@ from dpgbench.backends.judges.hf.answers import (
     AnswerTokens,
     GeneratedTokens,
     PromptTemplate,
+    kinds_of,
 )
 from dpgbench.backends.judges.hf.generation import (
     Generation,
@@ -78,9 +79,16 @@ class ImageTextAnswerer:
         import torch
 
         with torch.inference_mode():
-            model_inputs = self.inputs.rows(tile.image, tile.questions, tile.prepared)
+            model_inputs = self.inputs.rows(tile.image, self.inputs.texts(tile), tile.prepared)
             batches = list(self._generate(model_inputs, self.method))
-            return [answer for batch in batches for answer in self.answer_tokens.answers(batch)]
+        kinds = iter(kinds_of(tile))
+        return [
+            answer
+            for batch in batches
+            for answer in self.answer_tokens.answers(
+                batch, list(islice(kinds, len(batch.first_logits)))
+            )
+        ]
 
     def _generate(self, model_inputs: ModelInputs, name: MethodName) -> Iterator[GeneratedTokens]:
         """Yield answers' tokens, batch by batch; a batch too large for the memory is halved."""
@@ -117,7 +125,8 @@ class ImageTextAnswerer:
         import torch
 
         with torch.inference_mode():
-            model_inputs = self.inputs.rows(_picture(), _TRIED)
+            tried = [self.prompt.put(question) for question in _TRIED]
+            model_inputs = self.inputs.rows(_picture(), tried)
             _require_image(judge, model_inputs, self.inputs.image_ids)
             wanted = [
                 generated

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpgbench.backends.judges.hf.answers import CHAT, WITHOUT_CHAT, PromptTemplate
+from dpgbench.backends.judges.hf.answers import (
+    AS_WORDED,
+    CHAT,
+    ONE_WORD,
+    WITHOUT_CHAT,
+    PromptTemplate,
+)
+from dpgbench.backends.protocols import TileQuestions
 from dpgbench.errors import SetupError
 
 if TYPE_CHECKING:
@@ -49,12 +56,24 @@ class InputBuilder:
         self.prompt = _prompt(judge, model.config.model_type, chats=bool(self.template))
         self.images = processor.image_processor = OncePerImage(processor.image_processor)
 
-    def rows(self, image: Image, questions: Sequence[str], prepared: Any = None) -> ModelInputs:
-        """Return the tensors that stand for each question about `image`."""
+    def texts(self, tile: TileQuestions) -> list[str]:
+        """Return how each question is put: as the benchmark words it, or as the model wants it."""
+        return [self._put(tile, number) for number in range(len(tile.questions))]
+
+    def _put(self, tile: TileQuestions, number: int) -> str:
+        prompt = self.prompt
+        if self.template and tile.is_templated(number):
+            prompt = AS_WORDED
+        elif self.template and tile.wants_word(number):
+            prompt = ONE_WORD
+        return prompt.put(tile.questions[number])
+
+    def rows(self, image: Image, texts: Sequence[str], prepared: Any = None) -> ModelInputs:
+        """Return the tensors that stand for each question about `image`, put as `texts`."""
         self.images.remember(image, prepared)
         rows, images = [], []
-        for question in questions:
-            inputs = self._inputs(image, self.prompt.put(question))
+        for text in texts:
+            inputs = self._inputs(image, text)
             rows.append(self._moved({n: inputs.pop(n) for n in _OF_TEXT if n in inputs}))
             images.append(inputs)
         if _all_equal(images):

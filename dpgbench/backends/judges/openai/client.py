@@ -22,7 +22,8 @@ _TEXT_PARTS = ("text", "output_text")
 class Completion(NamedTuple):
     """What the model says, how sure it is of yes (None: unknown), and why it stopped.
 
-    The tokens are those that the server counted; None where it counted none.
+    The tokens are those that the server counted; None where it counted none. `logprobs` is what it
+    tells of each token that the model said, whatever that is; None where it tells nothing.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Completion(NamedTuple):
     finish: object = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    logprobs: Any = None
 
 
 class Request(Protocol):
@@ -95,7 +97,7 @@ def _completion(choice: Mapping[str, Any]) -> Completion:
     text = _text(message.get("content"))
     text = text if text.strip() else _text(message.get("refusal"))
     tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-    return Completion(text, p_yes(tokens), choice.get("finish_reason"))
+    return Completion(text, p_yes(tokens), choice.get("finish_reason"), logprobs=tokens)
 
 
 def _text(content: Any) -> str:

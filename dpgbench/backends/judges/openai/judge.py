@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dpgbench.backends.entries import argument_of
 from dpgbench.backends.event_loop import in_event_loop
 from dpgbench.backends.failures import RefusedError, RequestFailedError, ServerFailures
-from dpgbench.backends.judges.answer_reading import kept, plain_answer, without_thoughts
+from dpgbench.backends.judges.answer_reading import (
+    first_word_answer,
+    kept,
+    plain_answer,
+    without_thoughts,
+    word_answer,
+)
 from dpgbench.backends.judges.openai import prompts
 from dpgbench.backends.judges.openai.client import PATH, Client, Completion
-from dpgbench.backends.judges.openai.parsing import read
+from dpgbench.backends.judges.openai.parsing import p_answer, read
 from dpgbench.backends.judges.openai.retries import Retries
 from dpgbench.backends.judges.openai.usage import CapReachedError, Usage
 from dpgbench.backends.openai_server import (
@@ -30,6 +36,7 @@ from dpgbench.backends.openai_server import (
 from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeReply, JudgeRequest, TileQuestions
 from dpgbench.backends.rate_limit import RateLimit, RetryPolicy
 from dpgbench.backends.secrets import hide_key
+from dpgbench.domain.answer_text import is_word
 from dpgbench.errors import DpgBenchError, reason_of
 
 if TYPE_CHECKING:
@@ -106,8 +113,31 @@ class _Part(NamedTuple):
 
     key: tuple[str, int]
     image_url: str
-    qids: Sequence[int]
-    questions: Sequence[str]
+    tile: TileQuestions
+
+    @property
+    def qids(self) -> Sequence[int]:
+        """Numbers of its questions."""
+        return self.tile.qids
+
+    @property
+    def questions(self) -> Sequence[str]:
+        """Its questions."""
+        return self.tile.questions
+
+    @property
+    def is_worded(self) -> bool:
+        """Whether it is one question whose answer is taken as it is said, not as yes or no."""
+        return self.tile.is_templated(0) or self.tile.wants_word(0)
+
+    def conversation(self) -> prompts.Conversation:
+        """Return what is sent."""
+        (forms, *_) = self.tile.forms_of_each
+        if self.is_worded:
+            return prompts.worded_question(
+                self.image_url, self.questions[0], forms, as_it_is=self.tile.is_templated(0)
+            )
+        return prompts.first_question(self.image_url, self.questions, forms)
 
     def reply(self, answers: Mapping[int, JudgeAnswer]) -> JudgeReply:
         """Return answers by their number in the request as answers by question number."""
@@ -125,14 +155,15 @@ class _Asking:
 
     def parts(self, tiles: Iterator[TileQuestions]) -> Iterator[_Part]:
         """Yield what goes into a request each; takes a tile when its turn has come."""
-        size = self._judge.questions_per_request
         for tile in tiles:
+            alone = tile.forms or any(tile.templated) or any(map(is_word, tile.expected))
+            size = 1 if alone else self._judge.questions_per_request
             key, url = (tile.item_id, tile.tile), tile.prepared or prompts.data_url(tile.image)
             for start in range(0, len(tile.qids), size):
                 if self.cap:
                     return
                 some = slice(start, start + size)
-                yield _Part(key, url, tile.qids[some], tile.questions[some])
+                yield _Part(key, url, tile.part(some))
 
     async def ask(self, part: _Part) -> AsyncIterator[JudgeReply]:
         """Yield the replies to a part, or its tile's error, once; raise what ends all work."""
@@ -156,13 +187,19 @@ class _Asking:
 
     async def _answers(self, part: _Part) -> AsyncIterator[JudgeReply]:
         """Yield the answers to a part: the plain ones at once, the others after a repair."""
-        conversation = prompts.first_question(part.image_url, part.questions)
+        conversation = part.conversation()
         first = await self._complete(conversation)
+        sure = p_answer(first.logprobs, conversation.forms, structured=conversation.structured)
+        if part.is_worded:
+            yield part.reply({1: self._worded(part, first, sure)})
+            return
         words = read(first.text, conversation.asked, len(part.questions))
         plain = _plain(words)
         if plain:
             p_yes = first.p_yes if len(part.questions) == 1 else None
-            yield part.reply({n: JudgeAnswer(text, p_yes) for n, text in plain.items()})
+            yield part.reply(
+                {n: JudgeAnswer(text, p_yes, p_answer=sure) for n, text in plain.items()}
+            )
         missing = [number for number in conversation.asked if number not in plain]
         if not missing:
             return
@@ -180,6 +217,29 @@ class _Asking:
         self._judge.usage.counts["repaired"] += len(plain)
         self._judge.usage.counts["invalid"] += len(missing) - len(plain)
         yield part.reply(answers)
+
+    def _worded(self, part: _Part, said: Completion, sure: float | None) -> JudgeAnswer:
+        """Return an answer that is taken as it is said: a number, a word, or yes or no.
+
+        Args:
+            part: that was asked.
+            said: by the model.
+            sure: the probability of the right answer, where it is known.
+
+        Raises:
+            RefusedError: the model's tokens all went into thinking.
+        """
+        if said.finish == "length" and not without_thoughts(said.text).strip():
+            raise RefusedError(_SPENT)
+        if part.tile.wants_word(0):
+            word = word_answer(hide_key(said.text, self._judge.key))
+            self._judge.usage.counts["invalid"] += not word
+            return JudgeAnswer(word, invalid=not word, p_answer=sure)
+        if plain := first_word_answer(said.text):
+            return JudgeAnswer(plain, said.p_yes, p_answer=sure)
+        self._judge.usage.counts["invalid"] += 1
+        text = kept(hide_key(said.text, self._judge.key))
+        return JudgeAnswer(text, said.p_yes, invalid=True, p_answer=sure)
 
     async def _complete(self, conversation: prompts.Conversation) -> Completion:
         completion = await self._retries.complete(conversation)

@@ -18,6 +18,7 @@ _FENCED = re.compile(r"```\w*\n?(.*?)```", re.DOTALL)
 _LINE = re.compile(r"[\W_]*(?:q(?:uestion)?\s*)?(\d{1,4})[\W_]+(.*)", re.I)
 _KEY = re.compile(r"[\W_]*(?:q(?:uestion)?|a(?:nswer)?)?[\W_]*(\d{1,4})[\W_]*", re.I)
 _LONGEST_KEY, _LONGEST_TOKEN, _MOST_TOKENS = 60, 60, 4096
+_AROUND = " \n\t\"'{}:.,"
 Key = TypeVar("Key")
 
 
@@ -65,6 +66,41 @@ def p_yes(tokens: Any) -> float | None:
         total = mass["yes"] + mass["no"]
         return mass["yes"] / total if total > 0 else None
     return None
+
+
+def p_answer(tokens: Any, forms: Collection[str], *, structured: bool) -> float | None:
+    """Return the probability that the answer's token is one of `forms`, each counted once.
+
+    Of a reply in words that is its first token; of one in JSON the token that says yes or no, with
+    the marks around it taken off. Forms that the server does not list among the likeliest count 0.
+
+    Args:
+        tokens: `choices[0].logprobs.content` of a reply to one question, whatever it is.
+        forms: of the right answer; none give None.
+        structured: the reply was to be JSON.
+    """
+    listed = tokens if isinstance(tokens, list) else []
+    if structured:
+        deciding = [token for token in reversed(_mappings(tokens)) if _says(token) is not None]
+    else:
+        deciding = [token for token in listed[:1] if isinstance(token, Mapping)]
+    if not forms or not deciding:
+        return None
+    likely = {
+        text: math.exp(min(float(logprob), 0.0))
+        for other in (deciding[0], *_mappings(deciding[0].get("top_logprobs")))
+        if isinstance(text := other.get("token"), str)
+        and isinstance(logprob := other.get("logprob"), int | float)
+        and not isinstance(logprob, bool)
+        and not math.isnan(logprob)
+    }
+    if not likely:
+        return None
+    wanted = {form.strip(_AROUND) if structured else form for form in forms}
+    mass = [
+        p for text, p in likely.items() if (text.strip(_AROUND) if structured else text) in wanted
+    ]
+    return min(1.0, math.fsum(mass))
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:

@@ -29,12 +29,15 @@ MANY = """Look at the image and answer each question by itself.
 {questions}
 Reply with one JSON object only. Its keys are the numbers of all {count} questions, each value is \
 "yes" or "no"."""
+ONE_WORD = """Look at the image and answer the question.
+Question: {questions}
+Reply with one word only."""
 ONE_AGAIN = "That is neither yes nor no. Reply with one word only: yes or no."
 MANY_AGAIN = """These questions still lack a plain yes or no. Keep their numbers.
 {questions}
 Reply with one JSON object only. Its keys are these numbers, each value is "yes" or "no"."""
 
-_TOP_LOGPROBS = 5
+_TOP_LOGPROBS, _TOP_LOGPROBS_OF_FORMS = 5, 20
 _TOKENS, _TOKENS_A_QUESTION = 64, 16
 _TOKENS_AGAIN = 1024  # for the model that had not finished
 _LONGEST_QUOTE = 1000
@@ -51,6 +54,7 @@ class Conversation:
         asked: those that the next reply must answer.
         tokens: how long that reply may be.
         structured: whether the reply is to be JSON.
+        forms: words that the answer may begin with to be right, where their probability is wanted.
     """
 
     image_url: str
@@ -59,6 +63,7 @@ class Conversation:
     asked: tuple[int, ...]
     tokens: int
     structured: bool = True
+    forms: tuple[str, ...] = ()
 
     def body(self, model: str, used: ServerParameters) -> bytes:
         """Return the request as JSON, with the parameters that the server takes."""
@@ -68,7 +73,8 @@ class Conversation:
         if used.limit:
             request[used.limit] = self.tokens
         if used.logprobs and len(self.questions) == 1:
-            request |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+            most = _TOP_LOGPROBS_OF_FORMS if self.forms else _TOP_LOGPROBS
+            request |= {"logprobs": True, "top_logprobs": most}
         if self.structured and used.response_format:
             schema = used.response_format == "json_schema"
             request["response_format"] = self._schema() if schema else {"type": "json_object"}
@@ -100,15 +106,43 @@ class Conversation:
         return {"type": "json_schema", "json_schema": named}
 
 
-def first_question(image_url: str, questions: Sequence[str]) -> Conversation:
-    """Return the conversation that asks `questions` about an image."""
+def worded_question(
+    image_url: str, question: str, forms: tuple[str, ...], *, as_it_is: bool
+) -> Conversation:
+    """Return the conversation that asks a question whose answer is taken as it is said.
+
+    Args:
+        image_url: of the image.
+        question: about it.
+        forms: words that a right answer may begin with.
+        as_it_is: the benchmark words the question itself, and nothing is added.
+    """
+    numbered = {1: question if as_it_is else " ".join(question.split())}
+    text = question if as_it_is else _filled(ONE_WORD, numbered, (1,))
+    image = {"type": "image_url", "image_url": {"url": _IMAGE}}
+    message = {"role": "user", "content": [image, {"type": "text", "text": text}]}
+    return Conversation(
+        image_url, (message,), numbered, (1,), _TOKENS, structured=False, forms=forms
+    )
+
+
+def first_question(
+    image_url: str, questions: Sequence[str], forms: tuple[str, ...] = ()
+) -> Conversation:
+    """Return the conversation that asks `questions` about an image.
+
+    Args:
+        image_url: of the image.
+        questions: about it, that want yes or no.
+        forms: words that the answer to the one question may begin with to be right.
+    """
     numbered = {number: " ".join(text.split()) for number, text in enumerate(questions, 1)}
     asked = tuple(numbered)
     text = _filled(ONE if len(asked) == 1 else MANY, numbered, asked)
     image = {"type": "image_url", "image_url": {"url": _IMAGE}}
     message = {"role": "user", "content": [image, {"type": "text", "text": text}]}
     tokens = _TOKENS + _TOKENS_A_QUESTION * len(asked)
-    return Conversation(image_url, (message,), numbered, asked, tokens)
+    return Conversation(image_url, (message,), numbered, asked, tokens, forms=forms)
 
 
 def data_url(image: Image) -> str:
