@@ -6,9 +6,10 @@ Listed in `dpgbench.__all__`; everything else may change without notice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from dpgbench.backends import protocols as base
 from dpgbench.backends.generators.drawing_options import DrawingOptions, parse_batch_size
@@ -16,12 +17,14 @@ from dpgbench.backends.generators.images_api.options import ServerOptions
 from dpgbench.backends.generators.plan import GeneratorRequest, make_plan
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.judges import request as judges
+from dpgbench.backends.judges.messages import TileQuestions
 from dpgbench.backends.judges.own_class import as_judge
 from dpgbench.backends.judges.table import DEFAULT_JUDGE
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.own_questions import whole_prompt_questions, with_own_questions
 from dpgbench.domain.result import Origin, Result
-from dpgbench.domain.rules import find_rule
+from dpgbench.domain.rules import ScoringRule, find_rule
 from dpgbench.domain.score import (
     Answer,
     Answers,
@@ -38,7 +41,7 @@ from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.find_target import ImageOptions, find_target
 from dpgbench.jobs.merge.unmerged import warn_of_unmerged
-from dpgbench.jobs.score_images import ask_images, tile_questions
+from dpgbench.jobs.score_images import ask_images
 from dpgbench.store.benchmark_table import (
     DPG,
     NamedBenchmark,
@@ -269,6 +272,8 @@ def _scored(
     judge: str = "",
 ) -> Result:
     """Return what `score_answers` returns, with the `reasons` why items have no answers."""
+    found = find_rule(rule)
+    benchmark = _asked_by(found, benchmark)
     benchmark.require_graphs()
     checked = _checked_answers(answers)
     words = benchmark.word_questions
@@ -283,7 +288,7 @@ def _scored(
     result = score_benchmark(
         benchmark,
         collect(read),
-        find_rule(rule),
+        found,
         num_images=num_images,
         items=chosen,
         origin=Origin(judge, num_read=num_read, num_strays=len(strays), reasons=reasons),
@@ -292,6 +297,14 @@ def _scored(
     scoring.warn_strays(strays, benchmark)
     scoring.warn_reading([result])
     return result
+
+
+def _asked_by(rule: ScoringRule, benchmark: Benchmark) -> Benchmark:
+    """Return the benchmark with the question an item that a rule asks, if it asks one."""
+    if rule.asks != "prompt":
+        return benchmark
+    items = list(benchmark.prompts)
+    return with_own_questions(benchmark, whole_prompt_questions(benchmark, items, rule.question))
 
 
 def _chosen(benchmark: Benchmark, items: Sequence[str]) -> list[str]:
@@ -366,7 +379,15 @@ def _checked(answer: Answer) -> Answer:
             f"answer {text!r} to {place}: tile and question are whole numbers, not of type "
             f"{type(answer.tile).__name__} and {type(answer.qid).__name__}"
         ) from None
+    for name, value in (("p_yes", answer.p_yes), ("p_answer", answer.p_answer)):
+        if value is not None and not _is_probability(value):
+            raise DataError(f"{name} {clipped(value)} to {place}, is no number from 0 to 1")
     return answer._replace(tile=tile, qid=qid, answer="" if is_missing(str(text)) else str(text))
+
+
+def _is_probability(value: object) -> bool:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and 0 <= cast("float", value) <= 1
 
 
 @overload
@@ -420,8 +441,12 @@ def score_images(
         DataError: a rule refuses the benchmark.
         IncompleteError: nearly all answers of a judge are neither yes nor no.
     """
-    benchmark.require_graphs()
     rules = [rule] if isinstance(rule, str) else list(dict.fromkeys(rule))
+    named = [find_rule(name) for name in rules]
+    if len(named) > 1 and any(one.asks == "prompt" for one in named):
+        raise UsageError(f"rule {rules}: one that asks about the whole prompt goes alone")
+    asked_benchmark = _asked_by(named[0], benchmark) if named else benchmark
+    asked_benchmark.require_graphs()
     by_name = judge if isinstance(judge, Mapping) else {"": judge}
     if not by_name or not rules:
         raise UsageError(f"{'rule' if by_name else 'judge'}: name one at least")
@@ -431,11 +456,14 @@ def score_images(
                 f"judge: {str(each)[:100]!r} of type {type(each).__name__} is none; load_judge "
                 "gives one, and several go by name: {name: judge}"
             )
-    for name in rules:
-        refuse_benchmark(benchmark, find_rule(name))
-    num_images = _num_images(benchmark, images)
+    for one in named:
+        refuse_benchmark(asked_benchmark, one)
+    num_images = _num_images(asked_benchmark, images)
+    forms = asked_benchmark.is_worded or any(one.of_right_answers for one in named)
     tiles = [
-        tile_questions(item_id, number, as_image(image), benchmark.items[item_id])
+        TileQuestions.of(
+            item_id, number, as_image(image), asked_benchmark.items[item_id], forms=forms
+        )
         for item_id, drawn in images.items()
         for number, image in enumerate(drawn)
     ]

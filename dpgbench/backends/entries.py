@@ -184,6 +184,7 @@ class JudgeEntry:
             ones.
         categories: of T2I-CompBench that it is for; none where it is for any benchmark.
         notes: sentences that must stand beside each of its numbers.
+        gives_probabilities: whether its answers can have probabilities of a model's own.
     """
 
     name: str
@@ -199,6 +200,7 @@ class JudgeEntry:
     rules: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    gives_probabilities: bool = True
 
 
 def argument_of(name: str) -> str:

@@ -203,6 +203,7 @@ class JudgeRequest:
         dtype: ``float32``, ``float16`` or ``bfloat16``.
         batch_size: images at once; None leaves it to the judge.
         options: settings of one family of judges alone, such as `decode` or `base_url`.
+        about: the rule whose own question is asked in place of the benchmark's; "" for none.
     """
 
     name: str
@@ -212,14 +213,16 @@ class JudgeRequest:
     dtype: str = REFERENCE_DTYPE
     batch_size: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    about: str = ""
 
     @property
     def label(self) -> str:
         """The judge's name in every result.
 
-        Another decoding, precision or release that noun chunks are by is another judge.
+        Another decoding, precision, release that noun chunks are by or question is another judge.
         """
         decode, chunks = self.options.get("decode", BEAM), self.options.get("chunks")
         other = [str(chunks)] * bool(chunks) + [decode] * (decode != BEAM)
         other += [self.dtype] * (self.dtype != REFERENCE_DTYPE)
+        other += [self.about] * bool(self.about)
         return ":".join([self.name, *other])

@@ -194,6 +194,11 @@ class Benchmark:
         """Item and number of each question whose right answer is a number or a word."""
         return frozenset((row.item_id, row.qid) for row in self.rows if is_word(row.expected))
 
+    @property
+    def is_worded(self) -> bool:
+        """Whether a right answer is another than yes or no, or a question is worded by the file."""
+        return bool(self.word_questions) or any(row.template for row in self.rows)
+
     @cached_property
     def graphs(self) -> Mapping[str, PromptGraph]:
         """The clean question graph of each item; empty where only prompts are at hand."""

@@ -402,7 +402,9 @@ def score_item(
     complete = failure is None and len(plan.questions) == len(plan.qids)
     answered = complete or (
         has_all
-        and all(qid in tile and reading[tile[qid]] is not None for tile in texts for qid in plan.qids)
+        and all(
+            qid in tile and reading[tile[qid]] is not None for tile in texts for qid in plan.qids
+        )
     )
     if failure is not None:
         return ItemScore(plan.item_id, plan.questions, failure=failure, answered=answered)

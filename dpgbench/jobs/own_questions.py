@@ -1,4 +1,4 @@
-"""What a judge of T2I-CompBench is asked: the questions that it makes of a run's prompts itself."""
+"""Questions made of a run's prompts: by a judge of T2I-CompBench, or by a rule such as vqascore."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from dpgbench.domain.own_questions import (
     category_of,
     chunk_questions,
     prompt_questions,
+    whole_prompt_questions,
     with_own_questions,
 )
+from dpgbench.domain.rules import ScoringRule
 from dpgbench.errors import DataError, SetupError, UsageError, shortened
 from dpgbench.jobs.target import Target
 from dpgbench.store.chunk_files import read_chunk_file
@@ -36,6 +38,24 @@ from dpgbench.store.run.questions import asked_benchmark, read_own_questions
 log = logging.getLogger(__name__)
 SPACY = "spacy"
 _DIGITS = 8
+
+
+def ask_about_prompts(
+    target: Target, judge: JudgeRequest | None, rule: ScoringRule
+) -> JudgeRequest | None:
+    """Give the target the question an item that a rule asks; return the judge as results name it.
+
+    Raises:
+        UsageError: the judge makes its questions itself.
+    """
+    if judge is not None and (entry := find_judge(judge.name)).asks != "questions":
+        raise UsageError(
+            f"--rule {rule.name} asks about the whole prompt, and judge {entry.name} asks what it "
+            "makes of a prompt itself; take another --judge"
+        )
+    prompts = list(target.benchmark.prompts)
+    _take(target, whole_prompt_questions(target.benchmark, prompts, rule.question))
+    return judge and replace(judge, about=rule.name)
 
 
 def ask_own_questions(target: Target, judge: JudgeRequest) -> JudgeRequest:
@@ -61,12 +81,17 @@ def ask_own_questions(target: Target, judge: JudgeRequest) -> JudgeRequest:
         judge, questions = _chunks(target, judge, items)
     else:
         questions = prompt_questions(target.benchmark, items)
+    _take(target, questions)
+    return judge
+
+
+def _take(target: Target, questions: Sequence[OwnQuestion]) -> None:
+    """Put questions in the place of the target's, and leave out items without one."""
     target.own_questions = questions
     target.benchmark = with_own_questions(target.benchmark, questions)
     asked = target.benchmark.items
     target.items = [item for item in target.items if item in asked]
     target.chosen = [item for item in target.chosen if item in asked]
-    return judge
 
 
 def ask_recorded_questions(target: Target, judge: str) -> None:

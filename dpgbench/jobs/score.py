@@ -52,7 +52,11 @@ from dpgbench.jobs.ask import Seen, ask_workers, open_grids
 from dpgbench.jobs.compbench_files import write_compbench_files
 from dpgbench.jobs.ella_text_files import write_reference_files
 from dpgbench.jobs.events import EventLog
-from dpgbench.jobs.own_questions import ask_own_questions, ask_recorded_questions
+from dpgbench.jobs.own_questions import (
+    ask_about_prompts,
+    ask_own_questions,
+    ask_recorded_questions,
+)
 from dpgbench.jobs.target import Target
 from dpgbench.store.image_files import ImageFiles
 from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file, read_answer_lines
@@ -164,7 +168,7 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         if target.own_questions:
             write_own_questions(target.run, judge_name, target.own_questions)
         if request.judge:
-            reasons |= _ask(target, request.judge, images, request)
+            reasons |= _ask(target, request.judge, images, request, rules)
         answers = _read_answers(target, judge_name, read=request.read_answers)
         if target.shard:
             return _asked_shard(target, request, answers, reasons)
@@ -195,12 +199,15 @@ def _checked(
     """
     if target.manifest.kind == "answers":
         request = replace(request, judge=None)
-        ask_recorded_questions(target, target.recorded_judge)
-    elif request.judge:
-        request = replace(request, judge=ask_own_questions(target, request.judge))
     entry = _entry_of(request.judge.name if request.judge else target.recorded_judge)
     rules = [find_rule(name) for name in request.rules or entry.rules or DEFAULT_RULES]
     _check_rules(rules, entry)
+    if rules[0].asks == "prompt":
+        request = replace(request, judge=ask_about_prompts(target, request.judge, rules[0]))
+    elif request.judge:
+        request = replace(request, judge=ask_own_questions(target, request.judge))
+    else:
+        ask_recorded_questions(target, target.recorded_judge)
     target.benchmark.require_graphs()
     if request.judge:
         check_engine(request.engine)
@@ -215,11 +222,12 @@ def _ask(
     judge: JudgeRequest,
     images: Mapping[str, ImageFiles],
     request: ScoreRequest,
+    rules: Sequence[ScoringRule],
 ) -> dict[str, str]:
     """Ask what is open, and leave the run's lines in order; return why items could not be asked."""
     if request.ask_invalid_again:
         drop_invalid_answers(target.run.answers(judge.label), scratch=target.run.path)
-    reasons = _ask_open(target, judge, images, request)
+    reasons = _ask_open(target, judge, images, request, rules)
     order_answers(target.run, judge.label, target.benchmark, target.num_images)
     order_image_log(target.run, target.benchmark.prompts)
     return reasons
@@ -253,6 +261,17 @@ def _check_rules(rules: Sequence[ScoringRule], entry: JudgeEntry) -> None:
     Raises:
         UsageError: names both.
     """
+    for rule in rules:
+        if rule.asks == "prompt" and len(rules) > 1:
+            raise UsageError(
+                f"--rule {rule.name} asks a question of its own about each prompt: give it in a "
+                "command of its own, without another --rule"
+            )
+        if rule.of_right_answers and not entry.gives_probabilities:
+            raise UsageError(
+                f"--rule {rule.name}: judge {entry.name} gives no probabilities, and the rule is "
+                "about them; ask one of its judges alone, or take another --rule"
+            )
     if entry.name not in JUDGES:
         return
     gives_numbers = any(find_rule(name).image_score == "number" for name in entry.rules)
@@ -388,6 +407,7 @@ def _ask_open(
     request: JudgeRequest,
     images: Mapping[str, ImageFiles],
     scoring: ScoreRequest,
+    rules: Sequence[ScoringRule],
 ) -> dict[str, str]:
     """Ask what is open; return why items could not be asked."""
     entry = find_judge(request.name)
@@ -396,7 +416,15 @@ def _ask_open(
     if scoring.ask_invalid_again:  # a shard asks anew what the run has no valid answer to
         at_home = [a for a in at_home if not (a.invalid or is_missing(a.answer))]
     answers = collect([*at_home, *own])
-    grids = open_grids(target.benchmark, target.items, images, answers, target.num_images)
+    about_probabilities = [rule for rule in rules if rule.of_right_answers]
+    grids = open_grids(
+        target.benchmark,
+        target.items,
+        images,
+        answers,
+        target.num_images,
+        forms=bool(about_probabilities) or target.benchmark.is_worded,
+    )
     _count_truncated(target, request.label)
     options = request.options
     chosen = request.weights or options.get("weights_source") or options.get("detections")
@@ -428,6 +456,7 @@ def _ask_open(
                 grids,
                 seen,
                 events=scoring.events,
+                rule=rules[0] if len(about_probabilities) == len(rules) else None,
             )
         finally:
             _keep_single_colour(target, seen.single_colour)

@@ -170,9 +170,7 @@ class MplugVqa:
         texts = [text for texts in questions for text in texts]
         wanted = None if first_ids is None else [ids for of_one in first_ids for ids in of_one]
         memory = self.encode_images(images)
-        answers = iter(
-            self.answer(memory, texts, image_index, decode=decode, first_ids=wanted)
-        )
+        answers = iter(self.answer(memory, texts, image_index, decode=decode, first_ids=wanted))
         return [[next(answers) for _ in texts] for texts in questions]
 
     def _answer_part(
@@ -217,9 +215,7 @@ class MplugVqa:
         return pixels.to(weights.device, weights.dtype)
 
 
-def _p_first(
-    first_SV: Tensor, first_ids: Sequence[Sequence[int]] | None
-) -> list[float | None]:
+def _p_first(first_SV: Tensor, first_ids: Sequence[Sequence[int]] | None) -> list[float | None]:
     """The probability of each row's tokens together; None where it has none."""
     if first_ids is None:
         return [None] * len(first_SV)

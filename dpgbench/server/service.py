@@ -148,6 +148,11 @@ class Service:
 
     def why_refused(self, rule: ScoringRule) -> str | None:
         """Return why a rule cannot score the benchmark; None where it can, or there is none."""
+        if rule.name not in RULES:
+            return (
+                f"rule {rule.name} is about numbers, and the server scores answers of yes and no: "
+                "use 'dpgbench score', or one of " + ", ".join(RULES)
+            )
         if rule.name not in self._refused:
             self._refused[rule.name] = None
             try:

@@ -189,8 +189,7 @@ def _read(request: dict[str, Any]) -> tuple[str, dict[int, str]]:
     if numbered:
         return picture, {int(number): question for number, question in numbered}
     alone = _ALONE.search(text["text"])
-    assert alone
-    return picture, {1: alone[1]}
+    return picture, {1: alone[1] if alone else text["text"]}
 
 
 def _completion(asked: Asked, act: Act) -> bytes:

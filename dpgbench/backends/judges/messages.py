@@ -18,9 +18,10 @@ class TileQuestions(NamedTuple):
 
     `prepared` is what the judge's own `prepare` made of the image, None where it has none.
     `expected` are the right answers, for judges that give the probability of one; empty where all
-    are yes. `templated` tells of each question whether the benchmark words it itself: such a one is
-    put as it is, without a judge's own "answer yes or no"; empty where none is. `forms` are the
-    words that each answer may begin with to be right, where their probability is wanted; else empty.
+    are yes. `templated` tells of each question whether the benchmark words it itself: such a one
+    is put as it is, without a judge's own "answer yes or no"; empty where none is. `forms` are the
+    words that each answer may begin with to be right, where their probability is wanted; else
+    empty.
     """
 
     item_id: str

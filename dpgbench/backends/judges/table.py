@@ -16,6 +16,7 @@ from dpgbench.backends.entries import (
 )
 from dpgbench.backends.import_class import is_own_class
 from dpgbench.backends.protocols import BEAM
+from dpgbench.domain.rules import rule_that_asks
 from dpgbench.errors import UsageError, unknown_name
 
 REPLAY = "replay"
@@ -210,6 +211,7 @@ FAMILIES: dict[str, JudgeEntry] = {
             "ensemble:A,B,C: the majority of several judges' answers",
             "dpgbench.backends.judges.ensemble:EnsembleJudge",
             lists_judges=True,
+            gives_probabilities=False,
         ),
     )
 }
@@ -233,6 +235,7 @@ def find_judge(name: str) -> JudgeEntry:
     if base in JUDGES:
         flag = "--chunks" if "chunks" in JUDGES[base].options else "--decode"
         flag = "--dtype" if variant in DTYPES else flag
+        flag = "--rule" if rule_that_asks(name) else flag
         raise UsageError(
             f"'{name}' is how results call {base} with {flag} {variant}; "
             f"write --judge {base} {flag} {variant}"
@@ -249,7 +252,12 @@ def notes_on(judge: str) -> tuple[str, ...]:
 
 
 def makes_questions(judge: str) -> bool:
-    """Return whether a judge, by its name in results, may make its questions of prompts itself."""
+    """Return whether a judge, by its name in results, may be asked other questions than a file's.
+
+    It makes them of prompts itself, or a rule does.
+    """
+    if rule_that_asks(judge):
+        return True
     entry = JUDGES.get(judge.partition(":")[0])
     return entry is not None and entry.asks != "questions"
 

@@ -72,12 +72,14 @@ def write_answer_file(path: Path, answers: Iterable[Answer], *, scratch: Path) -
 
 def answers_sha256(answers: Iterable[Answer]) -> str:
     """Return the hash that stands for recorded answers in a run's identity."""
-    texts = sorted(
-        (a.item_id, a.tile, a.qid, a.answer, *() if a.p_answer is None else (repr(a.p_answer),))
-        for a in answers
-    )
+    texts = sorted((a.item_id, a.tile, a.qid, a.answer, *_recorded_p(a)) for a in answers)
     lines = "".join("\t".join(map(str, text)) + "\n" for text in texts)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _recorded_p(answer: Answer) -> tuple[str, ...]:
+    """Return the probability of the right answer where there is one; others keep their hashes."""
+    return () if answer.p_answer is None else (repr(answer.p_answer),)
 
 
 def read_answer_file(path: Path) -> list[Answer]:
