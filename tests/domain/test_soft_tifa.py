@@ -101,7 +101,7 @@ def test_missing_is_missing_not_zero(bench: Benchmark) -> None:
         assert result.overall == whole.overall
         assert result.unanswered == (item,)
         assert "question 2 has no probability" in result.failures[item]
-    with pytest.raises(DataError, match="rule soft-tifa-am .* gives none"):
+    with pytest.raises(DataError, match=r"rule soft-tifa-am .* gives none"):
         score_answers(bench, [a._replace(p_answer=None) for a in given], "soft-tifa-am")
 
 
@@ -115,5 +115,5 @@ def test_against_no_alone_is_said(bench: Benchmark) -> None:
 @pytest.mark.parametrize("p", [1.2, -0.1, float("nan"), float("inf"), "0.5", True])
 def test_other_numbers_are_no_probabilities(bench: Benchmark, p: Any) -> None:
     given = [answers()[0]._replace(p_answer=p)]
-    with pytest.raises(DataError, match="p_answer .* is no number from 0 to 1"):
+    with pytest.raises(DataError, match=r"p_answer .* is no number from 0 to 1"):
         score_answers(bench, given, "soft-tifa-am")
