@@ -272,8 +272,8 @@ def _scored(
     judge: str = "",
 ) -> Result:
     """Return what `score_answers` returns, with the `reasons` why items have no answers."""
-    found = find_rule(rule)
-    benchmark = _asked_by(found, benchmark)
+    chosen_rule = find_rule(rule)
+    benchmark = _asked_by(chosen_rule, benchmark)
     benchmark.require_graphs()
     checked = _checked_answers(answers)
     words = benchmark.word_questions
@@ -288,7 +288,7 @@ def _scored(
     result = score_benchmark(
         benchmark,
         collect(read),
-        found,
+        chosen_rule,
         num_images=num_images,
         items=chosen,
         origin=Origin(judge, num_read=num_read, num_strays=len(strays), reasons=reasons),

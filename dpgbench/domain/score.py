@@ -391,9 +391,9 @@ def score_item(
                 raw.append(verdicts)
                 gated.append(_gate(plan, raw[-1], rule))
             else:
-                known = (probabilities or {}).get((plan.item_id, tile), _NO_PROBABILITIES)
+                by_question = (probabilities or {}).get((plan.item_id, tile), _NO_PROBABILITIES)
                 if rule.image_score != "number":
-                    of_answers.append(_probabilities(plan, known, tile, rule))
+                    of_answers.append(_probabilities(plan, by_question, tile, rule))
                 numbers.append(_image_score(plan, tile_texts, of_answers, tile, rule))
     except MissingProbabilityError as error:
         failure, has_all = str(error), not rule.of_right_answers
@@ -437,7 +437,7 @@ def _verdicts(plan: ItemPlan, texts: Mapping[int, str], tile: int, reading: Read
 
 
 def _probabilities(
-    plan: ItemPlan, given: Mapping[int, Probability], tile: int, rule: ScoringRule
+    plan: ItemPlan, by_question: Mapping[int, Probability], tile: int, rule: ScoringRule
 ) -> list[float]:
     """Return the probability that each question has under a rule about them.
 
@@ -449,7 +449,7 @@ def _probabilities(
     values: list[float] = []
     missing: list[int] = []
     for question in plan.questions:
-        one = given.get(question.qid, _SILENT)
+        one = by_question.get(question.qid, _SILENT)
         value = one.of_right_answer if rule.of_right_answers else one.of_yes
         if value is None and not is_word(question.expected):
             value = one.of_yes

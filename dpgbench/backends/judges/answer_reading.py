@@ -138,10 +138,10 @@ def word_answer(text: str) -> str:
 
     Thoughts, answer tags and boxes are taken off, and of an object of JSON its only value is taken.
     """
-    said = unboxed(without_thoughts(text))
-    if match := _ONLY_VALUE.fullmatch(said.strip()):
-        said = match[1]
-    line = " ".join(writable(_LATEX_TEXT.sub(r"\1", said)).split())
+    bare = unboxed(without_thoughts(text))
+    if match := _ONLY_VALUE.fullmatch(bare.strip()):
+        bare = match[1]
+    line = " ".join(writable(_LATEX_TEXT.sub(r"\1", bare)).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 

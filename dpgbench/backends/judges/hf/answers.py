@@ -140,8 +140,8 @@ class AnswerTokens:
         """Return the first token of a form; None where it has none, or an unknown one."""
         if form not in self._first_of:
             ids = self.tokenizer(form, add_special_tokens=False).input_ids
-            known = bool(ids) and ids[0] != self.tokenizer.unk_token_id
-            self._first_of[form] = int(ids[0]) if known else None
+            is_known = bool(ids) and ids[0] != self.tokenizer.unk_token_id
+            self._first_of[form] = int(ids[0]) if is_known else None
         return self._first_of[form]
 
     def texts(self, token_ids: Tensor) -> list[str]:

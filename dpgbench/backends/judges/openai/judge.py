@@ -218,28 +218,28 @@ class _Asking:
         self._judge.usage.counts["invalid"] += len(missing) - len(plain)
         yield part.reply(answers)
 
-    def _worded(self, part: _Part, said: Completion, sure: float | None) -> JudgeAnswer:
+    def _worded(self, part: _Part, reply: Completion, sure: float | None) -> JudgeAnswer:
         """Return an answer that is taken as it is said: a number, a word, or yes or no.
 
         Args:
             part: that was asked.
-            said: by the model.
+            reply: of the model.
             sure: the probability of the right answer, where it is known.
 
         Raises:
             RefusedError: the model's tokens all went into thinking.
         """
-        if said.finish == "length" and not without_thoughts(said.text).strip():
+        if reply.finish == "length" and not without_thoughts(reply.text).strip():
             raise RefusedError(_SPENT)
         if part.tile.wants_word(0):
-            word = word_answer(hide_key(said.text, self._judge.key))
+            word = word_answer(hide_key(reply.text, self._judge.key))
             self._judge.usage.counts["invalid"] += not word
             return JudgeAnswer(word, invalid=not word, p_answer=sure)
-        if plain := first_word_answer(said.text):
-            return JudgeAnswer(plain, said.p_yes, p_answer=sure)
+        if plain := first_word_answer(reply.text):
+            return JudgeAnswer(plain, reply.p_yes, p_answer=sure)
         self._judge.usage.counts["invalid"] += 1
-        text = kept(hide_key(said.text, self._judge.key))
-        return JudgeAnswer(text, said.p_yes, invalid=True, p_answer=sure)
+        text = kept(hide_key(reply.text, self._judge.key))
+        return JudgeAnswer(text, reply.p_yes, invalid=True, p_answer=sure)
 
     async def _complete(self, conversation: prompts.Conversation) -> Completion:
         completion = await self._retries.complete(conversation)
