@@ -11,6 +11,7 @@ import difflib
 import os
 import shutil
 import sys
+import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -181,9 +182,11 @@ def _train(settings: dict[str, Any]) -> Path:
         }
         with _nothing_left(Path(settings["out"])):
             trainer = _trainer(settings, config, sizes)
+            trainer.prepare(_cache_folder(settings))
+    except EllaError:
+        raise
     except ValueError as error:
         raise CommandError(str(error)) from error
-    trainer.prepare(_cache_folder(settings))
     return trainer.run()
 
 
@@ -202,6 +205,8 @@ def _pairs(settings: dict[str, Any], name: str = "data") -> IndexedPairs:
 
     words = settings[name]
     sources = [DataSource.parse(word) for word in ([words] if isinstance(words, str) else words)]
+    if not sources:
+        raise CommandError(f"{_flag(name)}: names no data")
     for source in sources:
         if not source.data.exists():
             raise CommandError(f"{_flag(name)} {source.data}: no such folder")
@@ -209,13 +214,16 @@ def _pairs(settings: dict[str, Any], name: str = "data") -> IndexedPairs:
 
 
 @contextmanager
-def _nothing_left(folder: Path) -> Iterator[None]:
-    """Where the block fails, leave no folder that was not there before."""
-    there = folder.exists()
+def _nothing_left(folder: Path, quick_seconds: float = 60.0) -> Iterator[None]:
+    """Where the block fails soon, leave no folder that was not there before.
+
+    What took longer is an index of much data, whole or in part: the next start goes on with it.
+    """
+    there, begun = folder.exists(), time.monotonic()
     try:
         yield
-    except BaseException:
-        if not there:
+    except Exception:
+        if not there and time.monotonic() - begun < quick_seconds:
             shutil.rmtree(folder, ignore_errors=True)
         raise
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -34,6 +36,43 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
     _flush(path.parent)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock that the file at `path` is; a process that ends, however, lets it go.
+
+    Where the disk has no locks there is none.
+
+    Args:
+        path: Made where it is not there, and removed at the end; its folder is there.
+        wait: Until no other process has it.
+
+    Raises:
+        BlockingIOError: Without `wait`, if another process has it.
+        OSError: If the file cannot be made.
+    """
+    while True:
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
+                    raise
+            if not _is_at(path, file.fileno()):
+                continue  # the one that had it has removed it
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def sweep(folder: Path) -> None:

@@ -8,14 +8,12 @@ page cache does, once for all processes.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,7 @@ from ella.data.captions import CaptionColumns, has_usual
 from ella.data.layouts import INDEX_FOLDER, DataLayout, Piece, find_layout, fingerprint
 from ella.data.readers import NoRow, Row, read_piece
 from ella.errors import TrainingDataError, first_names
-from ella.whole_files import replacing, sweep
+from ella.whole_files import locked, replacing, sweep
 
 VERSION = 1
 RECORD = np.dtype(
@@ -119,7 +117,7 @@ def build_index(
     """
     layout = find_layout(data)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with locked(folder / "index.lock", wait=True):
         sweep(folder)
         there = {path.name for path in folder.glob("*.part-index")}
         missing = [piece for piece in layout.pieces if _part_name(piece) not in there]
@@ -133,14 +131,6 @@ def build_index(
         for stale in there - {_part_name(piece) for piece in layout.pieces}:
             (folder / stale).unlink(missing_ok=True)
     return Index(folder, layout.root)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes an index in the folder."""
-    with (folder / "index.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _read_all(

@@ -236,6 +236,16 @@ class MixedOrder:
         self._cycle = cycle
 
 
+def check_weights(weights: Sequence[float]) -> None:
+    """Raise unless each source has a sample in every `CYCLE`.
+
+    Raises:
+        ValueError: Naming the weights.
+    """
+    if weights:
+        _quotas(weights)
+
+
 def _quotas(weights: Sequence[float]) -> list[int]:
     """Samples of each source in a cycle; the largest remainders are rounded up."""
     exact = np.asarray(weights, dtype=np.float64) / sum(weights) * CYCLE

@@ -13,7 +13,7 @@ import numpy as np
 from ella.data.captions import COLUMNS, CaptionColumns
 from ella.data.conditions import ColumnCondition
 from ella.data.index import Index, Part, build_index, default_folder, is_index
-from ella.data.order import MixedOrder, Order, PermutedOrder, WindowedOrder
+from ella.data.order import MixedOrder, Order, PermutedOrder, WindowedOrder, check_weights
 from ella.data.pictures import Buckets, Shape, decode
 from ella.data.readers import ROW_NAME, TableColumns, picture_bytes, pyarrow_parquet
 from ella.data.selection import TABLE_BYTES, Selection
@@ -63,7 +63,7 @@ class IndexedPairs:
         table_bytes: Of tables' columns that stay unpacked.
 
     Raises:
-        ValueError: If some indexes have a weight and some have none.
+        ValueError: If some indexes have a weight and some have none, or one has hardly any.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class IndexedPairs:
     ) -> None:
         if weights and len(weights) != len(indexes):
             raise ValueError("`data` must have a weight for each source, or for none")
+        check_weights(weights)
         self.indexes = list(indexes)
         self.weights = list(weights)
         ends = np.cumsum([index.num_rows for index in indexes])

@@ -65,6 +65,10 @@ class BaseModel:
         image_px = config.image_px or _own_size(denoiser, vae)
         if image_px % downscale(vae):
             raise ValueError(f"`image_px` must be a multiple of {downscale(vae)}, got {image_px}")
+        if config.largest_aspect > 1 and config.bucket_px % downscale(vae):
+            raise ValueError(
+                f"`bucket_px` must be a multiple of {downscale(vae)}, got {config.bucket_px}"
+            )
         return cls(denoiser, vae, pipeline.scheduler, text_encoder.feature_dim, image_px)
 
     def connector_config(self, sizes: Mapping[str, Any]) -> ConnectorConfig:

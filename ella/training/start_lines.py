@@ -42,7 +42,9 @@ def _first_line(trainer: Any) -> str:
         precision,
         f"{usable:,}{of_all} pairs",
         f"steps {trainer.step:,} to {config.steps:,}: {samples:,} samples,"
-        f" {samples / usable:.2f} epochs",
+        f" {samples / usable:.2f} epochs"
+        if samples > 0
+        else f"{trainer.step:,} steps are done of {config.steps:,}: nothing is left to do",
     ]
     idle = torch.cuda.device_count() - count if accelerator.device.type == "cuda" else 0
     if idle > 0:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ella.config import TrainedText
 from ella.connector_base import Connector
 from ella.connector_file import write_connector_file
+from ella.errors import TrainingError
 from ella.files import module_hash
 from ella.text_encoder import TextEncoder
 from ella.training import checkpoints as state
@@ -39,10 +40,11 @@ from ella.training.start_lines import start_lines
 from ella.training.tally import StepSums, memory_gib
 from ella.training.tokens import TokensOfTexts
 from ella.training.tracking import init_trackers
-from ella.whole_files import sweep
+from ella.whole_files import locked, sweep
 
 CONNECTOR_FILE = "connector.safetensors"
 MEAN_FILE = "connector-ema.safetensors"
+LOCK_FILE = ".training.lock"
 
 
 class Trainer:
@@ -209,7 +211,26 @@ class Trainer:
         return [name for name, _ in self.connector.named_parameters()]
 
     def run(self) -> Path:
-        """Train to the last step; write the files and return the connector's path."""
+        """Train to the last step; write the files and return the connector's path.
+
+        Raises:
+            TrainingError: If another process trains into the folder, or training cannot go on.
+        """
+        with contextlib.ExitStack() as stack:
+            from_first(self.accelerator, lambda: self._lock(stack))
+            return self._run()
+
+    def _lock(self, stack: contextlib.ExitStack) -> None:
+        """Two runs in one folder would delete each other's checkpoints."""
+        try:
+            stack.enter_context(locked(self.out / LOCK_FILE, wait=False))
+        except BlockingIOError as error:
+            raise TrainingError(
+                f"{self.out}: another process trains into this folder; wait for its end, or give"
+                " another --out"
+            ) from error
+
+    def _run(self) -> Path:
         metrics = None
         if self.accelerator.is_main_process:
             metrics = MetricsLog(self.out / "metrics.jsonl", self.step)

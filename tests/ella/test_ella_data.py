@@ -109,7 +109,7 @@ def test_a_killed_index_goes_on_and_leaves_nothing(tmp_path):
     assert index.num_rows == 60
     assert all(path.stat().st_mtime_ns == made for path, made in before.items())
     names = {path.name for path in folder.iterdir()}
-    assert names == {"index.lock", "index.json", *(part.name for part in index.parts)}
+    assert names == {"index.json", *(part.name for part in index.parts)}
 
 
 @pytest.mark.parametrize(
