@@ -126,9 +126,10 @@ def contest(
     outcomes: dict[str, Answers] = {}
     for _ in range(repeat):
         for name, run in contestants.items():
+            forget_peak(device)
             outcomes[name], seconds = timed(run, device)
             taken[name].append(seconds)
-            peaks.setdefault(name, peak_gib(device))  # of memory used so far
+            peaks.setdefault(name, peak_gib(device))
     wall = {name: min(one.wall for one in of_one) for name, of_one in taken.items()}
     processor = {name: min(one.processor for one in of_one) for name, of_one in taken.items()}
     return {
@@ -267,6 +268,12 @@ def largest_difference(first: Answers, second: Answers) -> float:
         for one, other in zip(first, second, strict=True)
         for a, b in zip(one, other, strict=True)
     )
+
+
+def forget_peak(device: str) -> None:
+    """Let the device's peak be that of what comes; a process's own grows only."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
 
 
 def peak_gib(device: str) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import BertTokenizer, BlipForQuestionAnswering
 
 from dpgbench.compbench.blip_checkpoint import VOCAB_FILE, VOCAB_SIZE, load_network
-from dpgbench.compbench.blip_reading import BlipReader, Questions, fuse_image_attention
+from dpgbench.compbench.blip_reading import BlipReader, PaddedQuestions, fuse_image_attention
 from dpgbench.compbench.errors import WeightsError
 from dpgbench.compbench.questions import clean_question, has_too_many_words
 
@@ -139,8 +139,8 @@ class BlipVqa:
         token_ids = [_ENC, *kept, _SPECIAL["[SEP]"]]
         return token_ids, len(kept) < len(words) or has_too_many_words(question)
 
-    def _padded(self, batch: Sequence[_Asked]) -> Questions:
-        return Questions(
+    def _padded(self, batch: Sequence[_Asked]) -> PaddedQuestions:
+        return PaddedQuestions(
             [question.token_ids for question in batch],
             [question.picture for question in batch],
             self.network.device,

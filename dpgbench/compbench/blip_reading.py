@@ -2,7 +2,7 @@
 
 The weights and layers are transformers' `BlipForQuestionAnswering`; what differs is what is not
 done again. A picture's keys and values are made once for all of its questions, which read them
-together without a copy. Questions of any length go in one batch, and padding is masked everywhere,
+together without a copy. PaddedQuestions of any length go in one batch, and padding is masked everywhere,
 the answer's cross-attention included (transformers 4.57 to 5.24 leave that mask out). Of the answer
 one step is run, for the start token alone, and of the vocabulary's 30,524 rows only those that are
 wanted. Attention is torch's own fused one, in the image encoder too.
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from transformers import BlipForQuestionAnswering
 
 
-class KeyValue(NamedTuple):
+class LayerKeys(NamedTuple):
     """What one layer reads: keys and values [I or N, H, P or T, E]."""
 
     key: Tensor
@@ -51,7 +51,7 @@ def fuse_image_attention(network: BlipForQuestionAnswering) -> None:
         layer.self_attn = FusedAttention(layer.self_attn)
 
 
-class Questions:
+class PaddedQuestions:
     """Tokens of questions, padded to the longest, and the pictures that they are about.
 
     Args:
@@ -88,7 +88,7 @@ class BlipReader:
         self.question = network.text_encoder
         self.answer = network.text_decoder
 
-    def picture_keys(self, states_IPD: Tensor) -> list[KeyValue]:
+    def picture_keys(self, states_IPD: Tensor) -> list[LayerKeys]:
         """What each layer reads of pictures: nine tenths of a question's cost, and no part of it.
 
         Args:
@@ -99,7 +99,11 @@ class BlipReader:
         ]
 
     def first_logits(
-        self, keys: Sequence[KeyValue], asked: Questions, start_id: int, wanted: Sequence[int]
+        self,
+        keys: Sequence[LayerKeys],
+        asked: PaddedQuestions,
+        start_id: int,
+        wanted: Sequence[int],
     ) -> Tensor:
         """Logits [N, wanted] of an answer's first token, float32.
 
@@ -119,7 +123,7 @@ class BlipReader:
         )
         return logits.float()
 
-    def _question_states(self, keys: Sequence[KeyValue], asked: Questions) -> Tensor:
+    def _question_states(self, keys: Sequence[LayerKeys], asked: PaddedQuestions) -> Tensor:
         """Last states [N, T, D] of the questions."""
         x_NTD = self.question.embeddings(input_ids=asked.token_NT)
         for layer, of_pictures in zip(self.question.encoder.layer, keys, strict=True):
@@ -152,7 +156,7 @@ class BlipReader:
         return x_N1D[:, 0]
 
 
-def _read_pictures(query_NHTE: Tensor, keys: KeyValue, asked: Questions) -> Tensor:
+def _read_pictures(query_NHTE: Tensor, keys: LayerKeys, asked: PaddedQuestions) -> Tensor:
     """What each question reads of its picture [N, H, T, E].
 
     A picture's questions stand behind one another as if they were one: its keys are not copied.
@@ -167,9 +171,9 @@ def _read_pictures(query_NHTE: Tensor, keys: KeyValue, asked: Questions) -> Tens
     return apart[asked.picture_N, asked.seat_N]
 
 
-def _keys(attention: Any, states: Tensor) -> KeyValue:
+def _keys(attention: Any, states: Tensor) -> LayerKeys:
     key, value = attention.key(states), attention.value(states)
-    return KeyValue(_heads(key, attention), _heads(value, attention))
+    return LayerKeys(_heads(key, attention), _heads(value, attention))
 
 
 def _heads(states: Tensor, attention: Any) -> Tensor:
