@@ -2,7 +2,7 @@
 
 The weights and layers are transformers' `BlipForQuestionAnswering`; what differs is what is not
 done again. A picture's keys and values are made once for all of its questions, which read them
-together without a copy. PaddedQuestions of any length go in one batch, and padding is masked everywhere,
+together without a copy. Questions of any length go in one batch, and padding is masked everywhere,
 the answer's cross-attention included (transformers 4.57 to 5.24 leave that mask out). Of the answer
 one step is run, for the start token alone, and of the vocabulary's 30,524 rows only those that are
 wanted. Attention is torch's own fused one, in the image encoder too.
