@@ -500,19 +500,18 @@ class SeenBy:
         return sorted(chosen, key=lambda test: (self._quickest(test, chosen), test))
 
     def _in_turns(self, tests: Iterable[str], changed: str) -> list[str]:
-        """Return tests of the changed file's own package, quickest first, then those of others.
+        """Return each test file's quickest test, then each one's second, and so on.
 
-        Of the others each test file's quickest comes first, then each one's second.
+        In every turn the tests of the changed file's own package come first: many tests of one
+        package execute nearly every line of it, and the one that looks at the line may be another's.
         """
-        quickest_first = sorted(tests, key=lambda test: (self.seconds[test], test))
         folders = _test_folders(changed)
         by_file: dict[str, list[str]] = {}
-        for test in quickest_first:
-            if not test.startswith(folders):
-                by_file.setdefault(test.partition("::")[0], []).append(test)
-        own = [test for test in quickest_first if test.startswith(folders)]
-        turns = zip_longest(*by_file.values())
-        return own + [test for turn in turns for test in turn if test is not None]
+        for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
+            by_file.setdefault(test.partition("::")[0], []).append(test)
+        files = sorted(by_file, key=lambda file: not file.startswith(folders))
+        turns = zip_longest(*(by_file[file] for file in files))
+        return [test for turn in turns for test in turn if test is not None]
 
     def _quickest(self, test: str, among: Sequence[str]) -> tuple[float, str]:
         """Return the seconds of the quickest test of a test's file, and the file."""
