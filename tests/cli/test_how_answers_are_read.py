@@ -66,6 +66,16 @@ def test_a_rule_that_reads_gives_the_plain_score_and_the_others_warn(
     assert "--read-answers" in ended.err
 
 
+def test_the_warning_tells_rules_that_read_from_those_that_take_them_for_no(
+    run: Run, tmp_path: Path, bench: Path
+) -> None:
+    answers = write_answers(tmp_path / "a.csv", ["Yes", "maybe", "Yes", "perhaps"])
+    words = ["score", "--bench", bench, "--answers", answers]
+    ended = run(*words, "--rule", "corrected-v1", "--rule", "dsg", "--out", tmp_path / "r")
+    (warning,) = (line for line in ended.err.splitlines() if "neither 'yes' nor 'no'" in line)
+    assert "; no under dsg; read where that can be done under corrected-v1; " in warning
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_read_answers_reads_for_all_rules_and_says_so(
     run: Run, tmp_path: Path, bench: Path, form: str

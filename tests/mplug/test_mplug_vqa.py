@@ -236,6 +236,17 @@ def test_a_missing_vocabulary_is_named(tiny, tmp_path):
         MplugProcessor.from_folder(tmp_path, MplugConfig.from_folder(tiny))
 
 
+def test_a_vocabulary_that_cannot_be_read_says_why(tiny, tmp_path):
+    config = MplugConfig.from_folder(tiny)
+    (tmp_path / "vocab.txt").write_bytes(b"[PAD]\n\xff\xfe\n")
+    with pytest.raises(CheckpointError, match=r"vocab\.txt: not UTF-8 text;"):
+        MplugProcessor.from_folder(tmp_path, config)
+    (tmp_path / "vocab.txt").unlink()
+    (tmp_path / "vocab.txt").mkdir()
+    with pytest.raises(CheckpointError, match=r"vocab\.txt: Is a directory;"):
+        MplugProcessor.from_folder(tmp_path, config)
+
+
 @pytest.mark.slow
 def test_the_parts_compile_whole(tiny, judge, pictures):
     compiled = load_mplug(tiny)
