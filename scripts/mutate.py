@@ -503,7 +503,7 @@ class SeenBy:
         """Return each test file's quickest test, then each one's second, and so on.
 
         In every turn the tests of the changed file's own package come first: many tests of one
-        package execute nearly every line of it, and the one that looks at the line may be another's.
+        package execute nearly every line of it, and what looks at it may be another's.
         """
         folders = _test_folders(changed)
         by_file: dict[str, list[str]] = {}
