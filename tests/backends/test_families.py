@@ -148,16 +148,32 @@ def test_each_model_has_a_family() -> None:
 
 
 @pytest.mark.parametrize("name", FAMILY_OF)
+def test_steps_and_precision_of_the_table(
+    name: str, planned: Callable[..., GenerationPlan]
+) -> None:
+    model = TABLE[name]
+    cuda = planned(name, "cuda", steps=None).spec
+    if model.value("dtype"):
+        assert cuda.dtype == model.value("dtype")
+    assert cuda.steps == model.value("steps")
+    assert planned(name).spec.dtype == "float32", "on a CPU"
+
+
+def one_drawn_of_those_alike() -> Iterator[Any]:
+    """Yield the models; slow is drawing with one whose family another draws alike with."""
+    drawn = set()
+    for name, family in FAMILY_OF.items():
+        kind = (family, TABLE[name].value("rows"), TABLE[name].value("dtype"))
+        yield pytest.param(name, marks=pytest.mark.slow if kind in drawn else [])
+        drawn.add(kind)
+
+
+@pytest.mark.parametrize("name", list(one_drawn_of_those_alike()))
 def test_rows_size_and_precision(name: str, planned: Callable[..., GenerationPlan]) -> None:
     model = TABLE[name]
     dtype = model.value("dtype") or "float16"
-    cuda = planned(name, "cuda", steps=None).spec
-    if model.value("dtype"):
-        assert cuda.dtype == dtype
-    assert cuda.steps == model.value("steps")
     steps = 1 if FAMILY_OF[name] == "hidream" else STEPS  # it draws 128 px at least
     plan = planned(name, dtype=dtype, steps=steps)
-    assert planned(name).spec.dtype == "float32", "on a CPU"
     generator = plan.load()
     pipeline = generator.pipeline  # type: ignore[attr-defined]
     network = denoiser(pipeline)

@@ -15,6 +15,7 @@ import pytest
 
 from dpgbench.domain.spec import identity_hash
 from tests.cli.own_parts import GENERATE, ITEMS, SCORE, write_parts
+from tests.cli.processes import start
 from tests.helpers import Ended, Run, answers_csv
 
 GENERATED = (*GENERATE, "--bench", "b.csv")
@@ -49,14 +50,24 @@ RAW = {
 }
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a generated and judged run `r`, another one, and recorded answers."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_parts(folder)
+    answers_csv(folder / "a.csv", [(item, 0, qid, "yes") for item in ITEMS for qid in (1, 2, 3)])
+    assert start(folder, GENERATED) == 0
+    assert start(folder, JUDGED) == 0
+    shutil.copytree(folder / "r", folder / "other")
+    return folder
+
+
 @pytest.fixture
-def made(run: Run, tmp_path: Path) -> Path:
-    """A generated and judged run `r`, another one, and recorded answers, in the current folder."""
-    write_parts(tmp_path)
-    answers_csv(tmp_path / "a.csv", [(item, 0, qid, "yes") for item in ITEMS for qid in (1, 2, 3)])
-    assert run(*GENERATED).code == 0
-    assert run(*JUDGED).code == 0
-    shutil.copytree("r", "other")
+def made(run: Run, whole: Path, tmp_path: Path) -> Path:
+    """The run of a copy of that folder, which is the current one."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    for manifest in tmp_path.glob("*/manifest.json"):
+        manifest.write_text(manifest.read_text().replace(str(whole), str(tmp_path)))
     return tmp_path / "r"
 
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.own_parts import GENERATE, SCORE, write_parts
-from tests.cli.processes import content
+from tests.cli.processes import content, start
 from tests.helpers import Ended, Run, answers_csv, row, write_csv
 
 GENERATED = (*GENERATE, "--bench", "b.csv")
@@ -31,10 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     write_parts(folder)
     for words in (GENERATED, SCORE):
-        subprocess.run(
-            [sys.executable, "-m", "dpgbench", "-q", *words],
-            cwd=folder, check=True, capture_output=True,
-        )  # fmt: skip
+        assert start(folder, words) == 0
     return folder
 
 
@@ -315,8 +312,6 @@ def test_a_process_at_work_is_told(run: Run, made: Path) -> None:
 
 
 def test_a_repair_killed_at_any_rename_goes_on(whole: Path, tmp_path: Path) -> None:
-    from tests.cli.processes import start
-
     for number in range(1, 20):
         folder = tmp_path / str(number)
         shutil.copytree(whole, folder)
