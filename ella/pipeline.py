@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,8 +42,25 @@ from ella.text_encoder import TextEncoder, TransformersTextEncoder
 from ella.timesteps import call_arguments, predict_timesteps
 
 Texts = str | Sequence[str]
-Memory = dict[tuple[str, Length], Tensor]
-"""Features of negative prompts, which come again."""
+
+
+@dataclass
+class Memory:
+    """What negative prompts became, which come again.
+
+    Attributes:
+        features: By text and length.
+        steps: Tokens of a call's, on the schedule of that call.
+        made_for: What `steps` follow from.
+    """
+
+    features: dict[tuple[str, Length], Tensor] = field(default_factory=dict)
+    steps: StepConditions | None = None
+    made_for: tuple[object, ...] = ()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.features, self.steps, self.made_for = {}, None, ()
 
 
 @dataclass(frozen=True)
@@ -215,7 +232,7 @@ class Ella:
         """Give a callable like the pipeline, drawing with ELLA, for the length of the block.
 
         Nothing is registered on the pipeline. Features of negative prompts are computed once for
-        all calls.
+        all calls, and their tokens once for calls in a row of one schedule.
 
         Args:
             pipeline: As in `generate`.
@@ -343,25 +360,28 @@ class Ella:
 
     def _conditions(self, pipeline: Any, call: _Call, own: OwnTexts | None) -> GuidedConditions:
         device = pipeline._execution_device
-        texts = list(dict.fromkeys(call.prompts + call.negative_texts))
+        negatives = list(dict.fromkeys(call.negative_texts))
+        apart = negatives if call.memory is not None else []
+        texts = list(dict.fromkeys([*call.prompts, *([] if apart else negatives)]))
         returns = self._offloads or is_offloaded(pipeline)
         encoder = module_of(self.text_encoder) if self.follow_pipeline else None
         with working_on(encoder, device, returns=returns):
-            features = self._features(texts, call)
+            self._remember_features(apart, call)
+            features = self.text_encoder.encode(texts, call.length)
         connector = self.connector if self.follow_pipeline else None
         with working_on(connector, device, returns=returns):
+            timesteps = predict_timesteps(pipeline, call.arguments, device)
+            target = {"device": device, "dtype": network_of(pipeline).dtype}
             steps = StepConditions(
-                self.connector,
-                features,
-                predict_timesteps(pipeline, call.arguments, device),
-                device=device,
-                dtype=network_of(pipeline).dtype,
-                forward=self._forward,
+                self.connector, features, timesteps, forward=self._forward, **target
             )
-            if returns:
-                steps.finish()
-        index = {text: i for i, text in enumerate(texts)}
+            others = self._remembered_steps(apart, call, timesteps, target)
+            for made in (steps, others) if returns else ():
+                if made is not None:
+                    made.finish()
+        index = {text: i for i, text in enumerate(apart or texts)}
         negative = [index[text] for text in call.negative_texts] or None
+        index = {text: i for i, text in enumerate(texts)}
         alone = call.guided and call.positive_only
         return GuidedConditions(
             steps,
@@ -369,22 +389,33 @@ class Ella:
             negative=negative,
             clip_positive=own.positive if own and call.with_clip else None,
             clip_negative=own.negative if own and (call.with_clip or alone) else None,
+            other_steps=others,
         )
 
-    def _features(self, texts: list[str], call: _Call) -> list[Tensor]:
-        """Features of texts; negative prompts that stay are encoded each alone.
+    def _remember_features(self, negatives: list[str], call: _Call) -> None:
+        """Features of negative prompts that stay, each text encoded alone.
 
         So they are the same whatever else was in the call that needed them first.
         """
-        encode, length = self.text_encoder.encode, call.length
-        if call.memory is None:
-            return encode(texts, length)
-        for text in dict.fromkeys(call.negative_texts):
-            if (text, length) not in call.memory:
-                (call.memory[text, length],) = encode([text], length)
-        new = [text for text in texts if (text, length) not in call.memory]
-        made = dict(zip(new, encode(new, length), strict=True))
-        return [made[text] if text in made else call.memory[text, length] for text in texts]
+        for text in negatives:
+            assert call.memory is not None
+            if (text, call.length) not in call.memory.features:
+                (features,) = self.text_encoder.encode([text], call.length)
+                call.memory.features[text, call.length] = features
+
+    def _remembered_steps(
+        self, negatives: list[str], call: _Call, timesteps: Sequence[float], target: dict[str, Any]
+    ) -> StepConditions | None:
+        """Tokens of negative prompts that stay; made once for a schedule, so never compiled."""
+        memory = call.memory
+        if memory is None or not negatives:
+            return None
+        made_for = (*negatives, call.length, *timesteps, *target.values())
+        if memory.steps is None or memory.made_for != made_for:
+            features = [memory.features[text, call.length] for text in negatives]
+            memory.steps = StepConditions(self.connector, features, timesteps, **target)
+            memory.made_for = made_for
+        return memory.steps
 
 
 class EllaPipeline:
@@ -397,7 +428,7 @@ class EllaPipeline:
         self._ella = ella
         self._pipeline = pipeline
         self._defaults = dict(defaults)
-        self._memory: Memory = {}
+        self._memory = Memory()
         self._is_open = True
 
     def __call__(self, prompt: Texts, **arguments: Any) -> Any:

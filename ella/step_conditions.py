@@ -169,11 +169,13 @@ class GuidedConditions:
     Attributes:
         steps: Tokens of all distinct texts.
         positive: For each prompt, its text's index in `steps`.
-        negative: The same for the negative prompts; None where they have none of ELLA's tokens.
+        negative: The same for the negative prompts, in `negative_steps`; None where they have none
+            of ELLA's tokens.
         clip_positive: `[prompts, tokens, width]` to append along the token axis, the same at each
             step; None without CLIP.
         clip_negative: The same for the negative prompts; all that they have where `negative` is
             None.
+        other_steps: Tokens of the negative prompts, where they are not in `steps`.
     """
 
     steps: StepConditions
@@ -181,16 +183,22 @@ class GuidedConditions:
     negative: list[int] | None = None
     clip_positive: Tensor | None = None
     clip_negative: Tensor | None = None
+    other_steps: StepConditions | None = None
+
+    @property
+    def negative_steps(self) -> StepConditions:
+        """Where the negative prompts' tokens are."""
+        return self.other_steps or self.steps
 
     @property
     def positive_counts(self) -> list[int]:
         """Tokens of each prompt."""
-        return self._counts(self.positive, self.clip_positive)
+        return self._counts(self.steps, self.positive, self.clip_positive)
 
     @property
     def negative_counts(self) -> list[int]:
         """Tokens of each negative prompt; none without classifier-free guidance."""
-        return self._counts(self.negative, self.clip_negative)
+        return self._counts(self.negative_steps, self.negative, self.clip_negative)
 
     @property
     def is_ragged(self) -> bool:
@@ -199,10 +207,10 @@ class GuidedConditions:
 
     def pooled(self) -> tuple[Tensor | None, Tensor | None]:
         """Embeddings of the prompts and of ELLA's negative prompts; None where there are none."""
-        pooled = self.steps.pooled
-        if pooled is None:
+        pooled, of_negatives = self.steps.pooled, self.negative_steps.pooled
+        if pooled is None or of_negatives is None:
             return None, None
-        return pooled[self.positive], None if self.negative is None else pooled[self.negative]
+        return pooled[self.positive], None if self.negative is None else of_negatives[self.negative]
 
     def at(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Tokens at a step, for the prompts and for the negative prompts, equally many of them.
@@ -211,6 +219,7 @@ class GuidedConditions:
             IndexError: If the schedule has no such step.
         """
         tokens = self.steps.at(step)
+        others = tokens if self.negative is None else self.negative_steps.at(step)
         if not self.is_ragged:
             positive = _append(tokens[self.positive], self.clip_positive)
             if self.negative is None and self.clip_negative is None:
@@ -218,32 +227,37 @@ class GuidedConditions:
             if self.negative is None:
                 assert self.clip_negative is not None
                 return positive, self.clip_negative.to(positive)
-            return positive, _append(tokens[self.negative], self.clip_negative)
+            return positive, _append(others[self.negative], self.clip_negative)
         longest = max([*self.positive_counts, *self.negative_counts])
-        rows = self._ragged_rows(tokens, self.positive, self.clip_positive, longest)
+        counts = self.steps.counts, self.negative_steps.counts
+        rows = _ragged_rows(tokens, counts[0], self.positive, self.clip_positive, longest)
         if not self.negative_counts:
             return rows, None
-        return rows, self._ragged_rows(tokens, self.negative, self.clip_negative, longest)
+        return rows, _ragged_rows(others, counts[1], self.negative, self.clip_negative, longest)
 
-    def _counts(self, texts: list[int] | None, clip: Tensor | None) -> list[int]:
+    def _counts(
+        self, steps: StepConditions, texts: list[int] | None, clip: Tensor | None
+    ) -> list[int]:
         more = 0 if clip is None else clip.shape[1]
         if texts is None:
             return [] if clip is None else [more] * len(clip)
-        return [self.steps.counts[i] + more for i in texts]
+        return [steps.counts[i] + more for i in texts]
 
-    def _ragged_rows(
-        self, tokens: Tensor, texts: list[int] | None, clip: Tensor | None, longest: int
-    ) -> Tensor:
-        num_rows = len(texts if texts is not None else clip)  # type: ignore[arg-type]
-        rows_rnw = tokens.new_zeros(num_rows, longest, tokens.shape[-1])
-        for row in range(num_rows):
-            end = 0
-            if texts is not None:
-                end = self.steps.counts[texts[row]]
-                rows_rnw[row, :end] = tokens[texts[row], :end]
-            if clip is not None:
-                rows_rnw[row, end : end + clip.shape[1]] = clip[row].to(tokens)
-        return rows_rnw
+
+def _ragged_rows(
+    tokens: Tensor, counts: list[int], texts: list[int] | None, clip: Tensor | None, longest: int
+) -> Tensor:
+    """Rows of ELLA's tokens, CLIP's after them, and zeros to the `longest`."""
+    num_rows = len(texts if texts is not None else clip)  # type: ignore[arg-type]
+    rows_rnw = tokens.new_zeros(num_rows, longest, tokens.shape[-1])
+    for row in range(num_rows):
+        end = 0
+        if texts is not None:
+            end = counts[texts[row]]
+            rows_rnw[row, :end] = tokens[texts[row], :end]
+        if clip is not None:
+            rows_rnw[row, end : end + clip.shape[1]] = clip[row].to(tokens)
+    return rows_rnw
 
 
 def _append(tokens: Tensor, clip: Tensor | None) -> Tensor:

@@ -390,9 +390,6 @@ def test_several_prompts_in_a_call_are_drawn_as_each_alone(
     steps = 1 if FAMILY_OF[name] == "hidream" else STEPS
     plan = planned(name, steps=steps, num_images=2)
     generator: Any = plan.load()
-    if name == "flux2-dev":  # its tiny transformer hardly hears the prompt
-        with torch.no_grad():
-            generator.pipeline.transformer.context_embedder.weight.mul_(200)
     alone = [generator.draw(prompt, [1, 2]) for prompt in PROMPTS]
     several = generator.takes_several_prompts(plan.entry, plan.weights)
     assert differ(alone[0], alone[1]), "prompts matter"

@@ -308,7 +308,9 @@ def playground() -> Any:
 def flux2() -> Any:
     """FLUX.2: Mistral 3's layers 10, 20 and 30 behind a system message; distilled guidance.
 
-    The tokenizer stands alone: the processor around it, for pictures, needs torchvision.
+    The tokenizer stands alone: the processor around it, for pictures, needs torchvision. Weights
+    that are larger than a new network's give states of about 1, as trained ones do: FLUX.2 reads
+    them without a norm, and would not hear the prompt.
     """
     tokenizer = make_tokenizer("[IMG]")
     tokenizer.chat_template = CHATML
@@ -322,6 +324,7 @@ def flux2() -> Any:
             "num_key_value_heads": 2,
             "head_dim": 4,
             "vocab_size": len(tokenizer),
+            "initializer_range": 1.0,
         },
         vision_config={
             "model_type": "pixtral",

@@ -415,6 +415,44 @@ def test_a_callable_for_the_length_of_a_block(ella, pipeline, seeded, monkeypatc
         drawer("a dog")
 
 
+@pytest.mark.parametrize(
+    ("with_clip", "length"), [(False, "fixed"), (True, "fixed"), (False, "flexible")]
+)
+def test_tokens_of_the_negative_prompt_are_made_once_for_a_schedule(
+    ella, pipeline, seeded, monkeypatch, with_clip, length
+):
+    rows = []
+    forward = type(ella.connector).forward_projected
+    monkeypatch.setattr(
+        type(ella.connector),
+        "forward_projected",
+        lambda self, text, t: rows.append(len(text)) or forward(self, text, t),
+    )
+    how = {"with_clip": with_clip, "length": length}
+    calls = [
+        ({"prompt": ["a dog", "a tree"]}, [2, 1]),
+        ({"prompt": "a long red house beside a lamp"}, [1]),
+        ({"prompt": "a dog", "negative_prompt": ["a cat"]}, [1, 1]),
+        ({"prompt": "a dog", "negative_prompt": ["a cat"], "num_inference_steps": 2}, [1, 1]),
+        ({"prompt": "a dog", "negative_prompt": ["a cat"], "num_inference_steps": 2}, [1]),
+        ({"prompt": ["a dog", "a cat"], "negative_prompt": ["a cat", "blue"]}, [2, 2]),
+        ({"prompt": "a dog", "guidance_scale": 1.0}, [1]),
+    ]
+    with ella.on(pipeline, **how) as drawer:
+        for arguments, texts in calls:
+            asked = {**ARGUMENTS, "negative_prompt": "blurry", **arguments}
+            seeds = range(texts[0])
+            steps = asked["num_inference_steps"]
+            rows.clear()
+            drawn = drawer(generator=[seeded(seed)[0] for seed in seeds], **asked).images
+            if length == "fixed":
+                assert rows == [number * steps for number in texts]
+            plain = ella.generate(
+                pipeline, generator=[seeded(seed)[0] for seed in seeds], **how, **asked
+            ).images
+            assert_near(drawn, plain)
+
+
 class Moves(torch.nn.Module):
     """Notes where it is sent."""
 

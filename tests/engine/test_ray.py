@@ -14,13 +14,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dpgbench.engine.ray_process import RayActor
 from dpgbench.engine.ray_workers import WorkerPatience
-from tests.engine.parts import ASK, DRAW, content, lines, trouble, write_parts
-from tests.helpers import Ended, Run, json_lines
+from tests.engine.parts import ASK, DRAW, PIPELINE, content, lines, pixels, trouble, write_parts
+from tests.helpers import Ended, Run, json_lines, row, write_csv
 
+TINY = ("generate", "--model", "tiny-ella-sd15", "--device", "cpu", "--steps", "2")
 KILL = "os._exit(9)"
 BOTH_THERE = "while len(set(open('loads').readlines())) < 2: time.sleep(0.02)"
 
@@ -180,6 +182,44 @@ def test_what_a_model_raises_is_recorded_as_in_one_process(
     assert made == content(tmp_path / "here")
     assert sum(line["error"] is not None for line in made["images.jsonl"]) == 6
     assert "the same command tries what failed again" in there.error
+
+
+def test_several_prompts_a_call_draw_as_in_one_process(
+    run: Run, tmp_path: Path, one_worker: tuple[str, ...]
+) -> None:
+    words = (*TINY, "--bench", "b.csv", "--num-images", "2", "--batch-size", "4", "--out")
+    write_csv(tmp_path / "b.csv", [row(f"i{n}", 1, text=f"{n} red circles") for n in range(6)])
+    here, there = run(*words, "here"), run(*words, "there", *one_worker)
+    assert (here.code, there.code) == (0, 0), there.err
+    made, wanted = pixels(tmp_path / "there"), pixels(tmp_path / "here")
+    assert made.keys() == wanted.keys() == {f"i{n}" for n in range(6)}
+    assert max(int(np.abs(made[name] - wanted[name]).max()) for name in wanted) <= 1
+    batch = json.loads((tmp_path / "there/manifest.json").read_text())["generation"]["batch"]
+    assert batch["asked"] == 4
+    assert batch["items_by_images_in_call"] == {"6": 6}  # two shares of equal size a worker
+
+
+@pytest.mark.slow
+def test_what_fails_within_a_pipeline_costs_its_item_as_in_one_process(
+    run: Run, tmp_path: Path, one_worker: tuple[str, ...]
+) -> None:
+    (tmp_path / "my_model.py").write_text(PIPELINE)
+    names = ("one", "odd", "blank", "much", "two")
+    write_csv(tmp_path / "b.csv", [row(name, 1, text=f"a {name} circle") for name in names])
+    here = run(*DRAW, "here", "--num-images", "2")
+    there = run(*DRAW, "there", "--num-images", "2", *one_worker)
+    assert (here.code, here.error) == (there.code, there.error)
+    assert there.code == 6
+    failed = json.loads((tmp_path / "there/manifest.json").read_text())["generation"]["failed"]
+    assert "out of memory with a single image at once; " in failed.pop("much")
+    assert "NaN or infinite numbers" in failed["odd"]
+    assert "try --dtype float32" in failed.pop("odd")
+    assert "the pipeline's safety checker blanked 2 of 2 tiles" in failed["blank"]
+    assert "other pictures may pass (--seed)" in failed.pop("blank")
+    assert failed == {}
+    made, wanted = pixels(tmp_path / "there"), pixels(tmp_path / "here")
+    assert made.keys() == wanted.keys() == {"one", "two"}
+    assert all(np.array_equal(made[name], wanted[name]) for name in wanted)
 
 
 @pytest.mark.parametrize(
