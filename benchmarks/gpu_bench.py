@@ -101,10 +101,11 @@ def synchronize() -> None:
 
 
 def free() -> None:
-    """Give back memory that nothing holds."""
+    """Give back memory that nothing holds, and begin to look for the peak anew."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def noise(seed: int) -> Image.Image:

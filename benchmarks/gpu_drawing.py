@@ -35,6 +35,11 @@ from dpgbench.backends.memory import MemoryGauge
 
 AT_ONCE = 4
 COMPILED = "compiled generate"
+ELLA_MANY, PLAIN, ELLA_ONE = (
+    f"ours with ELLA compiled, {AT_ONCE} a call",
+    "(a) compiled too",
+    "ours with ELLA compiled, 1 a call",
+)
 
 
 def drawing_models(bench: Bench, dtype: str | None = None) -> Models:
@@ -80,9 +85,9 @@ def run_compiled_generate(bench: Bench) -> None:
 
 def compiled_contestants(models: Models) -> dict[str, Contestant]:
     return {
-        f"ours with ELLA compiled, {AT_ONCE} a call": ours(models.ella, models, AT_ONCE),
-        "(a) compiled too": plain_loop(models),
-        "ours with ELLA compiled, 1 a call": ours(models.ella, models, 1),
+        ELLA_MANY: ours(models.ella, models, AT_ONCE),
+        PLAIN: plain_loop(models),
+        ELLA_ONE: ours(models.ella, models, 1),
         "ours with CLIP compiled, 1 a call": ours(models.clip, models, 1),
     }
 
@@ -94,15 +99,13 @@ def in_turns(bench: Bench, drawing: dict[str, Contestant], prompts: Sequence[str
         for name in names:
             if not bench.late():
                 seconds[name].append(run(drawing[name], prompts))
-    figures = bench.figures[COMPILED]
-    for name, own in seconds.items():
-        if not own:
-            continue
-        rate = IMAGES * len(prompts) / float(np.median(own))
+    rates = {
+        name: IMAGES * len(prompts) / float(np.median(own)) for name, own in seconds.items() if own
+    }
+    others = {"(a)": bench.figures[COMPILED]["(a): images a second"], PLAIN: rates.get(PLAIN)}
+    for name, rate in rates.items():
         bench.tell(COMPILED, f"{name}, in turns: images a second", rate)
-        for other in ("(a)", "(a) compiled too"):
-            theirs = figures.get(f"{other}, in turns: images a second")
-            theirs = theirs or figures.get(f"{other}: images a second")
+        for other, theirs in others.items():
             if theirs:
                 bench.tell(COMPILED, f"{name}: times as fast as {other}", rate / theirs)
 
@@ -116,11 +119,6 @@ def compile_drawing_ahead(bench: Bench, which: str) -> None:
     bench.tell(COMPILED, f"{which}: seconds of the first call", time.perf_counter() - start)
 
 
-ELLA_MANY, PLAIN, ELLA_ONE = (
-    f"ours with ELLA compiled, {AT_ONCE} a call",
-    "(a) compiled too",
-    "ours with ELLA compiled, 1 a call",
-)
 AHEAD = {
     "ella-many": partial(compile_drawing_ahead, which=ELLA_MANY),
     "plain": partial(compile_drawing_ahead, which=PLAIN),

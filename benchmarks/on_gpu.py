@@ -62,6 +62,7 @@ def run_part(bench: Bench, name: str) -> None:
         bench.tell(name, "left out", "no time left")
         return
     start = time.perf_counter()
+    torch.set_float32_matmul_precision("highest")
     with bench.trying(name):
         PARTS[name](bench)
     bench.tell(name, "seconds of this part", time.perf_counter() - start)

@@ -89,6 +89,7 @@ class Trainer:
         base.freeze(self.accelerator.device, config)
         if config.compile:
             base.denoiser.network.compile()
+        self._precision_before = torch.get_float32_matmul_precision()
         if self.accelerator.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
         connector.trained_text = _trained_text(config, text_encoder)
@@ -213,10 +214,14 @@ class Trainer:
     def run(self) -> Path:
         """Train to the last step; write the files and return the connector's path.
 
+        What the process computes afterwards has the precision again that it had before.
+
         Raises:
             TrainingError: If another process trains into the folder, or training cannot go on.
         """
         with contextlib.ExitStack() as stack:
+            if self.accelerator.device.type == "cuda":
+                stack.callback(torch.set_float32_matmul_precision, self._precision_before)
             from_first(self.accelerator, lambda: self._lock(stack))
             return self._run()
 

@@ -269,7 +269,7 @@ class Pairs:
         return str(index)
 
 
-def trained(where, folder, *, compiled=False):
+def trained(where, folder, **settings):
     """Loss of the first step, and what the connector became by it."""
     AcceleratorState._reset_state(reset_partial_state=True)
     config = TrainConfig(
@@ -278,8 +278,8 @@ def trained(where, folder, *, compiled=False):
         ema_decay=0.0,
         log_every=1,
         learning_rate=1e-3,
-        compile=compiled,
         device="cpu" if where == "cpu" else "auto",
+        **settings,
     )
     file = train_connector(
         tiny.tiny_pipeline(),
@@ -300,7 +300,7 @@ def trained(where, folder, *, compiled=False):
     [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore")])],
 )
 def test_a_step_of_training_is_that_of_the_cpu(device, tmp_path, compiled):
-    loss, weights = trained(device, tmp_path / "device", compiled=compiled)
+    loss, weights = trained(device, tmp_path / "device", compile=compiled, tf32=False)
     expected_loss, expected = trained("cpu", tmp_path / "cpu")
     assert loss == pytest.approx(expected_loss, rel=1e-4)
     start = tiny.tiny_connector().state_dict()
@@ -308,3 +308,10 @@ def test_a_step_of_training_is_that_of_the_cpu(device, tmp_path, compiled):
     for name, tensor in expected.items():  # AdamW's first step is the learning rate at most
         change, wanted = weights[name] - start[name], tensor - start[name]
         assert float((change - wanted).abs().mean()) < 0.05 * 1e-3, name
+
+
+def test_a_step_of_training_in_tf32_is_near_that_of_the_cpu(device, tmp_path):
+    before = torch.get_float32_matmul_precision()
+    loss, _ = trained(device, tmp_path / "device")
+    assert torch.get_float32_matmul_precision() == before
+    assert loss == pytest.approx(trained("cpu", tmp_path / "cpu")[0], rel=1e-3)
