@@ -490,6 +490,7 @@ def target_of_detections(
     reasons: dict[str, str] = {}
     for item_id, tile in loaded.detections:
         if item_id not in benchmark.prompts:
+            answers.append(Answer(item_id, tile, 1, "0.0"))  # counted with those about nothing
             continue
         try:
             text = loaded.answer(item_id, tile, benchmark.prompts[item_id])
@@ -512,6 +513,7 @@ def target_of_detections(
     target.manifest.judges = {judge.label: cast("JudgeRecord", dict(loaded.describe()))}
     target.recorded_judge, target.reasons = judge.label, reasons
     ask_own_questions(target, judge)
+    target.manifest.judges[judge.label]["questions_sha256"] = target.benchmark.questions_sha256
     return target
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from dpgbench.errors import DataError, shortened
-from dpgbench.store.files import read_jsonl
+from dpgbench.store.files import read_foreign_jsonl
 from dpgbench.store.typed_json import first_fault
 
 
@@ -29,7 +29,7 @@ def read_chunk_file(path: Path, items: Iterable[str]) -> dict[str, list[str]]:
     Raises:
         DataError: a line is none, an item stands twice, or one of `items` is not in the file.
     """
-    lines: list[Any] = read_jsonl(path)
+    lines: list[Any] = read_foreign_jsonl(path)
     fault = first_fault(lines, ChunksLine)
     if fault:
         raise DataError(

@@ -7,16 +7,19 @@ a square picture); detections stand in the detector's own order.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 
-from dpgbench.compbench.spatial import BoundingBox, Detection
+from dpgbench.compbench.spatial import FRAME_PX, BoundingBox, Detection
 from dpgbench.errors import DataError
-from dpgbench.store.files import read_jsonl
-from dpgbench.store.typed_json import first_fault
+from dpgbench.store.files import read_foreign_jsonl
+from dpgbench.store.typed_json import Range, first_fault
 
+log = logging.getLogger(__name__)
 _SIDES = 4
+_LARGEST_PX = FRAME_PX + 11  # the longer side of any picture has 480 px, but for rounding
 _NOUNS = 2
 
 
@@ -31,7 +34,7 @@ class DetectionLine(TypedDict):
 
     label: str
     box: list[float]
-    score: float
+    score: Annotated[float, Range(0, 1)]
 
 
 class DetectionsLine(TypedDict):
@@ -45,7 +48,7 @@ class DetectionsLine(TypedDict):
     """
 
     item_id: str
-    tile: int
+    tile: Annotated[int, Range(0)]
     detections: list[DetectionLine]
     nouns: NotRequired[list[str] | None]
 
@@ -65,12 +68,12 @@ def read_detections(path: Path) -> AllDetections:
     """Return the detections of a file.
 
     Raises:
-        DataError: it is not there, a line lacks a field or has one of another type, or an image
-            stands twice.
+        DataError: it is not there, a line lacks a field or has one of another type, an image
+            stands twice, or a box ends before it begins.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist; name a file of detections (docs/t2i-compbench.md)")
-    lines: list[Any] = read_jsonl(path)
+    lines: list[Any] = read_foreign_jsonl(path)
     fault = first_fault(lines, DetectionsLine)
     if fault:
         raise DataError(
@@ -83,9 +86,33 @@ def read_detections(path: Path) -> AllDetections:
         if image in detections:
             raise DataError(f"{path} line {number}: item {image[0]} tile {image[1]} stands twice")
         detections[image] = _of_image(f"{path} line {number}", line)
+    _warn_frame(path, detections)
     if not detections:
-        raise DataError(f"{path} holds no line that ends; at least one image is needed")
+        raise DataError(f"{path} holds no line; at least one image is needed")
     return detections
+
+
+def _warn_frame(path: Path, detections: AllDetections) -> None:
+    """Say that boxes are in another frame than the formula's: its distances are in pixels."""
+    reaches = {
+        image: max((side for one in seen.detections for side in one.box), default=0.0)
+        for image, seen in detections.items()
+    }
+    beyond = {image: reach for image, reach in reaches.items() if reach > _LARGEST_PX}
+    if beyond:
+        (item_id, tile), reach = next(iter(beyond.items()))
+        log.warning(
+            "%s: boxes of %d of %d images reach beyond the detector's frame, %d px for a square "
+            "picture (first: item %s tile %d, to %.0f): the score counts pixels there, so scale "
+            "boxes of pictures of another size to it",
+            path,
+            len(beyond),
+            len(detections),
+            FRAME_PX,
+            item_id,
+            tile,
+            reach,
+        )
 
 
 def _of_image(where: str, line: DetectionsLine) -> ImageDetections:
@@ -95,6 +122,12 @@ def _of_image(where: str, line: DetectionsLine) -> ImageDetections:
     for one in line["detections"]:
         if len(one["box"]) != _SIDES:
             raise DataError(f"{where}: a box is x_min, y_min, x_max, y_max")
+        x_min, y_min, x_max, y_max = one["box"]
+        if x_max < x_min or y_max < y_min:
+            raise DataError(
+                f"{where}: the box {one['box']} ends before it begins: it is x_min, y_min, x_max, "
+                "y_max, not a corner with width and height"
+            )
     return ImageDetections(
         tuple(
             Detection(one["label"], BoundingBox(*map(float, one["box"])), float(one["score"]))

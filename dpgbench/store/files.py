@@ -387,6 +387,23 @@ def read_jsonl(path: Path) -> list[dict[str, object]]:
     return [_object_of_line(path, number, line) for number, line in enumerate(lines, 1)]
 
 
+def read_foreign_jsonl(path: Path) -> list[dict[str, object]]:
+    """Return the objects of a file of JSON lines that somebody else has written.
+
+    Its last line counts whether or not a line end follows, as many tools leave it out; lines that
+    hold nothing are skipped.
+
+    Raises:
+        DataError: it cannot be read, or a line is not a JSON object.
+    """
+    try:
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    lines = enumerate(data.split(b"\n"), 1)
+    return [_object_of_line(path, number, line) for number, line in lines if line.strip()]
+
+
 def _object_of_line(path: Path, number: int, line: bytes) -> dict[str, object]:
     try:
         record = parse_json(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,14 @@ from dpgbench.backends.protocols import Judge, JudgeAnswer, JudgeRequest, TileQu
 from dpgbench.backends.weights.locate import locate
 from dpgbench.compbench.errors import PictureError, WeightsError
 from dpgbench.compbench.noun_chunks import spacy_nouns
-from dpgbench.compbench.spatial import Detection, Relation, locality_of, simple_nouns, spatial_score
+from dpgbench.compbench.spatial import (
+    Detection,
+    Relation,
+    locality_of,
+    looked_for,
+    simple_nouns,
+    spatial_score,
+)
 from dpgbench.domain.answer_text import NO, YES
 from dpgbench.errors import DataError, SetupError, UsageError, reason_of
 from dpgbench.store.detections import read_detections
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+log = logging.getLogger(__name__)
 _IMAGES_ON_GPU = 16
 _DECIMALS = 4  # that the metric has of a probability
 _RECORDED = 6  # that a run has
@@ -134,6 +143,7 @@ class DetectionsJudge(Judge):
             )
         self.path = user_path(str(path))
         self.detections = read_detections(self.path)
+        self._warned = False
 
     def describe(self) -> Mapping[str, Any]:
         """Return what decides the answers: the file's hash."""
@@ -160,7 +170,24 @@ class DetectionsJudge(Judge):
         seen = self.detections.get((item_id, tile))
         if seen is None:
             raise DataError(f"{self.path} has no detections of item {item_id} tile {tile}")
-        return repr(score_of(prompt, seen.detections, seen.nouns))
+        nouns = seen.nouns or nouns_of(prompt)
+        self._warn_labels(nouns, seen.detections)
+        return repr(score_of(prompt, seen.detections, nouns))
+
+    def _warn_labels(self, nouns: tuple[str, str], detections: Sequence[Detection]) -> None:
+        """Say once of a label that is a noun's but for capitals, spaces or underscores."""
+        labels = {looked_for(noun) for noun in nouns}
+        for one in detections:
+            plain = one.label.strip().lower().replace("_", " ")
+            if plain in labels and one.label not in labels and not self._warned:
+                self._warned = True
+                log.warning(
+                    "%s: the label %r is not %r and counts as another thing, as in the original: "
+                    "labels are UniDet's, in small letters",
+                    self.path,
+                    one.label,
+                    plain,
+                )
 
 
 class DetectorJudge(Judge):
