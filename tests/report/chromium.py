@@ -159,6 +159,10 @@ class Page:
         """Return the value of an expression inside the page."""
         return self.run(f"return ({expression});")
 
+    def to_front(self) -> None:
+        """Show the page: one behind another is not drawn, and does not hear of its new size."""
+        self.send("Page.bringToFront")
+
     def press(self, key: str, times: int = 1, modifiers: int = 0) -> None:
         """Press a key as a keyboard does; 8 among the modifiers is Shift."""
         code, text = KEYS[key]

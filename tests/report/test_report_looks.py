@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from dpgbench.domain.graph import PromptGraph
 from dpgbench.report import build_report
 from dpgbench.report.page.graph_layout import cells
 from tests.domain.question_rows import rows
-from tests.report.chromium import CHROMIUM, Browser
+from tests.report.chromium import CHROMIUM, Browser, Page
 from tests.report.page_checks import AXE, AXE_RUN, CONTRAST, OVERFLOW
 from tests.report.report_runs import maker
 
@@ -37,14 +38,10 @@ NAMES = (
     "ella-sd15",
     *(f"model-number-{n}" for n in range(7)),
 )
-LOOKS = [
-    (1440, False, "rgb(251, 250, 247)"),
-    (1440, True, "rgb(20, 22, 26)"),
-    (820, False, "rgb(251, 250, 247)"),
-    (390, True, "rgb(20, 22, 26)"),
-    (820, True, "rgb(20, 22, 26)"),
-    (390, False, "rgb(251, 250, 247)"),
-]
+WIDTHS = (390, 820, 1440)
+FRAMES = "await new Promise((d) => requestAnimationFrame(() => requestAnimationFrame(d)))"
+"""Waits until a page has heard of its new size."""
+PAPER = {False: "rgb(251, 250, 247)", True: "rgb(20, 22, 26)"}
 
 
 @pytest.fixture(scope="module")
@@ -59,45 +56,71 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return {n: build_report(runs[:n], folder / f"report-{n}")[0] for n in (2, 5, 12)}
 
 
+@pytest.fixture(scope="module")
+def pages(browser: Browser, reports: dict[int, Path]) -> Iterator[dict[int, Page]]:
+    """Each report, opened once for all tests; at the end none has complained or asked for more."""
+    opened = {number: browser.open(path) for number, path in reports.items()}
+    yield opened
+    for page in opened.values():
+        assert page.complaints() == []
+        assert all(address.startswith(("file:", "data:")) for address in page.requests())
+        page.close()
+
+
+def turn_to(page: Page, view: str) -> None:
+    place = VIEWS[view]
+    page.to_front()
+    page.run(f"location.hash = '{place}'; await new Promise((done) => setTimeout(done, 30))")
+    assert page.value("document.body.dataset.view") == place.split("&")[0].split("=")[1]
+
+
+@pytest.mark.parametrize("models", [2, 5, 12])
+def test_nothing_overflows_at_any_width(pages: dict[int, Page], models: int) -> None:
+    page = pages[models]
+    for view in VIEWS:
+        turn_to(page, view)
+        for number, width in enumerate(WIDTHS):
+            page.look_like(width, dark=bool(number % 2))
+            page.run(FRAMES)
+            edge, scroll, out = page.run(
+                OVERFLOW + "return [edge, document.documentElement.scrollWidth, out];"
+            )
+            assert (edge, scroll) == (width, width), view
+            assert out == [], (view, width)
+
+
 @pytest.mark.parametrize(
-    ("models", "width", "dark", "paper"),
-    [(12, *look) for look in LOOKS] + [(n, *look) for n in (2, 5) for look in LOOKS[1::2]],
+    ("models", "dark"), [(12, False), (12, True), (5, True), (2, False)], ids=str
 )
-def test_nothing_overflows_and_all_can_be_read(
-    browser: Browser, reports: dict[int, Path], models: int, width: int, dark: bool, paper: str
+def test_all_can_be_read_by_day_and_by_night(
+    pages: dict[int, Page], models: int, dark: bool
 ) -> None:
-    page = browser.open(reports[models], width=width, dark=dark)
-    for view, place in VIEWS.items():
-        page.run(f"location.hash = '{place}'; await new Promise((done) => setTimeout(done, 30))")
-        assert page.value("document.body.dataset.view") == place.split("&")[0].split("=")[1]
-        ground = "const ground = getComputedStyle(document.body).backgroundColor;"
-        edge, scroll, out, low, seen = page.run(
-            OVERFLOW
-            + CONTRAST
-            + ground
-            + "return [edge, document.documentElement.scrollWidth, out, low, ground];"
+    page = pages[models]
+    page.look_like(390 if dark else 1440, dark=dark)
+    for view in VIEWS:
+        turn_to(page, view)
+        low, paper = page.run(
+            CONTRAST + "return [low, getComputedStyle(document.body).backgroundColor];"
         )
-        assert (edge, scroll) == (width, width), view
-        assert out == [], view
         assert low == [], view
-        assert seen == paper
-    assert page.complaints() == []
-    assert all(address.startswith(("file:", "data:")) for address in page.requests())
-    page.close()
+        assert paper == PAPER[dark]
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci --prefix tests/report")
-@pytest.mark.parametrize(("width", "dark"), [(1440, False), (390, True)])
+@pytest.mark.parametrize(
+    ("width", "views"),
+    [(1440, ("board", "sheet", "items", "compare", "models")), (390, ("board", "items"))],
+    ids=str,
+)
 def test_axe_finds_nothing_serious(
-    browser: Browser, reports: dict[int, Path], width: int, dark: bool
+    pages: dict[int, Page], width: int, views: tuple[str, ...]
 ) -> None:
-    page = browser.open(reports[12], width=width, dark=dark)
+    page = pages[12]
+    page.look_like(width, dark=width == 390)
     page.run(AXE.read_text(encoding="utf-8") + "\n; return null;")
-    for view in ("board", "sheet", "items", "compare", "models"):
-        place = VIEWS[view]
-        page.run(f"location.hash = '{place}'; await new Promise((done) => setTimeout(done, 30))")
+    for view in views:
+        turn_to(page, view)
         assert page.run(AXE_RUN) == [], view
-    page.close()
 
 
 TOPS = """
@@ -109,10 +132,10 @@ const stuck = parseFloat(getComputedStyle(document.documentElement).getPropertyV
 
 
 @pytest.mark.parametrize("width", [390, 820, 1440])
-def test_chooser_heading_and_first_column_stay(
-    browser: Browser, reports: dict[int, Path], width: int
-) -> None:
-    page = browser.open(reports[12], width=width, height=500)
+def test_chooser_heading_and_first_column_stay(pages: dict[int, Page], width: int) -> None:
+    page = pages[12]
+    page.look_like(width, 500)
+    turn_to(page, "board")
     page.run("window.scrollTo(0, 420); await new Promise((done) => setTimeout(done, 50))")
     chooser = "document.querySelector('[data-chooser]').getBoundingClientRect()"
     assert page.value(f"{chooser}.top") >= -1
@@ -136,8 +159,9 @@ def test_chooser_heading_and_first_column_stay(
     assert edge <= first <= edge + 120
 
 
-def test_a_dot_is_never_cut_off(browser: Browser, reports: dict[int, Path]) -> None:
-    page = browser.open(reports[5], "#view=items&sort=high")
+def test_a_dot_is_never_cut_off(pages: dict[int, Page]) -> None:
+    page = pages[5]
+    page.run("location.hash = '#view=items&sort=high'; await new Promise((d) => setTimeout(d, 30))")
     cut = page.run(
         "return [...document.querySelectorAll('.strip circle')].filter((dot) => {"
         " const d = dot.getBoundingClientRect(), box = dot.closest('svg').getBoundingClientRect();"
@@ -146,7 +170,6 @@ def test_a_dot_is_never_cut_off(browser: Browser, reports: dict[int, Path]) -> N
     )
     assert page.value("document.querySelectorAll('.strip circle').length") > 5
     assert cut == 0
-    page.close()
 
 
 GRAPH = """
@@ -184,17 +207,15 @@ return [graph.querySelectorAll(".edge").length, crossed, over.length,
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_line_crosses_a_box_and_boxes_hold_their_text(
-    browser: Browser, reports: dict[int, Path], seed: int
-) -> None:
+def test_no_line_crosses_a_box_and_boxes_hold_their_text(pages: dict[int, Page], seed: int) -> None:
     rng = random.Random(seed)
     numbers = [rng.sample(range(1, qid), min(qid - 1, rng.randrange(4))) for qid in range(1, 15)]
     dependencies = [",".join(map(str, parents)) or "0" for parents in numbers]
     questions = PromptGraph.from_rows(rows("item", dependencies)).questions
     where = cells(questions)
     plain = [[q.qid, list(q.parents), *where[q.qid]] for q in questions]
-    page = browser.open(reports[2], "#view=items")
+    page = pages[2]
+    turn_to(page, "items")
     edges, crossed, over, cut, outside = page.run(GRAPH.replace("CELLS", json.dumps(plain)))
     assert edges >= 5
     assert (crossed, over, cut, outside) == ([], 0, 0, False)
-    page.close()
