@@ -58,6 +58,7 @@ from dpgbench.jobs.own_questions import (
     ask_recorded_questions,
 )
 from dpgbench.jobs.target import Target
+from dpgbench.store.benchmark_table import asked_by_name
 from dpgbench.store.image_files import ImageFiles
 from dpgbench.store.run.answers import drop_invalid_answers, read_answer_file, read_answer_lines
 from dpgbench.store.run.directory import RunDir, is_run
@@ -175,6 +176,8 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         results, refused = _score_under(rules, target, answers, reasons, entry.notes)
         if not results:
             raise refused[0]
+        if not request.rules and _rules_of(target.benchmark):
+            refused = _left_out(refused)
         _warn_dirt(target, [find_rule(result.rule) for result in results])
         invalid = _check_invalid(answers.of_items, judge_name)
         warn_strays(answers.strays, target.benchmark)
@@ -200,7 +203,8 @@ def _checked(
     if target.manifest.kind == "answers":
         request = replace(request, judge=None)
     entry = _entry_of(request.judge.name if request.judge else target.recorded_judge)
-    rules = [find_rule(name) for name in request.rules or entry.rules or DEFAULT_RULES]
+    usual = entry.rules or _rules_of(target.benchmark) or DEFAULT_RULES
+    rules = [find_rule(name) for name in request.rules or usual]
     _check_rules(rules, entry)
     if rules[0].asks == "prompt":
         request = replace(request, judge=ask_about_prompts(target, request.judge, rules[0]))
@@ -215,6 +219,19 @@ def _checked(
         refuse_budget_of_many(request.judge, request.engine)
         target.benchmark.require_unique_questions(target.items)
     return request, entry, rules
+
+
+def _rules_of(benchmark: Benchmark) -> Sequence[str]:
+    """Return the rules of a benchmark's authors, where it was asked for by its name."""
+    named = asked_by_name(benchmark)
+    return named.rules if named else ()
+
+
+def _left_out(refused: Sequence[DpgBenchError]) -> list[DpgBenchError]:
+    """Say which rules nobody chose cannot be had of these answers; they are no error then."""
+    for error in refused:
+        log.warning("left out: %s", error)
+    return []
 
 
 def _ask(

@@ -95,6 +95,8 @@ def draw_judge_score_report(
     assert by_rule["dsg"]["overall"] == pytest.approx(expected, abs=1e-9)
     assert by_rule["dsg"]["items_scored"] == items
     assert run("verify", "r").code == 0
+    usual = run("score", "r", "--judge", "tests.cli.known_judges:Known", "--json")
+    assert [result["rule"] for result in json.loads(usual.out)["results"]] == list(entry.rules)
 
     assert run("report", "r", "--out", "report").code == 0
     for ending in ("html", "md", "tex", "csv"):
