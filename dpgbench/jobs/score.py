@@ -203,8 +203,7 @@ def _checked(
     if target.manifest.kind == "answers":
         request = replace(request, judge=None)
     entry = _entry_of(request.judge.name if request.judge else target.recorded_judge)
-    usual = entry.rules or _rules_of(target.benchmark) or DEFAULT_RULES
-    rules = [find_rule(name) for name in request.rules or usual]
+    rules = [find_rule(name) for name in request.rules or _usual_rules(target.benchmark, entry)]
     _check_rules(rules, entry)
     if rules[0].asks == "prompt":
         request = replace(request, judge=ask_about_prompts(target, request.judge, rules[0]))
@@ -219,6 +218,16 @@ def _checked(
         refuse_budget_of_many(request.judge, request.engine)
         target.benchmark.require_unique_questions(target.items)
     return request, entry, rules
+
+
+def _usual_rules(benchmark: Benchmark, entry: JudgeEntry) -> Sequence[str]:
+    """Return the rules where none is chosen: the judge's own, the benchmark's, or the usual two."""
+    named = [
+        name
+        for name in _rules_of(benchmark)
+        if entry.gives_probabilities or not find_rule(name).of_right_answers
+    ]
+    return entry.rules or named or DEFAULT_RULES
 
 
 def _rules_of(benchmark: Benchmark) -> Sequence[str]:
