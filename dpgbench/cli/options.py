@@ -49,8 +49,7 @@ def complete_model(incomplete: str) -> list[str]:
 
 def complete_bench(incomplete: str) -> list[str]:
     """Return the benchmarks and the CSV files and folders here whose names start so."""
-    from dpgbench.store.benchmark_table import DPG
-    from dpgbench.store.benchmarks import packaged_names
+    from dpgbench.store.benchmark_table import named_benchmarks
     from dpgbench.store.prompt_lists import SUFFIXES
 
     before, _, start = incomplete.rpartition("/")
@@ -62,7 +61,7 @@ def complete_bench(incomplete: str) -> list[str]:
         for path in here
         if path.name.startswith(start) and (path.is_dir() or path.suffix.lower() in SUFFIXES)
     ]
-    named = [name for name in (DPG, *packaged_names()) if name.startswith(incomplete)]
+    named = [name for name in named_benchmarks() if name.startswith(incomplete)]
     return [*named, *(name for name in files if start or not name.startswith("."))]
 
 
@@ -71,7 +70,8 @@ Bench = Annotated[
     typer.Option(
         "--bench",
         metavar="NAME|FILE.csv",
-        help="Benchmark: dpg, shapes, a CSV, or prompts to draw (.txt, .jsonl, .tsv, .csv).",
+        help="Benchmark: a name of 'dpgbench prompts list', a CSV, or prompts to draw (.txt, "
+        ".jsonl, .tsv, .csv).",
         autocompletion=complete_bench,
     ),
 ]

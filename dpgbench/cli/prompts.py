@@ -28,7 +28,10 @@ prompts_rewrite.register(app)
 prompts_review.register(app)
 
 BenchArgument = Annotated[
-    str | None, typer.Argument(metavar="NAME|FILE", help="Benchmark: dpg, shapes, or a file.")
+    str | None,
+    typer.Argument(
+        metavar="NAME|FILE", help="Benchmark: a name of 'dpgbench prompts list', or a file."
+    ),
 ]
 
 
