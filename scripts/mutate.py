@@ -479,17 +479,11 @@ class SeenBy:
     def tests(self, mutant: Mutant, budget: float) -> list[str]:
         """Return tests that execute a mutant's lines, of as many files as `budget` s allow."""
         by_line = self.lines.get(mutant.file, {})
-        executing = {
-            test
-            for line in range(mutant.line, mutant.last_line + 1)
-            for test in by_line.get(line, ())
-            if test in self.seconds
-        }
         span = range(mutant.line, mutant.last_line + 1)
-        if not executing and any(
-            line in by_line for line in span
-        ):  # imported: whoever uses the file
-            executing = {t for tests in by_line.values() for t in tests if t in self.seconds}
+        executing = self._executing(by_line, span)
+        if not executing and any(line in by_line for line in span):  # it runs at import
+            users = lines_using((ROOT / mutant.file).read_text(encoding="utf-8"), mutant.line)
+            executing = self._executing(by_line, users) or self._executing(by_line, by_line)
         chosen: list[str] = []
         total = 0.0
         for test in self._in_turns(executing, mutant.file):
@@ -498,6 +492,9 @@ class SeenBy:
                 break
             chosen.append(test)
         return sorted(chosen, key=lambda test: (self._quickest(test, chosen), test))
+
+    def _executing(self, by_line: dict[int, list[str]], lines: Iterable[int]) -> set[str]:
+        return {t for line in lines for t in by_line.get(line, ()) if t in self.seconds}
 
     def _in_turns(self, tests: Iterable[str], changed: str) -> list[str]:
         """Return each test file's quickest test, then each one's second, and so on.
@@ -517,6 +514,42 @@ class SeenBy:
         """Return the seconds of the quickest test of a test's file, and the file."""
         file = test.partition("::")[0]
         return min(self.seconds[t] for t in among if t.startswith(file + "::")), file
+
+
+def lines_using(source: str, line: int) -> set[int]:
+    """Return the lines of a file that use what a line defines at import; none where that is unclear.
+
+    Of a constant (in a module or a class) the lines that name it, of a function's or method's
+    signature the lines of its body.
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.lineno <= line < node.body[0].lineno and node.end_lineno:
+                return set(range(node.body[0].lineno, node.end_lineno + 1))
+        elif isinstance(node, ast.Module | ast.ClassDef):
+            for part in node.body:
+                if isinstance(part, ast.Assign | ast.AnnAssign) and (
+                    part.lineno <= line <= (part.end_lineno or part.lineno)
+                ):
+                    targets = part.targets if isinstance(part, ast.Assign) else [part.target]
+                    names = {t.id for t in targets if isinstance(t, ast.Name)}
+                    return _lines_naming(tree, names) - _lines_of(part)
+    return set()
+
+
+def _lines_naming(tree: ast.AST, names: set[str]) -> set[int]:
+    return {
+        line
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id in names)
+        or (isinstance(node, ast.Attribute) and node.attr in names)
+        for line in _lines_of(node)
+    }
+
+
+def _lines_of(node: ast.expr | ast.stmt) -> set[int]:
+    return set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
 
 
 def _test_folders(file: str) -> tuple[str, ...]:

@@ -444,7 +444,13 @@ def infer_grid(
     if num_images == 1:
         return None
     assumed = layout or default_layout(num_images)
-    sizes = Counter(size for path in paths if (size := read_size(path)))
+    sizes: Counter[tuple[int, int]] = Counter()
+    faults: list[DataError] = []
+    for path in paths:
+        try:
+            sizes[read_picture_size(path)] += 1
+        except DataError as fault:
+            faults.append(fault)
     for size, _ in sizes.most_common():
         grid = GridSpec.of_image(num_images, size, assumed)
         if grid is not None:
@@ -452,7 +458,8 @@ def infer_grid(
                 raise DataError(_wide(grid))
             return grid
     if not sizes:
-        raise DataError(f"none of {counted(len(paths), 'image')} can be read{_first_fault(paths)}")
+        first = f", first: {faults[0]}" if faults else ""
+        raise DataError(f"none of {counted(len(paths), 'image')} can be read{first}")
     seen = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
     fits = shortened([str(other) for size in list(sizes)[:1] for other in fitting_layouts(size)])
     raise DataError(
@@ -461,15 +468,6 @@ def infer_grid(
         + (f"; --layout {fits} would fit" if fits else "")
         + "; see --layout and --num-images"
     )
-
-
-def _first_fault(paths: Sequence[Path]) -> str:
-    """Return why the first of images that cannot be read cannot, as words to add."""
-    try:
-        read_picture_size(paths[0])
-    except (DataError, IndexError) as error:
-        return f", first: {error}" if paths else ""
-    return ""
 
 
 def fitting_layouts(size: tuple[int, int]) -> list[Layout]:

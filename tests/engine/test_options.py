@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from dpgbench.domain.spec import GridSpec
+from dpgbench.engine.asking import Asker
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.portable_error import PortableError
 from dpgbench.errors import DataError, DpgBenchError, UsageError
@@ -259,3 +261,22 @@ def test_more_workers_than_memory_has_processes(run: Run, tmp_path: Path) -> Non
     ended = run(*DRAW, "r", "--engine", "ray", "--workers", "10000000")
     assert ended.code == 2
     assert "--workers 10000000: this machine has memory for" in ended.error
+
+
+@pytest.mark.parametrize(
+    ("grid", "liked", "units"),
+    [(None, 6, 24), (GridSpec(4, 8, 8), 6, 8), (GridSpec(4, 8, 8), 1, 4), (None, 1, 4)],
+)
+def test_a_worker_takes_as_many_images_as_its_judge_likes_four_times(
+    grid: GridSpec | None, liked: int, units: int
+) -> None:
+    class Likes:
+        num_images_at_once = liked
+
+        def describe(self) -> dict[str, str]:
+            return {}
+
+        def ask(self, tiles: object) -> list[object]:
+            return []
+
+    assert Asker(Likes(), grid).units_at_once() == units

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from dpgbench.errors import DataError, StorageError
-from dpgbench.store.files import locked_folder, read_json, replace_folder, write_atomic, write_json
+from dpgbench.store.files import (
+    locked_folder,
+    mended,
+    read_json,
+    replace_folder,
+    write_atomic,
+    write_json,
+)
 from dpgbench.store.run.answers import read_answer_file
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest, open_manifest, read_manifest
@@ -191,3 +198,28 @@ def test_json_is_on_disk_before_the_name_is(
     )
     write_json(tmp_path / "a.json", {"a": 1})
     assert order == [len('{\n "a": 1\n}\n'), "name"]  # whole by then
+
+
+def test_a_folder_that_nobody_made_is_not_locked_to_be_mended(tmp_path: Path) -> None:
+    assert mended(tmp_path / "cache" / "dpg") == tmp_path / "cache" / "dpg"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "dpg").mkdir()
+    (tmp_path / ".dpg-old-x").mkdir()
+    mended(tmp_path / "dpg")  # a reader leaves what another process may be about to remove
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".dpg-old-x", "dpg"]
+
+
+def test_old_files_whose_switch_was_done_are_swept_by_the_next_writer(tmp_path: Path) -> None:
+    target = tmp_path / "dpg"
+    target.mkdir()
+    (target / "a.csv").write_text("new")
+    old = tmp_path / ".dpg-old-x"
+    old.mkdir()
+    (old / "a.csv").write_text("old")
+    with locked_folder(target):
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".dpg.lock", "dpg"]
+    assert (target / "a.csv").read_text() == "new"
+    with locked_folder(target):
+        replace_folder(target, {"b.csv": b"newest"})
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".dpg.lock", "dpg"]
+    assert [p.name for p in target.iterdir()] == ["b.csv"]

@@ -75,6 +75,11 @@ def test_grid_from_images(tmp_path: Path) -> None:
     assert infer_grid([paths["a"]], 1, 512) == GridSpec(1, 512, 512)
     with pytest.raises(DataError, match=r"splits into 4 equal tiles \(sizes: 9x9\)"):
         infer_grid([paths["c"]], 4, None)
+    bad = [tmp_path / "notes.txt", tmp_path / "gone.png"]
+    with pytest.raises(DataError, match=r"none of 2 images can be read, first: .*notes\.txt"):
+        infer_grid(bad, 4, None)
+    with pytest.raises(DataError, match=r"none of 0 images can be read$"):
+        infer_grid([], 4, None)
 
 
 def saved(folder: Path, name: str, size: tuple[int, int]) -> Path:
