@@ -517,7 +517,7 @@ class SeenBy:
 
 
 def lines_using(source: str, line: int) -> set[int]:
-    """Return the lines of a file that use what a line defines at import; none where that is unclear.
+    """Return the lines of a file that use what a line defines at import; none if unclear.
 
     Of a constant (in a module or a class) the lines that name it, of a function's or method's
     signature the lines of its body.
