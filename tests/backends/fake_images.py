@@ -42,6 +42,8 @@ class FakeImages:
         refuses: parameters that are answered with an error.
         as_address: pictures are given as an address, as of a server that keeps them.
         rewrites: prompts are drawn in other words, which a reply quotes.
+        ignores_seeds: all images of a prompt are one.
+        in_lines: base64 comes in lines of 76 characters.
         drawn_px: side of every picture, whatever is asked.
         asked: every request with its headers.
         most_in_flight: requests that were worked on at the same time, at most.
@@ -51,6 +53,7 @@ class FakeImages:
         self.rule = rule
         self.refuses: tuple[str, ...] = ()
         self.as_address, self.drawn_px, self.rewrites = False, 0, False
+        self.ignores_seeds = self.in_lines = False
         self.asked: list[dict[str, Any]] = []
         self.most_in_flight = self._in_flight = 0
         self._lock = threading.Lock()
@@ -111,8 +114,10 @@ class FakeImages:
         width, height = map(int, request["size"].split("x"))
         size = (self.drawn_px, self.drawn_px) if self.drawn_px else (width, height)
         file = io.BytesIO()
-        picture(request["prompt"], request.get("seed"), size).save(file, "PNG")
-        encoded = base64.b64encode(file.getvalue()).decode()
+        seed = 0 if self.ignores_seeds else request.get("seed")
+        picture(request["prompt"], seed, size).save(file, "PNG")
+        encode = base64.encodebytes if self.in_lines else base64.b64encode
+        encoded = encode(file.getvalue()).decode()
         image = {"url": "http://127.0.0.1/1.png"} if self.as_address else {"b64_json": encoded}
         if self.rewrites:
             image["revised_prompt"] = f"a photograph of {request['prompt']}"

@@ -294,3 +294,23 @@ def test_from_python(server: FakeImages) -> None:
         picture("prompt 0", seed, (16, 16)).tobytes() for seed in (5, 6)
     ]
     assert server.most_in_flight == 1
+
+
+def test_a_server_that_draws_one_picture_for_all_seeds_is_said_to(
+    generate: Generate, server: FakeImages, tmp_path: Path
+) -> None:
+    assert generate("--limit", 1).code == 0
+    assert manifest(tmp_path)["generation"]["account"]["repeated_images"] == 0
+    server.ignores_seeds = True
+    ended = generate("--limit", 3)
+    assert ended.code == 0
+    assert ended.err.count("3 of 4 images of item i") == 1
+    assert manifest(tmp_path)["generation"]["account"]["repeated_images"] == 6
+
+
+def test_base64_in_lines_is_a_picture_too(
+    generate: Generate, server: FakeImages, tmp_path: Path
+) -> None:
+    server.in_lines = True
+    assert generate("--limit", 1).code == 0
+    assert grid_is_right(tmp_path, 0, [0, 1, 2, 3])

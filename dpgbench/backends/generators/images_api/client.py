@@ -179,6 +179,6 @@ def _file_of(body: Mapping[str, Any]) -> bytes:
     if not isinstance(encoded, str) or not encoded:
         raise RefusedError(_FILTERED)
     try:
-        return base64.b64decode(encoded, validate=True)
+        return base64.b64decode("".join(encoded.split()), validate=True)  # lines of 76, as in mail
     except (binascii.Error, ValueError):
         raise PassingError("the server's picture is not in base64") from None

@@ -16,6 +16,7 @@ _COUNTS = (
     "input_tokens",
     "output_tokens",
     "rewritten_prompts",
+    "repeated_images",
 )
 _MOST_TOKENS = 1 << 40  # a count beyond that, or below zero, is none
 

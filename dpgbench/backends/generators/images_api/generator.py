@@ -7,6 +7,7 @@ flight at a time.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ from dpgbench.store.images import open_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+log = logging.getLogger(__name__)
 
 
 class ImagesApi(NamedGenerator):
@@ -181,7 +184,23 @@ class ImagesApi(NamedGenerator):
             if isinstance(result, BaseException):
                 raise result
         files = [result for result in results if isinstance(result, bytes)]
+        self._note_repeated(item, len(files) - len(set(files)))
         return [self._opened(file, tile) for tile, file in enumerate(files)]
+
+    def _note_repeated(self, item: ItemToDraw, repeated: int) -> None:
+        """Count images of an item that are another one's again; warn once."""
+        if not repeated:
+            return
+        if not self.costs.counts["repeated_images"]:
+            log.warning(
+                "%d of %d images of item %s are others of it again, byte for byte: the server uses "
+                "no seeds, or keeps its replies; several images an item tell nothing then. How "
+                "many there were stands in the manifest under generation.account.repeated_images",
+                repeated,
+                len(item.seeds),
+                item.item_id or "?",
+            )
+        self.costs.counts["repeated_images"] += repeated
 
     def _opened(self, file: bytes, tile: int) -> Image:
         image = open_picture(EncodedFile(f"of tile {tile} from {self.base_url}", file))
