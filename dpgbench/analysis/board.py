@@ -8,6 +8,7 @@ from statistics import median
 
 from dpgbench.analysis.answers import ItemSet, item_sets
 from dpgbench.analysis.common_items import CommonItems, common_rankings
+from dpgbench.analysis.comparability import original_of
 from dpgbench.analysis.comparison import Comparison, compare_rows
 from dpgbench.analysis.compbench import CompbenchRow, compbench_rows
 from dpgbench.analysis.leaderboard import LeaderboardRow, load_records, read_rows
@@ -71,6 +72,17 @@ class Board:
             if entry is not None:
                 named[place] = entry
         return named
+
+    @property
+    def rewritten(self) -> tuple[Comparison, ...]:
+        """Of each model on rewritten prompts and on their originals: the rewritten ones first."""
+        pairs = []
+        for comparison in self.comparisons:
+            first, second = self.rows[comparison.first], self.rows[comparison.second]
+            original = original_of(first, second)
+            if original is not None and first.model == second.model and comparison.scores:
+                pairs.append(comparison.turned if original is first else comparison)
+        return tuple(pairs)
 
     @property
     def is_on_published_benchmark(self) -> bool:

@@ -88,12 +88,31 @@ FACTS: tuple[Fact, ...] = (
 
 
 def reasons(first: LeaderboardRow, second: LeaderboardRow) -> list[Reason]:
-    """Return everything that two results do not have alike; nothing where they are comparable."""
-    return [
+    """Return everything that two results do not have alike; nothing where they are comparable.
+
+    Prompts that were rewritten from the other's, and are asked its questions, are no other
+    benchmark: how they differ is what such two are compared for.
+    """
+    unlike = [
         Reason(fact.label, fact.decides, fact.text(first), fact.text(second))
         for fact in FACTS
         if fact.value(first) != fact.value(second)
     ]
+    original = original_of(first, second)
+    if original is None:
+        return unlike
+    names = [
+        row.benchmark if row is original else f"{row.benchmark} (rewritten from it)"
+        for row in (first, second)
+    ]
+    return [Reason("prompts", False, *names), *unlike[1:]]  # the first one is the benchmark
+
+
+def original_of(first: LeaderboardRow, second: LeaderboardRow) -> LeaderboardRow | None:
+    """Return the one of two results on the prompts that the other's were rewritten from, if any."""
+    if second.asked.is_rewritten_from(first.asked):
+        return first
+    return second if first.asked.is_rewritten_from(second.asked) else None
 
 
 def caveats(rows: Sequence[LeaderboardRow], apart: str = "") -> list[str]:

@@ -5,7 +5,7 @@ The only place where results of runs are paired: ranks, reports and `dpgbench co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import NamedTuple
@@ -167,7 +167,7 @@ def compare_rows(rows: Sequence[LeaderboardRow]) -> list[Comparison]:
     A run may hold two of them, such as a copy of a score file under another name.
     """
     compared = []
-    tables: dict[int, _ResultTable] = {}
+    tables: dict[tuple[int, frozenset[str]], _ResultTable] = {}
     for first, second in combinations(range(len(rows)), 2):
         one, other = rows[first], rows[second]
         if (one.rule, one.judge) != (other.rule, other.judge):
@@ -179,10 +179,12 @@ def compare_rows(rows: Sequence[LeaderboardRow]) -> list[Comparison]:
         if rule is None or any(reason.decides for reason in unlike):
             compared.append(Comparison(first, second, unlike))
             continue
+        benchmarks = frozenset({one.benchmark_hash, other.benchmark_hash})
         for place, row in ((first, one), (second, other)):
-            if place not in tables:
-                tables[place] = _table(row, rule, _items(one, rows))
-        compared.append(_compared(first, second, unlike, tables[first], tables[second]))
+            if (place, benchmarks) not in tables:
+                tables[place, benchmarks] = _table(row, rule, _items(one, benchmarks, rows))
+        both = tables[first, benchmarks], tables[second, benchmarks]
+        compared.append(_compared(first, second, unlike, *both))
     return compared
 
 
@@ -222,14 +224,17 @@ class _ResultTable:
         return self.on_items[key]
 
 
-def _items(row: LeaderboardRow, rows: Sequence[LeaderboardRow]) -> list[str]:
-    """Return the items of all results that can be set beside `row`, sorted."""
-    alike = (row.benchmark_hash, row.judge, row.judge_hash, row.rule)
+def _items(
+    row: LeaderboardRow, benchmarks: Collection[str], rows: Sequence[LeaderboardRow]
+) -> list[str]:
+    """Return the items of all results that can be set beside `row` on these benchmarks, sorted."""
+    alike = (row.judge, row.judge_hash, row.rule)
     return sorted(
         {
             item
             for other in rows
-            if (other.benchmark_hash, other.judge, other.judge_hash, other.rule) == alike
+            if other.benchmark_hash in benchmarks
+            and (other.judge, other.judge_hash, other.rule) == alike
             for item in other.items
         }
     )

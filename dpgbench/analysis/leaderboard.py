@@ -21,10 +21,13 @@ from dpgbench.errors import UsageError, counted
 from dpgbench.store.run import manifest_summary
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.images import verified
-from dpgbench.store.run.manifest_summary import TruncatedPrompts
+from dpgbench.store.run.manifest_summary import AskedBenchmark, TruncatedPrompts
 from dpgbench.store.run.scores import RunRecord, read_record
 
 OVERALL = ""  # in `LeaderboardRow.best`, where the other names are L1 categories
+
+
+_NOT_RECORDED = AskedBenchmark()
 
 
 class GroupKey(NamedTuple):
@@ -59,6 +62,7 @@ class LeaderboardRow:
         subset: which part of the benchmark the result is about; None where about all of it.
         narrow: whether the run set out to do more items than the result is about.
         releases: of the libraries that the judge ran with; empty where not recorded.
+        asked: of which prompts and questions it is, by their hashes.
         unranked: why there is no rank; empty where there is one.
         rank: from 1 within the row's group; None where it would not be fair to give one.
         rank_range: the ranks that the intervals leave possible, best and worst.
@@ -93,6 +97,7 @@ class LeaderboardRow:
     subset: Subset | None = None
     releases: str = ""
     narrow: bool = False
+    asked: AskedBenchmark = _NOT_RECORDED
     unranked: str = ""
     rank: int | None = None
     rank_range: tuple[int, int] | None = None
@@ -215,6 +220,7 @@ def _row(
         answers=answers,
         subset=result.subset,
         narrow=result.items_expected < len(manifest.items),
+        asked=manifest_summary.asked_benchmark(manifest, result.judge),
         releases=manifest_summary.releases(manifest, result.judge),
         unranked=_absent_as_zero(result),
     )

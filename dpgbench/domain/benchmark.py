@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,17 +118,20 @@ class OriginalBenchmark(NamedTuple):
     Attributes:
         prompts_sha256: as `Benchmark` has it.
         questions_sha256: likewise; "-" where it has no questions.
+        kept_sha256: the same, over the questions of the items that were rewritten.
+        name: of the benchmark.
     """
 
     prompts_sha256: str
     questions_sha256: str
+    kept_sha256: str
     name: str
 
     @classmethod
     def from_cell(cls, cell: str) -> OriginalBenchmark | None:
         """Return what a cell of `REWRITTEN_COLUMN` tells; None where it tells nothing."""
-        parts = cell.split(" ", 2)
-        return cls(*parts) if len(parts) == 3 else None
+        parts = cell.split(" ", 3)
+        return cls(*parts) if len(parts) == 4 else None
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,11 @@ class Benchmark:
     is_list: bool = False
     rewritten_from: OriginalBenchmark | None = None
 
-    @property
-    def as_original(self) -> OriginalBenchmark:
-        """What a benchmark of its prompts, rewritten, says of it."""
-        questions = self.questions_sha256 if self.has_graphs else "-"
-        return OriginalBenchmark(self.prompts_sha256, questions, self.name)
+    def as_original(self, items: Collection[str]) -> OriginalBenchmark:
+        """Return what a benchmark of these items' prompts, rewritten, says of it."""
+        kept = replace(self, items={i: rows for i, rows in self.items.items() if i in items})
+        whole, part = (b.questions_sha256 if self.has_graphs else "-" for b in (self, kept))
+        return OriginalBenchmark(self.prompts_sha256, whole, part, self.name)
 
     @property
     def has_graphs(self) -> bool:

@@ -38,7 +38,7 @@ def rewritten_csv(original: Benchmark, texts: Mapping[str, str]) -> str:
     """
     header, rows = _original_rows(original)
     kept = [name for name in header if name not in (ORIGINAL_COLUMN, REWRITTEN_COLUMN)]
-    origin = " ".join(original.as_original)
+    origin = " ".join(original.as_original(texts))
     lines: list[Sequence[object]] = []
     for cells in rows:
         item_id = cells["item_id"]

@@ -126,6 +126,8 @@ def leaderboard_html(
             galleries=[gallery(items, pictures) for items in board.item_sets],
             lengths=[(view, named[view.group.key]) for view in board.prompt_lengths],
             learning=board.learning,
+            rewritten=board.rewritten,
+            rows=board.rows,
             published=[(quote, count_mark(quote)) for quote in board.published],
             beside=[(one, named[one.row.key]) for one in beside],
             beside_warning=BESIDE_WARNING,

@@ -65,6 +65,7 @@ def leaderboard_markdown(board: Board, beside: Sequence[BesidePublished] = ()) -
     parts += _beside_part(beside)
     for curve in board.learning:
         parts += _learning(curve)
+    parts += _rewritten_part(board)
     parts += _compbench_part(board)
     parts += _terms_part(board)
     published = frame[frame["kind"] == "published"]
@@ -215,6 +216,29 @@ def _beside_part(beside: Sequence[BesidePublished]) -> list[str]:
         for one in beside
     ]
     return ["## Measured beside published", f"> {BESIDE_WARNING}", table(header, rows)]
+
+
+def _rewritten_part(board: Board) -> list[str]:
+    """Return each model on rewritten prompts beside its result on the originals."""
+    lines = []
+    for pair in board.rewritten:
+        one, other = board.rows[pair.first], board.rows[pair.second]
+        if pair.scores is None or pair.overall is None:
+            continue
+        difference = f"{pair.overall.difference:+.2f} {interval_text(pair.overall.interval)}"
+        names = (one.model, one.benchmark, other.benchmark, one.judge, one.rule)
+        scores = (score_text(pair.scores[0]), score_text(pair.scores[1]))
+        lines.append([*map(escaped, names), *scores, difference.strip(), str(pair.items)])
+    if not lines:
+        return []
+    header = ["model", "rewritten", "original", "judge", "rule"]
+    header += ["on rewritten", "on originals", "difference", "items"]
+    return [
+        "## Rewritten prompts",
+        "The same model, items, judge and questions (those of the originals); differences are "
+        "paired.",
+        table(header, lines),
+    ]
 
 
 def _compbench_part(board: Board) -> list[str]:

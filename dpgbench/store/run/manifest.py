@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, cast
 
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.shard import Shard
@@ -39,6 +39,22 @@ _JUDGE_PACKAGES = ("pillow", "torch", "transformers")
 _LONGEST_FILE_NAME = 200  # characters; a file of a longer name could not be made
 
 
+class OriginalRecord(TypedDict):
+    """The benchmark that prompts were rewritten from.
+
+    Attributes:
+        name: of that benchmark.
+        prompts_sha256: of its prompts.
+        questions_sha256: of its questions.
+        kept_sha256: of those of its questions that the rewritten benchmark took over.
+    """
+
+    name: str
+    prompts_sha256: str
+    questions_sha256: str
+    kept_sha256: str
+
+
 class BenchmarkRecord(TypedDict, total=False):
     """The benchmark that a run is about, as it was when the run was made.
 
@@ -50,6 +66,7 @@ class BenchmarkRecord(TypedDict, total=False):
         questions: how many questions it has.
         prompts_sha256: over ids and prompts.
         questions_sha256: over ids and questions; null where there are prompts alone.
+        rewritten_from: the benchmark that its prompts were rewritten from; absent where none is.
     """
 
     questions_from: str
@@ -59,6 +76,7 @@ class BenchmarkRecord(TypedDict, total=False):
     questions: int
     prompts_sha256: str
     questions_sha256: str | None
+    rewritten_from: OriginalRecord
 
 
 class BenchmarkIdentity(TypedDict, total=False):
@@ -514,6 +532,8 @@ def describe_benchmark(benchmark: Benchmark) -> BenchmarkRecord:
         "prompts_sha256": benchmark.prompts_sha256,
         "questions_sha256": benchmark.questions_sha256 if benchmark.has_graphs else None,
     }
+    if benchmark.rewritten_from:
+        described["rewritten_from"] = cast("OriginalRecord", benchmark.rewritten_from._asdict())
     return {"questions_from": origin, **described} if origin else described
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dpgbench.domain.benchmark import OriginalBenchmark
 from dpgbench.domain.spec import identity_hash
 from dpgbench.store.run.manifest import Manifest
 
@@ -39,6 +40,27 @@ class TruncatedPrompts(NamedTuple):
     items: tuple[str, ...] = ()
 
 
+class AskedBenchmark(NamedTuple):
+    """The prompts that were drawn and the questions that a judge was asked, by their hashes.
+
+    Attributes:
+        prompts_sha256: empty where not recorded; `questions_sha256` likewise.
+        original: whose prompts were rewritten to these, if any were.
+    """
+
+    prompts_sha256: str = ""
+    questions_sha256: str = ""
+    original: OriginalBenchmark | None = None
+
+    def is_rewritten_from(self, other: AskedBenchmark) -> bool:
+        """Whether these prompts were made from the other's, and the questions are still its own."""
+        return self.original is not None and self.original[:3] == (
+            other.prompts_sha256,
+            other.questions_sha256,
+            self.questions_sha256,
+        )
+
+
 class Digest(NamedTuple):
     """A SHA-256 in a manifest, and the path of keys to it."""
 
@@ -50,6 +72,17 @@ def benchmark_hash(manifest: Manifest, judge: str) -> str:
     """Return 12 digits for the prompts that were drawn and the questions that `judge` was asked."""
     prompts = manifest.benchmark.get("prompts_sha256")
     return identity_hash({"prompts": prompts, "questions": manifest.questions_sha256(judge)})
+
+
+def asked_benchmark(manifest: Manifest, judge: str) -> AskedBenchmark:
+    """Return which prompts were drawn, and which questions `judge` was asked."""
+    about = manifest.benchmark
+    origin = about.get("rewritten_from")
+    return AskedBenchmark(
+        about.get("prompts_sha256", ""),
+        manifest.questions_sha256(judge) or "",
+        OriginalBenchmark(**origin) if origin else None,
+    )
 
 
 def judge_hash(manifest: Manifest, judge: str) -> str:

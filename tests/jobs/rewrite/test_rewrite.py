@@ -96,7 +96,7 @@ def test_another_benchmark_with_the_questions_of_the_original(
         for i, text in PROMPTS.items()
     )
     assert [cells["original_text"] for cells in rows(table)][::2] == list(PROMPTS.values())
-    assert changed.rewritten_from == before.as_original
+    assert changed.rewritten_from == before.as_original(PROMPTS)
     assert run("prompts", "check", table, "--strict").code == 0
     record = json.loads((table.parent / "rewrite.json").read_text("utf-8"))
     assert record["original"]["prompts_sha256"] == before.prompts_sha256
