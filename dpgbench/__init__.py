@@ -31,12 +31,14 @@ if TYPE_CHECKING:
         load_benchmark,
         load_generator,
         load_judge,
+        make_graphs,
         pull_benchmark,
         score,
         score_answers,
         score_images,
     )
     from dpgbench.backends.generators.images_api.options import ServerOptions
+    from dpgbench.backends.llms.options import LlmOptions
     from dpgbench.backends.protocols import JudgeAnswer, JudgeRequest, TileQuestions
     from dpgbench.domain.benchmark import Benchmark
     from dpgbench.domain.result import Result
@@ -53,6 +55,7 @@ __all__ = [
     "EngineOptions",
     "JudgeAnswer",
     "JudgeRequest",
+    "LlmOptions",
     "Result",
     "ScoringRule",
     "ServerOptions",
@@ -63,6 +66,7 @@ __all__ = [
     "load_benchmark",
     "load_generator",
     "load_judge",
+    "make_graphs",
     "pull_benchmark",
     "score",
     "score_answers",
@@ -76,6 +80,7 @@ _MODULE_OF = {
     "Result": "dpgbench.domain.result",
     "DpgBenchError": "dpgbench.errors",
     "EngineOptions": "dpgbench.engine.options",
+    "LlmOptions": "dpgbench.backends.llms.options",
     "ServerOptions": "dpgbench.backends.generators.images_api.options",
     "Benchmark": "dpgbench.domain.benchmark",
     "JudgeAnswer": "dpgbench.backends.protocols",

@@ -6,6 +6,7 @@ Listed in `dpgbench.__all__`; everything else may change without notice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from numbers import Real
 from operator import index
 from pathlib import Path
@@ -20,6 +21,7 @@ from dpgbench.backends.judges import request as judges
 from dpgbench.backends.judges.messages import TileQuestions
 from dpgbench.backends.judges.own_class import as_judge
 from dpgbench.backends.judges.table import DEFAULT_JUDGE
+from dpgbench.backends.llms.options import LlmOptions
 from dpgbench.domain.answer_text import is_missing
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.own_questions import whole_prompt_questions, with_own_questions
@@ -40,6 +42,9 @@ from dpgbench.errors import DataError, UsageError, clipped, counted, unknown_nam
 from dpgbench.jobs import generate as generating
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.find_target import ImageOptions, find_target
+from dpgbench.jobs.make import make as making
+from dpgbench.jobs.make.conversation import MakeSettings
+from dpgbench.jobs.make.prompts import load_prompts, prompts_of
 from dpgbench.jobs.merge.unmerged import warn_of_unmerged
 from dpgbench.jobs.score_images import ask_images
 from dpgbench.store.benchmark_table import (
@@ -66,6 +71,7 @@ __all__ = [
     "load_benchmark",
     "load_generator",
     "load_judge",
+    "make_graphs",
     "pull_benchmark",
     "score",
     "score_answers",
@@ -581,6 +587,59 @@ def score(
             ask_invalid_again=ask_invalid_again,
             engine=engine,
         ),
+    )
+
+
+def make_graphs(
+    prompts: Benchmark | Mapping[str, str] | str | Path,
+    llm: str,
+    *,
+    out: str | Path | None = None,
+    items: Sequence[str] | None = None,
+    options: LlmOptions | None = None,
+    examples: str | Path | None = None,
+    again: bool = False,
+    **settings: Any,
+) -> making.Made:
+    """Have a language model write question graphs; `dpgbench prompts make` as a function.
+
+    Args:
+        prompts: prompts by id, a list of prompts, a folder of texts, or any benchmark.
+        llm: ``openai:MODEL``, ``hf:REPO``, or ``shapes`` (a parser of that benchmark's captions).
+        out: folder, or the CSV; None is `made/<name>` (of prompts by id: `made/prompts`).
+        items: ids; all where None.
+        options: server, prices, caps, device.
+        examples: question file with the graphs that the model is shown; None is our own.
+        again: ask anew for items that failed.
+        settings: fields of `MakeSettings`: `max_questions`, `mode`, `text_check`, `max_tokens`.
+
+    Returns:
+        Paths (`files`), counts, and why items have no graph (`failures`); `benchmark()` is what was
+        made. Where a cap ended the work, the error stands in `stopped`.
+
+    Raises:
+        DpgBenchError: as the command does, but for prompts without a graph.
+    """
+    if isinstance(prompts, Mapping):
+        loaded = prompts_of(prompts)
+    else:
+        loaded = prompts if isinstance(prompts, Benchmark) else load_prompts(prompts)
+    unknown = sorted(set(settings) - {field.name for field in fields(MakeSettings)})
+    if unknown:
+        raise UsageError(
+            f"unknown setting '{unknown[0]}'; there are max_questions, mode, text_check, max_tokens"
+        )
+    return making.make(
+        making.MakeRequest(
+            loaded,
+            llm,
+            list(loaded.prompts) if items is None else loaded.select(items=items),
+            options or LlmOptions(),
+            MakeSettings(**settings),
+            None if out is None else Path(out),
+            None if examples is None else Path(examples),
+            again,
+        )
     )
 
 

@@ -16,8 +16,8 @@ from dpgbench.domain.spec import canonical_json
 
 Value = TypeVar("Value")
 Message = Mapping[str, str]
-CHARACTERS_A_TOKEN = 4
-"""Of English text, roughly; what is said before anything is asked rests on it."""
+BYTES_A_TOKEN = 4
+"""Of text in UTF-8, roughly; what is expected before anything is asked rests on it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ChatRequest:
     @property
     def num_tokens(self) -> int:
         """How many tokens its messages have, roughly."""
-        return sum(len(message["content"]) for message in self.messages) // CHARACTERS_A_TOKEN
+        return sum(num_tokens(message["content"]) for message in self.messages)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class ChatReply:
 
 SCHEMA_REFUSED = ChatReply("", schema_refused=True)
 Conversation = Generator[ChatRequest, ChatReply, Value]
+
+
+def num_tokens(text: str) -> int:
+    """Return how many tokens a text has, roughly."""
+    return len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN
 
 
 class Job(NamedTuple, Generic[Value]):

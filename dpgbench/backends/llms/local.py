@@ -20,7 +20,7 @@ from dpgbench.backends.llms.chat import (
     TalkOutcome,
     advanced,
 )
-from dpgbench.backends.llms.constrained import Grammars, NoGrammarError
+from dpgbench.backends.llms.constrained import Grammars, NoGrammarError, is_installed
 from dpgbench.backends.llms.options import LlmOptions
 from dpgbench.errors import DataError, UsageError, reason_of
 
@@ -58,28 +58,32 @@ class LocalModel:
             options.dtype or ("float32" if self.device == "cpu" else "bfloat16")
         )
         self.files = find_files(name, options.revision, "language model")
-        self._network = _load(self.files, self.device, self.dtype)
-        self.grammars: Grammars | None = None
-        try:
-            self.grammars = self._network.grammars()
-        except NoGrammarError as error:
-            log.info("language model %s is not held to a schema: %s", name, error)
+        self._auto_class = _auto_class(self.files)
+        self._loaded: _Network | None = None
         self._batch_size = options.concurrency or CONCURRENCY
         self._asked = 0
         self._identity = {**self.files.describe(), "decode": DECODE, "dtype": self.dtype}
 
     @property
     def takes_schemas(self) -> bool:
-        """Whether replies can be held to a JSON schema."""
-        return self.grammars is not None
+        """Whether replies can be held to a JSON schema, as far as it is known before loading."""
+        return is_installed() if self._loaded is None else self._loaded.grammars is not None
 
     def identity(self) -> Mapping[str, Any]:
         """Return what decides replies: the files, the precision, how tokens are chosen."""
         return self._identity
 
     def describe(self) -> Mapping[str, Any]:
-        """Return the identity and the network's class."""
-        return {**self.identity(), "name": self.name, "network": self._network.class_name}
+        """Return the identity and the network's class; None where it was not needed."""
+        network = self._loaded and self._loaded.class_name
+        return {**self.identity(), "name": self.name, "network": network}
+
+    @property
+    def _network(self) -> _Network:
+        """The network, loaded when it is first needed."""
+        if self._loaded is None:
+            self._loaded = _load(self.files, self._auto_class, self.device, self.dtype)
+        return self._loaded
 
     def account(self) -> Mapping[str, Any]:
         """Return how many replies were written in this command."""
@@ -88,14 +92,19 @@ class LocalModel:
     def converse(
         self, jobs: Iterator[Job[Value]], kept: KeptReplies
     ) -> Iterator[TalkOutcome[Value]]:
-        """Yield how each conversation ends; as many go on at a time as a batch has rows."""
+        """Yield how each conversation ends; as many go on at a time as a batch has rows.
+
+        Raises:
+            SetupError: the network's files are damaged.
+        """
         identity = self.identity()
         open_: list[_Open] = []
 
         def look_up(request: ChatRequest) -> ChatReply | None:
-            if request.needs_schema and self.grammars is None:
+            reply = kept.get(request.key(identity))
+            if reply is None and request.needs_schema and self._network.grammars is None:
                 return SCHEMA_REFUSED
-            return kept.get(request.key(identity))
+            return reply
 
         while True:
             while len(open_) < self._batch_size and (job := next(jobs, None)) is not None:
@@ -138,7 +147,6 @@ class LocalModel:
                 written = self._network.write(
                     [rows[place] for place in some],
                     [requests[place] for place in some],
-                    self.grammars,
                 )
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -182,14 +190,11 @@ class _Network:
         config = model.config.get_text_config()
         self.vocabulary = int(config.vocab_size)
         self.longest = getattr(config, "max_position_embeddings", None)
-
-    def grammars(self) -> Grammars:
-        """Return the tokenizer's side of grammars.
-
-        Raises:
-            NoGrammarError: there is none.
-        """
-        return Grammars(self.tokenizer, self.vocabulary, self.end_ids)
+        self.grammars: Grammars | None = None
+        try:
+            self.grammars = Grammars(tokenizer, self.vocabulary, self.end_ids)
+        except NoGrammarError as error:
+            log.info("%s is not held to a schema: %s", subject, error)
 
     def tokens(self, request: ChatRequest) -> list[int]:
         """Return a request's messages as tokens, up to where the model speaks.
@@ -218,7 +223,6 @@ class _Network:
         self,
         rows: Sequence[Any],
         requests: Sequence[ChatRequest],
-        grammars: Grammars | None,
     ) -> list[ChatReply | Exception]:
         """Return what the model writes after each row of tokens, greedily."""
         import torch
@@ -231,9 +235,9 @@ class _Network:
         if self.longest is not None:
             most = min(most, self.longest - length)
         held = transformers.LogitsProcessorList()
-        if grammars is not None and any(request.schema for request in requests):
+        if self.grammars is not None and any(request.schema for request in requests):
             schemas = [request.schema and _bounded(request.schema) for request in requests]
-            held.append(grammars.processor(schemas, length))
+            held.append(self.grammars.processor(schemas, length))
         with torch.inference_mode():
             done: Tensor = self.model.generate(
                 input_ids=torch.tensor(padded, device=self.model.device),
@@ -257,25 +261,35 @@ class _Network:
         return ChatReply(plain, finish, prompt_tokens, len(ids))
 
 
-def _load(files: ModelFiles, device: str, dtype: str) -> _Network:
-    """Return the network of a model's files.
+def _auto_class(files: ModelFiles) -> str:
+    """Return the class of transformers that chooses the network's.
 
     Raises:
-        SetupError: they are missing, damaged, or of a kind that needs another transformers.
+        SetupError: the configuration is damaged, or of a kind that needs another transformers.
         UsageError: the model writes no text.
     """
     import transformers
 
     kind, network = read_kind(files)
     config = transformers.CONFIG_MAPPING[kind]
-    auto_class = "AutoModelForCausalLM"
-    if config not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
-        auto_class = "AutoModelForImageTextToText"  # whose text alone is used
-        if config not in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-            raise UsageError(
-                f"{files.subject}: {network} writes no text; name a causal language model "
-                "(Qwen, Llama, Gemma, Mistral, SmolLM, ...)"
-            )
+    if config in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        return "AutoModelForCausalLM"
+    if config in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return "AutoModelForImageTextToText"  # its text alone is used
+    raise UsageError(
+        f"{files.subject}: {network} writes no text; name a causal language model "
+        "(Qwen, Llama, Gemma, Mistral, SmolLM, ...)"
+    )
+
+
+def _load(files: ModelFiles, auto_class: str, device: str, dtype: str) -> _Network:
+    """Return the network of a model's files.
+
+    Raises:
+        SetupError: they are missing or damaged.
+    """
+    import transformers
+
     model = load_model(files, auto_class, device, dtype)
     with loading_files(files.subject):
         tokenizer = transformers.AutoTokenizer.from_pretrained(

@@ -22,7 +22,6 @@ from dpgbench.backends.judges.openai.parameters import ServerParameters
 from dpgbench.backends.judges.openai.retries import Retries
 from dpgbench.backends.judges.openai.usage import CapReachedError, Usage
 from dpgbench.backends.llms.chat import (
-    CHARACTERS_A_TOKEN,
     SCHEMA_REFUSED,
     ChatReply,
     ChatRequest,
@@ -31,6 +30,7 @@ from dpgbench.backends.llms.chat import (
     KeptReplies,
     TalkOutcome,
     advanced,
+    num_tokens,
 )
 from dpgbench.backends.llms.options import LlmOptions
 from dpgbench.backends.openai_server import (
@@ -297,6 +297,6 @@ def _reply(request: ChatRequest, completion: Completion, key: str | None) -> Cha
         text.encode("utf-8", "replace").decode(),
         finish[:40],
         request.num_tokens if tokens[0] is None else tokens[0],
-        len(text) // CHARACTERS_A_TOKEN if tokens[1] is None else tokens[1],
+        num_tokens(text) if tokens[1] is None else tokens[1],
         counted,
     )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpgbench.backends.llms.chat import (
-    CHARACTERS_A_TOKEN,
     SCHEMA_REFUSED,
     ChatReply,
     ChatRequest,
     Ended,
     advanced,
+    num_tokens,
 )
 from dpgbench.backends.llms.options import LlmOptions
 from dpgbench.jobs.make.conversation import MakeSettings, Talk
@@ -108,5 +108,5 @@ def _add(total: _Sum, step: ChatRequest, prompt: str, settings: MakeSettings) ->
         for name in open_steps:
             total.add(step.num_tokens + (tuples if name != step.purpose else 0), steps[name])
     if settings.text_check:
-        around = _TOKENS_AROUND_CHECK + len(prompt) // CHARACTERS_A_TOKEN
+        around = _TOKENS_AROUND_CHECK + num_tokens(prompt)
         total.add(around + questions, number * _TOKENS_OF_ANSWER)

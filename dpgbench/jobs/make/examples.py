@@ -70,7 +70,7 @@ def load_examples(path: Path | None = None) -> tuple[Example, ...]:
     examples = []
     for item_id, rows in benchmark.items.items():
         prompt = benchmark.prompts[item_id]
-        questions = mended([_question(row) for row in rows], prompt).questions
+        questions = mended(draft_of(rows), prompt).questions
         faults = draft_faults(questions, prompt, max_questions=_MOST_QUESTIONS)
         if faults:
             raise DataError(
@@ -79,6 +79,11 @@ def load_examples(path: Path | None = None) -> tuple[Example, ...]:
             )
         examples.append(Example(prompt, questions))
     return tuple(examples)
+
+
+def draft_of(rows: Iterable[QuestionRow]) -> list[DraftQuestion]:
+    """Return the rows of an item as proposed questions."""
+    return [_question(row) for row in rows]
 
 
 def digest_of(examples: tuple[Example, ...]) -> str:

@@ -28,6 +28,7 @@ from dpgbench.jobs.make.files import SCHEMA, MadeFiles, MakeRecord, made_csv, re
 from dpgbench.jobs.make.prompts import unusable_prompts
 from dpgbench.jobs.make.replies import LoggedReplies, account, begin_attempts
 from dpgbench.jobs.make.shapes import make_shapes_graph
+from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.chat_log import ChatLog, total_tokens
 from dpgbench.store.files import locked_folder
 from dpgbench.store.run.manifest import now, toolkit_version
@@ -97,6 +98,14 @@ class Made:
     flagged: Mapping[str, int]
     record: Mapping[str, Any]
     stopped: IncompleteError | None = None
+
+    def benchmark(self) -> Benchmark:
+        """Return what was made.
+
+        Raises:
+            DataError: no prompt has a graph, so that there is no file.
+        """
+        return load_csv(self.files.table, self.files.table.stem)
 
 
 class _Work(NamedTuple):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from dpgbench.domain.benchmark import QUESTIONS_FILE, Benchmark
 from dpgbench.domain.benchmark_findings import check_benchmark
+from dpgbench.errors import UsageError, clipped
 from dpgbench.store.benchmarks import PROMPTS_FOLDER, load_benchmark
 from dpgbench.store.compbench import is_compbench_folder
 from dpgbench.store.csv_rows import read_text
@@ -34,6 +36,23 @@ def load_prompts(name: str | Path) -> Benchmark:
         prompts[file.stem] = read_text(file).strip()
     named = path if path.name.strip(".") else path.resolve()
     return Benchmark(named.name, path, prompts, {}, is_list=True)
+
+
+def prompts_of(prompts: Mapping[str, str]) -> Benchmark:
+    """Return prompts by id as a list of prompts called ``prompts``.
+
+    Raises:
+        DataError: an id cannot name a file.
+        UsageError: there is none, or one is no text.
+    """
+    for item_id, prompt in prompts.items():
+        check_item_id(item_id, "prompts")
+        if not isinstance(prompt, str):
+            raise UsageError(f"prompts[{item_id!r}] is {clipped(prompt)}, not text")
+    if not prompts:
+        raise UsageError("prompts: give one at least")
+    texts = {item_id: prompt.strip() for item_id, prompt in prompts.items()}
+    return Benchmark("prompts", Path("prompts"), texts, {}, is_list=True)
 
 
 def unusable_prompts(prompts: dict[str, str]) -> dict[str, str]:

@@ -15,11 +15,14 @@ from dpgbench.backends.judges.answer_reading import without_thoughts
 from dpgbench.domain.draft import DraftQuestion
 from dpgbench.errors import clipped
 
-_FENCED = re.compile(r"```[\w-]*[ \t]*\n(.*?)(?:\n\s*```|\Z)", re.DOTALL)
+# Every repetition has an end: a reply can be long runs of anything.
+_FENCED = re.compile(r"```[\w-]{0,20}[ \t]{0,9}\n(.*?)(?:\n[ \t]{0,9}```|\Z)", re.DOTALL)
 _LINE = re.compile(
-    r"[\s>*\-\u2022#]*\(?(?:id|no\.?|question|tuple)?\s*#?(\d{1,4})\s*\)?\s*[|.):\-]\s*(.+)", re.I
+    r"[\s>*\-\u2022#]{0,12}\(?(?:id|no\.?|question|tuple)?\s{0,4}#?(\d{1,4})\s{0,4}\)?\s{0,4}[|.):\-]"
+    r"\s{0,20}(\S.*)",
+    re.IGNORECASE,
 )
-_TUPLE = re.compile(r"\s*([^()]{1,60}?)\s*\((.*)\)\s*\.?\s*", re.DOTALL)
+_TUPLE = re.compile(r"([^()\s][^()]{0,60}?)\s{0,9}\((.*)\)\.?", re.DOTALL)
 _WHOLE = re.compile(r"\s*(-?\d{1,9})\s*")
 _NONE = {"", "-", "0", "none", "null", "n/a", "[]", "\u2013", "\u2014"}
 _MOST_STARTS = 40
@@ -35,7 +38,7 @@ class Read(NamedTuple):
 
 def read_graph(text: str) -> Read:
     """Return the questions of a reply that is a JSON object, or has one in it."""
-    text = without_thoughts(text)[:_LONGEST_TEXT]
+    text = _answer(text)
     entries = _listed(text)
     if entries is None:
         return Read((), (_no_json(text),))
@@ -53,7 +56,7 @@ def read_lines(text: str) -> tuple[dict[int, str], list[str]]:
 
     Lines without a number are not meant for us: a model's own words around its list.
     """
-    text = without_thoughts(text)[:_LONGEST_TEXT]
+    text = _answer(text)
     fenced = _FENCED.findall(text)
     lines: dict[int, str] = {}
     faults = []
@@ -75,7 +78,7 @@ def read_tuple(line: str) -> tuple[str, str]:
     Raises:
         ValueError: it has another form.
     """
-    match = _TUPLE.fullmatch(line)
+    match = _TUPLE.fullmatch(line.strip())
     if match is None:
         raise ValueError(f"{clipped(line)} is not of the form category (what it is about)")
     return match[1], match[2]
@@ -88,6 +91,13 @@ def read_parents(line: str) -> tuple[int, ...]:
         ValueError: it holds anything else.
     """
     return _parents(line)
+
+
+def _answer(text: str) -> str:
+    """Return a reply without thoughts before it, and without what nobody would write."""
+    plain = text[:_LONGEST_TEXT].strip()
+    whole = plain[:1] in ("{", "[") and plain[-1:] in ("}", "]")
+    return plain if whole else without_thoughts(plain)
 
 
 def _question(entry: Any) -> DraftQuestion:
