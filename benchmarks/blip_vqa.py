@@ -135,6 +135,7 @@ def contest(
     return {
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
         "dtype": str(kind).removeprefix("torch."),
+        "float32_products": torch.get_float32_matmul_precision(),
         "threads": torch.get_num_threads(),
         "images": images,
         "images_together": batch,
