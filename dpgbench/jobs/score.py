@@ -488,6 +488,11 @@ def _ask_open(
             _keep_single_colour(target, seen.single_colour)
             _keep_account(target, record, seen)
     _count_truncated(target, request.label)
+    if asked.truncated_questions and request.about:
+        target.manifest.note(
+            f"judge {request.label} read the beginning of long prompts alone: its number is not "
+            "about the rest"
+        )
     if asked.truncated_questions:
         log.warning(
             "%s longer than the judge reads, which never sees the rest",
