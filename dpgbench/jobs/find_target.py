@@ -28,7 +28,9 @@ from dpgbench.jobs.own_questions import ask_own_questions
 from dpgbench.jobs.target import Target, log_images
 from dpgbench.store.benchmark_table import DPG, asked_by_name
 from dpgbench.store.benchmarks import load_benchmark
-from dpgbench.store.image_files import ImagePattern, count_tiles
+from dpgbench.store.compbench import COMPBENCH
+from dpgbench.store.image_files import ImagePattern, count_tiles, find_images
+from dpgbench.store.prompt_files import prompt_pattern_of
 from dpgbench.store.run.answers import answers_sha256, write_answer_file
 from dpgbench.store.run.directory import (
     RunDir,
@@ -379,6 +381,7 @@ def target_of_images(
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name a run or a folder of images")
+    image_options = _with_samples(folder, benchmark, image_options)
     num_images, pattern = _num_images(folder, benchmark, image_options), image_options.pattern
     assumed = default_layout(num_images)
     identity = _identity(benchmark, num_images)
@@ -409,11 +412,21 @@ def target_of_images(
     return target
 
 
+def _with_samples(folder: Path, benchmark: Benchmark, options: ImageOptions) -> ImageOptions:
+    """Return the options with the pattern of T2I-CompBench's own files, where a folder has them."""
+    if benchmark.name != COMPBENCH or options.pattern or options.layout:
+        return options
+    if find_images(folder, benchmark.prompts):
+        return options
+    text = prompt_pattern_of(folder, benchmark.prompts)
+    return replace(options, pattern=ImagePattern(text)) if text else options
+
+
 def _num_images(folder: Path, benchmark: Benchmark, options: ImageOptions) -> int:
     if options.num_images is not None:
         return options.num_images
     if options.pattern and options.pattern.has_tiles:
-        return count_tiles(folder, options.pattern, list(benchmark.prompts)) or 4
+        return count_tiles(folder, options.pattern, benchmark.prompts) or 4
     if options.layout:
         return options.layout.num_images
     named = asked_by_name(benchmark)
@@ -514,6 +527,13 @@ def target_of_detections(
     target.recorded_judge, target.reasons = judge.label, reasons
     ask_own_questions(target, judge)
     target.manifest.judges[judge.label]["questions_sha256"] = target.benchmark.questions_sha256
+    prompts = {item: benchmark.prompts[item] for item in target.items}
+    unseen = loaded.unseen_nouns(prompts)
+    if unseen:
+        target.manifest.note(
+            f"{counted(len(unseen), 'noun')} of the prompts {'is' if len(unseen) == 1 else 'are'} "
+            f"the label of no detection in {loaded.path.name}: {shortened(unseen)}"
+        )
     return target
 
 

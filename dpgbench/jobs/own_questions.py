@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from dpgbench.backends.entries import JudgeEntry
 from dpgbench.backends.judges.table import find_judge
@@ -27,7 +28,7 @@ from dpgbench.domain.own_questions import (
     with_own_questions,
 )
 from dpgbench.domain.rules import ScoringRule
-from dpgbench.errors import DataError, SetupError, UsageError, shortened
+from dpgbench.errors import DataError, SetupError, UsageError, clipped, counted, shortened
 from dpgbench.jobs.target import Target
 from dpgbench.store.chunk_files import read_chunk_file
 from dpgbench.store.compbench import COMPBENCH
@@ -141,10 +142,34 @@ def _chunks(
             )
         name = f"chunks-{sha256_file(path)[:_DIGITS]}"
         chunks = read_chunk_file(path, items)
+        _warn_strange(path, chunks, prompts)
     kept = {
         item: [question_of(c) for c in kept_chunks(of_item)] for item, of_item in chunks.items()
     }
     return replace(judge, options={**judge.options, "chunks": name}), chunk_questions(kept)
+
+
+def _warn_strange(
+    path: Path, chunks: Mapping[str, Sequence[str]], prompts: Mapping[str, str]
+) -> None:
+    """Say of chunks that do not stand in their prompts that they are asked all the same."""
+    strange = [
+        (item, chunk)
+        for item, of_item in chunks.items()
+        for chunk in of_item
+        if chunk not in prompts[item]
+    ]
+    if strange:
+        item, chunk = strange[0]
+        log.warning(
+            "%s: %s %s in the prompt, and %s asked all the same (first: %s of item %s)",
+            path,
+            counted(len(strange), "chunk"),
+            "does not stand" if len(strange) == 1 else "do not stand",
+            "is" if len(strange) == 1 else "are",
+            clipped(chunk),
+            item,
+        )
 
 
 def _named(release: str) -> str:

@@ -167,7 +167,7 @@ class Target:
         if not images and self.items and self.manifest.kind == "images":
             if self._has_answers:
                 return {}, self._without_images() | missing
-            raise DataError(self._nothing_found())
+            raise DataError(self._nothing_found(missing))
         self.image_files = dict(images)
         size = self._expected_size(images)
         reasons = self._failures_beside(images) | missing
@@ -210,8 +210,8 @@ class Target:
         folder = self.folder or self.run.images
         if self.pattern is None:
             return dict(find_images(folder, items)), {}
-        order = list(self.benchmark.prompts)
-        patterned = find_patterned(folder, self.pattern, items, order, self.num_images)
+        prompts = self.benchmark.prompts
+        patterned = find_patterned(folder, self.pattern, items, prompts, self.num_images)
         return dict(patterned.images), dict(patterned.reasons)
 
     def _without_images(self) -> dict[str, str]:
@@ -231,12 +231,18 @@ class Target:
         why = f"its image is not in {place}; give the images' place with --images"
         return dict.fromkeys(self.items, why)
 
-    def _nothing_found(self) -> str:
+    def _nothing_found(self, missing: Mapping[str, str]) -> str:
         """Return what a folder holds in which no image of an item was found, and what may help."""
         folder, order = self.folder or self.run.path, list(self.benchmark.prompts)
         names = [path.name for path in sorted(folder.iterdir())]
         held = f"it holds {shortened(names, 3) or 'nothing'}"
-        if self.pattern:
+        if self.pattern and self.pattern.of_prompts:
+            first = self.items[0]
+            why = missing.get(first, "nothing is named after its prompt")
+            text = (
+                f"{folder} has no item's images by --pattern {self.pattern.text} ({first}: {why})"
+            )
+        elif self.pattern:
             first, index = self.items[0], order.index(self.items[0])
             tiles = range(self.num_images if self.pattern.has_tiles else 1)
             paths = [self.pattern.path(first, index, tile) for tile in tiles]
@@ -247,7 +253,7 @@ class Target:
                 f"{folder} has no image named after an item of {self.benchmark.name} "
                 f"(such as {self.items[0]}.png; {KINDS} are read)"
             )
-        fits = suggest_pattern(folder, order)
+        fits = suggest_pattern(folder, self.benchmark.prompts)
         nested = fits.partition("/")[0] if fits else ""
         if fits and fits.startswith(f"{nested}/{{item_id}}.") and "{" not in nested:
             return f"{text}; {held}; did you mean {folder / nested}?"
@@ -341,7 +347,8 @@ def _warn_strays(target: Target, folder: Path) -> None:
     if target.pattern is None:
         used = len(find_images(folder, order))
     else:
-        patterned = find_patterned(folder, target.pattern, order, order, target.num_images)
+        prompts = target.benchmark.prompts
+        patterned = find_patterned(folder, target.pattern, order, prompts, target.num_images)
         used = sum(len(files_of(image)) for image in patterned.images.values())
     strays = count_strays(folder, target.pattern, used)
     if strays > 0:

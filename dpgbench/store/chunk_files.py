@@ -27,7 +27,8 @@ def read_chunk_file(path: Path, items: Iterable[str]) -> dict[str, list[str]]:
     """Return the chunks of each of `items`.
 
     Raises:
-        DataError: a line is none, an item stands twice, or one of `items` is not in the file.
+        DataError: a line is none, an item stands twice, a chunk is empty, or one of `items` is not
+            in the file.
     """
     lines: list[Any] = read_foreign_jsonl(path)
     fault = first_fault(lines, ChunksLine)
@@ -39,6 +40,8 @@ def read_chunk_file(path: Path, items: Iterable[str]) -> dict[str, list[str]]:
     for number, line in enumerate(lines, 1):
         if line["item_id"] in chunks:
             raise DataError(f"{path} line {number}: item {line['item_id']} stands twice")
+        if not all(chunk.strip() for chunk in line["chunks"]):
+            raise DataError(f"{path} line {number}: item {line['item_id']} has an empty chunk")
         chunks[line["item_id"]] = line["chunks"]
     wanted = list(items)
     missing = [item for item in wanted if item not in chunks]

@@ -69,7 +69,7 @@ def read_detections(path: Path) -> AllDetections:
 
     Raises:
         DataError: it is not there, a line lacks a field or has one of another type, an image
-            stands twice, or a box ends before it begins.
+            stands twice, a label is empty, or a box ends before it begins.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist; name a file of detections (docs/t2i-compbench.md)")
@@ -120,6 +120,8 @@ def _of_image(where: str, line: DetectionsLine) -> ImageDetections:
     if nouns is not None and len(nouns) != _NOUNS:
         raise DataError(f"{where}: nouns are two, the first and the last of the prompt")
     for one in line["detections"]:
+        if not one["label"].strip():
+            raise DataError(f"{where}: a detection without a label")
         if len(one["box"]) != _SIDES:
             raise DataError(f"{where}: a box is x_min, y_min, x_max, y_max")
         x_min, y_min, x_max, y_max = one["box"]

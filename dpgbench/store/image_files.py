@@ -1,7 +1,7 @@
 """Which files an item's image is in: named after the item, or where a pattern says.
 
 Generators write a picture a file: ``{item_id}_{tile}.png``, ``{item_id}/samples/{tile:04d}.png``,
-``{index:05d}/samples/{tile:04d}.png``, ``{index}.png``.
+``{index:05d}/samples/{tile:04d}.png``, ``{index}.png``; or after prompts (`prompt_files`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ from pathlib import Path, PurePosixPath
 
 from dpgbench.domain.spec import TILE_COUNTS
 from dpgbench.errors import DataError, UsageError, counted
+from dpgbench.store.prompt_files import (
+    CATEGORY,
+    NUMBER,
+    PROMPT,
+    SUFFIXES,
+    PromptFiles,
+    check_prompt_pattern,
+    prompt_pattern_of,
+)
 
 ImageFiles = Path | tuple[Path, ...]
 """The image of an item: one file, a grid or a single picture; or a file a tile, in order."""
@@ -32,7 +41,6 @@ class EncodedFile:
 SeenImage = Path | EncodedFile | tuple[Path | EncodedFile, ...]
 """The image of an item, as `ImageFiles`, by its files or by their content."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _TILES = ("tile", "tile0", "tile1")
 _INDICES = ("index", "index0", "index1")
 _FIELDS = ("item_id", *_INDICES, *_TILES)
@@ -129,7 +137,8 @@ class ImagePattern:
     ``{item_id}`` is the item's id, ``{index}`` its place in the benchmark from 0 (``{index1}``:
     from 1), ``{tile}`` the tile from 0 (``{tile1}``: from 1), with a width as in ``{tile:04d}``.
     ``{index0}`` and ``{tile0}`` are ``{index}`` and ``{tile}`` without a look whether the files
-    count from 1. The suffix may be left out, and counts in any letter case.
+    count from 1. The suffix may be left out, and counts in any letter case. ``{prompt}`` goes with
+    ``{number}``, as `prompt_files` has it.
 
     Raises:
         UsageError: it is no such pattern.
@@ -138,6 +147,9 @@ class ImagePattern:
     text: str
 
     def __post_init__(self) -> None:
+        if self.of_prompts:
+            check_prompt_pattern(self.text)
+            return
         used = self._used
         unknown = [name for name in used if name not in _FIELDS]
         if unknown:
@@ -165,9 +177,14 @@ class ImagePattern:
         return [name for _, name, _, _ in parts if name is not None]
 
     @property
+    def of_prompts(self) -> bool:
+        """Whether files are named after prompts."""
+        return "{" + PROMPT + "}" in self.text
+
+    @property
     def has_tiles(self) -> bool:
         """Whether each tile is a file of its own."""
-        return any(name in _TILES for name in self._used)
+        return self.of_prompts or any(name in _TILES for name in self._used)
 
     def uses(self, name: str) -> bool:
         """Return whether ``{name}`` stands in the pattern."""
@@ -176,9 +193,10 @@ class ImagePattern:
     def path(self, item_id: str, index: int, tile: int) -> str:
         """Return the path of an item's tile below the folder; index and tile count from 0."""
         numbers = {"index": index, "index0": index, "index1": index + 1}
-        numbers |= {"tile": tile, "tile0": tile, "tile1": tile + 1}
+        numbers |= {"tile": tile, "tile0": tile, "tile1": tile + 1, NUMBER: tile}
         try:
-            return self.text.format(item_id=item_id, **numbers)
+            names = {"item_id": item_id, PROMPT: f"<prompt of {item_id}>", CATEGORY: "<category>"}
+            return self.text.format(**names, **numbers)
         except (ValueError, LookupError, AttributeError) as error:
             raise UsageError(f"--pattern {self.text}: {error}; {_HELP}") from None
 
@@ -213,7 +231,7 @@ def find_patterned(
     folder: Path,
     pattern: ImagePattern,
     items: Sequence[str],
-    order: Sequence[str],
+    prompts: Mapping[str, str],
     num_images: int,
 ) -> Patterned:
     """Return the images of `items` by a pattern.
@@ -222,14 +240,16 @@ def find_patterned(
         folder: that the pattern's paths are below.
         pattern: where the files of an item are.
         items: ids to find images of.
-        order: all ids of the benchmark, in its order, for ``{index}``.
+        prompts: of all items of the benchmark by id, in its order, for ``{index}``.
         num_images: files that an item must have where the pattern has ``{tile}``.
 
     Raises:
         DataError: a tile is there twice, or the files count from another number than the
             pattern does.
     """
-    listing = ImageListing(folder)
+    if pattern.of_prompts:
+        return _find_by_prompts(folder, pattern, items, prompts, num_images)
+    listing, order = ImageListing(folder), list(prompts)
     _check_counting(listing, pattern, order)
     places = {item_id: place for place, item_id in enumerate(order)}
     images: dict[str, ImageFiles] = {}
@@ -247,27 +267,58 @@ def find_patterned(
     return Patterned(images, reasons)
 
 
-def count_tiles(folder: Path, pattern: ImagePattern, order: Sequence[str]) -> int:
+def _find_by_prompts(
+    folder: Path,
+    pattern: ImagePattern,
+    items: Sequence[str],
+    prompts: Mapping[str, str],
+    num_images: int,
+) -> Patterned:
+    files = PromptFiles(folder, pattern.text)
+    images: dict[str, ImageFiles] = {}
+    reasons = {}
+    for item_id in items:
+        present = files.of_item(item_id, prompts[item_id])
+        if len(present) >= num_images:
+            images[item_id] = tuple(present[:num_images])
+        else:
+            reasons[item_id] = f"{len(present)} of {counted(num_images, 'image')} named after it"
+    return Patterned(images, reasons)
+
+
+def count_tiles(folder: Path, pattern: ImagePattern, prompts: Mapping[str, str]) -> int:
     """Return how many pictures the items have, where each is a file of its own.
 
     Raises:
         DataError: that number is not 1 to 10.
     """
-    listing = ImageListing(folder)
-    _check_counting(listing, pattern, order)
-    most, whose = 0, ""
-    for index, item_id in enumerate(order):
-        # Up to the last one there: a gap is a missing picture, never a smaller number of them.
-        there = [t for t in range(_MOST_TILES) if pattern.find(listing, item_id, index, t)]
-        tiles = there[-1] + 1 if there else 0
-        if tiles > most:
-            most, whose = tiles, item_id
+    most, whose = _most_tiles(folder, pattern, prompts)
     if most in (0, *TILE_COUNTS):
         return most
     raise DataError(
         f"{folder} has {counted(most, 'picture')} of {whose} by --pattern {pattern.text}; "
         "say how many to take of each item: --num-images 1 to 10"
     )
+
+
+def _most_tiles(folder: Path, pattern: ImagePattern, prompts: Mapping[str, str]) -> tuple[int, str]:
+    """Return the most pictures that an item has, and which item that is."""
+    most, whose = 0, ""
+    if pattern.of_prompts:
+        files = PromptFiles(folder, pattern.text)
+        for item_id, prompt in prompts.items():
+            if len(files.of_item(item_id, prompt)) > most:
+                most, whose = len(files.of_item(item_id, prompt)), item_id
+        return most, whose
+    listing, order = ImageListing(folder), list(prompts)
+    _check_counting(listing, pattern, order)
+    for index, item_id in enumerate(order):
+        # Up to the last one there: a gap is a missing picture, never a smaller number of them.
+        there = [t for t in range(_MOST_TILES) if pattern.find(listing, item_id, index, t)]
+        tiles = there[-1] + 1 if there else 0
+        if tiles > most:
+            most, whose = tiles, item_id
+    return most, whose
 
 
 def _check_counting(listing: ImageListing, pattern: ImagePattern, order: Sequence[str]) -> None:
@@ -319,13 +370,16 @@ def _renamed(text: str, name: str, other: str) -> str:
     return text
 
 
-def suggest_pattern(folder: Path, order: Sequence[str]) -> str | None:
+def suggest_pattern(folder: Path, prompts: Mapping[str, str]) -> str | None:
     """Return the pattern of the known ones by which most items of a folder are found.
 
     Args:
         folder: of images, in folders of their own or not.
-        order: all ids of the benchmark, in its order.
+        prompts: of all items of the benchmark by id, in its order.
     """
+    if by_prompts := prompt_pattern_of(folder, prompts):
+        return by_prompts
+    order = list(prompts)
     present = {
         path.relative_to(folder).with_suffix("").as_posix(): path.suffix.lower()
         for path in folder.rglob("*")

@@ -14,4 +14,4 @@ PATTERN = ImagePattern("{item_id}_{tile}.png")
 def test_a_gap_does_not_lower_the_number_of_tiles(tmp_path: Path, there: tuple[int, ...]) -> None:
     for tile in there:
         Image.new("RGB", (8, 8)).save(tmp_path / f"a_{tile}.png")
-    assert count_tiles(tmp_path, PATTERN, ["a"]) == 4
+    assert count_tiles(tmp_path, PATTERN, {"a": ""}) == 4

@@ -23,6 +23,7 @@ from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.image_log import changed_images, image_hashes
 
 ORDER = ["b", "a", "c"]  # the benchmark's order, not the alphabet's
+PROMPTS = dict.fromkeys(ORDER, "")
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -53,7 +54,7 @@ def test_a_pattern_writes_ids_and_numbers(
 
 def test_the_index_is_the_place_in_the_benchmark(tmp_path: Path) -> None:
     touch(tmp_path, "0.png", "1.PNG", "2.png")
-    patterned = find_patterned(tmp_path, ImagePattern("{index}.png"), ["a", "b"], ORDER, 4)
+    patterned = find_patterned(tmp_path, ImagePattern("{index}.png"), ["a", "b"], PROMPTS, 4)
     assert {item: path.name for item, path in patterned.images.items()} == {  # type: ignore[union-attr]
         "a": "1.PNG", "b": "0.png",
     }  # fmt: skip
@@ -72,15 +73,15 @@ def test_a_suffix_may_be_left_out_and_jpg_is_jpeg(tmp_path: Path) -> None:
 
 def test_the_number_of_tiles_is_that_of_most(tmp_path: Path) -> None:
     pattern = ImagePattern("{item_id}_{tile}.png")
-    assert count_tiles(tmp_path, pattern, ORDER) == 0
+    assert count_tiles(tmp_path, pattern, PROMPTS) == 0
     touch(tmp_path, "a_0.png", "b_0.png", "b_1.png")
-    assert count_tiles(tmp_path, pattern, ORDER) == 2
+    assert count_tiles(tmp_path, pattern, PROMPTS) == 2
     touch(tmp_path, "b_2.png")
-    assert count_tiles(tmp_path, pattern, ORDER) == 3
+    assert count_tiles(tmp_path, pattern, PROMPTS) == 3
     touch(tmp_path, "b_10.png")
     with pytest.raises(DataError, match="11 pictures of b by"):
-        count_tiles(tmp_path, pattern, ORDER)
-    patterned = find_patterned(tmp_path, pattern, ORDER, ORDER, 2)
+        count_tiles(tmp_path, pattern, PROMPTS)
+    patterned = find_patterned(tmp_path, pattern, ORDER, PROMPTS, 2)
     assert list(patterned.images) == ["b"]
     assert patterned.reasons == {
         "a": "image a_1.png is missing", "c": "image c_0.png is missing",
@@ -92,10 +93,10 @@ def test_files_from_one_are_told_unless_the_pattern_is_sure(tmp_path: Path) -> N
     touch(tmp_path, "1.png", "2.png")
     for text in ("{index}.png", "{index:d}.png"):
         with pytest.raises(DataError, match="count from 1"):
-            find_patterned(tmp_path, ImagePattern(text), ORDER, ORDER, 4)
-    sure = find_patterned(tmp_path, ImagePattern("{index0}.png"), ORDER, ORDER, 4)
+            find_patterned(tmp_path, ImagePattern(text), ORDER, PROMPTS, 4)
+    sure = find_patterned(tmp_path, ImagePattern("{index0}.png"), ORDER, PROMPTS, 4)
     assert list(sure.images) == ["a", "c"]
-    shifted = find_patterned(tmp_path, ImagePattern("{index1}.png"), ORDER, ORDER, 4)
+    shifted = find_patterned(tmp_path, ImagePattern("{index1}.png"), ORDER, PROMPTS, 4)
     assert list(shifted.images) == ["b", "a"]
 
 
@@ -111,13 +112,13 @@ def test_other_patterns_are_usage_errors(text: str) -> None:
 
 
 def test_a_folder_of_strangers_suggests_nothing(tmp_path: Path) -> None:
-    assert suggest_pattern(tmp_path, ORDER) is None
+    assert suggest_pattern(tmp_path, PROMPTS) is None
     touch(tmp_path, "x.png", "sub/y.jpg", "a.txt")
-    assert suggest_pattern(tmp_path, ORDER) is None
+    assert suggest_pattern(tmp_path, PROMPTS) is None
     touch(tmp_path, "b/003.jpg", "a/003.jpg")
-    assert suggest_pattern(tmp_path, ORDER) is None
+    assert suggest_pattern(tmp_path, PROMPTS) is None
     touch(tmp_path, "b/000.jpg", "a/000.jpg")
-    assert suggest_pattern(tmp_path, ORDER) == "{item_id}/{tile:03d}.jpg"
+    assert suggest_pattern(tmp_path, PROMPTS) == "{item_id}/{tile:03d}.jpg"
 
 
 def test_images_that_changed_are_found_by_their_hashes(tmp_path: Path) -> None:

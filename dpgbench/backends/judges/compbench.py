@@ -161,6 +161,22 @@ class DetectionsJudge(Judge):
         """
         return [[JudgeAnswer(self.answer(t.item_id, t.tile, _prompt(t)))] for t in tiles]
 
+    def unseen_nouns(self, prompts: Mapping[str, str]) -> list[str]:
+        """Return the nouns of prompts that no detection of the file is labelled with, sorted.
+
+        Args:
+            prompts: by item id; of those ``a X PHRASE a Y``, and of those whose nouns the file has.
+        """
+        labels = {one.label for image in self.detections.values() for one in image.detections}
+        nouns = {noun for prompt in prompts.values() for noun in simple_nouns(prompt) or ()}
+        nouns |= {
+            noun
+            for (item_id, _), image in self.detections.items()
+            if item_id in prompts
+            for noun in image.nouns or ()
+        }
+        return sorted(noun for noun in nouns if looked_for(noun) not in labels)
+
     def answer(self, item_id: str, tile: int, prompt: str) -> str:
         """Return the score of an image, as a number in words.
 

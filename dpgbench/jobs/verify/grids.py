@@ -221,9 +221,9 @@ def _find_images(subject: Subject, findings: Findings) -> dict[str, ImageFiles] 
     try:
         if subject.pattern is None:
             return dict(find_images(folder, items))
-        chosen = [item_id for item_id in items if item_id in subject.order]
+        chosen = [item_id for item_id in items if item_id in subject.prompts]
         layout = find_patterned(
-            folder, subject.pattern, chosen, subject.order, subject.manifest.num_images
+            folder, subject.pattern, chosen, subject.prompts, subject.manifest.num_images
         )
         return dict(layout.images)
     except DpgBenchError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,9 +79,9 @@ class Subject:
         return ImagePattern(text) if text else None
 
     @property
-    def order(self) -> list[str]:
-        """Every item of the benchmark, or of the run where that is not at hand."""
-        return list(self.benchmark.prompts) if self.benchmark else list(self.manifest.items)
+    def prompts(self) -> Mapping[str, str]:
+        """Of every item of the benchmark; of the run's, empty, where that is not at hand."""
+        return self.benchmark.prompts if self.benchmark else dict.fromkeys(self.manifest.items, "")
 
     def drawn_at_home(self, items: Iterable[str]) -> set[str]:
         """Return the items whose grids the run of this shard has: they are not drawn again."""
