@@ -31,6 +31,7 @@ def test_wheel_has_packages_and_data_and_works(tmp_path: Path) -> None:
     assert "dpgbench/_data/prompts/shapes.csv" in names
     assert "dpgbench/_data/reports/published.csv" in names
     assert "ella/_recipes/paper.toml" in names
+    assert "dpgbench/jobs/make/examples.csv" in names
     embedded = ROOT / "dpgbench" / "embedded"
     listed = [line.split()[1] for line in (embedded / "SHA256SUMS").read_text().splitlines()]
     for name in ("CARD.md", "SHA256SUMS", *listed):

@@ -87,6 +87,31 @@ def _load_benchmark(path: Path) -> Any:
     return benchmark
 
 
+def _kept_replies(path: Path) -> Any:
+    from dpgbench.store.chat_log import read_chat_log
+
+    return read_chat_log(path)
+
+
+def _whole_kept_replies(_path: Path, kept: Any) -> None:
+    lines, attempts = kept
+    assert all(key == line["key"] and isinstance(line["text"], str) for key, line in lines.items())
+    assert all(attempt >= 0 for attempt in attempts.values())
+
+
+def _examples(path: Path) -> Any:
+    from dpgbench.jobs.make.examples import load_examples
+
+    return load_examples(path)
+
+
+def _make_record(path: Path) -> Any:
+    from dpgbench.jobs.make.files import MadeFiles, read_record
+
+    files = MadeFiles(path.with_name("none.csv"), path, path.with_name("chat.jsonl"))
+    return read_record(files, {"llm": {"model": "m"}})
+
+
 def _same_benchmark(path: Path, benchmark: Any) -> None:
     """A benchmark that is written again is the same, and pandas sees the same cells."""
     from dpgbench.domain.benchmark import COLUMNS
@@ -198,6 +223,23 @@ _reader(
     _recorded,
     check=_same_answers,
 )
+_reader(
+    "kept replies",
+    "chat.jsonl",
+    "lines",
+    lambda: [sound.CHAT_LINES],
+    _kept_replies,
+    check=_whole_kept_replies,
+)
+_reader(
+    "examples of graphs",
+    "e.csv",
+    "table",
+    lambda: [_packaged("prompts", "shapes.csv")],
+    _examples,
+    examples=30,
+)
+_reader("record of made graphs", "make.json", "json", lambda: [sound.MAKE_RECORD], _make_record)
 _reader("human scores", "h.csv", "table", lambda: [sound.PEOPLE], _people, check=_finite_scores)
 _reader(
     "published scores",

@@ -43,6 +43,18 @@ ANSWER_LINES = (
     b'{"item_id": "b-2", "tile": 3, "qid": 1, "answer": "unclear: \xc3\xa9", "invalid": true}\n'
     b'{"item_id": "c", "tile": 1, "qid": 1, "answer": null}\n'
 )
+CHAT_LINES = (
+    b'{"key": "0a", "item_id": "a", "purpose": "graph", "text": "{}", "finish": "stop", '
+    b'"prompt_tokens": 9, "completion_tokens": 2, "are_counted": true, "date": "2026-11-27"}\n'
+    b'{"item_id": "a", "attempt": 1, "date": "2026-11-27"}\n'
+    b'{"key": "0b", "item_id": "a", "purpose": "check", "text": "\xc3\xa9", "finish": "length", '
+    b'"prompt_tokens": 9, "completion_tokens": 0, "are_counted": false, "date": "2026-11-27"}\n'
+)
+MAKE_RECORD = (
+    b'{"schema": 1, "identity": {"llm": {"model": "m"}}, "csv_sha256": "0a", '
+    b'"previous_csv_sha256": null, "failures": {"a": {"reason": "none", "attempt": 0}}, '
+    b'"started": "2026-11-27"}'
+)
 PEOPLE = b"item,model,score,rater\na1,m,3.5,r1\na1,m,4,r2\nb-2,m,1,r1\nc,n,2e0,r1\n"
 PROMPT_LINES = (
     b'{"id": "p1", "prompt": "a cube"}\n'

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from dpgbench.backends.entries import argument_of
 from dpgbench.backends.event_loop import in_event_loop
-from dpgbench.backends.failures import RequestFailedError, ServerFailures
+from dpgbench.backends.failures import RefusedError, RequestFailedError, ServerFailures
 from dpgbench.backends.judges.openai.client import PATH, Client, Completion
 from dpgbench.backends.judges.openai.parameters import ServerParameters
 from dpgbench.backends.judges.openai.retries import Retries
@@ -283,6 +283,10 @@ class _Talk:
             self._client.usage.counts["requests"] -= 1  # it was not sent
             self._schema_failed = True
             return SCHEMA_REFUSED
+        except RefusedError:
+            if retries is self._free:  # it was the prompt that the server refused, not the schema
+                self._schema_failed = False
+            raise
         finally:
             budget.settle(reserved, reply)
 

@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 from dpgbench.domain.benchmark import COLUMNS
 from dpgbench.domain.draft import draft_rows
 from dpgbench.domain.draft_flags import REVIEW_COLUMN, review_cell
-from dpgbench.errors import DataError, ResumeMismatchError, clipped
+from dpgbench.errors import DataError, ResumeMismatchError, clipped, shortened
 from dpgbench.jobs.make.conversation import MadeGraph
 from dpgbench.store.csv_rows import csv_text
 from dpgbench.store.files import read_json, utf8, write_atomic, write_json, writing
@@ -146,7 +146,8 @@ def _check_same(files: MadeFiles, record: MakeRecord, identity: Mapping[str, Any
     ]
     if changed:
         raise ResumeMismatchError(
-            f"{files.table} was made otherwise: {'; '.join(changed)}; name another --out"
+            f"{files.table} was made otherwise, by {files.record}: {shortened(changed, 6)}; name "
+            "another --out"
         )
     if files.table.exists():
         digest = hashlib.sha256(files.table.read_bytes()).hexdigest()

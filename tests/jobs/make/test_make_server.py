@@ -370,6 +370,19 @@ def test_silence_and_hang_ups_are_tried_again_and_a_lasting_one_is_listed(
     assert checks(run) == 0
 
 
+def test_a_refused_prompt_does_not_keep_the_others_from_the_schema(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    def rule(asked: Asked) -> Act:
+        return Act(400, "not allowed") if "A red" in prompt_in(asked) else honest(asked)
+
+    with llm_server(rule) as server:
+        assert make(run, server, "--concurrency", 1, "--partial").code == 0
+        counts = Counter(step_of(asked) for asked in server.asked if "A red" not in text_of(asked))
+    assert counts == {"graph": 5, "check": 5}
+    assert list(json.loads((tmp_path / "made/p/make.json").read_text())["failures"]) == ["00001"]
+
+
 def test_a_wrong_key_ends_all_at_once(run: Run, prompts: Path) -> None:
     with llm_server() as server:
         server.key = "sk-another-0123456789-key"
