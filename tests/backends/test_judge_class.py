@@ -57,6 +57,24 @@ def test_a_judge_that_only_asks_streams_in_batches() -> None:
     assert as_judge(judge) is judge
 
 
+class Stumbles(Yes):
+    """Cannot answer any batch that `it1` is in."""
+
+    def ask(self, tiles: Sequence[TileQuestions]) -> list[list[JudgeAnswer]]:
+        if any(tile.item_id == "it1" for tile in tiles):
+            raise ValueError("no answer about it1")
+        return super().ask(tiles)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4])
+def test_a_tile_that_fails_a_batch_fails_alone(batch: int) -> None:
+    judge = Stumbles()
+    judge.num_images_at_once = batch
+    replies = {reply.item_id: reply.error for reply in judge.replies(tiles(4))}
+    assert replies.pop("it1") == "ValueError: no answer about it1"
+    assert replies == dict.fromkeys(("it0", "it2", "it3"))
+
+
 class Streams(Judge):
     def describe(self) -> Mapping[str, Any]:
         return {}

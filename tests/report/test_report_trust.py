@@ -104,10 +104,12 @@ def test_a_part_says_so_everywhere_and_stands_in_a_table_of_its_own(
 
 def test_an_older_file_over_a_part_is_known_by_its_counts(dpg: RunMaker) -> None:
     by_manifest = dpg.make("one", items=TEN, benchmark=size(dpg))
-    by_warning = dpg.make("two", items=TEN)
-    warnings = {"items_not_chosen": 1055}
-    edit(by_warning, warnings=warnings)
-    rows = {(row.run, row.rule): row for row in make_board([by_manifest, by_warning]).rows}
+    by_warning, all_but_one = dpg.make("two", items=TEN), dpg.make("three", items=TEN)
+    edit(by_warning, warnings={"items_not_chosen": 1055})
+    edit(all_but_one, warnings={"items_not_chosen": 1})
+    board = make_board([by_manifest, by_warning, all_but_one])
+    rows = {(row.run, row.rule): row for row in board.rows}
+    assert str(rows["three", "corrected-v1"].subset) == "10 of 11 items"
     assert str(rows["one", "corrected-v1"].subset) == "10 of 30 items"
     assert str(rows["two", "corrected-v1"].subset) == "10 of 1,065 items"
     assert rows["two", "corrected-v1"].coverage == 10 / 1065
