@@ -42,6 +42,10 @@ class QuestionBody(_Strict):
         list[int],
         Field(max_length=200, fail_fast=True, description="Numbers of the questions above it."),
     ] = []
+    answer: Annotated[
+        str,
+        Field(max_length=200, description="The right one: no, a number or a word; empty is yes."),
+    ] = ""
 
 
 class ItemBody(_Strict):

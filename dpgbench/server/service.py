@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from dpgbench.backends.protocols import JudgeReply, TileQuestions
+from dpgbench.domain.answer_text import read_expected
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.domain.graph import PromptGraph
 from dpgbench.domain.plan import ItemPlan, plan_item
@@ -353,6 +354,7 @@ def _own_rows(item_id: str, where: str, item: ItemBody) -> list[QuestionRow]:
             category_detailed="",
             tuple="",
             question=question.question,
+            expected=read_expected(question.answer),
         )
         for place, question in enumerate(item.questions or (), start=1)
     ]

@@ -114,7 +114,7 @@ def _make_record(path: Path) -> Any:
 
 def _same_benchmark(path: Path, benchmark: Any) -> None:
     """A benchmark that is written again is the same, and pandas sees the same cells."""
-    from dpgbench.domain.benchmark import COLUMNS
+    from dpgbench.domain.benchmark import ANSWER_COLUMN, COLUMNS, TEMPLATE_COLUMN
     from dpgbench.store.benchmarks import load_csv
     from tests.helpers import csv_text
 
@@ -125,11 +125,14 @@ def _same_benchmark(path: Path, benchmark: Any) -> None:
             **{name: getattr(row, name) for name in COLUMNS if hasattr(row, name)},
             "proposition_id": str(row.qid),
             "question_natural_language": row.question,
+            ANSWER_COLUMN: row.expected,
+            TEMPLATE_COLUMN: row.template,
         }
         for row in benchmark.rows
     ]
     again = path.with_name("again.csv")
-    again.write_bytes(csv_text(rows).encode())
+    columns = (*COLUMNS, ANSWER_COLUMN, TEMPLATE_COLUMN)
+    again.write_bytes(csv_text(rows, columns).encode())
     second = load_csv(again, benchmark.name)
     assert second.prompts == benchmark.prompts
     assert second.graphs_sha256 == benchmark.graphs_sha256
@@ -194,7 +197,7 @@ _reader(
     "benchmark",
     "b.csv",
     "table",
-    lambda: [sound.BENCHMARK],
+    lambda: [sound.BENCHMARK, sound.RIGHT_ANSWERS],
     _load_benchmark,
     check=_same_benchmark,
     examples=150,

@@ -33,6 +33,14 @@ BENCHMARK = csv_text(
         row("c", 1, "0"),
     ]
 ).encode()
+RIGHT_ANSWERS = csv_text(
+    [
+        row("a1", 1, answer="no", question_template=""),
+        row("a1", 2, "1", answer="seven", question_template="{question} Say one word."),
+        row("b-2", 1, answer="", question_template="{question}"),
+    ],
+    (*row("a1", 1), "answer", "question_template"),
+).encode()
 ANSWERS = (
     b"item_id,tile,question_id,answer,model\n"
     b"a1,0,1,yes,m\na1,0,2,no,m\na1,1,1,yes,m\na1,1,2,yes,m\nb-2,0,1,No,n\nb-2,0,2,yes,m\nc,0,1,,m\n"

@@ -94,6 +94,12 @@ def test_questions_of_the_caller_are_asked_like_the_benchmarks(
         (a["answer"], a["p_yes"]) for a in theirs["answers"]
     ]
     assert got["scores"]["corrected-v1"]["score"] >= theirs["scores"]["corrected-v1"]["score"]
+    # Where no is right, what was no holds and what was yes does not.
+    turned = [{**question, "answer": "no"} for question in plain]
+    body = {"items": [{"images": both[0]["images"], "layout": "2x2", "questions": turned}]}
+    (other,) = mplug_server.score(body).body["items"]
+    scores = [one["scores"]["corrected-v1"]["score"] for one in (got, other)]
+    assert sum(scores) == pytest.approx(100)
 
 
 def test_the_server_says_what_it_is(mplug_server: Server) -> None:
