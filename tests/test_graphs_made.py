@@ -15,7 +15,7 @@ from dpgbench.domain.benchmark import Benchmark
 from dpgbench.shapes import benchmark_items
 from dpgbench.store.benchmarks import load_benchmark
 from scripts.graphs_made import agreement, controls, fact_of, parsed, scores, table
-from tests.helpers import REPOSITORY, row, write_csv
+from tests.helpers import REPOSITORY, Run, row, write_csv
 
 PAGE = REPOSITORY / "docs" / "graphs-made.md"
 
@@ -120,3 +120,19 @@ def test_the_script_of_the_page_runs_on_files(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "agreement.json").read_text("utf-8"))
     assert report["agreement"]["all"]["coverage"]["same"] == 1
     assert report["failures"] == {}
+
+
+def test_the_command_makes_graphs_that_lose_what_the_given_ones_lose(
+    run: Run, shapes: Benchmark, tmp_path: Path
+) -> None:
+    """`prompts make --llm shapes`: sound files whose scores fall wherever the given ones do."""
+    items = list(shapes.items)[::20]
+    chosen = ("--items", ",".join(items))
+    done = run("prompts", "make", "shapes", "--llm", "shapes", *chosen, "--out", "made.csv")
+    assert done.code == 0, done.err
+    assert run("prompts", "check", "made.csv", "--strict").code == 0
+    made = load_benchmark(tmp_path / "made.csv")
+    report = scores(shapes, made, 20)
+    assert (report["items"], report["unreadable"]) == (len(items), 0)
+    assert report["items_that_lose_what_the_given_lose"] >= 0.95
+    assert report["changed_pictures"]["both_lose"] > 50
