@@ -72,6 +72,12 @@ def key(page: Page, letter: str) -> None:
     page.send("Input.dispatchKeyEvent", type="keyUp", windowsVirtualKeyCode=code, **about)
 
 
+def work_seconds(page: Page) -> float:
+    """How long the page's main thread has worked."""
+    metrics = page.send("Performance.getMetrics")["metrics"]
+    return float(next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
+
+
 def downloaded(page: Page, tmp_path: Path) -> Path:
     """The file that the button gives."""
     path = tmp_path / "down" / "pets-reviewed.csv"
@@ -250,17 +256,19 @@ def test_nothing_overflows_and_all_can_be_read(
 
 @needs_browser
 def test_the_real_benchmarks_size_is_open_within_a_second(opened: Open, tmp_path: Path) -> None:
-    """1,065 items with 13 questions each, at best of eight; the list grows as it is scrolled."""
+    """1,065 items with 13 questions each; the list grows as it is scrolled.
+
+    Seconds of the page's own work, so that a neighbour on the machine does not fail the test.
+    """
     source = write_many(tmp_path / "many.csv")
     written = write_review_page(load_benchmark(source), tmp_path / "many.html")
     assert (written.items, written.questions) == (1065, 13845)
     page = opened(written.path)
-    taken: list[float] = []
-    while len(taken) < 8 and min(taken, default=1000) >= 1000:
-        page.go("about:blank")
-        page.go(written.path.as_uri())
-        taken.append(page.value("performance.getEntriesByType('navigation')[0].domComplete"))
-    assert min(taken) < 1000, taken
+    page.send("Performance.enable", timeDomain="threadTicks")
+    page.go("about:blank")
+    before = work_seconds(page)
+    page.go(written.path.as_uri())
+    assert work_seconds(page) - before < 1
     assert page.value("document.querySelectorAll('*').length") < 5000
     page.go("about:blank")
     page.go(written.path.as_uri() + "#item=item_1064")
