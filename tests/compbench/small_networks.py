@@ -166,3 +166,39 @@ def write_grounding_dino(folder: Path) -> Path:
     tokenizer = transformers.BertTokenizer(vocab=vocabulary, do_lower_case=True)
     transformers.GroundingDinoProcessor(pictures, tokenizer).save_pretrained(folder)
     return folder
+
+
+def write_owlv2(folder: Path) -> Path:
+    """An OWLv2 of a few thousand seeded weights in transformers' layout, whose boxes vary."""
+    folder.mkdir(parents=True)
+    letters = [*"abcdefghijklmnopqrstuvwxyz"]
+    words = ["!", "<|startoftext|>", "<|endoftext|>", *letters, *(f"{one}</w>" for one in letters)]
+    (folder / "vocab.json").write_text(
+        json.dumps({word: number for number, word in enumerate(words)})
+    )
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.CLIPTokenizer.from_pretrained(folder, pad_token="!")
+    size = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.Owlv2Config(
+        text_config={
+            **size,
+            "hidden_size": 32,
+            "vocab_size": len(words),
+            "max_position_embeddings": 32,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "pad_token_id": 0,
+        },
+        vision_config={**size, "hidden_size": 32, "image_size": 32, "patch_size": 8},
+        projection_dim=32,
+    )
+    torch.manual_seed(4)
+    network = transformers.Owlv2ForObjectDetection(config)
+    with torch.no_grad():
+        for name, weight in sorted(network.named_parameters()):
+            if weight.ndim > 1:
+                weight.copy_(tensor_for(name, weight.shape, 0.4))
+    network.save_pretrained(folder)
+    pictures = transformers.Owlv2ImageProcessor(size={"height": 32, "width": 32})
+    transformers.Owlv2Processor(pictures, tokenizer).save_pretrained(folder)
+    return folder

@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from benchmarks.blip_vqa import main
 from dpgbench.backends.judges.compbench import recorded_probability
 from dpgbench.compbench.noun_chunks import SHIPPED_RELEASES, shipped_chunks
 from dpgbench.compbench.questions import kept_chunks
-from tests.compbench.small_networks import write_grounding_dino
+from tests.compbench.small_networks import write_grounding_dino, write_owlv2
 from tests.helpers import Run, json_lines
 
 
@@ -66,8 +67,12 @@ def test_recorded_probabilities_keep_their_four_digits() -> None:
         assert abs(recorded - float(p_yes)) < 2e-6
 
 
-def test_another_detector_is_another_metric(run: Run, tmp_path: Path) -> None:
-    write_grounding_dino(tmp_path / "dino")
+DETECTORS = {"spatial-grounding-dino": write_grounding_dino, "spatial-owlv2": write_owlv2}
+
+
+@pytest.mark.parametrize("judge", DETECTORS)
+def test_another_detector_is_another_metric(run: Run, tmp_path: Path, judge: str) -> None:
+    DETECTORS[judge](tmp_path / "detector")
     (tmp_path / "pictures").mkdir()
     random = np.random.default_rng(0)
     lines = []
@@ -77,15 +82,22 @@ def test_another_detector_is_another_metric(run: Run, tmp_path: Path) -> None:
         lines.append(json.dumps({"item_id": f"p{number}", "prompt": prompt}) + "\n")
     (tmp_path / "prompts.jsonl").write_text("".join(lines))
     words = ["score", "pictures", "--bench", "prompts.jsonl", "--num-images", 1, "--out", "r"]
-    words += ["--judge", "spatial-grounding-dino", "--weights", "judge=dino", "--device", "cpu"]
+    words += ["--judge", judge, "--weights", "judge=detector", "--device", "cpu"]
     ended = run(*words, "--json")
     assert ended.code == 0, ended.err
     (result,) = json.loads(ended.out)["results"]
-    assert result["judge"] == "spatial-grounding-dino"
+    assert result["judge"] == judge
     assert any("another metric" in note for note in result["notes"])
-    answers = json_lines(tmp_path / "r/answers/spatial-grounding-dino.jsonl")
+    answers = json_lines(tmp_path / f"r/answers/{judge}.jsonl")
     assert all(0 <= float(line["answer"]) <= 1 for line in answers)
     assert any(float(line["answer"]) > 0.5 for line in answers)
+    content = (tmp_path / f"r/answers/{judge}.jsonl").read_bytes()
+    (tmp_path / f"r/answers/{judge}.jsonl").write_bytes(content[: content.index(b"\n") + 1])
+    assert run(*words).code == 0  # the other image is asked again, and answered alike
+    assert (tmp_path / f"r/answers/{judge}.jsonl").read_bytes() == content
+    (tmp_path / "detector/model.safetensors").write_bytes(b"damaged")
+    shutil.rmtree(tmp_path / "r")
+    assert run(*words).code == 4
 
 
 def test_one_pass_an_image_beats_one_a_chunk(tmp_path: Path) -> None:
