@@ -127,7 +127,7 @@ def _report(result: RewrittenBenchmark, *, partial: bool, as_json: bool) -> None
     if as_json:
         print_json(
             {
-                "csv": str(files.table),
+                "csv": str(files.table) if result.rewritten else None,
                 "record": str(files.record),
                 "items": result.items,
                 "rewritten": result.rewritten,
@@ -139,7 +139,8 @@ def _report(result: RewrittenBenchmark, *, partial: bool, as_json: bool) -> None
         )
     else:
         length, counted_by = record["tokens"], record["identity"]["counter"]
-        echo(f"{result.rewritten} of {counted(result.items, 'prompt')}: {files.table}")
+        place = files.table if result.rewritten else "no file was written"
+        echo(f"{result.rewritten} of {counted(result.items, 'prompt')}: {place}")
         if result.rewritten:
             echo(
                 f"tokens a prompt, by {counted_by}: {length['original']} in the original, "

@@ -279,8 +279,8 @@ def _written(
         "repairs": {item: list(one.repairs) for item, one in done.items() if one.repairs},
         "lost_texts": {item: list(one.lost) for item, one in done.items() if one.lost},
     }
-    table = rewritten_csv(original, {item: one.text for item, one in done.items()})
-    files.write(record, table, before)
+    texts = {item: one.text for item, one in done.items()}
+    files.write(record, rewritten_csv(original, texts) if texts else None, before)
     return RewrittenBenchmark(
         files,
         len(request.items),

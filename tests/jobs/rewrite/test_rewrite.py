@@ -24,6 +24,7 @@ from tests.backends.fake_openai import Act, Asked
 from tests.backends.openai_kit import leave_alone
 from tests.helpers import Ended, Run, json_lines, row, write_csv
 from tests.jobs.make.kit import llm_server, reply
+from tests.jobs.make.tiny_llm import write_scripted
 
 PROMPTS = {
     "cat_1": "A red cat on a mat.",
@@ -188,6 +189,25 @@ def test_shorter_prompts_and_those_that_are_short_already(
         "dog_2": "A dog beside a sign",
         "car_3": "A blue car, parked, in",
     }
+
+
+def test_a_local_model_rewrites_and_one_that_cannot_is_listed(
+    run: Run, benchmark: Path, tmp_path: Path
+) -> None:
+    """`hf:`: a network of transformers in this process; nothing rewritten is no file."""
+    said = ["A red cat", " on a mat", ", in the soft light of dawn", " before a plain wall."]
+    folder = write_scripted(tmp_path / "m", {"graph": said})
+    words = ("prompts", "rewrite", "pets.csv", "--to", "longer", "--llm", f"hf:{folder}")
+    more = ("--device", "cpu", "--items", "cat_1")
+    assert run(*words, *more).code == 0
+    table = tmp_path / "rewritten/pets-longer/pets-longer.csv"
+    assert load_benchmark(table).prompts == {"cat_1": "".join(said)}
+    dumb = write_scripted(tmp_path / "dumb", {"graph": ["No."]})
+    ended = run(*words[:-1], f"hf:{dumb}", *more, "--out", "none")
+    assert ended.code == 6
+    assert "no file was written" in ended.out
+    assert not (tmp_path / "none/pets-longer.csv").exists()
+    assert "not longer" in (tmp_path / "none/rewrite.json").read_text("utf-8")
 
 
 def test_lists_of_prompts_are_rewritten_as_lists(run: Run, tmp_path: Path) -> None:
