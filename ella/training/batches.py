@@ -205,7 +205,10 @@ class Samples(Dataset[Batch]):
             return _Taken(pair, text, key, None, moments, (*loaded.size, *corner))
         part = cut(self.source.decode(pair, loaded), shape)
         pixels = torch.from_numpy(part.pixels).permute(2, 0, 1).contiguous()
-        return _Taken(pair, text, key, pixels, None, (*part.original, *part.corner))
+        # A cache may know less of a picture than who decodes it: both say the same.
+        known = not keyed or all(loaded.size)
+        sizes = (*part.original, *part.corner) if known else (0, 0, 0, 0)
+        return _Taken(pair, text, key, pixels, None, sizes)
 
 
 def buckets_of(config: TrainConfig, image_px: int) -> Buckets:

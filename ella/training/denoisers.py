@@ -235,9 +235,20 @@ def denoiser_of(pipeline: Any) -> Denoiser:
     return DENOISERS[name](network)
 
 
-def sizes_of(latents: Tensor, downscale: int) -> Sizes:
-    """Sizes of pictures of which only the latents are at hand: whole, as they are drawn later."""
+def sizes_of(latents: Tensor, downscale: int, read: Tensor | None = None) -> Sizes:
+    """Sizes of a batch's pictures.
+
+    Args:
+        latents: Theirs, which say what they were cut to.
+        downscale: Of the VAE.
+        read: `[B, 4]` as in `Batch.sizes`, on any device; None, or zeros for a picture whose size
+            nobody knows, is a picture that was whole, as those are that are drawn later.
+    """
     height, width = (side * downscale for side in latents.shape[-2:])
     target = torch.tensor([[height, width]], dtype=torch.float32).expand(len(latents), 2)
     target = target.to(latents.device, non_blocking=True)
-    return Sizes(target, torch.zeros_like(target), target)
+    if read is None:
+        return Sizes(target, torch.zeros_like(target), target)
+    own = read.to(latents.device, torch.float32, non_blocking=True)
+    original, crop = own.split(2, dim=1)
+    return Sizes(torch.where(original > 0, original, target), crop, target)

@@ -385,7 +385,7 @@ class Trainer:
             objective.noisy(latents, noise, steps).to(dtype),
             timesteps,
             Condition(tokens.to(dtype), None if pooled is None else pooled.to(dtype)),
-            sizes_of(latents, downscale(self.base.vae)),
+            sizes_of(latents, downscale(self.base.vae), batch.sizes),
         )
         return objective.error(predicted, latents, noise, steps)
 

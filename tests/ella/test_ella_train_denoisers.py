@@ -12,7 +12,7 @@ from PIL import Image
 from ella import Connector, Ella, UnsupportedPipelineError, new_connector, tiny
 from ella.training.denoisers import Condition, Sizes, denoiser_of, sizes_of
 from ella.training.looks import Looks, held_out_loss
-from ella.training.run import build_trainer
+from ella.training.run import build_trainer, train_connector
 from tests.ella.tiny_training import QUICK, TinyPairs
 
 WIDE = 2 * tiny.WIDTH
@@ -144,6 +144,34 @@ def test_networks_are_told_sizes_as_their_pipelines_tell_them(watch_network):
     values = [one for one in (*args, *named.values()) if isinstance(one, torch.Tensor)]
     assert any(one.tolist() == [[64, 64]] * 2 for one in values if one.shape == (2, 2))
     assert any(one.tolist() == [[1], [1]] for one in values if one.shape == (2, 1))
+
+
+class WidePairs(TinyPairs):
+    """Pictures twice as wide as high, larger than is trained on."""
+
+    def image(self, index):
+        return super().image(index).resize((256, 128))
+
+
+@pytest.mark.parametrize("latent_cache", ["none", "memory", "disk"])
+def test_sdxl_is_told_how_large_pictures_were_and_where_they_were_cut(tmp_path, latent_cache):
+    told = []
+    pipeline = tiny.tiny_sdxl_pipeline()
+    pipeline.unet.register_forward_pre_hook(
+        lambda _m, _a, named: told.extend(named["added_cond_kwargs"]["time_ids"].tolist()),
+        with_kwargs=True,
+    )
+    train_connector(
+        pipeline,
+        tiny.tiny_text_encoder(),
+        WidePairs(),
+        tmp_path,
+        replace(QUICK, steps=6, latent_cache=latent_cache),
+        connector=tiny.tiny_connector(**KINDS["sdxl"][1]),
+        progress=False,
+    )
+    px = tiny.IMAGE_PX
+    assert {tuple(row) for row in told} == {(128, 256, 0, px / 2, px, px)}
 
 
 def test_a_connector_that_does_not_fit_is_refused(tmp_path):
