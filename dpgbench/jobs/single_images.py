@@ -63,5 +63,11 @@ def single_image_path(
     if benchmark.name != COMPBENCH:
         return folder / SAMPLES / f"{item_id}_{tile}.png"
     place = int(item_id.rpartition("_")[2]) - 1
-    name = f"{benchmark.prompts[item_id]}_{place * num_images + tile:06d}.png"
+    name = f"{_as_name(benchmark.prompts[item_id])}_{place * num_images + tile:06d}.png"
     return folder / SAMPLES / item_source(item_id) / "samples" / name
+
+
+def _as_name(prompt: str, most_bytes: int = 200) -> str:
+    """Return a prompt as part of a file's name: as it is, but for what no name can hold."""
+    name = "".join(" " if one in "/\\" or not one.isprintable() else one for one in prompt)
+    return name.encode()[:most_bytes].decode(errors="ignore").lstrip(".")
