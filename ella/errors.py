@@ -85,6 +85,15 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was no more memory: the machine's, or a device's in torch's words."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in words or "can't allocate memory" in words)
+    )
+
+
 def first_names(names: Sequence[str]) -> str:
     """The first names, and how many more there are; `none` without any."""
     more = len(names) - NUM_NAMES_SHOWN

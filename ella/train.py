@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from ella.config import TRAINED_LENGTH, ConnectorKind
-from ella.errors import EllaError, one_line
+from ella.errors import EllaError, is_out_of_memory, one_line
 from ella.recipes import recipe_file, recipes
 from ella.training.config import TrainConfig
 
@@ -74,6 +74,9 @@ CONFIG = get_type_hints(TrainConfig)
 NEW_CONNECTOR = [*SIZES, "connector_kind"]
 
 
+_LONGEST_REASON = 300  # characters of what torch says of memory
+
+
 class CommandError(EllaError):
     """The command line, or the file of settings, cannot be used."""
 
@@ -85,6 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         file = _train(_settings(vars(options)))
     except KeyboardInterrupt:
         return _fail("interrupted; the same command resumes from the last checkpoint", 130)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return _fail(
+            f"out of memory ({one_line(error)[:_LONGEST_REASON]}); start the same command with a"
+            " smaller --batch-size (with --global-batch the samples stay the same), with"
+            " --gradient-checkpointing, or under --length flexible with --sentence-tokens;"
+            " it resumes",
+            1,
+        )
     except (EllaError, OSError) as error:
         if getattr(error, "in_all_processes", False) and not _is_first():
             return 1  # the first process says it

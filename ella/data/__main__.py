@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,6 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         index = _build(options.data, options.index, options.workers or num_processors())
     except KeyboardInterrupt:
         return _fail("interrupted; the same command goes on where it was", 130)
+    except BrokenExecutor:
+        return _fail(
+            "a process was ended from outside, by the system where memory ran out as a rule; the"
+            " same command with fewer --workers goes on where it was",
+            1,
+        )
     except (EllaError, OSError, ValueError) as error:
         return _fail(one_line(error), 1)
     print(_described(index))

@@ -251,8 +251,16 @@ class IndexedPairs:
                 raise self._unusable(index, "the shard ends within it")
             return content
         if not _has_path(part, name):
-            cell = self._tables.cell(path, int(record["group"]), int(record["at"]))
-            table_content = picture_bytes(cell, path.parent)
+            try:
+                cell = self._tables.cell(path, int(record["group"]), int(record["at"]))
+                table_content = picture_bytes(cell, path.parent)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
+                raise self._unusable(index, one_line(error)) from error
+            except OSError as error:
+                if error.errno:
+                    raise
+                # pyarrow's own, of a damaged row group
+                raise self._unusable(index, one_line(error)) from error
             if table_content is None:
                 raise self._unusable(index, "the table has no bytes there")
             return table_content

@@ -218,3 +218,29 @@ def test_an_index_that_was_put_elsewhere_is_data(tmp_path):
     assert len(pairs) == 5
     assert pairs.image(4).size == (80, 64)
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_row_group_that_is_damaged_is_left_out_by_name(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    noise = [os.urandom(2_000) for _ in range(4)]
+    columns = {"image": noise, "text": ["a"] * 4, "width": [80] * 4, "height": [64] * 4}
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table(columns), file, row_group_size=2, compression="gzip")
+    pairs = IndexedPairs.open([DataSource(tmp_path)], tmp_path / "cache")
+    content = bytearray(file.read_bytes())
+    content[1_000:1_100] = bytes(100)
+    file.write_bytes(content)
+    with pytest.raises(TrainingDataError, match="row 0: no picture that can be read"):
+        pairs.content(0)
+    assert pairs.content(3) == noise[3]
+
+
+def test_a_process_that_ends_while_indexing_is_one_line(tmp_path, capsys, monkeypatch):
+    as_tars(tmp_path, 60)
+    monkeypatch.setattr("ella.data.index.read_piece", lambda root, piece: os._exit(9))
+    assert main(["index", str(tmp_path), "--workers", "2"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: a process was ended from outside")
+    assert error.count("\n") == 1

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from ella import TrainingError, tiny, train
 from ella.data.pairs import DataSource, IndexedPairs
@@ -89,3 +90,18 @@ def test_an_index_that_took_long_outlives_an_error(tmp_path, error, seconds, sta
         (tmp_path / "out").mkdir()
         raise error
     assert (tmp_path / "out").exists() == stays
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\n See ..."),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+])  # fmt: skip
+def test_memory_that_runs_out_is_one_line(words, tmp_path, monkeypatch, capsys, error):
+    def fail(settings):
+        raise error
+
+    monkeypatch.setattr(train, "_train", fail)
+    assert train.main([*words, f"--out={tmp_path / 'out'}"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: out of memory (")
+    assert shown.count("\n") == 1
