@@ -165,6 +165,22 @@ def test_however_many_rows_go_at_once(kind, rows):
                 assert not shown[len(alone) :].any()
 
 
+@pytest.mark.parametrize(("rows", "calls"), [(2, 5), (4, 3), (6, 2), (99, 1)])
+def test_tokens_of_several_steps_are_of_one_call_and_kept(rows, calls):
+    connector, made = tiny.tiny_connector(), []
+
+    def counted(projected, timesteps):
+        made.append(len(timesteps))
+        return connector.forward_projected(projected, timesteps)
+
+    texts, timesteps = [torch.ones(4, tiny.WIDTH)] * 2, [9.0, 7.0, 7.0, 5.0, 3.0, 1.0]
+    steps = StepConditions(connector, texts, timesteps, rows_at_once=rows, forward=counted)
+    for step in range(len(timesteps)):
+        steps.at(step)
+        steps.at(step)
+    assert (len(made), sum(made)) == (calls, 2 * 5)
+
+
 def test_texts_of_many_lengths_cannot_train_a_connector_without_latents(tmp_path):
     with pytest.raises(ValueError, match=r"`length` must be 'fixed' for a connector of the kind"):
         run_tiny(

@@ -75,6 +75,9 @@ def test_grid_from_images(tmp_path: Path) -> None:
     assert infer_grid([paths["a"]], 1, 512) == GridSpec(1, 512, 512)
     with pytest.raises(DataError, match=r"splits into 4 equal tiles \(sizes: 9x9\)"):
         infer_grid([paths["c"]], 4, None)
+    sides = [saved(tmp_path, f"side{n}.png", (n, 4)) for n in (3, 5, 7, 9)]
+    with pytest.raises(DataError, match=r"\(sizes: 3x4, 5x4, 7x4\)"):
+        infer_grid(sides, 4, None)
     bad = [tmp_path / "notes.txt", tmp_path / "gone.png"]
     with pytest.raises(DataError, match=r"none of 2 images can be read, first: .*notes\.txt"):
         infer_grid(bad, 4, None)
