@@ -74,7 +74,7 @@ def list_items(
 
 
 def _list_benchmarks(as_json: bool) -> None:
-    from dpgbench.errors import SetupError
+    from dpgbench.errors import DataError, SetupError
     from dpgbench.store.benchmark_table import named_benchmarks
     from dpgbench.store.benchmarks import load_benchmark
 
@@ -84,6 +84,9 @@ def _list_benchmarks(as_json: bool) -> None:
             benchmark = load_benchmark(name)
         except SetupError:
             here[name] = None
+        except DataError as error:  # one that is damaged hides no other
+            here[name] = None
+            say(f"warning: {error}; 'dpgbench prompts pull {name}' mends it")
         else:
             here[name] = {
                 "path": str(benchmark.path),
