@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from dpgbench.domain.rules import RULES
-from tests.helpers import SHARED, Run, run_process
+from tests.cli.processes import start
+from tests.helpers import SHARED, Run
 
 MODELS = ("mini-dalle", "sd2dot1")
 READS_RAW = ("ella-reference", "diffusionbench")  # categories before zeroing
@@ -143,22 +144,9 @@ def scored(
     for model in MODELS:
         words = [word for rule in rules for word in ("--rule", rule)]
         where = ("--where", f"t2i_model={model}")
-        ended = run_process(
-            "score",
-            "--bench",
-            bench,
-            "--answers",
-            data / "mplug_dsg.csv",
-            *where,
-            "--num-images",
-            1,
-            "--out",
-            tmp_path / model,
-            "--partial",
-            *words,
-            cwd=tmp_path,
-        )
-        assert ended.returncode == 0, ended.stderr
+        recorded = ("--bench", str(bench), "--answers", str(data / "mplug_dsg.csv"), *where)
+        more = ("--num-images", "1", "--out", model, "--partial", *words)
+        assert start(tmp_path, ("score", *recorded, *more)) == 0
     yield Pair(tmp_path, rows, answers, tuple(rules))
 
 

@@ -59,6 +59,7 @@ def test_the_grid_under_way_is_finished_and_no_other_begun(tmp_path: Path) -> No
     assert len(list(tmp_path.glob("r/images/*"))) == 2
     assert len((tmp_path / "r/images.jsonl").read_text().splitlines()) == 2
     is_whole(tmp_path / "r")
+    write_parts(tmp_path)  # the rest in no time
     _, err = begin(tmp_path, DRAW).communicate(timeout=30)
     assert len(list(tmp_path.glob("r/images/*"))) == len(ITEMS), err
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -135,15 +133,15 @@ def looked(tmp_path_factory):
     return where / "run"
 
 
-def test_a_look_is_an_ordinary_run_with_a_score(looked):
+def test_a_look_is_an_ordinary_run_with_a_score(run, looked):
     noted = look_at(looked, 1)
     assert (noted["step"], noted["samples"], noted["weights"]) == (1, 2, "mean")
     assert 0 <= noted["scores"]["tiny-mplug"]["ella-reference"] <= 100
-    run = looked / "looks/step-00000001"
-    assert len(list((run / "images").glob("*.png"))) == 2
-    assert (run / "manifest.json").is_file()
-    ended = dpgbench("score", run, "--judge", "tiny-mplug")
-    assert ended.returncode == 0, ended.stderr
+    look = looked / "looks/step-00000001"
+    assert len(list((look / "images").glob("*.png"))) == 2
+    assert (look / "manifest.json").is_file()
+    ended = run("score", look, "--judge", "tiny-mplug")
+    assert ended.code == 0, ended.err
 
 
 def test_the_card_says_what_it_is_and_how_it_was_made(looked, tmp_path, capsys):
@@ -171,19 +169,19 @@ def test_the_card_says_what_it_is_and_how_it_was_made(looked, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_the_report_draws_the_learning_curve(looked, tmp_path):
+def test_the_report_draws_the_learning_curve(run, looked, tmp_path):
     first = looked / "looks/step-00000001"
     out = tmp_path / "training/looks"
     for step, loss in ((1, 0.9), (5, 0.5)):
-        run = out / f"step-{step:08d}"
-        shutil.copytree(first, run)
-        noted = json.loads((run / "look.json").read_text())
-        (run / "look.json").write_text(json.dumps(noted | {"step": step, "held_out_loss": loss}))
+        look = out / f"step-{step:08d}"
+        shutil.copytree(first, look)
+        noted = json.loads((look / "look.json").read_text())
+        (look / "look.json").write_text(json.dumps(noted | {"step": step, "held_out_loss": loss}))
     shutil.copytree(first, tmp_path / "shipped")
     (tmp_path / "shipped/look.json").unlink()
     runs = [*sorted(out.iterdir()), tmp_path / "shipped"]
-    ended = dpgbench("report", *runs, "--out", tmp_path / "page", "--figures", tmp_path / "figures")
-    assert ended.returncode == 0, ended.stderr
+    ended = run("report", *runs, "--out", tmp_path / "page", "--figures", tmp_path / "figures")
+    assert ended.code == 0, ended.err
     figures = [path.name for path in (tmp_path / "figures").glob("learning-training-*.svg")]
     assert figures
     drawn = (tmp_path / "figures" / figures[0]).read_text()
@@ -197,16 +195,9 @@ def test_the_report_draws_the_learning_curve(looked, tmp_path):
     for words in ("held-out loss", "training steps", "0.9000", "0.5000", "shipped"):
         assert words in page
     (runs[0] / "look.json").write_text('{"step": "a"}')
-    ended = dpgbench("report", *runs, "--out", tmp_path / "page")
-    assert ended.returncode == 3
-    assert "look.json: is not what a training writes" in ended.stderr
-
-
-def dpgbench(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "dpgbench", *map(str, words)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ended = run("report", *runs, "--out", tmp_path / "page")
+    assert ended.code == 3
+    assert "look.json: is not what a training writes" in ended.err
 
 
 def test_figures_are_in_tensorboard_too(tmp_path):

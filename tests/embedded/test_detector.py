@@ -24,7 +24,15 @@ from tests.embedded.pictures import harmed, heldout_scenes
 SCENES = [scene for kind in KINDS for scene in heldout_scenes(15, kind=kind)]
 
 
-@pytest.mark.parametrize(("blur_px", "noise"), [(0, 0), (0.4, 0), (0, 20), (0.4, 10)])
+@pytest.mark.parametrize(
+    ("blur_px", "noise"),
+    [
+        (0, 0),
+        pytest.param(0.4, 0, marks=pytest.mark.slow),
+        pytest.param(0, 20, marks=pytest.mark.slow),
+        (0.4, 10),
+    ],
+)
 def test_answers_follow_from_what_it_sees(blur_px: float, noise: float) -> None:
     right: list[bool] = []
     for number, scene in enumerate(SCENES):

@@ -17,6 +17,10 @@ GENERATE = (
     "cpu",
     "--items",
     "few_001,many_002",
+    "--num-images",
+    "2",
+    "--steps",
+    "3",
 )
 SCORE = ("--judge", "tiny-mplug", "--device", "cpu")
 WORKERS = ("--engine", "ray", "--workers", 1)
