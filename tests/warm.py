@@ -15,6 +15,7 @@ import os
 import site
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -132,7 +133,7 @@ def serve(modules: Sequence[str]) -> None:
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
         request = json.loads(line)
-        files = [os.memfd_create(name) for name in ("out", "err", "counts")]
+        files = [_nameless_file() for _ in ("out", "err", "counts")]
         process = os.fork()
         if process == 0:
             _become_command(request, files)
@@ -150,6 +151,14 @@ def serve(modules: Sequence[str]) -> None:
             "counts": json.loads(texts[2] or "null"),
         }
         replies.write(json.dumps(reply) + "\n")
+
+
+def _nameless_file() -> int:
+    """Return a file that goes with whoever has it open."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def _become_command(request: Mapping[str, Any], files: Sequence[int]) -> None:

@@ -150,7 +150,7 @@ def serve() -> Iterator[Callable[..., str]]:
         handler = type("H", (Handler,), {"body": body, "cut_after": cut_after})
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler))
         servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}/archive.tar.gz"
 
     yield start
