@@ -65,15 +65,23 @@ class MadeGraph:
 
 
 class _Draft(NamedTuple):
-    """A draft, the faults that it has, and what was mended in it without asking."""
+    """A draft, the faults that it has, and what was mended in it without asking.
+
+    `is_prose` tells that the reply was no JSON although it was to be.
+    """
 
     questions: tuple[DraftQuestion, ...] = ()
     faults: Sequence[str] = ()
     repairs: Sequence[str] = ()
+    is_prose: bool = False
 
 
 class _NotUsableError(Exception):
     """No further request would help; the message is the reason."""
+
+
+class _ProseError(_NotUsableError):
+    """Replies that were to be JSON are none: the server held the model to nothing."""
 
 
 Talk = Generator[ChatRequest, ChatReply, MadeGraph]
@@ -133,7 +141,7 @@ class _Maker:
         )
 
     def _by_schema(self) -> Generator[ChatRequest, ChatReply, _Draft | None]:
-        """Return a draft without faults; None where the model cannot be held to a schema."""
+        """Return a draft without faults; None where the model is not held to a schema."""
         settings = self.settings
         request = template.graph_request(
             self.prompt, self.examples, settings.max_questions, settings.max_tokens
@@ -146,7 +154,13 @@ class _Maker:
                 )
             return None
         self.mode = "schema"
-        return (yield from self._mended(request, reply, self._read_graph))
+        try:
+            return (yield from self._mended(request, reply, self._read_graph))
+        except _ProseError as error:
+            if settings.mode == "schema":
+                raise
+            self.faults.append(str(error))
+            return None
 
     def _by_steps(self) -> Generator[ChatRequest, ChatReply, _Draft]:
         """Return a draft without faults, made of tuples, then questions, then parents."""
@@ -186,7 +200,8 @@ class _Maker:
         reply = yield second
         draft = self._judged(second, reply, read_reply)
         if draft.faults:
-            raise _NotUsableError("; ".join(draft.faults[:3]))
+            kind = _ProseError if draft.is_prose and reply.finish != _CUT else _NotUsableError
+            raise kind("; ".join(draft.faults[:3]))
         return draft
 
     def _judged(
@@ -201,8 +216,8 @@ class _Maker:
         return draft
 
     def _read_graph(self, text: str) -> _Draft:
-        questions, faults = read_graph(text)
-        return self._checked(questions, faults)
+        questions, faults, has_list = read_graph(text)
+        return self._checked(questions, faults)._replace(is_prose=not has_list)
 
     def _read_tuples(self, text: str) -> _Draft:
         lines, faults = read_lines(text)

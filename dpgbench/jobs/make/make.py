@@ -148,7 +148,7 @@ def make(request: MakeRequest) -> Made:
         before = read_record(files, identity)
         with chat_log:
             if request.again and before is not None:
-                begin_attempts(chat_log, before["failures"])
+                begin_attempts(chat_log, before["failures"], request.items)
             return _make(_Work(request, files, before), model, chat_log, examples)
 
 

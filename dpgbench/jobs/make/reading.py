@@ -30,10 +30,14 @@ _LONGEST_TEXT = 200_000
 
 
 class Read(NamedTuple):
-    """What a reply says, and what is wrong with how it says it."""
+    """What a reply says, and what is wrong with how it says it.
+
+    `has_list` tells whether there is a list of objects in it at all.
+    """
 
     questions: tuple[DraftQuestion, ...]
     faults: tuple[str, ...]
+    has_list: bool = True
 
 
 def read_graph(text: str) -> Read:
@@ -41,7 +45,7 @@ def read_graph(text: str) -> Read:
     text = _answer(text)
     entries = _listed(text)
     if entries is None:
-        return Read((), (_no_json(text),))
+        return Read((), (_no_json(text),), has_list=False)
     questions, faults = [], []
     for place, entry in enumerate(entries, 1):
         try:

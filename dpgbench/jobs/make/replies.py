@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dpgbench.backends.llms.chat import SCHEMA_REFUSED, ChatReply, ChatRequest, LanguageModel
@@ -63,9 +63,11 @@ def account(
     }
 
 
-def begin_attempts(chat_log: ChatLog, failures: Mapping[str, Any]) -> None:
-    """Have the items that failed asked anew, each once, however often a command is killed."""
+def begin_attempts(chat_log: ChatLog, failures: Mapping[str, Any], items: Collection[str]) -> None:
+    """Have those of `items` that failed asked anew, once, however often a command is killed."""
     for item_id, failure in failures.items():
+        if item_id not in items:
+            continue
         attempt = failure.get("attempt") if isinstance(failure, dict) else None
         if attempt == chat_log.attempts.get(item_id, 0):
             chat_log.begin_attempt(item_id, now())

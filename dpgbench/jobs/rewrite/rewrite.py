@@ -131,7 +131,7 @@ def rewrite(request: RewriteRequest) -> RewrittenBenchmark:
         before = read_record(files, _identity(model, settings))
         with chat_log:
             if request.again and before is not None:
-                begin_attempts(chat_log, before["failures"])
+                begin_attempts(chat_log, before["failures"], request.items)
             expected = _estimate(request, model, chat_log)
             outcomes, stopped = _outcomes(request, model, chat_log)
             facts = {

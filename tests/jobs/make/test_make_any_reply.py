@@ -136,7 +136,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("made")
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(PROMPTS, st.lists(REPLIES | EDITS, min_size=1, max_size=6), st.booleans())
 def test_any_reply_ends_as_a_sound_graph_or_with_a_reason(
     folder: Path, prompt: str, replies: list[Reply], text_check: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_the_same_command_again_asks_nothing_and_writes_the_same_file(
 
 BAD_FIRST = {
     "prose": lambda a: f"Sure! Here is it:\n```json\n{honest_text(a)}\n```\nHope {{that}} helps.",
-    "cut": lambda a: honest_text(a)[:90],
+    "cut": lambda a: honest_text(a)[:19],
     "from seven": lambda a: as_json(
         [{**q, "id": q["id"] + 6, "parents": [p + 6 for p in q["parents"]]} for q in graph(a)]
     ),
@@ -131,56 +132,84 @@ def graph(asked: Asked) -> list[dict[str, object]]:
     return graph_of(prompt_in(asked))
 
 
-@pytest.mark.parametrize("kind", BAD_FIRST)
-def test_a_bad_reply_is_asked_once_more_with_its_fault_quoted(
-    run: Run, prompts: Path, tmp_path: Path, kind: str
-) -> None:
+NO_JSON = {"refusal", "nothing", "deep", "a list", "cut", "null"}
+KINDS = [*BAD_FIRST]
+BAD_IDS = {f"{number:05d}": kind for number, kind in enumerate(KINDS, 1)}
+
+
+@pytest.fixture
+def bad_prompts(tmp_path: Path) -> None:
+    """A prompt for each kind of bad reply; their numbers are the kinds' places."""
+    lines = (f"{prompt_of(number)}\n" for number in range(len(KINDS)))
+    (tmp_path / "p.txt").write_text("".join(lines))
+
+
+def kind_of(asked: Asked) -> str:
+    return KINDS[int(re.findall(r"number (\d+)", prompt_in(asked))[0])]
+
+
+@pytest.mark.usefixtures("bad_prompts")
+def test_a_bad_reply_is_asked_once_more_with_its_fault_quoted(run: Run, tmp_path: Path) -> None:
     def rule(asked: Asked) -> Act:
         bad = step_of(asked) == "graph" and not is_repair(asked)
-        return reply(BAD_FIRST[kind](asked)) if bad else honest(asked)
+        return reply(BAD_FIRST[kind_of(asked)](asked)) if bad else honest(asked)
 
     with llm_server(rule) as server:
-        ended = make(run, server, "--limit", 2, "--max-questions", 7)
+        ended = make(run, server, "--max-questions", 7)
     assert ended.code == 0, ended.err
-    repairs = [asked for asked in server.asked if is_repair(asked)]
-    record = json.loads((tmp_path / "made/p/make.json").read_text())
     assert checks(run) == 0
-    assert len(load_csv(tmp_path / "made/p/p.csv", "p").rows) == 12
-    if kind in MENDED_UNASKED:
-        assert not repairs
-        assert bool(record["repairs"]) == (kind != "prose")
-        return
-    assert len(repairs) == 2
-    (fault, *_) = record["faults"]["00001"]
-    assert (
-        fault[:300]
-        in next(a for a in repairs if "A red" in prompt_in(a)).request["messages"][2]["content"]
-    )
+    assert len(load_csv(tmp_path / "made/p/p.csv", "p").rows) == 6 * len(KINDS)
+    record = json.loads((tmp_path / "made/p/make.json").read_text())
+    mended = {BAD_IDS[item_id] for item_id in record["repairs"]}
+    assert mended == {"from seven", "backwards"}
+    repairs = {kind_of(asked): asked for asked in server.asked if is_repair(asked)}
+    assert set(repairs) == set(KINDS) - MENDED_UNASKED
+    for item_id, (fault, *_) in record["faults"].items():
+        quoted = repairs[BAD_IDS[item_id]].request["messages"][2]["content"]
+        assert fault[:300] in quoted
 
 
-@pytest.mark.parametrize("kind", sorted(set(BAD_FIRST) - MENDED_UNASKED))
+@pytest.mark.usefixtures("bad_prompts")
 def test_a_prompt_whose_replies_stay_bad_is_listed_with_the_reason(
-    run: Run, prompts: Path, tmp_path: Path, kind: str
+    run: Run, tmp_path: Path
 ) -> None:
     def rule(asked: Asked) -> Act:
-        bad = step_of(asked) == "graph" and "A green" in prompt_in(asked)
-        return reply(BAD_FIRST[kind](asked)) if bad else honest(asked)
+        if step_of(asked) == "check":
+            return honest(asked)
+        return reply(BAD_FIRST[kind_of(asked)](asked))
 
+    def asked_for() -> dict[str, list[str]]:
+        return {
+            kind: sorted(step_of(asked) for asked in server.asked if kind_of(asked) == kind)
+            for kind in KINDS
+        }
+
+    expected = {
+        kind: ["check", "graph"]
+        if kind in MENDED_UNASKED
+        else ["graph"] * 2 + ["tuples"] * 2 * (kind in NO_JSON)
+        for kind in KINDS
+    }
     with llm_server(rule) as server:
-        ended = make(run, server, "--limit", 3, "--max-questions", 7)
-        again = make(run, server, "--limit", 3, "--max-questions", 7, "--partial")
-        assert Counter(map(step_of, server.asked)) == {"graph": 4, "check": 2}
-        anew = make(run, server, "--limit", 3, "--max-questions", 7, "--again", "--partial")
-        assert Counter(map(step_of, server.asked)) == {"graph": 6, "check": 2}
+        ended = make(run, server, "--max-questions", 7)
+        assert asked_for() == expected
+        again = make(run, server, "--max-questions", 7, "--partial")
+        assert asked_for() == expected
+        some = ("--items", "00002,00008")
+        anew = make(run, server, "--max-questions", 7, "--again", "--partial", *some)
+        assert asked_for()["cut"] == sorted(2 * expected["cut"])
+        assert asked_for()["cycle"] == expected["cycle"]
     assert (ended.code, again.code, anew.code) == (6, 0, 0)
     assert "no graph of 00002" in ended.err
-    assert "1 item is without a graph, first 00002" in ended.error
-    record = json.loads((tmp_path / "made/p/make.json").read_text())
-    assert list(record["failures"]) == ["00002"]
-    assert record["failures"]["00002"]["reason"]
-    assert record["failures"]["00002"]["attempt"] == 1
+    assert "are without a graph, first 00002" in ended.error
+    listed = again.err.count("no graph of")
+    assert listed == len(KINDS) - len(MENDED_UNASKED)
+    assert checks(run) == 3  # no file: of the two items that were asked anew none has a graph
+    assert make(run, server, "--max-questions", 7, "--partial").code == 0  # by kept replies
     assert checks(run) == 0
-    assert set(load_csv(tmp_path / "made/p/p.csv", "p").items) == {"00001", "00003"}
+    record = json.loads((tmp_path / "made/p/make.json").read_text())
+    assert {BAD_IDS[item] for item in record["failures"]} == set(KINDS) - MENDED_UNASKED
+    assert all(failure["reason"] for failure in record["failures"].values())
 
 
 def test_a_reply_that_was_cut_off_gets_twice_the_room(run: Run, prompts: Path) -> None:
@@ -213,6 +242,21 @@ def test_a_server_without_schemas_is_asked_in_three_steps(
         assert make(run, server, "--out", "other").code == 0
     for one, other in zip(by_steps, rows(tmp_path / "other/p.csv"), strict=True):
         assert {**one, "keywords": ""} == {**other, "keywords": ""}
+
+
+def test_a_server_that_holds_the_model_to_nothing_is_asked_in_steps_too(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    def rule(asked: Asked) -> Act:
+        return reply("1 | a cat") if step_of(asked) == "graph" else honest(asked)
+
+    with llm_server(rule) as server:
+        assert make(run, server, "--limit", 1).code == 0
+        steps = [step_of(asked) for asked in server.asked]
+        assert steps == ["graph", "graph", "tuples", "questions", "parents", "check"]
+        strict = make(run, server, "--limit", 1, "--mode", "schema", "--out", "o")
+        assert strict.code == 6
+        assert "there is no JSON object with questions in it" in strict.err
 
 
 STEPS = {
