@@ -7,8 +7,8 @@ var Dpg = globalThis.Dpg || {};
   const SIZES = { cards: 12, sheet: 48 };
 
   // What became of a question on each image, as a mark in the corner of each.
-  function marks(letters, tiles) {
-    const grid = { 1: "one", 2: "pairwise", 4: "four" }[tiles] || "one";
+  function marks(letters, tiles, separate) {
+    const grid = (separate ? "" : { 1: "one", 2: "pairwise", 4: "four" }[tiles]) || "many";
     return el("span", { class: `fates ${grid}`, "aria-hidden": "true" }, Array.from(letters, (letter) => {
       const kind = Dpg.model.KINDS[letter];
       return el("span", { class: `m ${kind.name}` }, kind.sign);
@@ -28,11 +28,13 @@ var Dpg = globalThis.Dpg || {};
     const letters = tiles.map((tile) => tile[n]).join("");
     const outcome = Dpg.outcome(letters);
     const first = Math.max(0, Array.from(letters).findIndex((letter) => "n?z".includes(letter)));
-    const there = Dpg.model.picture(set, run, item);
+    const separate = Dpg.model.separate(run, item);
+    const there = Dpg.model.picture(set, run, item, first);
     return el("li", { class: "failure" },
       el("button", { type: "button", class: "enlarge", disabled: !there,
         "aria-label": `Enlarge ${set.ids[item]}: ${q.text}`,
-        click: () => Dpg.zoomTo(run, first, { item: set.ids[item] }) }, Dpg.crop(set, run, item, null), marks(letters, run.tiles)),
+        click: () => Dpg.zoomTo(run, first, { item: set.ids[item] }) }, Dpg.crop(set, run, item, separate ? first : null),
+          marks(letters, run.tiles, separate)),
       el("p", { class: "asked", dir: "auto" }, q.text, Dpg.right(q)),
       el("p", { class: "fate" }, el("span", { class: `m ${outcome.name}` }, fate(letters)), " ",
         el("span", { class: "count" }, Dpg.category(set.l2[q.category]))),

@@ -115,6 +115,13 @@ var Dpg = globalThis.Dpg || {};
   const legend = () => el("ul", { class: "legend", "aria-label": "Signs" }, LEGEND.map(([name, sign, about]) =>
     el("li", {}, el("span", { class: `m ${name}` }, sign), about ? ` ${about}` : "")));
 
+  // Why there is no graph.
+  function noAnswers({ set, run, judge }, item) {
+    if (!set.questions[item].length) return "The questions of this item are not at hand.";
+    if (run.judges[judge] || !(run.scores[judge])) return "The judge’s answers about this item are not at hand.";
+    return "This judge’s score is not made of answers to these questions.";
+  }
+
   function body(view, item, state, place) {
     const { set, run, judge, rule } = view;
     const questions = set.questions[item].map(Dpg.model.question);
@@ -141,8 +148,8 @@ var Dpg = globalThis.Dpg || {};
         Dpg.tiles(set, run, item, tallies.map((tile) => tile.score), (tile) => Dpg.zoomTo(run, tile,
           { item: set.ids[item], model: run.name })),
         graph ? el("div", { class: "graph-part" }, tileChoice(run, chosen), Dpg.region("Question graph", graph), legend())
-          : el("p", { class: "caution" }, questions.length ? "The judge’s answers about this item are not at hand." : "The questions of this item are not at hand.")),
-      tiles.length ? scoreTable(tallies, failure, score) : null,
+          : el("p", { class: "caution" }, noAnswers(view, item))),
+      tallies.length ? scoreTable(tallies, failure, score) : null,
       tiles.length ? answers(view, item, questions, tiles, chosen, hover) : null,
     ];
     return { parts, graph };

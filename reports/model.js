@@ -68,9 +68,10 @@ var Dpg = globalThis.Dpg || {};
 
   const unique = (values) => [...new Set(values)];
   const within = (data, set) => data.groups.filter((group) => data.sets[group.set] === set);
-  // Of the judges or rules of some tables, that of the largest table first.
-  const byRows = (groups, part) => unique([...groups]
-    .sort((a, b) => b.rows.length - a.rows.length).map((group) => group[part]));
+  // Of the judges or rules of some tables, that of the largest table first, and of those of one size
+  // that of the preferred rule.
+  const byRows = (groups, part) => unique([...groups].sort((a, b) => b.rows.length - a.rows.length
+    || (b.rule === PREFERRED) - (a.rule === PREFERRED)).map((group) => group[part]));
   const judges = (data, set) => byRows(within(data, set), "judge");
   const rules = (data, set, judge) => {
     const all = byRows(within(data, set).filter((group) => group.judge === judge), "rule");
@@ -88,7 +89,8 @@ var Dpg = globalThis.Dpg || {};
       || sets.find((other) => state.item && other.ids.includes(state.item)) || sets[0];
     if (!set) return null;
     const judgesHere = judges(data, set);
-    const judge = judgesHere.includes(state.judge) ? state.judge : judgesHere[0] || "";
+    const judge = judgesHere.includes(state.judge) ? state.judge
+      : judgesHere.find((name) => rules(data, set, name).includes(state.rule)) || judgesHere[0] || "";
     const rulesHere = rules(data, set, judge);
     const rule = rulesHere.includes(state.rule) ? state.rule : rulesHere[0] || "";
     const groups = within(data, set).filter((group) => group.judge === judge && group.rule === rule)
@@ -233,13 +235,18 @@ var Dpg = globalThis.Dpg || {};
     return list.sort((a, b) => b.fails - a.fails || b.no - a.no || low(a) - low(b) || a.item - b.item || a.n - b.n);
   }
 
-  function picture(set, run, item) {
+  // The address of an item's grid; of one of its tiles where they are files of their own.
+  function picture(set, run, item, tile = null) {
     const pictures = run.pictures;
-    if (pictures.other[item]) return pictures.other[item];
+    const other = pictures.other[item];
+    if (Array.isArray(other)) return other[tile || 0] || "";
+    if (other) return other;
     if (pictures.none.includes(item)) return "";
     return pictures.base + encodeURIComponent(set.ids[item]).replace(/[!'()*]/g,
       (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase()) + pictures.end;
   }
+
+  const separate = (run, item) => Array.isArray(run.pictures.other[item]);
 
   // The words of an answer as the judge gave them.
   function words(run, judge, item, at) {
@@ -250,6 +257,6 @@ var Dpg = globalThis.Dpg || {};
 
   Dpg.model = {
     KINDS, question, states, answered, tilesOf, count, scores, tallies, view, rowOf, unknown, named,
-    failed, failures, disagreement, spread, select, picture, words,
+    failed, failures, disagreement, spread, select, picture, separate, words,
   };
 })();

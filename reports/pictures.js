@@ -12,12 +12,13 @@ var Dpg = globalThis.Dpg || {};
 
   // One tile of a grid, from 0; null gives the whole grid.
   Dpg.crop = function (set, run, item, tile, size = "") {
-    const address = Dpg.model.picture(set, run, item);
+    const address = Dpg.model.picture(set, run, item, tile);
     const [width, height] = run.pictures.size;
-    const part = tile === null ? "whole" : `${GRIDS[run.tiles] || "one"} at${tile}`;
+    const alone = Dpg.model.separate(run, item) || !GRIDS[run.tiles];
+    const part = tile === null || alone ? "whole" : `${GRIDS[run.tiles]} at${tile}`;
     const box = el("span", { class: `crop ${part} ${size}` }, address
       ? el("img", { src: address, alt: "", loading: "lazy", decoding: "async" }) : none(run));
-    box.style.aspectRatio = run.tiles === 2 && tile !== null ? `${width / 2} / ${height}` : `${width} / ${height}`;
+    box.style.aspectRatio = run.tiles === 2 && tile !== null && !alone ? `${width / 2} / ${height}` : `${width} / ${height}`;
     return box;
   };
 
@@ -31,10 +32,10 @@ var Dpg = globalThis.Dpg || {};
   Dpg.tiles = function (set, run, item, scores, zoom) {
     const boxes = Array.from({ length: run.tiles }, (_, tile) => el("button", {
       type: "button", class: "tile", title: "Enlarge",
-      disabled: !Dpg.model.picture(set, run, item), click: () => zoom(tile),
+      disabled: !Dpg.model.picture(set, run, item, tile), click: () => zoom(tile),
     }, Dpg.crop(set, run, item, tile),
     el("span", { class: "under" }, `image ${tile + 1}`, el("strong", {}, Dpg.points(scores[tile], 1)))));
-    return el("div", { class: `tiles ${GRIDS[run.tiles] || "one"}`, role: "group",
+    return el("div", { class: `tiles ${GRIDS[run.tiles] || "many"}`, role: "group",
       "aria-label": `What ${Dpg.short(run.name, 60)} drew` }, boxes);
   };
 

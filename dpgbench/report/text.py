@@ -264,11 +264,16 @@ def listed(names: list[str]) -> str:
 
 
 class Lead(NamedTuple):
-    """Who leads whom, by how much, and whether that is settled: ``FIRST is ahead of SECOND by``."""
+    """Who leads whom, by how much, and whether that is settled: ``FIRST is ahead of SECOND by``.
+
+    Attributes:
+        tied: the score that both have, to two digits; then nobody leads. Empty otherwise.
+    """
 
     first: str
     second: str
     how_much: str
+    tied: str = ""
 
 
 def lead(group: Group) -> Lead | None:
@@ -280,7 +285,13 @@ def lead(group: Group) -> Lead | None:
     if any(MEANINGLESS in note for row in (first, second) for note in row.notes):
         return None
     pair = group.comparisons[0] if group.comparisons else None
-    return Lead(label(first, group), label(second, group), _how_much(first, second, pair))
+    same = score_text(first.overall) == score_text(second.overall)
+    return Lead(
+        label(first, group),
+        label(second, group),
+        _how_much(first, second, pair),
+        score_text(first.overall) if same else "",
+    )
 
 
 def _how_much(first: LeaderboardRow, second: LeaderboardRow, pair: Comparison | None) -> str:
@@ -315,6 +326,8 @@ def extremes(row: LeaderboardRow) -> str:
     if len(scores) < 2:
         return ""
     best, worst = max(scores, key=lambda n: scores[n]), min(scores, key=lambda n: scores[n])
+    if scores[best] == scores[worst]:
+        return ""
     return (
         f"; highest in {best} ({score_text(scores[best])}), "
         f"lowest in {worst} ({score_text(scores[worst])})"

@@ -307,6 +307,21 @@ def test_pictures_by_a_pattern_score_what_grids_score(folders: Folders, text: st
     assert "other images of a " in ended.error
 
 
+def test_the_report_shows_tiles_that_are_files_of_their_own(folders: Folders) -> None:
+    tile = encoded(grid("a", 1, 1))
+    files = {f"{item}_{n}.png": tile for item in ITEMS for n in range(2)}
+    folders.score(files, "--pattern", "{item_id}_{tile}.png", "--num-images", "2")
+    record = read_record(RunDir(folders.path / f"r{folders.number}"))
+    addresses = Pictures(folders.path).of(record, ITEMS)
+    name = f"pictures{folders.number}"
+    assert addresses.other == {
+        n: [f"{name}/{i}_{t}.png" for t in (0, 1)] for n, i in enumerate(ITEMS)
+    }
+    assert addresses.none == ()
+    small = Pictures.embedded(folders.path, [(record, ITEMS)]).of(record, ITEMS)
+    assert all(address.startswith("data:") for tiles in small.other.values() for address in tiles)
+
+
 def test_the_report_shows_pictures_found_by_a_pattern(folders: Folders) -> None:
     files = {f"{n}/grid.png": encoded(grid(item, 2, 2)) for n, item in enumerate(ITEMS)}
     folders.score(files, "--pattern", "{index}/grid.png")

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dpgbench.report import build_report
 from tests.report.chromium import CHROMIUM, Browser
-from tests.report.report_runs import RunMaker
+from tests.report.page_checks import OVERFLOW
+from tests.report.report_runs import RunMaker, maker
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
@@ -43,6 +45,39 @@ def test_few_common_items_and_parts_are_told_in_the_page(
         page.run(AXE.read_text(encoding="utf-8") + "; return true")
         violations = page.run("return (await axe.run()).violations.map((v) => v.id)")
         assert violations == []
+    assert page.complaints() == []
+    page.close()
+
+
+def test_ten_images_an_item_that_are_files_of_their_own(browser: Browser, tmp_path: Path) -> None:
+    dpg = maker(tmp_path, num_items=3, num_images=10)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    run = dpg.make(
+        "run",
+        skill=0.4,
+        kind="images",
+        generation={"folder": str(folder)},
+        identity={"pattern": "{item_id}_{tile}.png"},
+    )
+    lines = []
+    for item in dpg.benchmark.items:
+        names = [f"{item}_{tile}.png" for tile in range(10)]
+        for name in names:
+            Image.new("RGB", (8, 8), (9, 90, 160)).save(folder / name)
+        lines.append(json.dumps({"item_id": item, "files": dict.fromkeys(names, "0" * 64)}))
+    run.images_log.write_text("\n".join(lines) + "\n")
+    page = browser.open(build_report([run], tmp_path / "out")[0], "#view=items", width=820)
+    page.run("await new Promise((d) => setTimeout(d, 200))")
+    shown = "[...document.querySelectorAll('.tile img')].map((i) => i.getAttribute('src'))"
+    assert [Path(source).stem[-2:] for source in page.value(shown)] == [f"_{n}" for n in range(10)]
+    assert (
+        page.value("[...document.images].filter((i) => i.complete && !i.naturalWidth).length") == 0
+    )
+    for view in ("items", "failures"):
+        page.run(f"location.hash = '#view={view}'; await new Promise((d) => setTimeout(d, 50))")
+        assert page.run(OVERFLOW + "return out") == []
+    assert page.value("document.querySelectorAll('.failure .fates.many .m').length") >= 10
     assert page.complaints() == []
     page.close()
 

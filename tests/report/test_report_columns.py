@@ -1,4 +1,4 @@
-"""Columns beside the scores: what a model is, what its images took; unknown where nobody said."""
+"""Columns beside the scores, unknown where nobody said; what a table says of equal scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 import dpgbench
 from dpgbench.analysis.board import Board, make_board
 from dpgbench.report.page.columns import columns, parameters_text
+from dpgbench.report.page.views import group_view
+from dpgbench.report.text import extremes
 from dpgbench.store.run.manifest import read_manifest
 from tests.report.report_runs import RunMaker
 
@@ -55,3 +57,20 @@ def test_generate_writes_how_many_parameters_each_network_has(tmp_path: Path) ->
         networks |= {"text_encoder"} if model == "tiny-sd15" else {"connector", "language_model"}
         assert set(parameters) == networks
         assert all(number > 1000 for number in parameters.values())
+
+
+def test_nobody_leads_with_the_same_score(dpg: RunMaker) -> None:
+    dpg.rules = ("corrected-v1",)
+    board = make_board([dpg.make("one"), dpg.make("two")], published=False)
+    (group,) = board.groups
+    view = group_view(board, 0, "dpg")
+    assert view.lead is not None
+    assert view.lead.tied == f"{group.rows[0].overall:.2f}"
+
+
+def test_no_category_is_weakest_of_equal_ones(dpg: RunMaker) -> None:
+    dpg.rules = ("corrected-v1",)
+    board = make_board([dpg.make("one", skill=1.0)], published=False)
+    (line,) = group_view(board, 0, "dpg").lines
+    assert not any(cell.weakest for cell in line.l1)
+    assert extremes(line.row) == ""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from dpgbench.report.page.thumbs import ThumbCache
+from dpgbench.store.image_files import ImageFiles, files_of
 from dpgbench.store.images import read_size
-from dpgbench.store.run.images import picture_files
+from dpgbench.store.run.images import item_pictures
 from dpgbench.store.run.scores import RunRecord
 
 Embed = Literal["none", "thumbs"]
@@ -33,13 +34,13 @@ class PictureAddresses(NamedTuple):
     Attributes:
         size: of the first grid, in pixels.
         base: with an item's id and `END` the address of each item but those in the next two.
-        other: addresses of another form.
+        other: addresses of another form; of each tile where tiles are files of their own.
         none: places of items without a picture.
     """
 
     size: tuple[int, int]
     base: str
-    other: Mapping[int, str]
+    other: Mapping[int, str | list[str]]
     none: tuple[int, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -80,31 +81,38 @@ class Pictures:
             runs: each with the items whose pictures are shown.
             cache: where copies are kept; None for the user's.
         """
-        files = [path for record, items in runs for path in picture_files(record, items).values()]
+        files = [
+            path
+            for record, items in runs
+            for image in item_pictures(record, items).values()
+            for path in files_of(image)
+        ]
         return cls(folder, "thumbs", (cache or ThumbCache()).thumbs(files))
 
     def of(self, record: RunRecord, items: Sequence[str]) -> PictureAddresses:
         """Return the addresses of a run's grids, by place of the item."""
-        files = picture_files(record, items)
-        first = next(iter(files.values()), None)
+        files = item_pictures(record, items)
+        first = next((files_of(image)[0] for image in files.values()), None)
         size = (read_size(first) if first else None) or (1, 1)
         none = tuple(place for place, item in enumerate(items) if item not in files)
         there = [(place, item, files[item]) for place, item in enumerate(items) if item in files]
         if self.embed == "thumbs":
-            return PictureAddresses(size, "", {n: self._thumb(path) for n, _, path in there}, none)
+            thumbs = {n: _each(image, self._thumb) for n, _, image in there}
+            return PictureAddresses(size, "", thumbs, none)
         if first is None:
             return PictureAddresses(size, "", {}, none)
         other = {
-            place: self._address(path)
-            for place, item, path in there
-            if path != first.with_name(f"{item}{END}")
+            place: _each(image, self._address)
+            for place, item, image in there
+            if image != first.with_name(f"{item}{END}")
         }
         return PictureAddresses(size, self._address(first.parent) + "/", other, none)
 
     def some(self, record: RunRecord, items: Sequence[str]) -> dict[str, Picture]:
-        """Return the pictures of a few items, with their sizes."""
+        """Return the pictures of a few items, with their sizes; of single tiles the first."""
         pictures: dict[str, Picture] = {}
-        for item, path in picture_files(record, items).items():
+        for item, image in item_pictures(record, items).items():
+            path = files_of(image)[0]
             size = read_size(path)
             if size is not None:
                 inside = self.embed == "thumbs"
@@ -119,3 +127,8 @@ class Pictures:
         """Return a path as a page in the folder names it, safe in an address."""
         folder = os.fspath(self.folder.resolve())
         return quote(Path(os.path.relpath(path.resolve(), folder)).as_posix())
+
+
+def _each(image: ImageFiles, address: Callable[[Path], str]) -> str | list[str]:
+    """Return the address of an item's grid, or of each of its tiles."""
+    return address(image) if isinstance(image, Path) else list(map(address, image))

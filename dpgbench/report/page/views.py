@@ -277,7 +277,7 @@ def _cells(
     row: LeaderboardRow, heat: tuple[float, float], categories: Sequence[str]
 ) -> Iterator[CategoryCell]:
     scores = [figure.score for figure in row.l1.values() if figure.score is not None]
-    lowest = min(scores) if len(scores) > 1 else None
+    lowest = min(scores) if len(set(scores)) > 1 else None
     for name in categories:
         figure = row.l1.get(name, _NO_FIGURE)
         step = None

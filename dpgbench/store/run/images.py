@@ -16,6 +16,12 @@ UNVERIFIED = "its pictures were not checked against their hashes (--no-verify)"
 
 def picture_files(record: RunRecord, items: Sequence[str]) -> Mapping[str, Path]:
     """Return the grid of each item that has one."""
+    files = item_pictures(record, items)
+    return {item: image for item, image in files.items() if isinstance(image, Path)}
+
+
+def item_pictures(record: RunRecord, items: Sequence[str]) -> Mapping[str, ImageFiles]:
+    """Return the grid of each item that has one, or its tiles where each is a file of its own."""
     images = _folder(record)
     if not images.is_dir():
         return {}
@@ -23,7 +29,11 @@ def picture_files(record: RunRecord, items: Sequence[str]) -> Mapping[str, Path]
         return find_images(images, items)
     logged = read_image_log(record.run.images_log)
     files = {item: list(logged[item].get("files") or ()) for item in items if item in logged}
-    return {item: images / names[0] for item, names in files.items() if len(names) == 1}
+    return {
+        item: images / names[0] if len(names) == 1 else tuple(images / name for name in names)
+        for item, names in files.items()
+        if names
+    }
 
 
 def _folder(record: RunRecord) -> Path:

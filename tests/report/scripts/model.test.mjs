@@ -93,3 +93,15 @@ test("a rule that sees an item as the first rule does is not kept twice", () => 
   twice.judges.j.rules.other = { states: [1], tiles: [[0, 3]], failures: {} };
   assert.equal(model.states(twice, "j", "other", 0), "yynz");
 });
+
+
+test("a rule that is asked for chooses the judge that has it", () => {
+  const groups = [["a", "whole"], ["b", "corrected-v1"], ["b", "parts"]].map(([judge, rule]) =>
+    ({ set: 0, judge, rule, rows: [0, 1], matrix: [] }));
+  const several = { ...data, groups };
+  const chosen = (state) => { const { judge, rule } = model.view(several, state); return `${judge}/${rule}`; };
+  assert.equal(chosen({}), "b/corrected-v1");
+  assert.equal(chosen({ rule: "whole" }), "a/whole");
+  assert.equal(chosen({ rule: "parts" }), "b/parts");
+  assert.equal(chosen({ judge: "b", rule: "whole" }), "b/corrected-v1");
+});
