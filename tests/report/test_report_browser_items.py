@@ -128,7 +128,7 @@ def test_two_models_are_compared_as_the_command_does(page: Page, report: Path) -
     assert comparison.overall is not None
     row = page.value(
         "Array.from(document.querySelectorAll('.differences tbody tr'))"
-        ".find((r) => r.textContent.startsWith('overall')).textContent"
+        ".find((r) => r.textContent.startsWith('Overall')).textContent"
     )
     assert f"−{-comparison.overall.difference:.2f}" in row
     sentence = page.value("document.querySelector('#compare .finding').textContent")
