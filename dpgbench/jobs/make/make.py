@@ -25,8 +25,8 @@ from dpgbench.jobs.make.conversation import MODES, MadeGraph, MakeSettings, make
 from dpgbench.jobs.make.estimate import MakeEstimate, estimate
 from dpgbench.jobs.make.examples import OWN_EXAMPLES, Example, digest_of, load_examples
 from dpgbench.jobs.make.files import SCHEMA, MadeFiles, MakeRecord, made_csv, read_record
+from dpgbench.jobs.make.logged_chat import LoggedReplies, account, begin_attempts
 from dpgbench.jobs.make.prompts import unusable_prompts
-from dpgbench.jobs.make.replies import LoggedReplies, account, begin_attempts
 from dpgbench.jobs.make.shapes import make_shapes_graph
 from dpgbench.store.benchmarks import load_csv
 from dpgbench.store.chat_log import ChatLog, total_tokens

@@ -15,8 +15,8 @@ from dpgbench.backends.llms.options import LlmOptions
 from dpgbench.domain.benchmark import Benchmark
 from dpgbench.errors import IncompleteError, UsageError
 from dpgbench.jobs.make.files import MadeFiles, MakeRecord, read_record
+from dpgbench.jobs.make.logged_chat import LoggedReplies, account, begin_attempts
 from dpgbench.jobs.make.prompts import unusable_prompts
-from dpgbench.jobs.make.replies import LoggedReplies, account, begin_attempts
 from dpgbench.jobs.rewrite.conversation import (
     DEFAULT_TOKENS,
     TEMPLATE,
