@@ -130,8 +130,8 @@ def parameters_text(number: int) -> str:
 def licence_text(manifest: Manifest) -> str:
     """Return the licence of a run's model: as recorded, else as the table of models has it."""
     facts = model_facts(manifest.model)
-    known = facts.value("licence") if facts else None
-    return settings.licence(manifest) or (known or "")
+    tabled = facts.value("licence") if facts else None
+    return settings.licence(manifest) or (tabled or "")
 
 
 def _images_alike(cell: Cell) -> str:
