@@ -206,8 +206,8 @@ class Samples(Dataset[Batch]):
         part = cut(self.source.decode(pair, loaded), shape)
         pixels = torch.from_numpy(part.pixels).permute(2, 0, 1).contiguous()
         # A cache may know less of a picture than who decodes it: both say the same.
-        known = not keyed or all(loaded.size)
-        sizes = (*part.original, *part.corner) if known else (0, 0, 0, 0)
+        says_size = not keyed or all(loaded.size)
+        sizes = (*part.original, *part.corner) if says_size else (0, 0, 0, 0)
         return _Taken(pair, text, key, pixels, None, sizes)
 
 
