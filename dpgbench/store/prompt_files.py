@@ -37,8 +37,8 @@ def check_prompt_pattern(text: str) -> None:
     path = PurePosixPath(text)
     folders = "/".join(path.parts[:-1]).replace("{category}", "")
     suffix = _NAME.fullmatch(path.name)
-    known = suffix is not None and (suffix[1] or SUFFIXES[0]).lower() in SUFFIXES
-    if not known or "{" in folders or path.is_absolute() or ".." in path.parts:
+    is_picture = suffix is not None and (suffix[1] or SUFFIXES[0]).lower() in SUFFIXES
+    if not is_picture or "{" in folders or path.is_absolute() or ".." in path.parts:
         raise UsageError(
             f"--pattern {text}: with {{prompt}} a pattern is '{{prompt}}_{{number:06d}}.png', with "
             "folders before it that may hold {category}"
