@@ -396,7 +396,7 @@ def score_item(
                     of_answers.append(_probabilities(plan, by_question, tile, rule))
                 numbers.append(_image_score(plan, tile_texts, of_answers, tile, rule))
     except MissingProbabilityError as error:
-        failure, has_all = str(error), not rule.of_right_answers
+        failure, has_all = str(error), False
     except ItemFailedError as error:
         failure = str(error)
     complete = failure is None and len(plan.questions) == len(plan.qids)

@@ -47,8 +47,15 @@ def ask_about_prompts(
     """Give the target the question an item that a rule asks; return the judge as results name it.
 
     Raises:
-        UsageError: the judge makes its questions itself.
+        UsageError: the judge makes its questions itself, or recorded answers are to a benchmark's
+            own questions.
     """
+    if judge is None and target.benchmark.has_graphs:
+        raise UsageError(
+            f"--rule {rule.name} asks about the whole prompt, and recorded answers are to the "
+            f"questions of {target.benchmark.path}; name a list of prompts as --bench if they are "
+            "about whole prompts, question 1 of each, or have images asked by --judge"
+        )
     if judge is not None and (entry := find_judge(judge.name)).asks != "questions":
         raise UsageError(
             f"--rule {rule.name} asks about the whole prompt, and judge {entry.name} asks what it "

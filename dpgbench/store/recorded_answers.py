@@ -45,6 +45,11 @@ def read_recorded_answers(path: Path, where: Mapping[str, str]) -> list[Answer]:
                 f"{answer.tile}, is answered twice: {first.answer!r} and {answer.answer!r}; "
                 "choose rows with --where column=value"
             )
+        if _sureness(first) != _sureness(answer):
+            raise DataError(
+                f"{path} row {number}: {_two_probabilities(first, answer)}; choose rows with "
+                "--where column=value"
+            )
     if not answers:
         chosen = ", ".join(f"{column}={value}" for column, value in where.items())
         raise UsageError(f"{path} has no row with {chosen}")
@@ -62,9 +67,29 @@ def _read_lines(path: Path, where: Mapping[str, str]) -> list[Answer]:
     if not content.endswith(b"\n"):
         raise DataError(f"{path} has a last line without its end; is it whole? then add a line end")
     answers = read_answer_file(path)
+    firsts: dict[tuple[str, int, int], Answer] = {}
     for number, answer in enumerate(answers, 1):
         _check_tile(f"{path} line {number}", answer.tile)
+        first = firsts.setdefault((answer.item_id, answer.tile, answer.qid), answer)
+        if _sureness(first) != _sureness(answer):
+            raise DataError(
+                f"{path} line {number}: {_two_probabilities(first, answer)}; remove the wrong line"
+            )
     return answers
+
+
+def _sureness(answer: Answer) -> tuple[float | None, float | None]:
+    return answer.p_yes, answer.p_answer
+
+
+def _two_probabilities(first: Answer, second: Answer) -> str:
+    """Say that one question's answer is there twice, and not as sure both times."""
+    column = "p_yes" if first.p_yes != second.p_yes else "p_answer"
+    before, now = getattr(first, column), getattr(second, column)
+    return (
+        f"question {first.qid} of item {first.item_id}, tile {first.tile}, has two values of "
+        f"{column}: {before} and {now}"
+    )
 
 
 def _question_column(path: Path, cells: Mapping[str, str]) -> str:

@@ -190,3 +190,39 @@ def test_other_cells_are_refused(run: Run, bench: Path, tmp_path: Path, cell: st
     ended = run("score", "--bench", "b.csv", "--answers", "a.csv", "--rule", "soft-tifa-gm")
     assert ended.code == 3
     assert "a.csv row 2: p_answer" in ended.error
+
+
+@pytest.mark.parametrize("field", ["p_yes", "p_answer"])
+def test_an_answer_that_is_there_twice_with_two_probabilities_is_refused(
+    run: Run, bench: Path, tmp_path: Path, field: str
+) -> None:
+    words = ("score", "--bench", "b.csv", "--rule", "soft-tifa-am", "--answers")
+    (tmp_path / "a.jsonl").write_text(recorded(**{field: 0.25}) + recorded(**{field: 0.5}))
+    ended = run(*words, "a.jsonl")
+    assert ended.code == 3
+    assert (
+        f"a.jsonl line 7: question 1 of item it0, tile 0, has two values of {field}" in ended.error
+    )
+    rows = "it0,1,yes,0.25\n" * 2 + "it0,1,yes,\n"
+    (tmp_path / "a.csv").write_text(f"item_id,question_id,answer,{field}\n{rows}")
+    ended = run(*words, "a.csv")
+    assert ended.code == 3
+    assert f"a.csv row 4: question 1 of item it0, tile 0, has two values of {field}" in ended.error
+
+
+def test_answers_to_a_benchmarks_questions_are_none_to_whole_prompts(
+    run: Run, bench: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_text(recorded(p_yes=0.25))
+    ended = run("score", "--bench", "b.csv", "--answers", "a.jsonl", "--rule", "vqascore")
+    assert ended.code == 2
+    assert "recorded answers are to the questions of b.csv" in ended.error
+
+
+def test_an_image_without_a_probability_of_yes_is_missing(
+    run: Run, bench: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_text(recorded(p_yes=0.5).replace(', "p_yes": 0.5', "", 1))
+    ended = run("score", "--bench", "b.csv", "--answers", "a.jsonl", "--rule", "product")
+    assert ended.code == 6
+    assert "first it0: tile 0: the answer to question 1 has no probability" in ended.error
