@@ -45,9 +45,9 @@ def read_recorded_answers(path: Path, where: Mapping[str, str]) -> list[Answer]:
                 f"{answer.tile}, is answered twice: {first.answer!r} and {answer.answer!r}; "
                 "choose rows with --where column=value"
             )
-        if _sureness(first) != _sureness(answer):
+        if column := _differing_probability(first, answer):
             raise DataError(
-                f"{path} row {number}: {_two_probabilities(first, answer)}; choose rows with "
+                f"{path} row {number}: {_two_values(first, answer, column)}; choose rows with "
                 "--where column=value"
             )
     if not answers:
@@ -71,24 +71,26 @@ def _read_lines(path: Path, where: Mapping[str, str]) -> list[Answer]:
     for number, answer in enumerate(answers, 1):
         _check_tile(f"{path} line {number}", answer.tile)
         first = firsts.setdefault((answer.item_id, answer.tile, answer.qid), answer)
-        if _sureness(first) != _sureness(answer):
+        if column := _differing_probability(first, answer):
             raise DataError(
-                f"{path} line {number}: {_two_probabilities(first, answer)}; remove the wrong line"
+                f"{path} line {number}: {_two_values(first, answer, column)}; remove the wrong line"
             )
     return answers
 
 
-def _sureness(answer: Answer) -> tuple[float | None, float | None]:
-    return answer.p_yes, answer.p_answer
+def _differing_probability(first: Answer, second: Answer) -> str | None:
+    """Return which probability one question's answer has twice with two values."""
+    for column in ("p_yes", "p_answer"):
+        before, after = getattr(first, column), getattr(second, column)
+        if before is not None and after is not None and before != after:
+            return column
+    return None
 
 
-def _two_probabilities(first: Answer, second: Answer) -> str:
-    """Say that one question's answer is there twice, and not as sure both times."""
-    column = "p_yes" if first.p_yes != second.p_yes else "p_answer"
-    before, now = getattr(first, column), getattr(second, column)
+def _two_values(first: Answer, second: Answer, column: str) -> str:
     return (
         f"question {first.qid} of item {first.item_id}, tile {first.tile}, has two values of "
-        f"{column}: {before} and {now}"
+        f"{column}: {getattr(first, column)} and {getattr(second, column)}"
     )
 
 

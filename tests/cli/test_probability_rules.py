@@ -203,7 +203,7 @@ def test_an_answer_that_is_there_twice_with_two_probabilities_is_refused(
     assert (
         f"a.jsonl line 7: question 1 of item it0, tile 0, has two values of {field}" in ended.error
     )
-    rows = "it0,1,yes,0.25\n" * 2 + "it0,1,yes,\n"
+    rows = "it0,1,yes,0.25\n" * 2 + "it0,1,yes,0.5\n"
     (tmp_path / "a.csv").write_text(f"item_id,question_id,answer,{field}\n{rows}")
     ended = run(*words, "a.csv")
     assert ended.code == 3
