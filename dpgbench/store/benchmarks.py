@@ -27,6 +27,7 @@ from dpgbench.store.benchmark_table import DPG, NamedBenchmark, named_benchmarks
 from dpgbench.store.compbench import COMPBENCH, is_compbench_folder, load_compbench
 from dpgbench.store.csv_rows import read_header, read_table, read_text
 from dpgbench.store.files import mended, read_json
+from dpgbench.store.hashes import sha256_file
 from dpgbench.store.paths import check_item_id, data_folder, user_path
 from dpgbench.store.prompt_lists import SUFFIXES, is_prompt_list, read_prompt_list
 
@@ -47,7 +48,9 @@ def load_benchmark(name: str | Path) -> Benchmark:
     """
     text = str(name)
     if text == DPG:
-        return load_folder(mended(pulled_folder(DPG)), DPG)
+        folder = mended(pulled_folder(DPG))
+        _refuse_changed(folder / QUESTIONS_FILE, DPG)
+        return load_folder(folder, DPG)
     entry = named_benchmarks().get(text)
     if entry is not None and not entry.ships:
         pulled = _load_pulled(entry)
@@ -79,8 +82,26 @@ def _load_pulled(entry: NamedBenchmark) -> Benchmark | None:
     if entry.name == COMPBENCH and is_compbench_folder(folder):
         return load_compbench(folder)
     if table.is_file():
+        _refuse_changed(table, entry.name)
         return load_csv(table, entry.name)
     return None
+
+
+def _refuse_changed(table: Path, name: str) -> None:
+    """Refuse a table of questions that is no longer the one that was pulled.
+
+    What earlier versions pulled has no hash beside it and is taken as it is.
+
+    Raises:
+        DataError: the table was changed after it was pulled.
+    """
+    record = _source_record(table.parent)
+    recorded = record.get("sha256") if table.is_file() else None
+    if isinstance(recorded, str) and recorded != sha256_file(table):
+        raise DataError(
+            f"{table} was changed after it was pulled, so it is not benchmark {name}: get it again "
+            f"with 'dpgbench prompts pull {name}', or give a file of your own by its path"
+        )
 
 
 def _not_here(entry: NamedBenchmark) -> SetupError:
@@ -124,14 +145,19 @@ def load_folder(folder: Path, name: str) -> Benchmark:
 
 def questions_source(folder: Path) -> str | None:
     """Return where a pulled benchmark's question file came from; None where nothing says."""
+    origin = _source_record(folder).get("questions_from")
+    return origin if isinstance(origin, str) else None
+
+
+def _source_record(folder: Path) -> dict[str, object]:
+    """Return what stands beside a pulled benchmark; nothing where it cannot be read."""
     if not (folder / SOURCE_FILE).is_file():  # a benchmark can be one file, too
-        return None
+        return {}
     try:
         record = read_json(folder / SOURCE_FILE)
     except DataError:
-        return None
-    origin = record.get("questions_from") if isinstance(record, dict) else None
-    return origin if isinstance(origin, str) else None
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def flagged_rows(path: Path) -> int | None:

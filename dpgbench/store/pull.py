@@ -6,6 +6,7 @@ stays as it was.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,9 +125,14 @@ def pull(
         origin = bundle.questions_from
         if QUESTIONS_FILE in kept:
             origin = questions_source(target) or "unknown (pulled by an earlier version)"
-        record = json_text({"questions_from": origin, "questions_blob": upstream.questions_blob})
         content = {**kept, **bundle.files}
-        replace_folder(target, {**content, SOURCE_FILE: record.encode()})
+        questions = content.get(QUESTIONS_FILE)
+        record = {
+            "questions_from": origin,
+            "questions_blob": upstream.questions_blob,
+            "sha256": None if questions is None else hashlib.sha256(questions).hexdigest(),
+        }
+        replace_folder(target, {**content, SOURCE_FILE: json_text(record).encode()})
     return Pulled(
         target,
         sum(name.endswith(".txt") for name in bundle.files),

@@ -6,6 +6,7 @@ stays as it was. DPG-Bench, of a thousand files, has a module of its own (`pull`
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,19 +107,23 @@ def pull_files(
 
 def _content(wanted: NamedBenchmark, verified: _Verified, source: str | None) -> dict[str, bytes]:
     """Return what the cache is to hold: the converted benchmark, its files, where they are from."""
-    record = {
+    record: dict[str, object] = {
         "from": source or f"{wanted.repository} at {wanted.commit}",
         "files": {path: verified.sources[path] for path in sorted(verified.sources)},
         "blobs": dict(wanted.files),
         "licence": wanted.terms,
     }
-    content = {SOURCE_FILE: json_text(record).encode()}
     by_name = {PurePosixPath(path).name: data for path, data in verified.files.items()}
+    content: dict[str, bytes] = {}
     if wanted.format in _PLAIN:
-        return content | by_name
-    content[f"{wanted.name}.csv"] = converted(wanted.format, verified.files).encode()
-    if wanted.format != "table":
-        content |= {f"{UPSTREAM_FOLDER}/{name}": data for name, data in by_name.items()}
+        content |= by_name
+    else:
+        table = converted(wanted.format, verified.files).encode()
+        content[f"{wanted.name}.csv"] = table
+        record["sha256"] = hashlib.sha256(table).hexdigest()
+        if wanted.format != "table":
+            content |= {f"{UPSTREAM_FOLDER}/{name}": data for name, data in by_name.items()}
+    content[SOURCE_FILE] = json_text(record).encode()
     return content
 
 

@@ -48,6 +48,23 @@ def test_folders(tmp_path: Path, target: Path, name: str, flat: bool) -> None:
     assert record["blobs"] == dict(small(name).files)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_questions_that_were_changed_after_the_pull_are_not_the_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("DPGBENCH_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "benchmarks" / name
+    pull_files(str(write(tmp_path / "copy", name)), folder, small(name))
+    whole = dpgbench.load_benchmark(name)
+    table = folder / f"{name}.csv"
+    data = table.read_bytes()
+    table.write_bytes(data.replace(b"?", b" now?", 1))
+    with pytest.raises(DataError, match=rf"was changed after .*'dpgbench prompts pull {name}'"):
+        dpgbench.load_benchmark(name)
+    table.write_bytes(data)
+    assert dpgbench.load_benchmark(name).graphs_sha256 == whole.graphs_sha256
+
+
 def test_what_corebench_becomes(tmp_path: Path, target: Path) -> None:
     pull_files(str(write(tmp_path, "corebench")), target, small("corebench"))
     first, second, third = load_csv(target / "corebench.csv", "corebench").rows

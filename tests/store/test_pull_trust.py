@@ -254,6 +254,23 @@ def test_a_switch_that_was_killed_is_mended_at_the_next_start(
     assert sorted(p.name for p in folder.parent.iterdir()) == [".dpg.lock", "dpg"]
 
 
+def test_questions_changed_after_the_pull_are_refused_and_those_of_before_taken_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DPGBENCH_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "benchmarks" / "dpg"
+    (tmp_path / "good.zip").write_bytes(zip_bytes(FILES))
+    pull(str(tmp_path / "good.zip"), folder, upstream())
+    assert load_benchmark("dpg").num_questions == 4
+    table = folder / "dpg_bench.csv"
+    table.write_bytes(table.read_bytes().replace(b"?", b" now?", 1))
+    with pytest.raises(DataError, match=r"dpg_bench\.csv was changed after it was pulled"):
+        load_benchmark("dpg")
+    record = json.loads((folder / "source.json").read_text())
+    (folder / "source.json").write_text(json.dumps({**record, "sha256": None}))
+    assert load_benchmark("dpg").num_questions == 4  # as an earlier version left it
+
+
 def test_a_failed_second_rename_brings_the_old_folder_back(
     tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
