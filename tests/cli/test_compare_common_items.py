@@ -42,6 +42,8 @@ def parents_of(text: str) -> tuple[list[int], bool]:
 
 def zeroed(rows: list[dict], raw: dict[int, bool], rule: str) -> dict[int, bool]:
     """Return which questions hold once failed parents have zeroed them."""
+    if rule == "corebench":
+        return dict(raw)
     edges = {int(row["proposition_id"]): parents_of(row["dependency"]) for row in rows}
     if rule == "dsg":
         free = any(words for _, words in edges.values())
@@ -96,6 +98,8 @@ def expected(rows: list[dict], answers: dict[str, dict[int, bool]], rule: str) -
                 qid = int(row["proposition_id"])
                 value = raw[qid] if rule in READS_RAW else held[qid]
                 parts.setdefault(names(row, rule)[n], []).append(100 * value)
+            if rule == "corebench":  # a category is the mean of images that have it
+                parts |= dict.fromkeys(parts, [scores.overall[item][0]])
     return scores
 
 
