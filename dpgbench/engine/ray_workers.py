@@ -183,10 +183,18 @@ class RayWorkers(Workers[Unit, Outcome]):
             yield _Batch(batch)
 
     def _send(self, fresh: Iterator[_Batch[Unit]], again: deque[_Batch[Unit]]) -> bool:
-        """Send batches to workers that can take one; return whether there may be more to send."""
+        """Send batches to workers that can take one; return whether there may be more to send.
+
+        A batch over which a worker ended has a worker for itself: what ended it may have been the
+        next batch, begun before the answer about this one was on its way.
+        """
         for num_sent in range(self.patience.batches_at_once):
             for remote in self._remotes:
                 if not remote.is_ready or len(remote.batches) > num_sent:
+                    continue
+                if remote.batches and any(
+                    batch.num_ends for batch in (*(b for _, b in remote.batches), *again)
+                ):
                     continue
                 batch = again.popleft() if again else next(fresh, None)
                 if batch is None or stop_requested():

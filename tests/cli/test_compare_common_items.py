@@ -99,7 +99,7 @@ def expected(rows: list[dict], answers: dict[str, dict[int, bool]], rule: str) -
                 value = raw[qid] if rule in READS_RAW else held[qid]
                 parts.setdefault(names(row, rule)[n], []).append(100 * value)
             if rule == "corebench":  # a category is the mean of images that have it
-                parts |= dict.fromkeys(parts, [scores.overall[item][0]])
+                parts |= {name: [scores.overall[item][0]] for name in parts}
     return scores
 
 

@@ -141,7 +141,11 @@ def test_an_item_that_ends_its_workers_fails_alone(
     assert drew.code == 6
     assert drew.error.startswith("error: 1 item is not drawn, first i2: its worker ended 3 times")
     drawn = Counter(line.split()[0] for line in lines(tmp_path / "drawn"))
-    assert drawn == {"i0": 1, "i1": 1, "i2": 3, "i3": 1}
+    # With the worker that an item ended the answer about the one before may be lost: that one is
+    # drawn again, alone, and the end does not count against the item.
+    assert drawn.pop("i2") in (3, 4)
+    assert drawn.keys() == {"i0", "i1", "i3"}
+    assert max(drawn.values()) <= 2
 
 
 @pytest.mark.slow
