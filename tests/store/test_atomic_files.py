@@ -44,7 +44,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_file(
         raise OSError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(StorageError, match="Permission denied"):
+    with pytest.raises(StorageError, match=r"a\.txt: Permission denied; what was written before"):
         write_atomic(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
