@@ -118,7 +118,9 @@ def test_what_must_not_matter(tmp_path, change):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # of dynamo
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf"
+)  # of dynamo
 def test_compiled_networks_learn_alike(tmp_path):
     run_tiny(tmp_path / "plain", QUICK)
     run_tiny(tmp_path / "other", replace(QUICK, compile=True))
