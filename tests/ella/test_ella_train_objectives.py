@@ -96,6 +96,14 @@ def test_min_snr_with_zero_terminal_snr_is_finite_and_the_last_step_counts(predi
     assert bool(objective.error(answer, latents, noise, STEPS).isfinite().all())
 
 
+def test_a_velocity_of_a_schedule_that_ends_in_noise_is_weighed_as_the_formula_says():
+    scheduler = ddim(prediction_type="v_prediction", rescale_betas_zero_snr=True)
+    alphas = scheduler.alphas_cumprod[STEPS]
+    snr = alphas / (1 - alphas)
+    expected = (snr + 1).clamp(max=5) / (snr + 1)
+    torch.testing.assert_close(Objective(scheduler, 5.0).weights(STEPS), expected)
+
+
 def test_min_snr_of_flow_weighs_the_picture_as_that_of_noise():
     objective = Objective(FlowMatchEulerDiscreteScheduler(), 5.0)
     weights = objective.weights(STEPS)

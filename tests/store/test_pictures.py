@@ -80,6 +80,10 @@ def test_an_orientation_behind_the_pixels_is_seen() -> None:
     assert read_picture_size(late) == (8, 12)
 
 
+def test_a_size_is_read_from_the_header_without_the_pixels() -> None:
+    assert read_picture_size(saved(scene())[:60]) == (12, 8)
+
+
 def test_transparency_lies_over_white() -> None:
     hidden = scene().convert("RGBA")
     hidden.putalpha(Image.linear_gradient("L").resize(hidden.size))
