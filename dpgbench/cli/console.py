@@ -49,7 +49,10 @@ def ending() -> Iterator[CommandEnd]:
     except typer.Exit as stop:
         end.exit_code = stop.exit_code
     except SystemExit as stop:
-        end.exit_code = _code_of_exit(stop)
+        if isinstance(stop.__context__, BrokenPipeError):  # what Click makes of one
+            _write_to_nobody()
+        else:
+            end.exit_code = _code_of_exit(stop)
     except (KeyboardInterrupt, typer.Abort):
         end.exit_code = _code_of_interrupt()
     except BrokenPipeError:
