@@ -86,7 +86,7 @@ class ChatServer:
         self.base_url = check_base_url(address, PATH)
         self.key = server_key(self.base_url)
         self.usage = Usage(options.max_requests, options.price_in, options.price_out)
-        self.budget = Budget(options, spent)
+        self.budget = Budget(options, spent, self.usage)
         self.parameters: Mapping[str, Any] | None = None
         self.takes_schemas = True  # until it refuses one
         self._policy = with_timeout(policy or RetryPolicy())
@@ -135,8 +135,9 @@ class Budget:
     Used in one thread.
     """
 
-    def __init__(self, options: LlmOptions, spent: float) -> None:
+    def __init__(self, options: LlmOptions, spent: float, usage: Usage) -> None:
         self._options, self._reserved, self.spent = options, 0.0, spent
+        self._before, self._usage = spent, usage
 
     def reserve(self, request: ChatRequest) -> float:
         """Return US dollars that a request may cost, put aside until `settle`.
@@ -156,11 +157,14 @@ class Budget:
         return most
 
     def settle(self, reserved: float, reply: ChatReply | None) -> None:
-        """Note what a request has cost in fact."""
+        """Note what a request has cost in fact; replies of no use count by their tokens."""
         self._reserved -= reserved
         if reply is not None:
             tokens = reply.prompt_tokens, reply.completion_tokens
             self.spent += self._options.cost(*tokens) or 0.0
+        counts = self._usage.counts
+        billed = self._options.cost(counts["prompt_tokens"], counts["completion_tokens"])
+        self.spent = max(self.spent, self._before + (billed or 0.0))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from dpgbench.backends.judges.openai.usage import Usage
+from dpgbench.backends.llms.options import LlmOptions
+from dpgbench.backends.llms.server import Budget
 from dpgbench.backends.openai_server import TIMEOUT_VARIABLE
 from dpgbench.store.benchmarks import load_csv
 from tests.backends.fake_openai import Act, Asked
@@ -462,6 +465,30 @@ def test_the_cost_is_told_before_and_kept_below_a_cap(
         assert len(server.asked) == 12
     assert checks(run) == 0
     assert make(run, server, "--max-cost", 3.9).code == 2
+
+
+def test_what_a_reply_of_no_use_cost_counts_against_the_cap() -> None:
+    options = LlmOptions(price_in=1.0, price_out=2.0, max_cost=9.0)
+    usage = Usage(None, 1.0, 2.0)
+    budget = Budget(options, 1.5, usage)
+    usage.replied({"prompt_tokens": 1_000_000, "completion_tokens": 2_000_000}, "m")
+    budget.settle(0.0, None)
+    assert budget.spent == 1.5 + 5.0
+
+
+@pytest.mark.slow  # six tries, with the pauses between them
+def test_replies_of_no_use_whose_tokens_are_counted_are_below_the_cap_too(
+    run: Run, prompts: Path
+) -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 1000}
+    body = json.dumps({"model": "m", "choices": [], "usage": usage}).encode()
+    prices = ("--price-in", 1000, "--price-out", 1000, "--max-tokens", 30, "--concurrency", 1)
+    with llm_server(lambda asked: Act(body=body)) as server:
+        ended = make(run, server, *prices, "--max-cost", 3.9)
+        asked = Counter(map(prompt_in, server.asked))
+    assert ended.code == 6
+    assert len(asked) == 1, "each reply cost 2 dollars: no second prompt was asked"
+    assert "--max-cost 3.9: " in ended.error
 
 
 def test_a_cap_on_requests(run: Run, prompts: Path) -> None:
