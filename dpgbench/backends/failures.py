@@ -73,6 +73,10 @@ class PassingError(RequestFailedError):
         self.too_many, self.wait_seconds = too_many, wait_seconds
 
 
+class ForeignReplyError(PassingError):
+    """A good status with something else than what the service replies: a web page, for one."""
+
+
 class RefusedError(RequestFailedError):
     """The server is well and refuses this request; `advice` is for where it refuses all."""
 

@@ -19,7 +19,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from dpgbench.backends.failures import PassingError, RefusedError, RequestFailedError
+from dpgbench.backends.failures import (
+    ForeignReplyError,
+    PassingError,
+    RefusedError,
+    RequestFailedError,
+)
 from dpgbench.backends.rate_limit import RateLimit, RetryPolicy, retry_after
 from dpgbench.backends.secrets import hide_key
 from dpgbench.errors import IncompleteError, SetupError, UsageError
@@ -43,6 +48,8 @@ _ADVICE = {
 }
 _OF_REQUEST_OR_ALL = {403, 404}  # a picture that moderation flags, or the key or model of all
 _LONGEST_REASON = 300
+_PAGE = re.compile(rb"\s*<[!a-zA-Z?]")
+_MOST_FOREIGN_REPLIES = 2  # to one request: the first may have been the page of a restart
 
 
 class OpenAiServer:
@@ -56,6 +63,7 @@ class OpenAiServer:
 
     Attributes:
         reached: the server has begun to reply, whatever it was.
+        served: it has given what was asked for, once at least.
 
     Raises:
         SetupError: the environment's proxies or certificates cannot be used.
@@ -64,7 +72,7 @@ class OpenAiServer:
     def __init__(
         self, base_url: str, key: str | None, model: str, policy: RetryPolicy, *, path: str
     ) -> None:
-        self.base_url, self.policy, self.reached = base_url, policy, False
+        self.base_url, self.policy, self.reached, self.served = base_url, policy, False, False
         self._key, self._model, self._url = key, model, httpx2.URL(f"{base_url}/{path}")
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         timeout = httpx2.Timeout(policy.timeout_seconds, connect=policy.connect_seconds, pool=None)
@@ -118,6 +126,20 @@ class OpenAiServer:
             reason = hide_key(str(cause) or type(error).__name__, self._key)
             raise PassingError(f"no answer: {reason}") from None
         return response, bytes(content)
+
+    def foreign(self, content: bytes, body: Mapping[str, Any], expected: str) -> PassingError:
+        """Return what a reply of a good status means that is not what was asked for.
+
+        Args:
+            content: of the reply.
+            body: the JSON object that it is; empty where it is none.
+            expected: the key that every good reply has.
+        """
+        if _PAGE.match(content):
+            return ForeignReplyError("HTML, a page for people, instead of JSON")
+        if body and expected not in body:
+            return ForeignReplyError(f"JSON without {expected!r}")
+        return PassingError(f"the server's answer holds no {expected}")
 
     def trouble(self, status: int, error: Any, text: str, response: httpx2.Response) -> Exception:
         """Return what a reply with an `error` in its `text` means."""
@@ -181,9 +203,22 @@ class Patience:
     ) -> None:
         self._server, self._limit, self._sleep = server, limit, sleep
 
-    async def wait(self, error: PassingError, failures: int, refusals: int) -> None:
-        """Wait as long as `error` calls for, or raise where trying has an end."""
+    async def wait(
+        self, error: PassingError, failures: int, refusals: int, foreign: int = 0
+    ) -> None:
+        """Wait as long as `error` calls for, or raise where trying has an end.
+
+        Args:
+            error: the latest.
+            failures, refusals: of this request; the latter are those for sending too much.
+            foreign: failures that were replies of something else than such a service.
+        """
         policy = self._server.policy
+        if foreign >= _MOST_FOREIGN_REPLIES and not self._server.served:
+            raise SetupError(
+                f"{self._server.base_url} answers with {error}: no OpenAI-compatible server is "
+                f"there; {_CHECK_ADDRESS}, and whether a login or a proxy stands before the server"
+            )
         if failures >= policy.tries and self._server.reached:
             raise RequestFailedError(f"{error} ({failures} tries)")
         if failures >= policy.tries:

@@ -215,6 +215,7 @@ def test_a_picture_of_another_size_fails_its_item(generate: Generate, server: Fa
         (Act(401, f"wrong key {KEY}"), 4, "set OPENAI_API_KEY"),
         (Act(402, "no money"), 4, "no money or quota left"),
         (Act(404, "no such model"), 4, "check the model's name (m)"),
+        (Act(body=b"\n<!DOCTYPE html><title>Log in</title>"), 4, "answers with HTML, a page for"),
         (Act(429, "later", headers=(("retry-after", "7200"),)), 6, "asks for a pause of 7200 s"),
     ],
 )

@@ -438,6 +438,38 @@ def test_a_wrong_key_ends_all_at_once(run: Run, prompts: Path) -> None:
     assert "OPENAI_API_KEY" in ended.error
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"\n<!DOCTYPE html>\n<title>Log in</title>", "answers with HTML, a page for people"),
+        (b'{"status": "ok"}', "answers with JSON without 'choices'"),
+    ],
+)
+def test_an_address_of_something_else_ends_all_within_seconds(
+    run: Run, prompts: Path, body: bytes, words: str
+) -> None:
+    begun = time.monotonic()
+    with llm_server(lambda asked: Act(body=body)) as server:
+        ended = make(run, server)
+    assert ended.code == 4
+    assert words in ended.error
+    assert f"{server.url} " in ended.error
+    assert "check --base-url, which mostly ends in /v1" in ended.error
+    assert len(server.asked) <= 12
+    assert time.monotonic() - begun < 8
+
+
+def test_a_page_between_good_replies_is_tried_again(run: Run, prompts: Path) -> None:
+    """A router shows one while it starts anew."""
+    pages = [Act(body=b"<html>502</html>")] * 2
+
+    def rule(asked: Asked) -> Act:
+        return pages.pop() if "A green" in prompt_in(asked) and pages else honest(asked)
+
+    with llm_server(rule) as server:
+        assert make(run, server, "--concurrency", 1, "--limit", 2).code == 0
+
+
 def test_the_cost_is_told_before_and_kept_below_a_cap(
     run: Run, prompts: Path, tmp_path: Path
 ) -> None:

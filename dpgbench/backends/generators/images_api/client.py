@@ -7,12 +7,12 @@ import binascii
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import httpx2
 
-from dpgbench.backends.failures import PassingError, RefusedError
+from dpgbench.backends.failures import ForeignReplyError, PassingError, RefusedError
 from dpgbench.backends.generators.images_api.costs import ImageCosts
 from dpgbench.backends.openai_server import OpenAiServer, Patience, json_object, status_of
 from dpgbench.backends.rate_limit import RateLimit
@@ -84,7 +84,8 @@ class ImageRequests(Patience):
             SetupError: no request can succeed: the key, the account or the address is wrong.
             IncompleteError: no further request may be sent, or the server wants a long pause.
         """
-        failures, refusals, again = 0, 0, False
+        failures = refusals = foreign = 0
+        again = False
         while True:
             used = self.taken
             try:
@@ -102,7 +103,8 @@ class ImageRequests(Patience):
             except PassingError as error:  # some answer 500 to a parameter that they do not know
                 if not self._learned(used, str(error).replace(prompt, "")):
                     failures, refusals = failures + (not error.too_many), refusals + error.too_many
-                    await self.wait(error, failures, refusals)
+                    foreign += isinstance(error, ForeignReplyError)
+                    await self.wait(error, failures, refusals, foreign)
             again = True
 
     def _learned(self, used: TakenParameters, refusal: str) -> bool:
@@ -135,7 +137,10 @@ class ImageRequests(Patience):
         self._costs.replied(body.get("usage"))
         status, error = response.status_code, body.get("error")
         if status == httpx2.codes.OK and not error:
-            file = _file_of(body)
+            if not isinstance(body.get("data"), list):
+                raise self._server.foreign(content, body, "data")
+            file = _file_of(body["data"])
+            self._server.served = True
             self._note_rewriting(body, prompt)
             return file
         if status == httpx2.codes.OK:
@@ -159,16 +164,13 @@ class ImageRequests(Patience):
         self._costs.counts["rewritten_prompts"] += 1
 
 
-def _file_of(body: Mapping[str, Any]) -> bytes:
-    """Return the file of the one image in a reply.
+def _file_of(data: Sequence[Any]) -> bytes:
+    """Return the file of the one image in a reply's `data`.
 
     Raises:
         RefusedError: there is none, or its address.
-        PassingError: the reply is no answer to a request for images.
+        PassingError: the picture is not in base64.
     """
-    data = body.get("data")
-    if not isinstance(data, list):
-        raise PassingError("the server's answer holds no images")
     image = data[0] if data else None
     encoded = image.get("b64_json") if isinstance(image, dict) else None
     address = image.get("url") if isinstance(image, dict) else None

@@ -79,8 +79,9 @@ class Client(OpenAiServer):
             broken = choice.get("finish_reason") == "error" and "finish_reason error"
             error = error or choice.get("error") or broken
             if not error and not choice:
-                raise PassingError("the server's answer is not a chat completion")
+                raise self.foreign(content, body, "choices")
             if not error:
+                self.served = True
                 prompt, completion = counted_tokens(body.get("usage"))
                 return _completion(choice)._replace(
                     prompt_tokens=prompt, completion_tokens=completion

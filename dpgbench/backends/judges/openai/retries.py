@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from dpgbench.backends.failures import PassingError, RefusedError
+from dpgbench.backends.failures import ForeignReplyError, PassingError, RefusedError
 from dpgbench.backends.judges.openai.client import Client, Completion, Request
 from dpgbench.backends.judges.openai.parameters import Negotiation
 from dpgbench.backends.openai_server import Patience
@@ -34,7 +34,8 @@ class Retries(Patience):
             SetupError: no request can succeed: the key, the account or the address is wrong.
             IncompleteError: the server wants a pause that is too long to sit through.
         """
-        used, failures, refusals, again = self.negotiation.current, 0, 0, False
+        used, again = self.negotiation.current, False
+        failures = refusals = foreign = 0
         while True:
             try:
                 async with self._limit.turn():
@@ -51,5 +52,6 @@ class Retries(Patience):
                 simpler = self.negotiation.instead_of(used, str(error), only_named=True)
                 if simpler is None:
                     failures, refusals = failures + (not error.too_many), refusals + error.too_many
-                    await self.wait(error, failures, refusals)
+                    foreign += isinstance(error, ForeignReplyError)
+                    await self.wait(error, failures, refusals, foreign)
             used, again = simpler or used, True
