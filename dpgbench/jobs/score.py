@@ -182,6 +182,7 @@ def score(target: Target, request: ScoreRequest) -> Scored:
         invalid = _check_invalid(answers.of_items, judge_name)
         warn_strays(answers.strays, target.benchmark)
         warn_reading(results)
+        _warn_no_numbers(results)
         _write(target, request, entry, results, answers)
         _complete(target, request)
     if invalid:
@@ -631,6 +632,22 @@ def warn_reading(results: Sequence[Result]) -> None:
     )
 
 
+def _warn_no_numbers(results: Sequence[Result]) -> None:
+    """Say under which rule answers that are no number have cost items their score."""
+    for result in results:
+        lost = [item for item in result.items if item.answered and item.failure]
+        if ALL_RULES[result.rule].image_score == "number" and lost and result.overall is not None:
+            log.warning(
+                "%d of %s %s left out of the mean of rule %s, first %s: %s",
+                len(lost),
+                counted(result.items_expected, "item"),
+                "is" if len(lost) == 1 else "are",
+                result.rule,
+                lost[0].item_id,
+                result.failures.get(lost[0].item_id),
+            )
+
+
 def _judge_record(target: Target, name: str, facts: JudgeFacts) -> JudgeRecord:
     """Return what the manifest says of the judge.
 
@@ -709,10 +726,13 @@ def _complete(target: Target, request: ScoreRequest) -> None:
 
 
 def _incomplete(results: Sequence[Result]) -> dict[str, str]:
-    """Return the items that lack images or answers, in the benchmark's order, with the reason."""
+    """Return the items that lack images or answers, in the benchmark's order, with the reason.
+
+    Where a rule can score no item at all, there is no score: its items are among them.
+    """
     return {
         item.item_id: result.failures.get(item.item_id, "not all answers")
         for result in results
         for item in result.items
-        if not item.answered
+        if not item.answered or result.overall is None
     }

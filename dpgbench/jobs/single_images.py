@@ -24,7 +24,7 @@ SAMPLES = "samples"
 def write_single_images(
     run: RunDir, benchmark: Benchmark, items: Iterable[str], grid: GridSpec
 ) -> int:
-    """Write each tile of each grid as a file; those that are there and not older stay.
+    """Write each tile of each grid as a file; those that are there, whole and not older stay.
 
     Returns:
         How many were written.
@@ -33,6 +33,7 @@ def write_single_images(
         StorageError: one could not be written.
     """
     number = 0
+    alone = GridSpec(1, grid.tile_width_px, grid.tile_height_px)
     for item_id in items:
         whole = run.image(item_id)
         if not is_whole(whole, grid):
@@ -45,7 +46,7 @@ def write_single_images(
         todo = [
             tile
             for tile, path in enumerate(paths)
-            if not path.is_file() or path.stat().st_mtime_ns < made
+            if not (path.is_file() and path.stat().st_mtime_ns >= made and is_whole(path, alone))
         ]
         if not todo:
             continue

@@ -176,3 +176,16 @@ def test_rescoring_a_replayed_run(run: Run, tmp_path: Path) -> None:
     clash = run("score", "--bench", bench, "--answers", other, "--out", "r", "--partial")
     assert clash.code == 5
     assert "answers_sha256" in clash.error
+
+
+def test_a_rule_that_can_score_no_item_ends_as_incomplete(run: Run, tmp_path: Path) -> None:
+    write_csv(tmp_path / "b.csv", [row("a", 1), row("b", 1)])
+    words = ("score", "--bench", "b.csv", "--answers", "r.csv", "--rule", "mean", "--num-images", 1)
+    answers_csv(tmp_path / "r.csv", [("a", 0, 1, "blob"), ("b", 0, 1, "nan")])
+    ended = run(*words, "--out", "none")
+    assert ended.code == 6
+    assert "2 items are not scored, first a: tile 0: the answer 'blob' is no number" in ended.error
+    answers_csv(tmp_path / "r.csv", [("a", 0, 1, "0.5"), ("b", 0, 1, "far")])
+    ended = run(*words, "--out", "one")
+    assert ended.code == 0
+    assert "1 of 2 items is left out of the mean of rule mean, first b: tile 0: " in ended.err

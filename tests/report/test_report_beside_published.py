@@ -126,6 +126,15 @@ def test_a_card_pastes_into_a_model_card(dpg: RunMaker) -> None:
     assert "published as SD v1.5 63.18" in cards["run-2.md"]
 
 
+def test_a_card_says_of_which_score_a_number_of_items_is(dpg: RunMaker) -> None:
+    dpg.make("run", judge="fake")
+    run = dpg.make("run", judge="other", unanswered=list(dpg.benchmark.items)[:1])
+    text = model_cards(make_board([run]))["run.md"]
+    assert "- Under corrected-v1 by fake" in text
+    assert " by fake: 30 of 30 items, 4 images of" in text
+    assert " by other: 29 of 30 items, 4 images of" in text
+
+
 def test_what_was_used_is_cited(dpg: RunMaker) -> None:
     dsg = RunMaker(dpg.folder, dpg.benchmark, rules=("dsg",))
     text = citations(make_board([dsg.make("run", judge="mplug")]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dpgbench.analysis.board import Board
 from dpgbench.analysis.leaderboard import LeaderboardRow
@@ -78,8 +78,7 @@ def _part(benchmark: str, rows: Sequence[LeaderboardRow]) -> list[str]:
         ]
         for row in rows
     ]
-    facts = [_facts(row) for row in rows]
-    lines = [f"{fact}." for fact in dict.fromkeys(facts)]
+    lines = list(_measured(rows))
     lines += [
         f"Rule {escaped(rule)}: {escaped(rule_summary(rule))}"
         for rule in dict.fromkeys(row.rule for row in rows)
@@ -96,6 +95,16 @@ def _part(benchmark: str, rows: Sequence[LeaderboardRow]) -> list[str]:
 def _remarks(rows: Iterable[LeaderboardRow]) -> Iterable[str]:
     for row in rows:
         yield from remarks(row)
+
+
+def _measured(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
+    """Yield what was measured, and of which scores that holds where it is not the same of all."""
+    by_fact: dict[str, list[LeaderboardRow]] = {}
+    for row in rows:
+        by_fact.setdefault(_facts(row), []).append(row)
+    for fact, alike in by_fact.items():
+        scores = (f"{escaped(row.rule)} by {escaped(row.judge)}" for row in alike)
+        yield f"{fact}." if len(by_fact) == 1 else f"Under {', '.join(scores)}: {fact}."
 
 
 def _facts(row: LeaderboardRow) -> str:

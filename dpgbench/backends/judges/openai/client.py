@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol
 
 import httpx2
 
-from dpgbench.backends.failures import PassingError
 from dpgbench.backends.judges.openai.parameters import ServerParameters
 from dpgbench.backends.judges.openai.parsing import p_yes
 from dpgbench.backends.judges.openai.usage import Usage, counted_tokens
