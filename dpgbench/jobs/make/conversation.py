@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from dpgbench.backends.judges.answer_reading import plain_answer
-from dpgbench.backends.judges.openai.parsing import read
+from dpgbench.backends.judges.openai.parsing import numbers_in, read
 from dpgbench.backends.llms.chat import ChatReply, ChatRequest
 from dpgbench.domain.draft import DraftQuestion, mended
 from dpgbench.domain.draft_checks import draft_faults
 from dpgbench.domain.draft_flags import Flag, flags_of
+from dpgbench.errors import shortened
 from dpgbench.jobs.make import template
 from dpgbench.jobs.make.examples import Example
 from dpgbench.jobs.make.reading import read_graph, read_lines, read_parents, read_tuple
@@ -276,23 +277,42 @@ class _Maker:
     def _text_check(
         self, questions: Sequence[DraftQuestion]
     ) -> Generator[ChatRequest, ChatReply, dict[int, Flag]]:
-        """Return a flag for each question that the prompt alone does not answer with yes."""
+        """Return a flag for each question that the prompt alone does not answer with yes.
+
+        A reply with nothing that can be read as answers says nothing of the questions: the first
+        one's flag tells so.
+        """
         request = template.check_request(self.prompt, questions, with_schema=self.mode == "schema")
         reply = yield self._numbered(request)
         numbers = [question.number for question in questions]
         words = read(reply.text, numbers, len(questions))
         answers = {number: plain_answer(text) for number, text in words.items()}
+        if not any(answers.values()):
+            return {numbers[0]: Flag("text-check", f"not checked: {_no_answers(reply, numbers)}")}
         flags = {}
+        missing = "the model gave no answer to it"
+        if reply.finish == _CUT:
+            missing = "the model's reply was cut off before it"
         for number in numbers:
             answer = answers.get(number)
             if answer == "no":
                 flags[number] = Flag("text-check", "from the prompt alone the model answers no")
             elif answer is None:
-                flags[number] = Flag("text-check", "the model gave no answer to it")
+                flags[number] = Flag("text-check", missing)
         return flags
 
     def _numbered(self, request: ChatRequest) -> ChatRequest:
         return replace(request, attempt=self.attempt)
+
+
+def _no_answers(reply: ChatReply, asked: Sequence[int]) -> str:
+    """Return why a reply holds no answer to any of the questions that were asked."""
+    if reply.finish in (_CUT, _FILTERED):
+        return "the model's reply was cut off" if reply.finish == _CUT else "a filter stopped it"
+    strange = [number for number in numbers_in(reply.text) if number not in asked]
+    if strange:
+        return f"the model answered question {shortened(strange)}, and there are {len(asked)}"
+    return "the model's reply holds no answers" if reply.text.strip() else "the reply was empty"
 
 
 def _of_numbers(lines: Mapping[int, str], questions: Collection[DraftQuestion]) -> list[str]:

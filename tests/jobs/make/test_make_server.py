@@ -334,6 +334,37 @@ def test_what_a_person_should_look_at_is_flagged(run: Run, prompts: Path, tmp_pa
     )
 
 
+def test_a_check_that_cannot_be_read_is_one_flag_that_says_why(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    yes = dict.fromkeys(map(str, range(1, 9)), "yes")
+    replies = {
+        "red": reply(json.dumps(yes)),
+        "green": reply("All of that is in the text."),
+        "blue": reply('{"1": "yes', finish="length"),
+        "white": reply("No.", finish="content_filter"),
+        "black": reply(" "),
+        "brown": reply(json.dumps({"1": "yes", "2": "yes"})),
+    }
+
+    def rule(asked: Asked) -> Act:
+        return replies[prompt_in(asked).split()[1]] if step_of(asked) == "check" else honest(asked)
+
+    with llm_server(rule) as server:
+        assert "13 text-check" in make(run, server).out
+    made = rows(tmp_path / "made/p/p.csv")
+    firsts = [row["review"].rpartition("text-check: ")[2] for row in made[:30:6]]
+    assert firsts == [
+        "not checked: the model answered question 7, 8, and there are 6",
+        "not checked: the model's reply holds no answers",
+        made[12]["review"],
+        "not checked: a filter stopped it",
+        "not checked: the reply was empty",
+    ]
+    assert sum("text-check: the model's reply was cut off before" in r["review"] for r in made) == 5
+    assert sum("gave no answer" in row["review"] for row in made) == 4
+
+
 def test_nothing_is_paid_twice_after_a_kill(prompts: Path, tmp_path: Path) -> None:
     """Also where two prompts are the same: one request serves both."""
     prompts.write_text(prompts.read_text() + f"{prompt_of(0)}\n")

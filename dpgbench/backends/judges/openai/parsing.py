@@ -31,6 +31,21 @@ def read(text: str, asked: Collection[int], count: int) -> dict[int, str]:
         count: questions in the whole conversation. A reply with any other number counts them in a
             way of its own (from 0, say), and none of its answers can be trusted.
     """
+    text, value, numbered = _opened(text)
+    if any(not 1 <= number <= count for number in numbered):
+        return {}
+    if not numbered and len(asked) == 1:
+        return {next(iter(asked)): _only(value, text)}
+    return {number: words for number in asked if (words := numbered.get(number)) is not None}
+
+
+def numbers_in(text: str) -> list[int]:
+    """Return the numbers that a reply answers, in order, whether they were asked for or not."""
+    return sorted(_opened(text)[2])
+
+
+def _opened(text: str) -> tuple[str, Any, dict[int, str | None]]:
+    """Return a reply without its wrapping, the JSON value that it is, and its words by number."""
     text = without_thoughts(text)
     text = unboxed(text) or text
     fenced = _FENCED.findall(text)
@@ -41,12 +56,7 @@ def read(text: str, asked: Collection[int], count: int) -> dict[int, str]:
     else:
         lines = [_LINE.fullmatch(line) for line in text.splitlines()]
         pairs = [(int(match[1]), match[2]) for match in lines if match]
-    numbered = _agreed((number, words) for number, words in pairs if number is not None)
-    if any(not 1 <= number <= count for number in numbered):
-        return {}
-    if not numbered and len(asked) == 1:
-        return {next(iter(asked)): _only(value, text)}
-    return {number: words for number in asked if (words := numbered.get(number)) is not None}
+    return text, value, _agreed((number, words) for number, words in pairs if number is not None)
 
 
 def p_yes(tokens: Any) -> float | None:
