@@ -1,4 +1,4 @@
-"""What the denoiser is shown at each step: which tokens, how many calls of the connector, what fits.
+"""What a denoiser is shown at each step: which tokens, in how many calls of the connector.
 
 Tokens are held against those of the connector called for one text and one timestep.
 """

@@ -113,6 +113,35 @@ def test_min_snr_of_flow_weighs_the_picture_as_that_of_noise():
     assert bool(weights.isfinite().all())
 
 
+def test_a_schedule_that_is_set_to_end_in_noise_does():
+    """Also where the scheduler never said whether it should, so that a default stands for it."""
+    objective = Objective(tiny.tiny_scheduler(), zero_terminal_snr=True)
+    latents, noise, _ = samples()
+    torch.testing.assert_close(objective.noisy(latents, noise, STEPS)[-1], noise[-1])
+    plain = Objective(tiny.tiny_scheduler())
+    assert float((plain.noisy(latents, noise, STEPS)[-1] - noise[-1]).abs().max()) > 0.01
+    assert plain.num_timesteps == objective.num_timesteps == 1000
+
+
+def test_flow_without_a_shift_of_its_own_goes_straight():
+    plain = Objective(FlowMatchEulerDiscreteScheduler(shift=1.0)).identity()
+    by_latents = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
+    unshifted = UniPCMultistepScheduler(use_flow_sigmas=True, flow_shift=None)
+    assert Objective(by_latents).identity() == Objective(unshifted).identity() == plain
+
+
+def test_an_answer_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="must be 'epsilon' or 'v_prediction', got 'sample'"):
+        Objective(ddim(prediction_type="sample"))
+
+
+def test_the_tables_go_where_the_training_is():
+    objective = Objective(tiny.tiny_scheduler())
+    assert objective.to(torch.device("meta")) is objective
+    for table in (objective._signal_t, objective._noise_t, objective._timestep_t):
+        assert table.device.type == "meta"
+
+
 def test_the_table_names_classes_of_diffusers():
     assert [name for name in SCHEDULES if not hasattr(diffusers, name)] == []
 
@@ -160,6 +189,36 @@ def test_timesteps_are_drawn_as_set(rule, mean, noisy):
     assert (steps.min() >= 0) & (steps.max() <= 999)
     assert float(steps.mean()) / 1000 == pytest.approx(mean, abs=0.02)
     assert float((steps >= 900).float().mean()) == pytest.approx(noisy, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("rule", "timesteps"),
+    [
+        (NoiseRule(), [992, 757, 997]),
+        (NoiseRule("logit-normal"), [113, 411, 460]),
+        (NoiseRule("logit-normal", timestep_mean=0.5, timestep_std=2.0), [26, 446, 546]),
+        (NoiseRule("cubic"), [625, 999, 942]),
+    ],
+)
+def test_the_timesteps_of_runs_already_made(rule, timesteps):
+    """Golden: a run that was begun must be resumed with the timesteps it would have had."""
+    where = {"latent_shape": (1, 1, 2), "num_timesteps": 1000, "dropout": 0.5}
+    assert [draw_sample(3, n, **where, rule=rule).timestep for n in (5, 6, 7)] == timesteps
+
+
+@pytest.mark.parametrize(("mean", "timestep"), [(100.0, 999), (-100.0, 0)])
+def test_the_last_step_is_drawn_and_none_beyond(mean, timestep):
+    where = {"latent_shape": (1,), "num_timesteps": 1000, "dropout": 0.0}
+    rule = NoiseRule("logit-normal", timestep_mean=mean)
+    assert {draw_sample(0, n, **where, rule=rule).timestep for n in range(5)} == {timestep}
+
+
+def test_the_settings_of_a_training_are_those_of_its_noise():
+    config = replace(
+        QUICK, timestep_sampling="cubic", timestep_mean=0.1, timestep_std=0.2, offset_noise=0.3
+    )
+    assert NoiseRule.of(config) == NoiseRule("cubic", 0.1, 0.2, 0.3)
+    assert NoiseRule.of(QUICK) == NoiseRule()
 
 
 def test_offset_noise_moves_whole_channels():

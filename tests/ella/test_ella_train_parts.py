@@ -97,6 +97,30 @@ def test_captions_of_any_lengths(connector, text_encoder, tmp_path):
     run_tiny(tmp_path, replace(QUICK, steps=1, length="flexible", caption_dropout=0.5))
 
 
+@pytest.mark.parametrize("lengths", [(4, 4, 4), (4, 9, 4), (4, 9, 2)])
+@pytest.mark.parametrize("pooled_width", [0, 12])
+@torch.no_grad()
+def test_texts_keep_their_order_and_timesteps_whatever_their_lengths(lengths, pooled_width):
+    connector = tiny.tiny_connector(pooled_width=pooled_width)
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(length, tiny.WIDTH, generator=generator) for length in lengths]
+    timesteps = torch.tensor([1, 500, 999])
+    tokens, pooled = TokensOfTexts(connector)(features, timesteps)
+    for row, (feature, timestep) in enumerate(zip(features, timesteps, strict=True)):
+        torch.testing.assert_close(tokens[row], connector(feature[None], timestep)[0])
+        if pooled_width:
+            alone = connector.pool_projected(connector.project_text(feature[None]))[0]
+            torch.testing.assert_close(pooled[row], alone)
+    assert tokens.shape[0] == 3
+    assert (pooled is None) is (pooled_width == 0)
+
+
+def test_nothing_is_compiled_unless_asked_for():
+    connector = tiny.tiny_connector()
+    plain = TokensOfTexts(connector)
+    assert (plain._project, plain._step) == (connector.project_text, connector.forward_projected)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
