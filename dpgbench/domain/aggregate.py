@@ -142,14 +142,17 @@ def recorded_parts(
         items: N ids.
         rule: that all of them are under.
     """
-    nothing = ItemFigure(None, 0, absent=True)
-    figures = [[result.get(item, nothing) for result in results] for item in items]
     parts = np.array(
-        [[recorded_part(f.score, f.questions, rule, absent=f.absent) for f in row]
-         for row in figures],
+        [[_figure_part(result.get(item), rule) for result in results] for item in items],
         dtype=np.float64,
-    ).reshape(len(items), len(results), 2)  # fmt: skip
+    ).reshape(len(items), len(results), 2)
     return RatioTable(parts[:, :, 0], parts[:, :, 1])
+
+
+def _figure_part(figure: ItemFigure | None, rule: ScoringRule) -> tuple[float, int]:
+    if figure is None:
+        return 0.0, 0
+    return recorded_part(figure.score, figure.questions, rule, absent=figure.absent)
 
 
 def pooled_parts(
@@ -207,7 +210,7 @@ def category_table(
     names = sorted(columns)
     order = np.array([names.index(name) for name in columns], dtype=np.int64)
     index = np.array(rows, dtype=np.int64) * len(names)
-    index += order[np.array(column_of, dtype=np.int64)] if names else 0
+    index += order[np.array(column_of, dtype=np.int64)]
     shape, size = (len(items), len(names)), len(items) * len(names)
     sums, counts = (
         np.bincount(index, weights=np.array(numbers, dtype=np.float64), minlength=size)

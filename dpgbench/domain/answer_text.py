@@ -9,6 +9,7 @@ where they come in (`dpgbench.backends`), by the same `read_yes_no` in the end.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from functools import lru_cache
@@ -96,6 +97,6 @@ def plain_word(text: str) -> str:
     )
     if match := _DIGITS.fullmatch(word):
         return match[1]
-    if len(word) == 1 and (value := unicodedata.numeric(word, -1)) >= 0 and value == int(value):
-        return str(int(value))
+    if len(word) == 1 and unicodedata.numeric(word, math.nan).is_integer():
+        return str(int(unicodedata.numeric(word)))
     return _NUMBERS.get(word, word)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dpgbench.domain.aggregate import make_result, measured_item, scored_item
+from dpgbench.domain.aggregate import make_result, mean_of, measured_item, scored_item
 from dpgbench.domain.answer_forms import COUNTING, is_counting
 from dpgbench.domain.answer_text import NO, YES, is_missing, is_right, is_word, read_yes_no
 from dpgbench.domain.benchmark import Benchmark
@@ -487,7 +487,7 @@ def _image_score(
         case "product":
             return product_of(probabilities[-1], rule.decimals)
         case "arithmetic-mean":
-            return math.fsum(probabilities[-1]) / len(probabilities[-1])
+            return mean_of(probabilities[-1])
         case "geometric-mean":
             return geometric_mean(probabilities[-1])
     qids = [question.qid for question in plan.questions]

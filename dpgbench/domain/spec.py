@@ -51,7 +51,7 @@ def default_layout(num_images: int) -> Layout:
         UsageError: it is not 1 to 10.
     """
     number = check_num_images(num_images)
-    rows = max(rows for rows in range(1, number + 1) if rows * rows <= number and not number % rows)
+    rows = max(rows for rows in range(1, math.isqrt(number) + 1) if not number % rows)
     return Layout(rows, number // rows)
 
 

@@ -125,6 +125,18 @@ def test_p_values() -> None:
     assert p_value(np.array([0.0, 0.0])) == 1.0
 
 
+def test_a_difference_the_other_way_round() -> None:
+    one = PairedDifference(1.5, (-0.5, 3.0), 0.2, 0.4)
+    assert one.turned == PairedDifference(-1.5, (-3.0, 0.5), 0.2, 0.4)
+    assert PairedDifference(0.0, None, None).turned == PairedDifference(0.0, None, None)
+    assert str(PairedDifference(0.0, (0.0, 0.0), 1.0).turned.interval) == "(0.0, 0.0)"
+
+
+@pytest.mark.parametrize(("p_holm", "apart"), [(0.04, True), (LEVEL, False), (0.06, False)])
+def test_one_of_several_differences_is_told_apart_by_holm(p_holm: float, apart: bool) -> None:
+    assert PairedDifference(1.0, (0.5, 1.5), 0.01, p_holm).significant is apart
+
+
 def test_wins_ties_and_losses() -> None:
     first = np.array([2.0, 2, 2, 1, np.nan, 3, 5, 0.5])
     second = np.array([1.0, 2, 2 + 1e-12, 2, 1, np.nan, 4.5, 0.4])

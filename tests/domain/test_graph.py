@@ -106,6 +106,38 @@ def test_tree() -> None:
     assert lines[3].endswith("(also needs 4)")
 
 
+def test_lines_of_a_deep_tree_stop_moving_right_and_tell_their_level() -> None:
+    lines = draw_tree(PromptGraph.from_rows(rows("a1", [str(n) for n in range(44)])))
+    assert lines[0].startswith("1. ")
+    for level, line in enumerate(lines[1:], 1):
+        deep = f"(level {level}) " if level > 40 else ""
+        assert line.startswith(" " * 4 * min(level - 1, 40) + f"└── {deep}{level + 1}. ")
+
+
+def test_a_tree_names_right_answers_and_further_parents() -> None:
+    item = [
+        replace(row, expected="two" if row.qid == 3 else "yes")
+        for row in rows("a1", ["0", "0", "1,2"])
+    ]
+    lines = draw_tree(PromptGraph.from_rows(item))
+    assert [line.split("[")[1] for line in lines] == [
+        "entity - whole]",
+        "entity - whole] (right: two) (also needs 2)",
+        "entity - whole]",
+    ]
+
+
+def test_a_circle_is_seen_whatever_the_numbers_of_its_questions() -> None:
+    for qids in ((10, 20), (1, 2), (2, 1), (0, 5)):
+        first, second = rows("a1", ["", ""])
+        circle = [
+            replace(first, qid=qids[0], dependency=str(qids[1])),
+            replace(second, qid=qids[1], dependency=str(qids[0])),
+        ]
+        kinds = [problem.kind for problem in PromptGraph.from_rows(circle).problems]
+        assert kinds == ["forward_parent", "cycle_edge"][: 1 if 0 in qids else 2]
+
+
 def test_counts_of_a_benchmark() -> None:
     prompts = {"a1": "one two", "7": "x " * 25}
     items = {"a1": tuple(rows("a1", ["0", "1"]))}

@@ -101,10 +101,20 @@ def test_draws_are_the_same_each_time_whatever_was_done_to_them() -> None:
     assert all((weights.sum(axis=1) == 20).all() for weights in again)
 
 
+def test_so_many_draws_that_they_would_take_much_memory_are_not_kept() -> None:
+    stats._kept_counts.cache_clear()
+    assert len(next(stats.bootstrap_weights(100, num_draws=200_000))) == 500
+    assert stats._kept_counts.cache_info().currsize == 0
+    list(stats.bootstrap_weights(10, num_draws=100))
+    assert stats._kept_counts.cache_info().currsize == 1
+
+
 def test_ratios_of_nothing_are_not_a_number() -> None:
     values = stats.ratios(np.array([[1.0, 0], [2, 0]]), np.array([[2.0, 0], [4, 0]]))
     assert values[0] == 0.5
     assert np.isnan(values[1])
+    one = stats.ratios(np.array([[1.0], [0]]), np.array([[1.0], [0]]))
+    assert one.tolist() == [1.0]
 
 
 def test_nothing_to_average() -> None:

@@ -122,6 +122,13 @@ def test_the_end_token_is_no_first_answer():
     assert first_tokens(first[None], rules)[0].token_ids == (0, 2)
 
 
+def test_the_end_token_may_be_the_first_answer_where_the_rules_allow_it():
+    rules = SearchRules(beam_size=2, max_length=2, min_length=0, start_id=0, end_id=END)
+    first = log_probs(t1=0.9, t2=0.06, t3=0.04)
+    assert first_tokens(first[None], rules)[0].token_ids == (0, END)
+    assert run([first, log_probs(t1=1.0)], rules).token_ids == (0, END)
+
+
 def test_a_finished_beam_that_is_not_the_best_is_kept_and_extended():
     # "2 1" is finished second best, then extended; the best goes on and becomes worse than it was
     rules = SearchRules(beam_size=2, max_length=3, start_id=0, end_id=END)

@@ -231,6 +231,18 @@ def test_a_vocabulary_of_another_network_is_refused(tiny, tmp_path, change, mess
         MplugProcessor.from_folder(tmp_path, config)
 
 
+def test_a_vocabulary_may_fill_the_network_and_no_more(tiny, tmp_path):
+    config = MplugConfig.from_folder(tiny)
+    words = (tiny / "vocab.txt").read_text().splitlines()
+    words += [f"more{number}" for number in range(config.vocab_size - len(words))]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    MplugProcessor.from_folder(tmp_path, config)
+    (tmp_path / "vocab.txt").write_text("\n".join([*words, "one"]) + "\n")
+    says = f"{config.vocab_size + 1} lines, but the network's vocab_size is {config.vocab_size}"
+    with pytest.raises(CheckpointError, match=says):
+        MplugProcessor.from_folder(tmp_path, config)
+
+
 def test_a_missing_vocabulary_is_named(tiny, tmp_path):
     with pytest.raises(CheckpointError, match=r"vocab\.txt: not there"):
         MplugProcessor.from_folder(tmp_path, MplugConfig.from_folder(tiny))
