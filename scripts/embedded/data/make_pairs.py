@@ -19,6 +19,7 @@ from dpgbench.shapes.scene import Scene
 from dpgbench.store.files import replacing
 
 TRAIN_SEED, HELD_OUT_SEED = 1_000_000, 1_999_999
+SCENES = 3000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--scenes", type=int, default=5000)
+    parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--held-out", type=int, default=200, help="scenes for the looks' loss")
     parser.add_argument("--captions", type=int, default=2, help="captions of each scene")
     args = parser.parse_args(arguments)
