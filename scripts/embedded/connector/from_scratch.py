@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--figure", type=Path, help="where to keep the learning curve (SVG)")
-    parser.add_argument("--scenes", type=int, default=make_pairs.SCENES, help="of the training data")
+    parser.add_argument(
+        "--scenes", type=int, default=make_pairs.SCENES, help="of the training data"
+    )
     parser.add_argument("--limit", type=int, default=PROMPTS, help="prompts of a look")
     parser.add_argument("more", nargs="*", help="after --: further words for python -m ella.train")
     args = parser.parse_args(arguments)
