@@ -299,7 +299,9 @@ class Validity:
                 self._invalid += 1
         if self.rule and self._answers >= _NUM_SILENT and not self._has_probability:
             raise no_probabilities(self.rule, f"judge {self._judge}")
-        share = self._invalid / max(1, self._answers)
+        if self._answers < _NUM_WARNED:
+            return  # too few to tell
+        share = self._invalid / self._answers
         message = (
             f"{self._invalid} of {counted(self._answers, 'answer')} of judge {self._judge} are "
             f"neither yes nor no (first: {self._first[:_LONGEST_EXAMPLE]!r})"
@@ -309,7 +311,7 @@ class Validity:
                 f"{message}: nothing more is asked. Mend the judge, or take another one; then the "
                 "same command with --ask-invalid-again asks these anew"
             )
-        if not self._warned and self._answers >= _NUM_WARNED and share >= _SHARE_WARNED:
+        if not self._warned and share >= _SHARE_WARNED:
             self._warned = True
             log.warning("%s", message)
 
