@@ -659,7 +659,7 @@ def _judge_record(target: Target, name: str, facts: JudgeFacts) -> JudgeRecord:
         "questions_sha256": target.benchmark.questions_sha256,
     }
     path = target.run.answers(name)
-    has_answers = path.exists() and path.stat().st_size > 0
+    has_answers = path.exists() and bool(path.stat().st_size)
     before = target.manifest.judges.get(name) if has_answers else None
     at_home = read_manifest(target.home.manifest).judges.get(name) if target.home else None
     for run, asked in ((target.run, before), (target.home, at_home)):

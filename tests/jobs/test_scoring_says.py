@@ -1,0 +1,411 @@
+"""What scoring says and decides before and after the judge is asked, function by function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpgbench.backends.entries import JudgeEntry
+from dpgbench.backends.judges.table import find_judge
+from dpgbench.backends.protocols import JudgeRequest
+from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.own_questions import OwnQuestion
+from dpgbench.domain.result import Origin, Result
+from dpgbench.domain.rules import (
+    CORRECTED_V1,
+    DSG,
+    ELLA_REFERENCE,
+    MEAN,
+    PRODUCT,
+    SOFT_TIFA_AM,
+    VQASCORE,
+    find_rule,
+)
+from dpgbench.domain.score import Answer, collect, score_benchmark
+from dpgbench.domain.shard import Shard
+from dpgbench.engine.asking import JudgeFacts
+from dpgbench.errors import (
+    DpgBenchError,
+    IncompleteError,
+    ResumeMismatchError,
+    UsageError,
+)
+from dpgbench.jobs import score as scoring
+from dpgbench.jobs.score import Scored, ScoreRequest
+from dpgbench.jobs.target import Target
+from dpgbench.store.benchmarks import load_benchmark
+from dpgbench.store.run.answers import answer_line
+from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.manifest import Manifest, describe_benchmark
+from tests.helpers import row, write_csv
+
+ITEMS = ("a", "b", "c")
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    said = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return said
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Benchmark:
+    rows = [row(item, qid) for item in ITEMS for qid in (1, 2)]
+    return load_benchmark(write_csv(tmp_path / "b.csv", rows))
+
+
+@pytest.fixture
+def target(tmp_path: Path, benchmark: Benchmark) -> Target:
+    about, folder = describe_benchmark(benchmark), str(tmp_path)
+    manifest = Manifest("images", "m", {}, [*ITEMS], about, 2, {"folder": folder})
+    (tmp_path / "r").mkdir()
+    return Target(RunDir(tmp_path / "r"), manifest, benchmark, [*ITEMS], 2)
+
+
+def write_answers(run: RunDir, answers: Sequence[Answer], truncated: Sequence[int] = ()) -> None:
+    """Write the answers of judge `j`; those at these places were to questions that are cut."""
+    run.answers("j").parent.mkdir(exist_ok=True, parents=True)
+    lines = [answer_line(a, truncated=n in truncated) for n, a in enumerate(answers)]
+    run.answers("j").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_answers_that_are_neither_are_counted_with_empty_ones_and_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    good = [Answer("a", 0, n, "yes") for n in range(20)]
+    hm, nothing = Answer("a", 0, 1, "hm", invalid=True), Answer("a", 0, 2, "")
+    both = Answer("a", 0, 3, "", invalid=True)
+    assert scoring._check_invalid([*good, hm], "j") is None
+    assert scoring._check_invalid([*good, nothing, hm, both], "j") is None
+    assert scoring._check_invalid([*good, nothing], "j") is None
+    assert scoring._check_invalid(good, "j") is None
+    assert scoring._check_invalid([hm] * 9, "replay") is None
+    assert messages(caplog) == [
+        "1 of 21 answers of judge j is neither yes nor no (first: 'hm'); --ask-invalid-again asks "
+        "it anew",
+        "3 of 23 answers of judge j are neither yes nor no (first: 'hm'); --ask-invalid-again asks "
+        "them anew",
+        "1 of 21 answers of judge j is neither yes nor no (first: ''); --ask-invalid-again asks it "
+        "anew",
+    ]
+    error = scoring._check_invalid([*good, *[nothing] * 3, *[hm] * 3], "j")
+    assert isinstance(error, IncompleteError)
+    assert str(error).startswith("6 of 26 answers")
+    assert messages(caplog) == []
+
+
+def test_answers_about_nothing_are_counted_in_words(
+    benchmark: Benchmark, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = Answer("x", 3, 7, "yes"), Answer("y", 0, 1, "no")
+    scoring.warn_strays([], benchmark)
+    scoring.warn_strays([one], benchmark)
+    scoring.warn_strays([one, *[other] * 1999], benchmark)
+    first = "nowhere (first: item x tile 3 question 7)"
+    assert messages(caplog) == [
+        f"1 answer is about no item, tile or question of b and counts {first}",
+        f"2,000 answers are about no item, tile or question of b and count {first}",
+    ]
+
+
+def result_of(benchmark: Benchmark, rule: str, texts: Sequence[str], **origin: Any) -> Result:
+    answers = [Answer("a", 0, qid, text) for qid, text in zip((1, 2), texts, strict=True)]
+    return score_benchmark(
+        *(benchmark, collect(answers), find_rule(rule)),
+        num_images=1,
+        items=["a"],
+        origin=Origin(**origin),
+    )
+
+
+def test_the_warning_names_the_rules_that_read_and_those_that_take_no(
+    benchmark: Benchmark, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = [result_of(benchmark, rule, ["yes", "no"]) for rule in ("dsg", "corrected-v1")]
+    exact, read = (result_of(benchmark, rule, ["Yes", "no"]) for rule in ("dsg", "corrected-v1"))
+    both = result_of(benchmark, "dsg", ["Yes", "No."])
+    for results in (plain, [], [exact, read], [exact], [plain[0], read], [both]):
+        scoring.warn_reading(results)
+    scoring.warn_reading([result_of(benchmark, "dsg", ["Yes", "no"], num_read=1)])
+    once = "; --read-answers reads them once for all rules"
+    one = "1 of 2 answers is neither 'yes' nor 'no' (such as 'Yes')"
+    can = "read where that can be done under corrected-v1"
+    assert messages(caplog) == [
+        f"{one}; no under dsg; {can}{once}",
+        f"{one}; no under dsg{once}",
+        f"{one}; {can}{once}",
+        f"2 of 2 answers are neither 'yes' nor 'no' (such as 'No.'); no under dsg{once}",
+        f"{one}; no under dsg",
+    ]
+
+
+YES_NO = find_judge("mplug")
+NUMBERS = find_judge("clipscore")
+OWN = JudgeEntry("mine:Judge", "", "mine:Judge", is_own=True)
+VOTES = JudgeEntry("ensemble:x", "", "", gives_probabilities=False)
+
+
+@pytest.mark.parametrize(
+    ("rules", "entry", "message"),
+    [
+        ([DSG, CORRECTED_V1], YES_NO, None),
+        ([VQASCORE], OWN, None),
+        ([VQASCORE, DSG], OWN, "--rule vqascore asks a question of its own about each prompt"),
+        ([DSG, VQASCORE], OWN, "--rule vqascore asks a question of its own about each prompt"),
+        ([SOFT_TIFA_AM], OWN, None),
+        ([DSG], VOTES, None),
+        ([SOFT_TIFA_AM], VOTES, "judge ensemble:x gives no probabilities"),
+        ([MEAN], OWN, None),
+        ([PRODUCT], YES_NO, None),
+        ([MEAN], NUMBERS, None),
+        (
+            [DSG],
+            NUMBERS,
+            "judge clipscore gives the number of each image; leave --rule out (mean)",
+        ),
+        ([MEAN], YES_NO, "--rule mean: judge mplug gives yes and no; leave --rule out"),
+        ([DSG, MEAN], YES_NO, "(ella-reference, corrected-v1)"),
+    ],
+)
+def test_a_rule_about_other_answers_than_the_judge_gives_is_refused(
+    rules: Sequence[Any], entry: JudgeEntry, message: str | None
+) -> None:
+    if message is None:
+        scoring._check_rules(rules, entry)
+        return
+    with pytest.raises(UsageError) as refused:
+        scoring._check_rules(rules, entry)
+    assert message in str(refused.value)
+
+
+def all_yes(items: Sequence[str] = ITEMS) -> list[Answer]:
+    return [Answer(item, tile, qid, "yes") for item in items for tile in (0, 1) for qid in (1, 2)]
+
+
+def test_a_recorded_judge_with_nothing_left_to_ask_is_built_only_where_its_files_are_named(
+    target: Target, tmp_path: Path
+) -> None:
+    target.run.answers("spatial").parent.mkdir()
+    lines = [json.dumps(answer_line(answer)) for answer in all_yes()]
+    target.run.answers("spatial").write_text("\n".join([*lines, ""]))
+    pictures: Mapping[str, Path] = dict.fromkeys(ITEMS, tmp_path / "x.png")
+
+    def ask(images: Mapping[str, Path] = pictures, **chosen: Any) -> object:
+        request = JudgeRequest("spatial", device="cpu", **chosen)
+        return scoring._ask_open(target, request, images, ScoreRequest(), [MEAN])
+
+    assert ask(images={}) == {}  # nothing to look at: what is there is scored
+    with pytest.raises(DpgBenchError, match="--detections"):
+        ask()
+    target.manifest.judges["spatial"] = {"truncated_questions": 3}
+    assert ask() == {}
+    assert target.manifest.judges["spatial"] == {"truncated_questions": 0}
+    with pytest.raises(DpgBenchError, match="--weights judge"):
+        ask(weights={"judge": "nowhere"})
+    with pytest.raises(DpgBenchError, match="--weights-source"):
+        ask(options={"weights_source": "hf"})
+    with pytest.raises(DpgBenchError, match="nowhere"):
+        ask(options={"detections": str(tmp_path / "nowhere")})
+
+
+def test_cut_questions_are_counted_by_their_answers_each_once(target: Target) -> None:
+    answers = [*all_yes(["a"]), Answer("b", 0, 1, "no"), Answer("a", 0, 1, "yes")]
+    write_answers(target.run, answers, truncated=[0, 1, 2, 4, 5])
+    scoring._count_truncated(target, "j")
+    assert target.manifest.judges == {}
+    target.manifest.judges["j"] = {"truncated_questions": 9}
+    scoring._count_truncated(target, "j")
+    assert target.manifest.judges["j"] == {"truncated_questions": 4}
+
+
+def test_the_record_of_a_judge_binds_once_it_has_answered(
+    target: Target, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def record(version: int) -> Mapping[str, Any]:
+        facts = JudgeFacts("c", {"version": version}, {"from": f"place {version}"})
+        made = scoring._judge_record(target, "j", facts)
+        target.manifest.judges["j"] = made
+        return made
+
+    about = {"questions_sha256": target.benchmark.questions_sha256, "truncated_questions": 0}
+    first = {**record(1)}
+    releases = first.pop("releases")
+    assert first == {"version": 1, "from": "place 1", **about}
+    assert releases
+    target.manifest.judges["j"]["account"] = {"requests": 1}
+    write_answers(target.run, [])
+    assert "account" not in record(2)  # it never answered: another one may
+    write_answers(target.run, all_yes())
+    target.manifest.judges["j"]["account"] = {"requests": 2}
+    again = {**record(2)}
+    assert (again["account"], again["releases"]) == ({"requests": 2}, releases)
+    with pytest.raises(ResumeMismatchError, match=r"answers of judge j.*version: 2 -> 3"):
+        record(3)
+    assert messages(caplog) == []
+    target.manifest.judges["j"]["releases"] = {**releases, "pillow": "1.0"}
+    record(2)
+    (message,) = messages(caplog)
+    assert 'with other releases: pillow: "1.0" -> "' in message
+    target.run.answers("j").unlink()
+    target.home = RunDir(tmp_path / "home")
+    target.home.path.mkdir()
+    target.manifest.write(target.home.manifest)
+    record(2)
+    with pytest.raises(ResumeMismatchError, match=r"answers of judge j.*version: 2 -> 4"):
+        record(4)
+
+
+def test_answers_to_other_questions_are_refused_and_untold_ones_are_said(
+    target: Target, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = "f" * 64
+    target.manifest.judges["j"] = {"questions_sha256": other}
+    scoring._refuse_other_questions(target, "j")  # no answers
+    write_answers(target.run, [])
+    scoring._refuse_other_questions(target, "j")  # a file of none
+    write_answers(target.run, all_yes())
+    with pytest.raises(ResumeMismatchError, match="answers of judge j to other questions"):
+        scoring._refuse_other_questions(target, "j")
+    target.manifest.judges["j"] = {"questions_sha256": target.benchmark.questions_sha256}
+    scoring._refuse_other_questions(target, "j")
+    assert messages(caplog) == []
+    target.manifest.judges["j"] = {"truncated_questions": 0}
+    target.manifest.benchmark["questions_sha256"] = None
+    scoring._refuse_other_questions(target, "j")
+    assert messages(caplog) == [f"{target.run.manifest} does not tell which questions j was asked"]
+    target.manifest.judges.clear()
+    scoring._refuse_other_questions(target, "j")
+    assert messages(caplog) == []
+
+
+def test_single_colour_tiles_of_the_chosen_items_are_counted(
+    target: Target, caplog: pytest.LogCaptureFixture
+) -> None:
+    scoring._keep_single_colour(target, {})
+    assert not target.run.manifest.exists()
+    scoring._keep_single_colour(target, {"c": [0, 1], "a": [1]})
+    scoring._keep_single_colour(target, {"a": [0], "b": [0]})
+    assert [message.partition(":")[0] for message in messages(caplog)] == [
+        "3 tiles of 2 items are of one single colour (first",
+        "1 tile of 1 item is of one single colour (first",
+    ]
+    written = json.loads(target.run.manifest.read_text())["generation"]["single_colour"]
+    assert written == {"tiles": 4, "items": {"c": [0, 1], "a": [1], "b": [0]}}
+    assert scoring._num_single_colour_tiles(target) == 4
+    target.items = ["a", "c"]
+    assert scoring._num_single_colour_tiles(target) == 3
+
+
+def own(*items: str) -> list[OwnQuestion]:
+    return [OwnQuestion(item, 1, "?", "", "chunk") for item in items]
+
+
+@pytest.mark.parametrize(
+    ("of_run", "scored", "own_of", "is_part"),
+    [
+        (ITEMS, ITEMS, (), False),
+        (ITEMS, "ab", (), True),
+        ("ab", "ab", (), False),  # the run never set out to do more
+        ("ab", "a", (), True),
+        (("a", "b", "x"), "ab", (), True),
+        (("a", "b", "x"), "ab", "ab", False),  # the judge has no question about x
+        (("a", "b", "x"), "a", "ab", True),
+    ],
+)
+def test_a_result_over_fewer_items_than_the_runs_has_a_file_of_its_own(
+    target: Target, of_run: Sequence[str], scored: str, own_of: str, is_part: bool
+) -> None:
+    target.manifest.items, target.items = [*of_run], [*scored]
+    target.own_questions = own(*own_of)
+    subset = target.benchmark.subset(target.items)
+    assert scoring._part_of_run(target) == (subset.file_part if subset and is_part else "")
+
+
+def test_what_ends_a_command_is_written_into_the_manifest(target: Target) -> None:
+    scoring._complete(target, ScoreRequest())
+    written = json.loads(target.run.manifest.read_text())
+    assert written["commands"] == []
+    assert written["completed"]
+    assert written["environment"]["python"]
+    target.manifest.environment = {"python": "2.7"}  # the run was made with it
+    scoring._complete(target, ScoreRequest(command="dpgbench score"))
+    written = json.loads(target.run.manifest.read_text())
+    assert written["commands"] == ["dpgbench score"]
+    assert written["environment"] == {"python": "2.7"}
+
+
+def test_a_shard_tells_what_its_run_and_it_lack_together(target: Target, tmp_path: Path) -> None:
+    target.shard, target.home = Shard(2, 1), RunDir(tmp_path / "home")
+    write_answers(target.home, all_yes(["a"]) + all_yes(["b"])[:-1])
+    write_answers(target.run, all_yes(["b"])[-1:] + all_yes(["c"])[:-1])
+    request = ScoreRequest(command="dpgbench score --shard 1/2")
+    answers = scoring._read_answers(target, "j", read=False)
+    asked = scoring._asked_shard(target, request, answers, {"a": "no image"})
+    assert (asked.run, asked.results, asked.refused) == (target.run, [], [])
+    assert asked.incomplete == {"c": "not all answers"}
+    assert json.loads(target.run.manifest.read_text())["commands"] == [request.command]
+    answers = scoring._read_answers(target, "j", read=False)
+    invalid = [Answer("c", 0, 1, "hm", invalid=True)] * 9
+    write_answers(target.home, [])
+    target.items = ["a", "c"]
+    asked = scoring._asked_shard(
+        target, request, replace(answers, of_items=invalid), {"a": "no image"}
+    )
+    assert [type(error) for error in asked.refused] == [IncompleteError]
+    assert asked.incomplete == {"a": "no image", "c": "not all answers"}
+    assert asked.subset == target.benchmark.subset(["a", "c"])
+
+
+def test_answers_of_other_items_count_as_strays_alone(target: Target) -> None:
+    write_answers(target.run, [*all_yes(), Answer("x", 0, 1, "Yes"), Answer("a", 0, 3, "YES")])
+    target.items = ["a", "b"]
+    answers = scoring._read_answers(target, "j", read=False)
+    assert {answer.item_id for answer in answers.of_items} == {"a", "b"}
+    assert [(a.item_id, a.qid) for a in answers.strays] == [("x", 1), ("a", 3)]
+    assert (answers.num_read, answers.texts["a", 0][3], answers.judge) == (None, "YES", "j")
+    read = scoring._read_answers(target, "j", read=True)
+    assert (read.num_read, read.texts["a", 0][3]) == (2, "yes")
+    assert [answer.answer for answer in read.of_items][-1] == "YES"
+
+
+def test_items_that_are_incomplete_have_their_reason(benchmark: Benchmark) -> None:
+    """`ella-reference` never sees the file's first row: `a` has a score without it."""
+    answers = [Answer("a", 0, 2, "yes"), Answer("b", 0, 2, "yes")]
+    answers += [Answer("c", 0, qid, "no") for qid in (1, 2)]
+    results = [
+        score_benchmark(
+            *(benchmark, collect(answers), ELLA_REFERENCE),
+            num_images=1,
+            items=items,
+            origin=Origin(reasons={"b": "no image"}),
+        )
+        for items in (["c"], ["a", "b", "c"])
+    ]
+    assert scoring._incomplete(results[:1]) == {}
+    incomplete = scoring._incomplete(results)
+    assert [*incomplete.items()] == [("a", "not all answers"), ("b", "no image")]
+
+
+def test_results_as_a_table(benchmark: Benchmark, tmp_path: Path) -> None:
+    results = [result_of(benchmark, "dsg", ["yes", "no"], judge="j", model="m")]
+    results.append(replace(results[0], rule="other", interval=(12.5, 80.0)))
+    table = Scored(RunDir(tmp_path), results, []).to_frame()
+    assert table.astype(object).where(table.notna(), None).to_dict("split")["data"] == [
+        ["m", "j", "dsg", 50.0, None, None, 1, 1, 1.0],
+        ["m", "j", "other", 50.0, 12.5, 80.0, 1, 1, 1.0],
+    ]
+    assert [*table.columns] == [
+        *("model", "judge", "rule", "overall", "low", "high"),
+        *("items_scored", "items_expected", "coverage"),
+    ]
+
+
+def test_nothing_is_lenient_unless_it_is_asked_for() -> None:
+    request = ScoreRequest()
+    lenient = (request.partial, request.read_answers, request.ask_invalid_again)
+    assert (*lenient, request.reference_files) == (False, False, False, False)
