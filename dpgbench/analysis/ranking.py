@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -90,12 +91,7 @@ def _rank_group(
 ) -> Group:
     fair = [row for row in rows if not row.unranked]
     positions = range(start, start + len(fair))
-    of_group = [
-        pairs[first, second]
-        for first in positions
-        for second in positions
-        if (first, second) in pairs and first < second
-    ]
+    of_group = [pairs[both] for both in combinations(positions, 2) if both in pairs]
     if not _can_be_paired(fair, of_group):
         of_group = []
     ranks = paired.ranks([row.overall or 0.0 for row in fair])
