@@ -46,7 +46,7 @@ class CategoryDifference(NamedTuple):
     first: float
     second: float
     difference: PairedDifference
-    items: int = 0
+    items: int
 
     @property
     def turned(self) -> CategoryDifference:

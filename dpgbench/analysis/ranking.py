@@ -185,11 +185,11 @@ def _best(
 
 def _ahead(pairs: Pairs, position: int, rival: int, name: str) -> bool:
     """Return whether `position` is surely above `rival` in a category."""
-    comparison, sign = pairs.get((position, rival)), 1
-    if comparison is None:
-        comparison, sign = pairs.get((rival, position)), -1
+    comparison, turned = pairs.get((position, rival)), pairs.get((rival, position))
+    if comparison is None and turned is not None:
+        comparison = turned.turned
     for category in comparison.l1 if comparison else ():
         if category.name == name:
             difference = category.difference
-            return difference.significant and sign * difference.difference > 0
+            return difference.significant and difference.difference > 0
     return False
