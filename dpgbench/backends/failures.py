@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dpgbench.errors import DataError, DpgBenchError, IncompleteError, SetupError, reason_of
+from collections.abc import Sequence
+
+from dpgbench.errors import (
+    DataError,
+    DpgBenchError,
+    IncompleteError,
+    SetupError,
+    counted,
+    reason_of,
+)
 
 
 class Failures:
@@ -52,6 +61,29 @@ class Failures:
         reasons = set(self.reasons.values())
         alike = len(reasons) == 1 and len(self.reasons) >= self.too_many_in_a_row
         return reasons.pop() if alike and not self._any_success else None
+
+
+class TilesError(DataError):
+    """Some tiles of an item are no pictures.
+
+    Args:
+        words: what is wrong, with ``{tiles}`` where the tiles are named; or all of it, as where an
+            error arrives from another process.
+        bad: their numbers, from 0.
+        num_images: of the item, or of the part of it that was drawn together.
+    """
+
+    def __init__(self, words: str, bad: Sequence[int] = (), num_images: int = 0) -> None:
+        self.words, self.bad, self.num_images = words, tuple(bad), num_images
+        named = (
+            f"{len(bad)} of {counted(num_images, 'tile')} ({', '.join(map(str, bad))}, counted "
+            "from 0)"
+        )
+        super().__init__(words.replace("{tiles}", named))
+
+    def of_item(self, first: int, num_images: int) -> TilesError:
+        """Return the same of the whole item, whose tile `first` is the first one here."""
+        return TilesError(self.words, [first + tile for tile in self.bad], num_images)
 
 
 class RequestFailedError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from dpgbench.backends.device import is_out_of_memory
 from dpgbench.backends.generators.image_checks import draw_checked
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.embedded import embedded_path
+from dpgbench.engine.portable_error import PortableError
 from dpgbench.errors import DataError
 from ella import tiny
 from tests.helpers import Run, json_lines, row, write_csv
@@ -288,6 +290,19 @@ def test_fewer_images_at_once_give_the_same_images(fits: int) -> None:
     hungry.asked.clear()
     assert len(drawn.draw("p", [1, 2, 3, 4])) == 4
     assert max(hungry.asked) <= fits  # it does not run out a second time
+
+
+def test_a_blanked_tile_has_its_number_in_the_grid_whatever_shared_its_call() -> None:
+    class Flagging(Hungry):
+        def draw(self, prompt: str, seeds: Any) -> list[Image.Image]:
+            images = super().draw(prompt, seeds)
+            output = SimpleNamespace(images=images, nsfw_content_detected=[n == 7 for n in seeds])
+            return draw_checked(object(), len(seeds), lambda: output)
+
+    with pytest.raises(DataError, match=r"blanked 1 of 4 tiles \(2, counted from 0\): ") as raised:
+        DrawnWithinMemory(Flagging(2)).draw("p", [5, 6, 7, 8])
+    sent = PortableError.of(raised.value).error()
+    assert str(sent) == str(raised.value)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:

@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from dpgbench.errors import DataError, UsageError, counted
+from dpgbench.backends.failures import TilesError
+from dpgbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,11 +105,10 @@ def _refuse_infinite(value: Any, what: str, num_images: int) -> None:
     finite = torch.isfinite(value).flatten(1).all(1) if value.ndim > 1 else torch.isfinite(value)
     bad = (~finite).nonzero().flatten().tolist()
     if bad:
-        where = _tiles(bad, num_images) if len(finite) == num_images else ""
-        raise DataError(
-            f"the {what} hold{'' if what == 'latents' else 's'} NaN or infinite "
-            f"numbers{where}: {_REMEDY}"
-        )
+        words = f"the {what} hold{'' if what == 'latents' else 's'} NaN or infinite numbers"
+        if len(finite) == num_images:
+            raise TilesError(f"{words} in {{tiles}}: {_REMEDY}", bad, num_images)
+        raise DataError(f"{words}: {_REMEDY}")
 
 
 def _refuse_flagged(output: Any, num_images: int) -> None:
@@ -118,15 +118,9 @@ def _refuse_flagged(output: Any, num_images: int) -> None:
         flags = getattr(output, "nsfw_detected", None)
     flagged = [tile for tile, flag in enumerate(flags or ()) if flag]
     if flagged:
-        raise DataError(
-            f"the pipeline's safety checker blanked {len(flagged)} of "
-            f"{counted(num_images, 'tile')} ({', '.join(map(str, flagged))}, counted from 0): "
-            "other pictures may pass (--seed), or draw with a copy of the model without its checker"
+        raise TilesError(
+            "the pipeline's safety checker blanked {tiles}: other pictures may pass (--seed), or "
+            "draw with a copy of the model without its checker",
+            flagged,
+            num_images,
         )
-
-
-def _tiles(bad: list[int], num_images: int) -> str:
-    return (
-        f" in {len(bad)} of {counted(num_images, 'tile')} ({', '.join(map(str, bad))}, counted "
-        "from 0)"
-    )

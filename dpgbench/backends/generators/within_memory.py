@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dpgbench.backends.device import give_back_memory, is_out_of_memory
+from dpgbench.backends.failures import TilesError
 from dpgbench.backends.generators.drawing_options import DrawingOptions
 from dpgbench.backends.generators.named_generator import NamedGenerator
 from dpgbench.backends.memory import MemoryGauge
@@ -86,6 +87,8 @@ class DrawnWithinMemory:
             part = left[: self.images_at_once]
             try:
                 drawn = self.generator.draw(prompt, part)
+            except TilesError as error:  # whose numbers are those of the part
+                raise error.of_item(len(images), len(seeds)) from None
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
