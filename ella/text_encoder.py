@@ -90,6 +90,8 @@ class TransformersTextEncoder:
         self._follows_connector = fixed_length is None
         self.mask_padding = mask_padding
         self.hidden_layer = hidden_layer
+        self._most_tokens: int | None = None
+        self._has_cut = False
 
     @classmethod
     def from_pretrained(
@@ -153,6 +155,19 @@ class TransformersTextEncoder:
             return self
         other = copy.copy(self)
         other.fixed_length = tokens
+        return other
+
+    def cutting_beyond(self, tokens: int) -> Self:
+        """This encoder, over the same network, cutting longer texts under flexible length too.
+
+        What a text takes grows with the square of its tokens. The first one that is cut is warned
+        of.
+
+        Args:
+            tokens: The most that a text may have.
+        """
+        other = copy.copy(self)
+        other._most_tokens = tokens
         return other
 
     @property
@@ -225,13 +240,31 @@ class TransformersTextEncoder:
         return int(token_id)
 
     def _encode_flexible(self, texts: Sequence[str]) -> list[Tensor]:
-        ids = self._token_ids(texts)
+        ids = [
+            self._at_most(text, row)
+            for text, row in zip(texts, self._token_ids(texts), strict=True)
+        ]
         features: dict[int, Tensor] = {}
         for num_tokens in sorted({len(row) for row in ids}):
             members = [i for i, row in enumerate(ids) if len(row) == num_tokens]
             batch = torch.tensor([ids[i] for i in members])
             features.update(zip(members, self._run(batch, torch.ones_like(batch)), strict=True))
         return [features[i] for i in range(len(texts))]
+
+    def _at_most(self, text: str, ids: list[int]) -> list[int]:
+        """A text's tokens, without the end of one that has too many."""
+        most = self._most_tokens
+        if most is None or len(ids) <= most:
+            return ids
+        if not self._has_cut:
+            warnings.warn(
+                f"a text of {len(ids)} tokens is cut to {most}, and so will others be ("
+                f"{text[:40]!r}...)",
+                stacklevel=2,
+            )
+        self._has_cut = True
+        cut = self.tokenizer(text, truncation=True, max_length=most, verbose=False).input_ids
+        return [int(token_id) for token_id in cut]
 
     def _encode_fixed(self, texts: Sequence[str]) -> list[Tensor]:
         if self.tokenizer.pad_token_id is None:

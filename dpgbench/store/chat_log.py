@@ -7,10 +7,9 @@ whatever command meets the same hash, and files may be joined.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 
 from dpgbench.errors import DataError
 from dpgbench.store.files import JsonLines, read_jsonl
@@ -54,6 +53,31 @@ class AttemptLine(TypedDict):
     date: NotRequired[str]
 
 
+class CostLine(TypedDict):
+    """A reply of no use, such as an error that a server charges for: nothing of it is kept."""
+
+    useless_prompt_tokens: Count
+    useless_completion_tokens: Count
+    date: NotRequired[str]
+
+
+_KINDS = {"attempt": AttemptLine, "useless_prompt_tokens": CostLine}
+
+
+class ChatLogContent(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        lines: replies by key, the first of each.
+        attempts: of each item.
+        useless_tokens: prompt and completion tokens of replies of no use, together.
+    """
+
+    lines: dict[str, ChatLine]
+    attempts: dict[str, int]
+    useless_tokens: tuple[int, int]
+
+
 class ChatLog:
     """The replies of a file, and the writing of new ones; to be used in a ``with``.
 
@@ -64,7 +88,7 @@ class ChatLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines, self.attempts = read_chat_log(path)
+        self.lines, self.attempts, self.useless_tokens = read_chat_log(path)
         self._file: JsonLines | None = None
 
     def __enter__(self) -> ChatLog:
@@ -87,6 +111,27 @@ class ChatLog:
         self._file.append(line)
         self.lines[line["key"]] = line
 
+    def append_cost(self, prompt_tokens: int, completion_tokens: int, date: str) -> None:
+        """Write what a reply of no use has cost."""
+        if self._file is None:
+            raise RuntimeError("a log is written within its `with`")
+        line: CostLine = {
+            "useless_prompt_tokens": prompt_tokens,
+            "useless_completion_tokens": completion_tokens,
+            "date": date,
+        }
+        self._file.append(line)
+        before = self.useless_tokens
+        self.useless_tokens = before[0] + prompt_tokens, before[1] + completion_tokens
+
+    def total_tokens(self) -> tuple[int, int]:
+        """Return prompt and completion tokens of all replies together, those of no use too."""
+        lines = self.lines.values()
+        return (
+            sum(line["prompt_tokens"] for line in lines) + self.useless_tokens[0],
+            sum(line["completion_tokens"] for line in lines) + self.useless_tokens[1],
+        )
+
     def begin_attempt(self, item_id: str, date: str) -> None:
         """Write that an item's replies so far are not wanted any more."""
         if self._file is None:
@@ -96,8 +141,8 @@ class ChatLog:
         self.attempts[item_id] = attempt
 
 
-def read_chat_log(path: Path) -> tuple[dict[str, ChatLine], dict[str, int]]:
-    """Return the replies of a file by key, the first of each, and the attempt of each item.
+def read_chat_log(path: Path) -> ChatLogContent:
+    """Return what a file holds.
 
     A torn last line is ignored; no file holds none.
 
@@ -106,24 +151,21 @@ def read_chat_log(path: Path) -> tuple[dict[str, ChatLine], dict[str, int]]:
     """
     lines: dict[str, ChatLine] = {}
     attempts: dict[str, int] = {}
+    useless = [0, 0]
     for number, record in enumerate(read_jsonl(path), 1):
         line: Any = record
+        kind = next((kind for name, kind in _KINDS.items() if name in line), ChatLine)
         try:
-            check_json(line, AttemptLine if "attempt" in line else ChatLine)
+            check_json(line, kind)
         except ValueError as error:
             raise DataError(
                 f"{path} line {number} is not a kept reply: {error}; remove that line to go on"
             ) from None
-        if "attempt" in line:
+        if kind is AttemptLine:
             attempts[line["item_id"]] = max(line["attempt"], attempts.get(line["item_id"], 0))
+        elif kind is CostLine:
+            useless[0] += line["useless_prompt_tokens"]
+            useless[1] += line["useless_completion_tokens"]
         else:
             lines.setdefault(line["key"], line)
-    return lines, attempts
-
-
-def total_tokens(lines: Mapping[str, ChatLine]) -> tuple[int, int]:
-    """Return prompt and completion tokens of replies together."""
-    return (
-        sum(line["prompt_tokens"] for line in lines.values()),
-        sum(line["completion_tokens"] for line in lines.values()),
-    )
+    return ChatLogContent(lines, attempts, (useless[0], useless[1]))

@@ -91,7 +91,9 @@ class TrainConfig:
         "no", "the frozen networks' precision and the connector's arithmetic; its weights: float32"
     )
     length: Literal["fixed", "flexible"] = _setting(
-        "fixed", "captions padded and cut to one number of tokens, or each at its own length"
+        "fixed",
+        "captions padded and cut to one number of tokens, or each at its own length"
+        " (of at most 4,096: longer ones are cut, with a warning)",
     )
     caption_column: str = _setting(
         "", "columns of captions with their weights, such as long:0.7,short:0.3", later=True

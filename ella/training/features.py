@@ -62,6 +62,7 @@ class TextFeatures:
         folder: Of all caches.
         identity: The encoder's.
         at_once: Texts encoded together; 1 where what is kept must not depend on the others.
+        most_tokens: Of a text, also under flexible length: longer ones are cut, with a warning.
     """
 
     def __init__(
@@ -73,7 +74,10 @@ class TextFeatures:
         identity: str,
         *,
         at_once: int = TEXTS_AT_ONCE,
+        most_tokens: int = 4096,
     ) -> None:
+        if isinstance(encoder, TransformersTextEncoder):
+            encoder = encoder.cutting_beyond(most_tokens)
         self._encoder = encoder
         self._length = length
         self.cache: TensorCache[str] | None = None

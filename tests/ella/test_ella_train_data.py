@@ -111,6 +111,21 @@ def test_features_are_the_encoders(tmp_path, text_encoder):
             torch.testing.assert_close(one, other)
 
 
+def test_a_text_without_end_is_cut_and_that_is_said_once(tmp_path, text_encoder):
+    """What a language model takes grows with the square of a text's tokens."""
+    long = "a red circle " * 10_000
+    features = TextFeatures(text_encoder, "flexible", "memory", tmp_path, "name", most_tokens=9)
+    with pytest.warns(
+        UserWarning, match=r"tokens is cut to 9, and so will others .*'a red"
+    ) as said:
+        one, other, short = features([long, f"{long} too", TEXTS[1]])
+    assert (len(said), len(one), len(other)) == (1, 9, 9)
+    ids = text_encoder.tokenizer(long[:400], truncation=True, max_length=9).input_ids
+    expected = text_encoder.model(torch.tensor([ids])).last_hidden_state[0]
+    torch.testing.assert_close(one, expected)
+    torch.testing.assert_close(short, text_encoder.encode([TEXTS[1]], "flexible")[0])
+
+
 def test_an_encoder_is_named_by_all_that_counts(text_encoder):
     encoder = tiny.tiny_text_encoder()
     same = encoder_identity(encoder)

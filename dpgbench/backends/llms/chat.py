@@ -118,6 +118,9 @@ class KeptReplies(Protocol):
     def keep(self, key: str, item_id: str, request: ChatRequest, reply: ChatReply) -> None:
         """Keep a reply before anything else happens with it."""
 
+    def keep_cost(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Keep what a reply of no use has cost."""
+
 
 class LanguageModel(Protocol):
     """A model that writes text."""

@@ -116,6 +116,7 @@ class ChatServer:
                 after item.
         """
         client = Client(self.base_url, self.key, self.model, self._policy, self.usage)
+        self.usage.on_useless = kept.keep_cost
         size = self.options.concurrency or CONCURRENCY
         talk = _Talk(self, client, RateLimit(size), kept)
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dpgbench.backends.llms.chat import SCHEMA_REFUSED, ChatReply, ChatRequest, LanguageModel
 from dpgbench.backends.llms.options import LlmOptions
-from dpgbench.store.chat_log import ChatLine, ChatLog, total_tokens
+from dpgbench.store.chat_log import ChatLine, ChatLog
 from dpgbench.store.run.manifest import now
 
 _SCHEMA_REFUSED = "schema_refused"
@@ -44,16 +44,21 @@ class LoggedReplies:
         }
         self._log.append(line)
 
+    def keep_cost(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Keep what a reply of no use has cost."""
+        self._log.append_cost(prompt_tokens, completion_tokens, now())
+
 
 def account(
     options: LlmOptions, chat_log: ChatLog, model: LanguageModel, expected: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Return what all commands for these files have cost, and what was expected of this one."""
-    tokens = total_tokens(chat_log.lines)
+    tokens = chat_log.total_tokens()
     return {
         "replies": sum(line["finish"] != _SCHEMA_REFUSED for line in chat_log.lines.values()),
         "prompt_tokens": tokens[0],
         "completion_tokens": tokens[1],
+        "tokens_of_useless_replies": sum(chat_log.useless_tokens),
         "replies_with_estimated_tokens": sum(
             not line["are_counted"] for line in chat_log.lines.values()
         ),

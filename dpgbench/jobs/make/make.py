@@ -29,7 +29,7 @@ from dpgbench.jobs.make.logged_chat import LoggedReplies, account, begin_attempt
 from dpgbench.jobs.make.prompts import unusable_prompts
 from dpgbench.jobs.make.shapes import make_shapes_graph
 from dpgbench.store.benchmarks import load_csv
-from dpgbench.store.chat_log import ChatLog, total_tokens
+from dpgbench.store.chat_log import ChatLog
 from dpgbench.store.files import locked_folder
 from dpgbench.store.run.manifest import now, toolkit_version
 
@@ -142,7 +142,7 @@ def make(request: MakeRequest) -> Made:
         if request.llm == SHAPES:
             return _make_of_shapes(request, files)
         chat_log = ChatLog(files.log)
-        spent = request.options.cost(*total_tokens(chat_log.lines)) or 0.0
+        spent = request.options.cost(*chat_log.total_tokens()) or 0.0
         model = open_llm(request.llm, request.options, spent=spent)
         identity = _identity(request, model.identity(), examples)
         before = read_record(files, identity)

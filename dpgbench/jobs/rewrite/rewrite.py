@@ -28,7 +28,7 @@ from dpgbench.jobs.rewrite.conversation import (
 )
 from dpgbench.jobs.rewrite.files import files_at, rewritten_csv
 from dpgbench.jobs.rewrite.tokens import counter
-from dpgbench.store.chat_log import ChatLog, total_tokens
+from dpgbench.store.chat_log import ChatLog
 from dpgbench.store.files import locked_folder
 from dpgbench.store.run.manifest import now, toolkit_version
 
@@ -125,7 +125,7 @@ def rewrite(request: RewriteRequest) -> RewrittenBenchmark:
     files = files_at(request.out, request.name)
     with locked_folder(files.table):
         chat_log = ChatLog(files.log)
-        spent = request.options.cost(*total_tokens(chat_log.lines)) or 0.0
+        spent = request.options.cost(*chat_log.total_tokens()) or 0.0
         model = open_llm(request.llm, request.options, spent=spent)
         settings, _ = _settings(request)
         before = read_record(files, _identity(model, settings))

@@ -70,6 +70,16 @@ class Client(OpenAiServer):
         response, content = await self.post(request.body(self._model, used))
         body = json_object(content)
         self.usage.replied(body.get("usage"), hide_key(str(body.get("model") or ""), self._key))
+        try:
+            return self._read(response, content, body)
+        except Exception:
+            self.usage.useless(body.get("usage"))
+            raise
+
+    def _read(
+        self, response: httpx2.Response, content: bytes, body: Mapping[str, Any]
+    ) -> Completion:
+        """Return the completion that a reply holds; raise what `complete` raises."""
         choices = body.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         choice = choice if isinstance(choice, dict) else {}

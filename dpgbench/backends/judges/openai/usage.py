@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,8 @@ class Usage:
     Attributes:
         max_requests: None for no cap.
         price_in, price_out: US dollars for a million tokens; without both no cost is reported.
+        on_useless: is called with the prompt and completion tokens of each reply that is of no use
+            and says that it has cost some.
     """
 
     max_requests: int | None = None
@@ -43,6 +45,7 @@ class Usage:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
     models: frozenset[str] = frozenset()
     dates: tuple[str, ...] = ()
+    on_useless: Callable[[int, int], None] | None = None
 
     def sending(self, *, again: bool) -> None:
         """Count a request that goes out, `again` if it repeats one; CapReachedError: it may not."""
@@ -62,6 +65,12 @@ class Usage:
             self.counts[name] += number or 0
         if model and len(self.models) < _MOST_MODELS:
             self.models |= {model[:_LONGEST_MODEL]}
+
+    def useless(self, tokens: Any) -> None:
+        """Note what a reply that was counted, and is of no use, says of its tokens."""
+        prompt, completion = counted_tokens(tokens)
+        if self.on_useless is not None and (prompt or completion):
+            self.on_useless(prompt or 0, completion or 0)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain data for the manifest."""
