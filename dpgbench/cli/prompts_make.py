@@ -75,6 +75,21 @@ class LlmChoice:
         )
 
 
+@dataclass(frozen=True)
+class AskingOptions:
+    """What is asked anew or not at all, and whether failures are expected."""
+
+    again: Annotated[bool, typer.Option("--again", help="Ask anew for prompts that failed.")] = (
+        False
+    )
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be asked and cost, and stop.")
+    ] = False
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Prompts that failed are expected.")
+    ] = False
+
+
 def register(prompts: typer.Typer) -> None:
     """Add the command."""
     prompts.command("make")(make)
@@ -91,6 +106,7 @@ def make(
     *,
     model: LlmChoice,
     items: ItemOptions,
+    asking: AskingOptions,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FOLDER|FILE.csv", help="Default: made/NAME."),
@@ -117,15 +133,6 @@ def make(
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", help="Of one reply (default: by questions).")
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Ask anew for prompts that failed.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be asked and cost, and stop.")
-    ] = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Prompts without a graph are expected.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make question graphs of prompts with a language model; the same command again goes on.
@@ -155,14 +162,14 @@ def make(
         MakeSettings(max_questions, chosen_mode, text_check, max_tokens),
         out,
         examples,
-        again,
+        asking.again,
     )
-    expected = plan(request) if dry_run or not model.llm.startswith("hf:") else None
-    if expected is not None and (dry_run or expected.requests):
-        _say_expected(expected, as_json=dry_run and as_json)
-    if dry_run:
+    expected = plan(request) if asking.dry_run or not model.llm.startswith("hf:") else None
+    if expected is not None and (asking.dry_run or expected.requests):
+        _say_expected(expected, as_json=asking.dry_run and as_json)
+    if asking.dry_run:
         return
-    _report(run(request), partial=partial, as_json=as_json)
+    _report(run(request), partial=asking.partial, as_json=as_json)
 
 
 def _say_expected(expected: MakeEstimate, *, as_json: bool) -> None:

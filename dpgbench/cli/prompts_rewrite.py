@@ -11,7 +11,7 @@ import typer
 from dpgbench.cli.console import echo, print_json, raise_incomplete, say, say_unless_quiet
 from dpgbench.cli.option_groups import with_option_groups
 from dpgbench.cli.options import AsJson, ItemOptions
-from dpgbench.cli.prompts_make import LlmChoice
+from dpgbench.cli.prompts_make import AskingOptions, LlmChoice
 
 if TYPE_CHECKING:
     from dpgbench.jobs.rewrite.rewrite import RewriteEstimate, RewrittenBenchmark
@@ -43,6 +43,7 @@ def rewrite(
     goal: Annotated[To, typer.Option("--to", help="What prompts are to become.")],
     model: LlmChoice,
     items: ItemOptions,
+    asking: AskingOptions,
     tokens: Annotated[
         int | None,
         typer.Option(
@@ -59,15 +60,6 @@ def rewrite(
         Path | None,
         typer.Option("--out", metavar="FOLDER|FILE.csv", help="Default: rewritten/NAME-longer."),
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Ask anew for prompts that failed.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be asked and cost, and stop.")
-    ] = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Prompts that are not rewritten are expected.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Rewrite prompts with a language model, as another benchmark with the same questions.
@@ -95,13 +87,13 @@ def rewrite(
         tokenizer,
         model.options(),
         out,
-        again,
+        asking.again,
     )
-    expected = plan_rewrite(request) if dry_run or not model.llm.startswith("hf:") else None
-    if expected is not None and (dry_run or expected.requests):
-        _say_expected(expected, as_json=dry_run and as_json)
-    if not dry_run:
-        _report(run(request), partial=partial, as_json=as_json)
+    expected = plan_rewrite(request) if asking.dry_run or not model.llm.startswith("hf:") else None
+    if expected is not None and (asking.dry_run or expected.requests):
+        _say_expected(expected, as_json=asking.dry_run and as_json)
+    if not asking.dry_run:
+        _report(run(request), partial=asking.partial, as_json=as_json)
 
 
 def _say_expected(expected: RewriteEstimate, *, as_json: bool) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from dpgbench.domain.benchmark import COLUMNS
+from dpgbench.domain.benchmark import COLUMNS, Benchmark
 from dpgbench.domain.draft import draft_rows
 from dpgbench.domain.draft_flags import REVIEW_COLUMN, review_cell
-from dpgbench.errors import DataError, ResumeMismatchError, clipped, shortened
+from dpgbench.errors import DataError, ResumeMismatchError, clipped, counted, shortened
 from dpgbench.jobs.make.conversation import MadeGraph
-from dpgbench.store.csv_rows import csv_text
+from dpgbench.store.csv_rows import csv_text, read_table
 from dpgbench.store.files import read_json, utf8, write_atomic, write_json, writing
 from dpgbench.store.typed_json import check_json
 
+log = logging.getLogger(__name__)
 SCHEMA = 1
 FOLDER = Path("made")
 
@@ -83,6 +85,8 @@ class MakeRecord(TypedDict):
         previous_csv_sha256: of the one that it takes the place of.
         failures: by item: why it has no graph, and of which attempt that is.
         started: when the first command began.
+        prompts: where those of made graphs came from.
+        original: where those of a rewritten benchmark did: its `path`.
     """
 
     schema: int
@@ -91,6 +95,8 @@ class MakeRecord(TypedDict):
     previous_csv_sha256: str | None
     failures: dict[str, Any]
     started: NotRequired[str]
+    prompts: NotRequired[str]
+    original: NotRequired[dict[str, Any]]
 
 
 def made_csv(prompts: Mapping[str, str], graphs: Mapping[str, MadeGraph]) -> str:
@@ -135,6 +141,54 @@ def read_record(files: MadeFiles, identity: Mapping[str, Any]) -> MakeRecord | N
         ) from None
     _check_same(files, record, identity)
     return record  # type: ignore[no-any-return]
+
+
+def check_same_list(
+    files: MadeFiles, earlier_path: str, benchmark: Benchmark, items: Collection[str], column: str
+) -> None:
+    """Refuse to put one list's prompts in the place of another's; say where a list has changed.
+
+    Args:
+        files: that are there.
+        earlier_path: of the prompts that the question file was made of.
+        benchmark: whose prompts are wanted now.
+        items: that are wanted.
+        column: of the question file that holds the prompts.
+
+    Raises:
+        ResumeMismatchError: the prompts come from elsewhere, and some of the file's are not among
+            them.
+    """
+    if not files.table.exists():
+        return
+    earlier = {cells["item_id"]: cells.get(column, "") for _, cells in read_table(files.table)}
+    lost = [
+        item
+        for item, prompt in earlier.items()
+        if item not in items or benchmark.prompts[item].split() != prompt.split()
+    ]
+    if not lost:
+        return
+    number, verb = len(lost), "is" if len(lost) == 1 else "are"
+    if not _is_same_path(earlier_path, benchmark.path):
+        raise ResumeMismatchError(
+            f"{files.table} was made of {earlier_path}, and {number} of its "
+            f"{counted(len(earlier), 'item')} {verb} not in {benchmark.path} (first {lost[0]}); "
+            "name another --out"
+        )
+    log.warning(
+        "%s of the earlier %s %s left out or %s another prompt, first %s; what was replied to the "
+        "earlier ones is kept",
+        counted(number, "item"),
+        files.table,
+        verb,
+        "has" if number == 1 else "have",
+        lost[0],
+    )
+
+
+def _is_same_path(earlier: str, path: Path) -> bool:
+    return earlier == str(path) or Path(earlier).absolute() == path.absolute()
 
 
 def _check_same(files: MadeFiles, record: MakeRecord, identity: Mapping[str, Any]) -> None:

@@ -24,7 +24,14 @@ from dpgbench.jobs.make import template
 from dpgbench.jobs.make.conversation import MODES, MadeGraph, MakeSettings, make_graph
 from dpgbench.jobs.make.estimate import MakeEstimate, estimate
 from dpgbench.jobs.make.examples import OWN_EXAMPLES, Example, digest_of, load_examples
-from dpgbench.jobs.make.files import SCHEMA, MadeFiles, MakeRecord, made_csv, read_record
+from dpgbench.jobs.make.files import (
+    SCHEMA,
+    MadeFiles,
+    MakeRecord,
+    check_same_list,
+    made_csv,
+    read_record,
+)
 from dpgbench.jobs.make.logged_chat import LoggedReplies, account, begin_attempts
 from dpgbench.jobs.make.prompts import unusable_prompts
 from dpgbench.jobs.make.shapes import make_shapes_graph
@@ -145,11 +152,21 @@ def make(request: MakeRequest) -> Made:
         spent = request.options.cost(*chat_log.total_tokens()) or 0.0
         model = open_llm(request.llm, request.options, spent=spent)
         identity = _identity(request, model.identity(), examples)
-        before = read_record(files, identity)
+        before = _record_before(request, files, identity)
         with chat_log:
             if request.again and before is not None:
                 begin_attempts(chat_log, before["failures"], request.items)
             return _make(_Work(request, files, before), model, chat_log, examples)
+
+
+def _record_before(
+    request: MakeRequest, files: MadeFiles, identity: Mapping[str, Any]
+) -> MakeRecord | None:
+    """Return what an earlier command recorded; raise as `read_record` and `check_same_list`."""
+    before = read_record(files, identity)
+    if before is not None and (path := before.get("prompts")):
+        check_same_list(files, path, request.benchmark, request.items, "text")
+    return before
 
 
 def plan(request: MakeRequest) -> MakeEstimate:
@@ -202,7 +219,7 @@ def _make_of_shapes(request: MakeRequest, files: MadeFiles) -> Made:
         SHAPES, "base_url", "max_requests", "max_cost", "price_in", "price_out", "revision"
     )
     identity = {"llm": {"model": SHAPES}, "max_questions": request.settings.max_questions}
-    work = _Work(request, files, read_record(files, identity))
+    work = _Work(request, files, _record_before(request, files, identity))
     reasons = unusable_prompts(work.prompts)
     graphs = {
         item_id: MadeGraph(reason=reasons[item_id])

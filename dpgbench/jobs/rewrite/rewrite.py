@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from dpgbench.backends.llms.chat import Ended, Job, LanguageModel, TalkOutcome, advanced
 from dpgbench.backends.llms.open import SHAPES, check_llm, open_llm
 from dpgbench.backends.llms.options import LlmOptions
-from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.benchmark import ORIGINAL_COLUMN, Benchmark
 from dpgbench.errors import IncompleteError, UsageError
-from dpgbench.jobs.make.files import MadeFiles, MakeRecord, read_record
+from dpgbench.jobs.make.files import MadeFiles, MakeRecord, check_same_list, read_record
 from dpgbench.jobs.make.logged_chat import LoggedReplies, account, begin_attempts
 from dpgbench.jobs.make.prompts import unusable_prompts
 from dpgbench.jobs.rewrite.conversation import (
@@ -129,6 +129,8 @@ def rewrite(request: RewriteRequest) -> RewrittenBenchmark:
         model = open_llm(request.llm, request.options, spent=spent)
         settings, _ = _settings(request)
         before = read_record(files, _identity(model, settings))
+        if before is not None and (path := before.get("original", {}).get("path")):
+            check_same_list(files, str(path), request.benchmark, request.items, ORIGINAL_COLUMN)
         with chat_log:
             if request.again and before is not None:
                 begin_attempts(chat_log, before["failures"], request.items)

@@ -554,6 +554,24 @@ def test_replies_of_no_use_whose_tokens_are_counted_are_below_the_cap_too(
     assert "--max-cost 3.9: " in ended.error
 
 
+def test_a_later_command_counts_what_useless_replies_have_cost(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 1000}
+    useless = [Act(body=json.dumps({"choices": [], "usage": usage}).encode())]
+    prices = ("--price-in", 1000, "--price-out", 1000, "--max-tokens", 30, "--concurrency", 1)
+    with llm_server(lambda asked: useless.pop() if useless else honest(asked)) as server:
+        assert make(run, server, *prices, "--limit", 1).code == 0
+        record = json.loads((tmp_path / "made/p/make.json").read_text())["account"]
+        assert record["cost_usd"] == pytest.approx(2.0 + 2 * 0.12)
+        assert (record["prompt_tokens"], record["tokens_of_useless_replies"]) == (1200, 2000)
+        asked = len(server.asked)
+        capped = make(run, server, *prices, "--limit", 2, "--max-cost", 3.9)
+        assert capped.code == 6
+        assert "2.2400 dollars are spent" in capped.error
+        assert len(server.asked) == asked
+
+
 def test_a_cap_on_requests(run: Run, prompts: Path) -> None:
     with llm_server() as server:
         ended = make(run, server, "--max-requests", 5, "--concurrency", 2)
@@ -581,6 +599,30 @@ def test_a_file_that_a_person_changed_is_not_overwritten(
         table.unlink()
         assert make(run, server).code == 0
         assert len(server.asked) == 12
+
+
+def test_a_list_of_the_same_name_does_not_take_the_place_of_another(
+    run: Run, prompts: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    table = tmp_path / "made/p/p.csv"
+    with llm_server() as server:
+        words = ("--llm", "openai:m", "--base-url", server.url)
+        assert make(run, server, "--limit", 2).code == 0
+        before, asked = table.read_bytes(), len(server.asked)
+        (other / "p.txt").write_text(f"{prompt_of(0)}\n{prompt_of(9)}\n")
+        ended = run("prompts", "make", "other/p.txt", *words)
+        assert ended.code == 5
+        assert "made/p/p.csv was made of p.txt, and 1 of its 2 items is" in ended.error
+        assert "name another --out" in ended.error
+        assert (table.read_bytes(), len(server.asked)) == (before, asked)
+        (other / "p.txt").write_text(prompts.read_text())  # the same list, moved
+        assert run("prompts", "make", "other/p.txt", *words, "--limit", 3).code == 0
+        prompts.write_text(f"{prompt_of(0)}\n")
+        edited = run("prompts", "make", "other/p.txt", *words, "--items", "00002,00003")
+        assert edited.code == 0
+        assert "1 item of the earlier made/p/p.csv is left out or has another prompt" in edited.err
 
 
 def test_prompts_come_from_folders_tables_and_json(run: Run, tmp_path: Path) -> None:
