@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from dpgbench.backends.generators.plan import GeneratorRequest
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.protocols import (
     DrawnItem,
@@ -25,15 +26,24 @@ from dpgbench.backends.protocols import (
 from dpgbench.domain.rows import QuestionRow
 from dpgbench.domain.spec import GridSpec
 from dpgbench.engine import drawing
-from dpgbench.engine.asking import Asker, Opened, OpenGrid, Spent, refuse_budget_of_many
+from dpgbench.engine.asking import (
+    Asker,
+    AskerFactory,
+    Opened,
+    OpenGrid,
+    Spent,
+    refuse_budget_of_many,
+)
 from dpgbench.engine.drawing import (
     Call,
     Drawer,
+    DrawerFactory,
     Drawn,
     DrawUnit,
     Encoding,
     NotDrawn,
     completed,
+    plan_here,
 )
 from dpgbench.engine.options import EngineOptions
 from dpgbench.errors import DataError, UsageError
@@ -232,6 +242,7 @@ def test_images_are_opened_some_ahead_and_what_was_seen_comes_before_answers(
     assert facts.class_name.endswith(":Listens")
     outcomes = list(asker.work(grids("a")))
     assert outcomes[:2] == [Opened("a", (0,)), JudgeReply("a", 0, {})]
+    assert outcomes[0].num_left == 0  # type: ignore[union-attr]
     assert outcomes[2:] == [Spent(asker.name, None)]
     list(asker.work(grids("b", "c")))
     list(asker.work(grids("d")))
@@ -245,3 +256,36 @@ def test_images_are_opened_some_ahead_and_what_was_seen_comes_before_answers(
     (failed,) = [o for o in outcomes if isinstance(o, Opened) and o.error is not None]
     assert isinstance(failed.error, DataError)
     assert (failed.item_id, failed.num_left, failed.single_colour) == ("none", 2, ())
+
+
+PARTS = """
+from PIL import Image
+class Model:
+    width_px = height_px = 4
+    def draw(self, prompt, seeds):
+        return [Image.new("RGB", (4, 4)) for seed in seeds]
+class Judge:
+    num_images_at_once = 1
+    def __init__(self, request): pass
+    def describe(self): return {}
+    def ask(self, tiles): return []
+"""
+
+
+def test_workers_are_of_this_process_and_new_unless_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "built_here.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    request = GeneratorRequest("built_here:Model", settings={"num_images": 2}, device="cpu")
+    planned = plan_here(request)
+    drawer = DrawerFactory(planned, request)()
+    assert isinstance(next(drawer.work(units("x"))), Encoding)
+    assert (drawer.generator.images_at_once, drawer.grid) == (None, GRID)
+    far = DrawerFactory(planned, request, sends=True, images_at_once=1)()
+    (drawn,) = far.work(units("x"))
+    assert isinstance(drawn, Drawn)
+    assert drawn.call.images_that_fit == 1
+    judge = JudgeRequest("built_here:Judge", device="cpu")
+    assert AskerFactory(judge, GRID)().judge.has_answers is False
+    assert AskerFactory(judge, GRID, has_answers=True)().judge.has_answers is True

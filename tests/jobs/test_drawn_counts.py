@@ -85,7 +85,7 @@ def test_grids_drawn_now_kept_and_failed_are_counted(
     assert (done.drawn, done.kept, done.failures) == (2, 1, {"b": "ValueError: cannot draw it"})
     done = draw("a", "c")
     assert (done.drawn, done.kept, done.failures) == (0, 2, {})
-    assert not (tmp_path / "r/single").exists()
+    assert not (tmp_path / "r/samples").exists()
     progress = [e for e in json_lines(tmp_path / "events.jsonl") if e["event"] == "progress"]
     counts = [(e["done"], e["total"], e["items_done"], e["items"]) for e in progress]
     assert (counts[0], counts[-1]) == ((0, 1, 0, 1), (4, 4, 4, 4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dpgbench.backends.entries import JudgeEntry
 from dpgbench.backends.judges.table import find_judge
@@ -28,8 +30,10 @@ from dpgbench.domain.rules import (
 )
 from dpgbench.domain.score import Answer, collect, score_benchmark
 from dpgbench.domain.shard import Shard
+from dpgbench.domain.spec import GridSpec
 from dpgbench.engine.asking import JudgeFacts
 from dpgbench.errors import (
+    DataError,
     DpgBenchError,
     IncompleteError,
     ResumeMismatchError,
@@ -211,6 +215,89 @@ def test_a_recorded_judge_with_nothing_left_to_ask_is_built_only_where_its_files
         ask(options={"weights_source": "hf"})
     with pytest.raises(DpgBenchError, match="nowhere"):
         ask(options={"detections": str(tmp_path / "nowhere")})
+
+
+JUDGE = """
+from dpgbench import JudgeAnswer
+seen = []
+class Judge:
+    num_images_at_once = 1
+    def __init__(self, request): pass
+    def describe(self): return {}
+    def ask(self, tiles):
+        seen.extend((t.item_id, t.tile, t.qids, bool(t.forms)) for t in tiles)
+        return [[JudgeAnswer("yes", truncated=qid == 1) for qid in t.qids] for t in tiles]
+"""
+
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, Any, bool]]:
+    """What judge `seen_judge:Judge` is asked: items, tiles, questions, whether with forms."""
+    (tmp_path / "seen_judge.py").write_text(JUDGE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return importlib.import_module("seen_judge").seen  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def pictures(target: Target, tmp_path: Path) -> Mapping[str, Path]:
+    target.grid = GridSpec(2, 4, 4)
+    Image.effect_noise((8, 4), 50).convert("RGB").save(tmp_path / "x.png")
+    return dict.fromkeys(ITEMS, tmp_path / "x.png")
+
+
+SEEN = JudgeRequest("seen_judge:Judge", device="cpu")
+
+
+def test_a_judge_is_asked_for_probabilities_where_a_rule_is_about_them(
+    target: Target,
+    pictures: Mapping[str, Path],
+    seen: list[tuple[str, int, Any, bool]],
+    tmp_path: Path,
+) -> None:
+    rows = [row(item, qid) for item in ITEMS for qid in (1, 2, 3, 4)]
+    target.benchmark = load_benchmark(write_csv(tmp_path / "four.csv", rows))
+    for rules, forms in (([DSG], False), ([SOFT_TIFA_AM, DSG], True)):
+        seen.clear()
+        assert scoring._ask_open(target, SEEN, pictures, ScoreRequest(), rules) == {}
+        assert [(item, tile) for item, tile, *_ in seen] == [(i, t) for i in ITEMS for t in (0, 1)]
+        assert {asked[-1] for asked in seen} == {forms}
+        record = json.loads(target.run.manifest.read_text())["judges"][SEEN.label]
+        assert record["questions_sha256"] == target.benchmark.questions_sha256
+        assert target.manifest.judges[SEEN.label]["truncated_questions"] == 6
+        assert target.manifest.notes == []  # a question was cut, which is no prompt
+        target.run.answers(SEEN.label).unlink()
+    with pytest.raises(DataError, match="gives none"):
+        scoring._ask_open(target, SEEN, pictures, ScoreRequest(), [SOFT_TIFA_AM])
+    about = replace(SEEN, about="vqascore")
+    scoring._ask_open(target, about, pictures, ScoreRequest(), [DSG])
+    assert [note.split(": ")[0] for note in target.manifest.notes] == [
+        f"judge {about.label} read the beginning of long prompts alone"
+    ]
+
+
+def test_a_shard_asks_anew_what_its_run_has_no_valid_answer_to(
+    target: Target,
+    pictures: Mapping[str, Path],
+    seen: list[tuple[str, int, Any, bool]],
+    tmp_path: Path,
+) -> None:
+    target.home = RunDir(tmp_path / "home")
+    target.home.path.mkdir()
+    target.manifest.write(target.home.manifest)
+    good, invalid, empty = (
+        all_yes()[:-2],
+        Answer("c", 1, 1, "hm", invalid=True),
+        Answer("c", 1, 2, ""),
+    )
+    path = target.home.answers(SEEN.label)
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(answer_line(a)) + "\n" for a in (*good, invalid, empty)))
+    scoring._ask_open(target, SEEN, pictures, ScoreRequest(), [DSG])
+    assert [asked[:3] for asked in seen] == [("c", 1, (2,))]
+    seen.clear()
+    target.run.answers(SEEN.label).unlink()
+    scoring._ask_open(target, SEEN, pictures, ScoreRequest(ask_invalid_again=True), [DSG])
+    assert [asked[:3] for asked in seen] == [("c", 1, (1, 2))]
 
 
 def test_cut_questions_are_counted_by_their_answers_each_once(target: Target) -> None:
