@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 import tempfile
 import time
@@ -230,7 +231,7 @@ def parse_json(data: bytes) -> Any:
     text = data.decode("utf-8")
     try:
         value = _DECODER.decode(text)
-        if "\\u" in text and "\\ud" in text.lower():
+        if _HALF_OF_A_PAIR.search(text):
             value = _DECODER.decode(utf8(json.dumps(value, ensure_ascii=False)).decode())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -249,6 +250,7 @@ def _finite_float(digits: str) -> float:
     return number
 
 
+_HALF_OF_A_PAIR = re.compile(r"\\u[dD]")  # or a whole one
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 
 
@@ -340,7 +342,7 @@ def _cut_torn_tail(path: Path) -> None:
         while position and b"\n" not in tail:
             position = max(0, position - 65536)
             file.seek(position)
-            tail = file.read(size - position)
+            tail = file.read()
         file.truncate(position + tail.rfind(b"\n") + 1)
 
 
@@ -379,10 +381,10 @@ def read_jsonl(path: Path) -> list[dict[str, object]]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     lines = data.split(b"\n")[:-1]
-    if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+    if all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
         with contextlib.suppress(ValueError):  # all at once; whose fault it is, is looked for below
             records = parse_json(b"[" + b",".join(lines) + b"]")
-            if len(records) == len(lines) and set(map(type, records)) <= {dict}:
+            if len(records) == len(lines) and all(isinstance(each, dict) for each in records):
                 return list(records)
     return [_object_of_line(path, number, line) for number, line in enumerate(lines, 1)]
 

@@ -40,6 +40,7 @@ _MAGIC = {
     b"<svg": "SVG", b"<?xml": "XML", b"<!DO": "HTML", b"<htm": "HTML", b"PK\x03\x04": "ZIP",
     b"version https://git-lfs": "Git LFS pointer (run 'git lfs pull')",
 }  # fmt: skip
+_HEAD_BYTES = max(map(len, _MAGIC))
 # Greyscale of 2 or 4 bits is spread over 8, colours of 16 bits are cut to 8; Pillow leaves the
 # transparent value as the file has it.
 _SPREAD = {"L;2": (85, 0), "L;4": (17, 0), "RGB;16B": (1, 8)}
@@ -83,10 +84,8 @@ def open_plain_picture(source: ImageSource) -> Image:
     name = _name(source)
     try:
         with _opened(source, name) as image:
-            image.load()
-            grey = image.mode == "F" or image.mode.startswith("I")
-            rgb: Image = (_eight_bits(image) if grey else image).convert("RGB")
-            rgb = rgb.copy() if rgb is image else rgb
+            deep = image.mode.startswith("I")
+            rgb: Image = (_eight_bits(image) if deep else image).convert("RGB")
             rgb.info = {}
             return rgb
     except DataError as error:
@@ -173,15 +172,15 @@ def _name(source: ImageSource) -> str:
 def _kind(source: ImageSource) -> str:
     """Return what a file is that is no picture of the kinds that are read."""
     if isinstance(source, EncodedFile):
-        head = source.data[:32]
+        head = source.data[:_HEAD_BYTES]
     elif isinstance(source, bytes):
-        head = source[:32]
+        head = source[:_HEAD_BYTES]
     elif isinstance(source, os.PathLike):
         with Path(source).open("rb") as file:
-            head = file.read(32)
+            head = file.read(_HEAD_BYTES)
     else:
         source.seek(0)
-        head = source.read(32)
+        head = source.read(_HEAD_BYTES)
     if not head:
         return "the file is empty"
     if head[4:8] == b"ftyp":
@@ -191,20 +190,20 @@ def _kind(source: ImageSource) -> str:
     return f"it is not {KINDS}" + (f" but {kind}" if kind else "")
 
 
-def _orientation(image: Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none that can be read."""
+def _orientation(image: Image) -> int | None:
+    """Return the EXIF orientation, 1 to 8; None where there is none that can be read."""
     import PIL.Image
 
     try:  # the base class's method: a PNG's own would decode the picture first
-        return int(PIL.Image.Image.getexif(image).get(_ORIENTATION, 1))
+        return int(PIL.Image.Image.getexif(image)[_ORIENTATION])
     except Exception:  # noqa: BLE001 - damaged EXIF turns nothing
-        return 1
+        return None
 
 
 def _turned(image: Image) -> Image:
     from PIL.Image import Transpose
 
-    method = {
+    methods: dict[int | None, Transpose] = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
         4: Transpose.FLIP_TOP_BOTTOM,
@@ -212,7 +211,8 @@ def _turned(image: Image) -> Image:
         6: Transpose.ROTATE_270,
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
-    }.get(_orientation(image))
+    }
+    method = methods.get(_orientation(image))
     return image if method is None else image.transpose(method)
 
 
@@ -234,10 +234,10 @@ def _has_late_exif(image: Any) -> bool:
 
 def _mend_transparent_value(image: Any) -> None:
     """Bring the one transparent value of a PNG to the depth that Pillow decodes its pixels to."""
-    value = image.info.get("transparency")
-    rawmode = image.tile[0][3] if image.format == "PNG" and image.tile else None
-    if value is None or not isinstance(rawmode, str) or rawmode not in _SPREAD:
+    rawmode = image.tile[0][3] if image.tile else None
+    if image.format != "PNG" or rawmode not in _SPREAD:
         return
+    value = image.info.get("transparency")
     factor, shift = _SPREAD[rawmode]
     if isinstance(value, int):
         image.info["transparency"] = value * factor >> shift
@@ -268,9 +268,10 @@ def _over_white(image: Image) -> Image:
     import PIL.Image
 
     layered = image.convert("RGBA")
-    if layered.getchannel("A").getextrema() == (255, 255):
+    least, _ = layered.getchannel("A").getextrema()
+    if least == 255:
         return layered.convert("RGB")
-    white = PIL.Image.new("RGBA", layered.size, (255, 255, 255, 255))
+    white = PIL.Image.new("RGBA", layered.size, "white")
     return PIL.Image.alpha_composite(white, layered).convert("RGB")
 
 
@@ -444,13 +445,14 @@ def infer_grid(
     if num_images == 1:
         return None
     assumed = layout or default_layout(num_images)
-    sizes: Counter[tuple[int, int]] = Counter()
+    seen: list[tuple[int, int]] = []
     faults: list[DataError] = []
     for path in paths:
         try:
-            sizes[read_picture_size(path)] += 1
+            seen.append(read_picture_size(path))
         except DataError as fault:
             faults.append(fault)
+    sizes = Counter(seen)
     for size, _ in sizes.most_common():
         grid = GridSpec.of_image(num_images, size, assumed)
         if grid is not None:
@@ -460,10 +462,10 @@ def infer_grid(
     if not sizes:
         first = f", first: {faults[0]}" if faults else ""
         raise DataError(f"none of {counted(len(paths), 'image')} can be read{first}")
-    seen = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
+    common = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
     fits = shortened([str(other) for size in list(sizes)[:1] for other in fitting_layouts(size)])
     raise DataError(
-        f"no image splits into {num_images} equal tiles (sizes: {seen}) "
+        f"no image splits into {num_images} equal tiles (sizes: {common}) "
         f"as {assumed}"
         + (f"; --layout {fits} would fit" if fits else "")
         + "; see --layout and --num-images"
