@@ -496,3 +496,72 @@ def test_nothing_is_lenient_unless_it_is_asked_for() -> None:
     request = ScoreRequest()
     lenient = (request.partial, request.read_answers, request.ask_invalid_again)
     assert (*lenient, request.reference_files) == (False, False, False, False)
+
+
+def test_from_pictures_to_results_and_again(
+    target: Target,
+    seen: list[tuple[str, int, Any, bool]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    target.grid, target.folder = GridSpec(2, 4, 4), tmp_path / "p"
+    target.folder.mkdir()
+    for item in ("b", "a"):
+        Image.effect_noise((8, 4), 50).convert("RGB").save(tmp_path / f"p/{item}.png")
+    request = ScoreRequest(["dsg"], SEEN, partial=True, command="dpgbench score")
+    scored = scoring.score(target, request)
+    assert (scored.run, scored.refused, scored.subset) == (target.run, [], None)
+    assert [(r.rule, r.judge, r.items_scored) for r in scored.results] == [("dsg", SEEN.label, 2)]
+    missing = {"c": "image c.png is missing"}
+    assert (scored.incomplete, scored.results[0].failures) == (missing, missing)
+    assert [asked[:3] for asked in seen] == [(i, t, (1, 2)) for i in "ab" for t in (0, 1)]
+    written = json.loads(target.run.manifest.read_text())
+    assert (written["items"], written["commands"]) == ([*ITEMS], ["dpgbench score"])
+    assert written["completed"]
+    assert written["judges"][SEEN.label]["truncated_questions"] == 4
+    assert "4 questions longer than the judge reads" in " ".join(messages(caplog))
+    assert target.run.scores(SEEN.label, "dsg").exists()
+    seen.clear()
+    # what a power cut left, an answer too few, and another rule: the usual ones
+    target.run.images_log.write_bytes(b"\0" * 50 + b"\n")
+    lines = target.run.answers(SEEN.label).read_text().splitlines(keepends=True)
+    target.run.answers(SEEN.label).write_text("".join([*lines[1:], ""]))
+    scored = scoring.score(target, replace(request, rules=(), reference_files=True))
+    assert [r.rule for r in scored.results] == ["ella-reference", "corrected-v1"]
+    assert [asked[:3] for asked in seen] == [("a", 0, (1,))]
+    assert target.run.answers(SEEN.label).read_text().splitlines(keepends=True) == lines
+    folder = target.run.scores(SEEN.label, "dsg").parent
+    assert sorted(path.name for path in folder.glob("*.txt")) == [
+        "dpg-bench_results.txt",
+        "dpg-bench_results_detail.txt",
+    ]
+    other = replace(request, judge=replace(SEEN, name="no_such_module:Judge"))
+    with pytest.raises(DpgBenchError, match="no_such_module"):
+        scoring.score(target, other)
+
+
+def test_recorded_answers_are_scored_with_all_that_is_wrong_with_them_said(
+    target: Target, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [row(item, qid) for item in ITEMS for qid in (1, 2)]
+    rows[3]["dependency"] = "2"  # its own parent
+    rows[5]["dependency"] = "1, red"
+    target.benchmark = load_benchmark(write_csv(tmp_path / "bad.csv", rows))
+    target.manifest = Manifest("answers", "m", {}, [*ITEMS], {}, 2, {"answers": "a.csv"})
+    target.run.answers("replay").parent.mkdir()
+    answers = [*all_yes(), Answer("x", 0, 1, "yes")]
+    answers[0] = answers[0]._replace(answer="Yes")
+    lines = [json.dumps(answer_line(answer)) + "\n" for answer in answers]
+    target.run.answers("replay").write_text("".join(lines))
+    scored = scoring.score(target, ScoreRequest(judge=JudgeRequest("mplug")))  # is not asked
+    assert [(r.rule, r.judge) for r in scored.results] == [("corrected-v1", "replay")]
+    assert [type(error) for error in scored.refused] == [DataError]  # of ella-reference
+    assert scored.results[0].warnings["stray_answers"] == 1
+    said = messages(caplog)
+    assert len(said) == 4, said
+    starts = [f"{tmp_path / 'bad.csv'}: 1 ", f"{tmp_path / 'bad.csv'}: 1 ", "1 answer is", "1 of "]
+    assert [message.startswith(start) for message, start in zip(said, starts, strict=True)] == [
+        True
+    ] * 4
+    with pytest.raises(DataError):  # no rule is left
+        scoring.score(target, ScoreRequest(["ella-reference"]))
