@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,11 +21,12 @@ from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.protocols import DrawnItem, ItemToDraw, Truncation
 from dpgbench.backends.weights.locate import Weights
 from dpgbench.domain.benchmark import Benchmark
+from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import GenerationSpec
 from dpgbench.engine.drawing import Call, Drawer, Drawn, DrawUnit, Encoding, NotDrawn, Planned
 from dpgbench.engine.options import EngineOptions
 from dpgbench.engine.work import LocalWorkers, Lost, Workers
-from dpgbench.errors import DataError, IncompleteError, UsageError
+from dpgbench.errors import DataError, IncompleteError, ResumeMismatchError, UsageError
 from dpgbench.jobs import generate as job
 from dpgbench.jobs.events import EventLog
 from dpgbench.jobs.generate import Generated, GenerateRequest, generate
@@ -35,10 +38,17 @@ from dpgbench.store.run.manifest import Manifest, describe_benchmark
 from tests.helpers import json_lines, row, write_csv
 
 MODEL = """
+import json
+from pathlib import Path
 from PIL import Image
+RUN = Path(__file__).parent / "r/manifest.json"
+seen = []
 class Model:
     width_px = height_px = 4
+    def __init__(self, *args):
+        seen.append(RUN.exists())
     def draw(self, prompt, seeds):
+        seen.append(RUN.exists() and "truncation" in json.loads(RUN.read_text())["generation"])
         if "fail" in prompt:
             raise ValueError("cannot draw it")
         images = [Image.new("RGB", (4, 4), (seed, 0, 0)) for seed in seeds]
@@ -67,17 +77,26 @@ def manifest(benchmark: Benchmark) -> Manifest:
     return Manifest("generated", "m", {}, [*ITEMS], describe_benchmark(benchmark), 2)
 
 
-def test_grids_drawn_now_kept_and_failed_are_counted(
+@pytest.fixture
+def request_of(
     tmp_path: Path, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Callable[..., GenerateRequest]:
+    """Make requests to draw items into `r` with a class of the user's own."""
     (tmp_path / "counting_model.py").write_text(MODEL)
     monkeypatch.syspath_prepend(str(tmp_path))
     generator = GeneratorRequest("counting_model:Model", settings={"num_images": 2}, device="cpu")
 
+    def make(*items: str, **more: Any) -> GenerateRequest:
+        return GenerateRequest(generator, benchmark, items, **{"out": tmp_path / "r", **more})
+
+    return make
+
+
+def test_grids_drawn_now_kept_and_failed_are_counted(
+    tmp_path: Path, request_of: Callable[..., GenerateRequest]
+) -> None:
     def draw(*items: str) -> Generated:
-        events = EventLog(tmp_path / "events.jsonl")
-        out = tmp_path / "r"
-        return generate(GenerateRequest(generator, benchmark, items, out, events=events))
+        return generate(request_of(*items, events=EventLog(tmp_path / "events.jsonl")))
 
     done = draw("c")
     assert (done.drawn, done.kept, done.failures) == (1, 0, {})
@@ -91,7 +110,95 @@ def test_grids_drawn_now_kept_and_failed_are_counted(
     assert (counts[0], counts[-1]) == ((0, 1, 0, 1), (4, 4, 4, 4))
     assert (1, 4, 1, 4) in counts  # what was there before is counted too
     written = json.loads((tmp_path / "r/manifest.json").read_text())
-    assert written["commands"] == []
+    assert (written["commands"], written["items"]) == ([], [*ITEMS])
+    logged = json_lines(tmp_path / "r/images.jsonl")
+    assert [line["item_id"] for line in logged] == [*ITEMS]  # in their order, however drawn
+
+
+def test_a_run_is_one_before_its_model_is_there(
+    request_of: Callable[..., GenerateRequest],
+) -> None:
+    generate(request_of("a"))
+    assert importlib.import_module("counting_model").seen == [True, True]
+
+
+def test_a_run_has_a_place_of_its_own_and_takes_no_other_s(
+    tmp_path: Path, request_of: Callable[..., GenerateRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = generate(request_of("a", out=None, command="dpgbench generate")).run
+    identity = json.loads(run.manifest.read_text())["identity_hash"]
+    assert run.path.parent == Path("runs")
+    assert run.path.name.endswith(f"-{identity}")
+    assert run.path.name.startswith("counting_model")
+    assert json.loads(run.manifest.read_text())["commands"] == ["dpgbench generate"]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("")
+    with pytest.raises(UsageError, match="full is not empty and not a run"):
+        generate(request_of("a", out=tmp_path / "full"))
+    (tmp_path / "parts/shards/1-of-2").mkdir(parents=True)
+    (tmp_path / "parts/shards/1-of-2/mine.txt").write_text("")
+    with pytest.raises(UsageError, match="1-of-2 is not empty and not a run"):
+        generate(request_of("a", out=tmp_path / "parts", shard=Shard(2, 1)))
+    with pytest.raises(UsageError, match="parts has shards that are not merged"):
+        generate(request_of("a", out=tmp_path / "parts"))
+    rows = [row("a", 1, text="one"), row("a", 2, text="two"), row("A", 1), row("e", 1, text=" ")]
+    bad = load_benchmark(write_csv(tmp_path / "bad.csv", rows))
+    with pytest.raises(DataError, match="row 3: item a has another prompt than at row 2"):
+        generate(replace(request_of("a"), benchmark=bad))
+    with pytest.raises(DataError, match="item e has an empty prompt"):
+        generate(replace(request_of("e"), benchmark=bad))
+    good = load_benchmark(write_csv(tmp_path / "good.csv", [row("a", 1), row("A", 1)]))
+    generate(replace(request_of("a"), benchmark=good))
+    (tmp_path / "r/.LOCK").write_text("")  # as where the file system ignores capitals
+    with pytest.raises(UsageError, match="items a and A would be one file"):
+        generate(replace(request_of("a", "A"), benchmark=good))
+
+
+def test_a_shard_draws_its_own_items_that_the_run_lacks(
+    tmp_path: Path, request_of: Callable[..., GenerateRequest]
+) -> None:
+    for number in (1, 2):
+        done = generate(request_of("d", "c", "a", shard=Shard(2, number)))
+        own = Shard(2, number).items(("d", "c", "a"))
+        assert (done.drawn, done.kept, done.run.path.name) == (len(own), 0, f"{number}-of-2")
+        written = json.loads(done.run.manifest.read_text())
+        assert sorted(written["items"]) == sorted(own)
+        shard = {"number": number, "of": 2, "chosen": ["a", "c", "d"]}
+        assert written["generation"]["shard"] == shard
+        assert sorted(path.stem for path in done.run.images.iterdir()) == sorted(own)
+    assert not (tmp_path / "r/manifest.json").exists()
+    whole = generate(request_of("a", "c", out=tmp_path / "whole"))
+    later = generate(request_of("a", "c", "d", out=tmp_path / "whole", shard=Shard(1, 1)))
+    assert (whole.drawn, later.drawn, later.kept) == (2, 1, 2)
+    assert [path.stem for path in later.run.images.iterdir()] == ["d"]
+    another = replace(later_request := request_of("a", shard=Shard(1, 1)), out=tmp_path / "whole")
+    settings = {"num_images": 2, "base_seed": 9}
+    generator = replace(later_request.generator, settings=settings)
+    with pytest.raises(ResumeMismatchError, match="base_seed"):
+        generate(replace(another, generator=generator))
+
+
+def test_a_plan_for_a_cluster_is_made_where_its_workers_are(
+    request_of: Callable[..., GenerateRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real clusters are in `tests/engine/test_ray.py`; here it is this process."""
+    kept: list[Any] = []
+
+    def kept_here(*args: Any, **more: Any) -> contextlib.AbstractContextManager[None]:
+        kept.append((args, more))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(job, "check_engine", kept.append)
+    monkeypatch.setattr(job, "kept_cluster", kept_here)
+    monkeypatch.setattr(job, "call_as_worker", lambda engine, function, *args: function(*args))
+    monkeypatch.setattr(
+        job, "open_workers", lambda engine, factory, **more: LocalWorkers(factory())
+    )
+    engine = EngineOptions("ray", address="auto")
+    done = generate(request_of("a", engine=engine))
+    assert (done.drawn, done.run.image("a").exists()) == (1, True)
+    assert kept == [engine, ((engine,), {"device": "cpu", "own_class": "counting_model:Model"})]
 
 
 def test_the_manifest_says_what_draws(benchmark: Benchmark, plan: GenerationPlan) -> None:
