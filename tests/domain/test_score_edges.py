@@ -33,6 +33,7 @@ from dpgbench.domain.score import (
     score_benchmark,
     score_item,
     stray_answers,
+    take_census_of_answers,
 )
 from dpgbench.errors import DataError
 from tests.domain.question_rows import benchmark_of, rows, score_items
@@ -60,6 +61,13 @@ def test_what_counts_nowhere() -> None:
         Answer("b", 0, 1, "yes"),
     ]
     assert stray_answers([*counts, *strays], benchmark, 4) == strays
+
+
+def test_answers_of_words_are_among_all_and_never_among_those_to_be_yes_or_no() -> None:
+    answers = {("a", 0): {1: "yes", 2: "7", 3: "maybe", 4: "no"}, ("b", 0): {2: "8"}}
+    census = take_census_of_answers(answers, words={("a", 2)})
+    assert census == (5, 2, 0, "8")
+    assert take_census_of_answers(answers, words={("a", 2), ("b", 2)}) == (5, 1, 0, "maybe")
 
 
 def numbers(*tiles: float) -> tuple[Benchmark, dict[tuple[str, int], dict[int, str]]]:
@@ -97,6 +105,13 @@ def test_the_probability_of_the_right_answer_goes_before_that_of_yes() -> None:
     for rule, score in ((ARITHMETIC, 0.9), (PRODUCT, 0.2)):
         plan = plan_item(rows("a", ["0"]), rule, 2)
         assert score_item(plan, answers, rule, 1, probabilities=given).score == pytest.approx(score)
+
+
+def test_probabilities_are_rounded_to_four_digits_and_so_is_their_product() -> None:
+    plan = plan_item(rows("a", ["0", "0"]), PRODUCT, 2)
+    given = {("a", 0): {1: Probability(0.12344, None), 2: Probability(0.99996, None)}}
+    item = score_item(plan, {("a", 0): {1: "no", 2: "yes"}}, PRODUCT, 1, probabilities=given)
+    assert item.score == 0.1234
 
 
 def test_a_number_stands_for_one_question() -> None:
@@ -266,6 +281,53 @@ def test_a_parent_further_down_is_no_warning_of_a_score() -> None:
     assert result.warnings == {"unknown_parent": 1}
 
 
+def test_each_kind_of_warning_has_its_name_and_number() -> None:
+    items = [
+        rows("a1", ["0", "7"]),
+        rows("b1", ["0", "0"], first=4),
+        rows("c1", ["0"], first=6),
+        rows("d1", ["0"], first=7),
+    ]
+    answers = {
+        ("a1", 0): {1: "yes", 2: "Yes"},
+        ("b1", 0): {1: "maybe"},
+        ("c1", 0): {1: "No"},
+    }
+    result = score_benchmark(
+        benchmark_of(items),
+        answers,
+        DSG,
+        num_images=1,
+        items=["a1", "b1", "c1"],
+        origin=Origin(num_read=5, num_invalid=6, num_strays=7, num_single_colour_tiles=8),
+    )
+    assert result.warnings == {
+        "items_without_all_answers": 1,
+        "items_lost_by_the_rule": 1,
+        "answers_neither_yes_nor_no": 3,
+        "items_not_chosen": 1,
+        "invalid_answers": 6,
+        "stray_answers": 7,
+        "single_colour_tiles": 8,
+        "answers_read": 5,
+    }
+    plain = score_items(items[2:], {("c1", 0): {1: "no"}, ("d1", 0): {1: "no"}}, DSG, num_images=1)
+    assert plain.warnings == {}
+
+
+def test_sources_are_over_their_own_items() -> None:
+    items = [rows("a1", ["0", "0"]), rows("a2", ["0"], first=4), rows("b1", ["0"], first=5)]
+    answers = {("a1", 0): {1: "yes", 2: "no"}, ("a2", 0): {1: "no"}, ("b1", 0): {1: "yes"}}
+    result = score_items(items, answers, CORRECTED_V1, num_images=1)
+    assert {name: (s.score, s.items) for name, s in result.sources.items()} == {
+        "a": (25, 2),
+        "b": (100, 1),
+    }
+    result = score_items(items, answers, ALL_RULES["ulmeval"], num_images=1)
+    assert result.sources["a"].score == pytest.approx(100 / 3)
+    assert result.overall == 50
+
+
 @pytest.mark.parametrize(
     ("number", "says"),
     [
@@ -295,6 +357,7 @@ def test_an_interval_of_few_items_is_left_out() -> None:
 def test_a_table_of_no_items_has_no_tiles() -> None:
     result = Result("r", None, None, 0, 0, {}, {}, {}, {}, {})
     assert list(result.to_frame().columns) == ["source", "score", "questions", "failure"]
+    assert result.coverage == 0
 
 
 # What is read

@@ -11,7 +11,7 @@ import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
 from ella import tiny, train
-from ella.training.objectives import SCHEDULES, Objective
+from ella.training.objectives import SCHEDULES, Objective, schedule_kind
 from ella.training.randomness import NoiseRule, draw_sample
 from ella.training.run import build_trainer
 from tests.ella.tiny_training import QUICK, TinyPairs, equal, run_tiny, write_folder
@@ -146,6 +146,15 @@ def test_the_table_names_classes_of_diffusers():
     assert [name for name in SCHEDULES if not hasattr(diffusers, name)] == []
 
 
+def test_each_class_has_its_kind_of_noise():
+    of_betas = ["DDIMParallel", "DDIM", "DDPMParallel", "DDPM", "DEISMultistep", "DPMSolverMultistep", "DPMSolverSDE", "DPMSolverSinglestep", "EulerAncestralDiscrete", "EulerDiscrete", "HeunDiscrete", "KDPM2AncestralDiscrete", "KDPM2Discrete", "LMSDiscrete", "PNDM", "UniPCMultistep"]
+    for name in of_betas:
+        assert schedule_kind(f"{name}Scheduler", {}) == "diffusion"
+    for name in ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete"):
+        assert schedule_kind(f"{name}Scheduler", {}) == "flow"
+    assert schedule_kind("UniPCMultistepScheduler", {"use_flow_sigmas": True}) == "flow"
+
+
 @pytest.mark.parametrize("name", ["EDMEulerScheduler", "LCMScheduler", "SCMScheduler"])
 def test_other_schedulers_are_refused_by_class(name):
     with pytest.raises(ValueError, match=f"`scheduler` is a {name}, whose noise"):
@@ -204,6 +213,14 @@ def test_the_timesteps_of_runs_already_made(rule, timesteps):
     """Golden: a run that was begun must be resumed with the timesteps it would have had."""
     where = {"latent_shape": (1, 1, 2), "num_timesteps": 1000, "dropout": 0.5}
     assert [draw_sample(3, n, **where, rule=rule).timestep for n in (5, 6, 7)] == timesteps
+
+
+def test_the_offset_noise_of_runs_already_made():
+    where = {"latent_shape": (2, 1, 1), "num_timesteps": 1000, "dropout": 0.5}
+    plain, moved = (
+        draw_sample(3, 5, **where, rule=NoiseRule(offset_noise=x)).noise.flatten() for x in (0, 0.1)
+    )
+    assert (moved - plain).tolist() == pytest.approx([-0.010428, 0.009757], abs=1e-6)
 
 
 @pytest.mark.parametrize(("mean", "timestep"), [(100.0, 999), (-100.0, 0)])
