@@ -147,12 +147,18 @@ def test_the_table_names_classes_of_diffusers():
 
 
 def test_each_class_has_its_kind_of_noise():
-    of_betas = ["DDIMParallel", "DDIM", "DDPMParallel", "DDPM", "DEISMultistep", "DPMSolverMultistep", "DPMSolverSDE", "DPMSolverSinglestep", "EulerAncestralDiscrete", "EulerDiscrete", "HeunDiscrete", "KDPM2AncestralDiscrete", "KDPM2Discrete", "LMSDiscrete", "PNDM", "UniPCMultistep"]
+    of_betas = [
+        *("DDIM", "DDIMParallel", "DDPM", "DDPMParallel", "DEISMultistep", "DPMSolverMultistep"),
+        *("DPMSolverSDE", "DPMSolverSinglestep", "EulerAncestralDiscrete", "EulerDiscrete"),
+        *("HeunDiscrete", "KDPM2AncestralDiscrete", "KDPM2Discrete", "LMSDiscrete", "PNDM"),
+        "UniPCMultistep",
+    ]
     for name in of_betas:
         assert schedule_kind(f"{name}Scheduler", {}) == "diffusion"
     for name in ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete"):
         assert schedule_kind(f"{name}Scheduler", {}) == "flow"
     assert schedule_kind("UniPCMultistepScheduler", {"use_flow_sigmas": True}) == "flow"
+    assert len(SCHEDULES) == len(of_betas) + 2
 
 
 @pytest.mark.parametrize("name", ["EDMEulerScheduler", "LCMScheduler", "SCMScheduler"])
