@@ -221,6 +221,14 @@ def test_an_item_is_answered_unless_said_otherwise() -> None:
     assert not ItemFigure(None, 2).absent
 
 
+def test_an_items_score_is_the_mean_of_its_tiles() -> None:
+    item = item_of("a", "yn yy nn")
+    assert (item.tile_scores, item.score) == ((0.5, 1, 0), 0.5)
+    plan = plan_item(rows("a", ["0"]), CORRECTED_V1, 0)
+    assert measured_item(plan, [0.25, 0.5, 0.9]).score == pytest.approx(0.55)
+    assert scored_item(plan, [], []).score is None
+
+
 def test_what_results_on_file_add_to_the_overall() -> None:
     one = {
         "a": ItemFigure(50.0, 2),
