@@ -101,7 +101,11 @@ def test_grids_drawn_now_kept_and_failed_are_counted(
     done = draw("c")
     assert (done.drawn, done.kept, done.failures) == (1, 0, {})
     done = draw(*ITEMS)
-    assert (done.drawn, done.kept, done.failures) == (2, 1, {"b": "ValueError: cannot draw it"})
+    failures = {"b": "ValueError: cannot draw it"}
+    assert (done.drawn, done.kept, done.failures) == (2, 1, failures)
+    written = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert written["generation"]["failed"] == failures
+    assert written["completed"]
     done = draw("a", "c")
     assert (done.drawn, done.kept, done.failures) == (0, 2, {})
     assert not (tmp_path / "r/samples").exists()
@@ -111,6 +115,9 @@ def test_grids_drawn_now_kept_and_failed_are_counted(
     assert (1, 4, 1, 4) in counts  # what was there before is counted too
     written = json.loads((tmp_path / "r/manifest.json").read_text())
     assert (written["commands"], written["items"]) == ([], [*ITEMS])
+    generate(request_of("a", "c", single_images=True))
+    singles = sorted(path.name for path in (tmp_path / "r/samples").iterdir())
+    assert singles == ["a_0.png", "a_1.png", "c_0.png", "c_1.png"]
     logged = json_lines(tmp_path / "r/images.jsonl")
     assert [line["item_id"] for line in logged] == [*ITEMS]  # in their order, however drawn
 

@@ -535,6 +535,19 @@ def test_from_pictures_to_results_and_again(
         "dpg-bench_results.txt",
         "dpg-bench_results_detail.txt",
     ]
+    part = replace(target, run=RunDir(tmp_path / "s"), shard=Shard(1, 1), home=target.run)
+    shard = scoring.score(part, request)
+    assert (shard.run, shard.results, shard.incomplete) == (part.run, [], missing)
+    assert len(json.loads(part.run.manifest.read_text())["commands"]) == 3
+    seen.clear()
+    fresh = replace(target, manifest=replace(target.manifest, identity={"num_images": 3}))
+    with pytest.raises(ResumeMismatchError, match="num_images"):
+        scoring.score(fresh, request)
+    rows = [row(item, qid, question_natural_language="?") for item in ITEMS for qid in (1, 2)]
+    rewritten = load_benchmark(write_csv(tmp_path / "rewritten.csv", rows))
+    with pytest.raises(ResumeMismatchError, match="to other questions than"):
+        scoring.score(replace(target, benchmark=rewritten), request)
+    assert seen == []
     other = replace(request, judge=replace(SEEN, name="no_such_module:Judge"))
     with pytest.raises(DpgBenchError, match="no_such_module"):
         scoring.score(target, other)
