@@ -236,6 +236,10 @@ def test_files_of_judges_keep_the_names_that_they_had(tmp_path: Path) -> None:
     assert recorded_model(path) is None
     path.write_text("[]")
     assert recorded_model(path) is None
+    for length, kept in ((198, True), (199, False)):  # with its suffix it must fit a file's name
+        write_json(path, {"judges": {"x" * (length - 1) + ":y": {}}})
+        name = judge_file_name(path, "x" * (length - 1) + ":y")
+        assert (name == "x" * (length - 1) + "-y") is kept
 
 
 def test_the_parts_of_a_run(tmp_path: Path) -> None:
