@@ -179,7 +179,7 @@ def test_a_shard_draws_its_own_items_that_the_run_lacks(
     later = generate(request_of("a", "c", "d", out=tmp_path / "whole", shard=Shard(1, 1)))
     assert (whole.drawn, later.drawn, later.kept) == (2, 1, 2)
     assert [path.stem for path in later.run.images.iterdir()] == ["d"]
-    another = replace(later_request := request_of("a", shard=Shard(1, 1)), out=tmp_path / "whole")
+    another = replace(later_request := request_of("a", shard=Shard(3, 1)), out=tmp_path / "whole")
     settings = {"num_images": 2, "base_seed": 9}
     generator = replace(later_request.generator, settings=settings)
     with pytest.raises(ResumeMismatchError, match="base_seed"):

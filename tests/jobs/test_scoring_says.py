@@ -548,6 +548,14 @@ def test_from_pictures_to_results_and_again(
     with pytest.raises(ResumeMismatchError, match="to other questions than"):
         scoring.score(replace(target, benchmark=rewritten), request)
     assert seen == []
+    bad = [{**json.loads(line), "answer": "hm", "invalid": True} for line in lines[:2]]
+    text = "".join(json.dumps(line) + "\n" for line in bad) + "".join(lines[2:])
+    target.run.answers(SEEN.label).write_text(text)
+    scored = scoring.score(target, request)
+    assert [str(error).split(" of judge")[0] for error in scored.refused] == ["2 of 8 answers"]
+    assert (len(scored.results), scored.results[0].warnings["invalid_answers"]) == (1, 2)
+    with pytest.raises(UsageError, match="in a command of its own"):
+        scoring.score(target, replace(request, rules=["vqascore", "dsg"]))
     other = replace(request, judge=replace(SEEN, name="no_such_module:Judge"))
     with pytest.raises(DpgBenchError, match="no_such_module"):
         scoring.score(target, other)
@@ -578,3 +586,26 @@ def test_recorded_answers_are_scored_with_all_that_is_wrong_with_them_said(
     ] * 4
     with pytest.raises(DataError):  # no rule is left
         scoring.score(target, ScoreRequest(["ella-reference"]))
+
+
+def test_answers_that_are_no_number_are_said_where_they_cost_items_their_score(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    benchmark = load_benchmark(write_csv(tmp_path / "one.csv", [row(i, 1) for i in ITEMS]))
+
+    def result(rule: str, **texts: str) -> Result:
+        answers = [Answer(item, 0, 1, text) for item, text in texts.items()]
+        more: dict[str, Any] = {"num_images": 1, "items": ITEMS}
+        return score_benchmark(benchmark, collect(answers), find_rule(rule), **more)
+
+    scoring._warn_no_numbers([result("mean", a="0.5", b="0.25")])  # c has no answer
+    scoring._warn_no_numbers([result("mean", a="hm", b="hm", c="hm")])  # nothing is a mean
+    scoring._warn_no_numbers([result("dsg", a="hm", b="yes", c="0.5")])
+    assert messages(caplog) == []
+    scoring._warn_no_numbers([result("mean", a="0.5", b="hm", c="oh")])
+    scoring._warn_no_numbers([result("mean", a="0.5", b="0.5", c="oh")])
+    starts = [message.partition(":")[0] for message in messages(caplog)]
+    assert starts == [
+        "2 of 3 items are left out of the mean of rule mean, first b",
+        "1 of 3 items is left out of the mean of rule mean, first c",
+    ]
