@@ -68,9 +68,14 @@ _SETTLED = re.compile(
 )
 
 
-def without_thoughts(text: str) -> str:
-    """Return what a model says after it has thought; "" where its thoughts have no end."""
-    text = text[-_LONGEST_READ:]
+def without_thoughts(text: str, longest: int = _LONGEST_READ) -> str:
+    """Return what a model says after it has thought; "" where its thoughts have no end.
+
+    Args:
+        text: all that it says.
+        longest: characters from its end that are read.
+    """
+    text = text[-longest:]
     if _CHANNEL in text:
         finals = list(_FINAL.finditer(text))
         text = _MESSAGE_END.split(text[finals[-1].end() :])[0] if finals else ""

@@ -101,7 +101,7 @@ def _answer(text: str) -> str:
     """Return a reply without thoughts before it, and without what nobody would write."""
     plain = text[:_LONGEST_TEXT].strip()
     whole = plain[:1] in ("{", "[") and plain[-1:] in ("}", "]")
-    return plain if whole else without_thoughts(plain)
+    return plain if whole else without_thoughts(plain, _LONGEST_TEXT)
 
 
 def _question(entry: Any) -> DraftQuestion:

@@ -5,11 +5,14 @@ Pure: a conversation yields what is asked and is sent what is replied.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from dpgbench.backends.judges.answer_reading import without_thoughts
 from dpgbench.backends.llms.chat import ChatReply, ChatRequest
 from dpgbench.domain.answer_text import is_missing
 
@@ -44,10 +47,17 @@ _AGAIN = "This cannot be used: {fault}. Reply with the rewritten prompt alone, a
 _WORDS_A_TOKEN = 0.75
 _ROOM = 3
 """So many tokens of a model's own may stand for a token of the budget, and 60 more."""
-_QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|«([^»\n]+)»|「([^」\n]+)」')
+_LONGEST_TOKEN = 40  # characters of a word, however it is counted
+# None holds its own opening mark: a prompt can be a long run of those.
+_QUOTED = re.compile(r'"([^"\n]+)"|“([^“”\n]+)”|«([^«»\n]+)»|「([^「」\n]+)」')
 _LABEL = re.compile(
     r"^\W*(?:here(?:'s| is)\b[^\n:]*|(?:the )?(?:rewritten|longer|shorter|new|revised|expanded)"
     r"[^\n:]{0,30}|(?:rewritten )?prompt|output|sure\b[^\n:]*):\W*\s*",
+    re.IGNORECASE,
+)
+_PARAGRAPHS = re.compile(r"\n[ \t]{0,9}\n")
+_NOTE = re.compile(
+    r"\W{0,9}(?:(?:notes?|explanation|changes(?: made)?)\W{0,3}:|i(?:'ve| have)? (?:added|kept)\b)",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
@@ -130,6 +140,9 @@ def cleaned(reply: str) -> tuple[str, tuple[str, ...]]:
     """Return the prompt that a reply holds, and what stood around it."""
     repairs = []
     text = reply.strip()
+    if (spoken := without_thoughts(text, len(text)).strip()) != text:
+        text = spoken
+        repairs.append("thoughts or marks of the model's own")
     if fenced := re.fullmatch(r"```\w*\n(.*?)\n?```", text, re.DOTALL):
         text = fenced[1].strip()
         repairs.append("a fence around it")
@@ -139,6 +152,10 @@ def cleaned(reply: str) -> tuple[str, tuple[str, ...]]:
     if text[:1] in ('"', "“") and text[-1:] in ('"', "”") and not re.search('["“”]', text[1:-1]):
         text = text[1:-1].strip()
         repairs.append("quotation marks around it")
+    *before, last = _PARAGRAPHS.split(text)
+    if before and _NOTE.match(last):
+        text = "\n".join(before).strip()
+        repairs.append("a note behind it")
     if (joined := " ".join(text.split())) != text:
         text = joined
         repairs.append("line ends or spaces within it")
@@ -173,15 +190,28 @@ def _fault(
         return "the reply refuses"
     if "\0" in text or not text.isprintable():
         return "the reply holds control characters"
+    if _is_json(text) and not _is_json(prompt):
+        return "the reply is JSON"
     if is_missing(text):
         return f"the reply is the word {text!r}"
     return _wrong_length(prompt, text, settings, count) or _wrong_texts(prompt, text, settings)
+
+
+def _is_json(text: str) -> bool:
+    if text[:1] not in ("{", "["):
+        return False
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(text)
+        return True
+    return False
 
 
 def _wrong_length(prompt: str, text: str, settings: RewriteSettings, count: Count) -> str:
     tokens, before = count(text), count(prompt)
     if tokens > settings.tokens:
         return f"it has {tokens} tokens, and {settings.tokens} are allowed"
+    if len(text) > settings.tokens * _LONGEST_TOKEN:
+        return f"it has {len(text)} characters, too many for {settings.tokens} tokens"
     if settings.goal == "longer" and tokens <= before:
         return f"it is not longer: {tokens} tokens, and the prompt has {before}"
     return ""

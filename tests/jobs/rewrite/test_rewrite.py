@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpgbench.backends.llms.chat import ChatReply
-from dpgbench.jobs.rewrite.conversation import RewriteSettings, cleaned, rewrite_prompt
+from dpgbench.jobs.rewrite.conversation import RewriteSettings, cleaned, quoted, rewrite_prompt
 from dpgbench.jobs.rewrite.tokens import count_roughly
 from dpgbench.store.benchmarks import load_benchmark
 from tests.backends.fake_openai import Act, Asked
@@ -279,11 +279,39 @@ def test_nothing_is_paid_twice_after_a_kill(benchmark: Path, tmp_path: Path) -> 
         ("**Rewritten prompt:** A red cat.", "A red cat."),
         ('A sign "A" and a sign "B"', 'A sign "A" and a sign "B"'),
         ("A new car: red, fast.", "A new car: red, fast."),
+        ("<think>Longer, with a hat.</think>\n\nA red cat.", "A red cat."),
+        ("<think>Longer, with a hat.", ""),
+        ("A red cat.<|im_end|>", "A red cat."),
+        ("A red cat.\n\n*Note: I added the colour.*", "A red cat."),
+        ("A red cat.\n\nNotes lie beside it.", "A red cat. Notes lie beside it."),
+        ("A red cat. " * 3000, ("A red cat. " * 3000).strip()),
     ],
 )
 def test_what_stands_around_a_prompt_is_taken_away(reply_text: str, text: str) -> None:
     """Fences, introductions, quotation marks; not what belongs to the prompt."""
     assert cleaned(reply_text)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("reply_text", "reason"),
+    [
+        (json.dumps({"prompt": "A red cat on a mat in the sun"}), "the reply is JSON"),
+        (f"A cat {'x' * 5000} on a mat", "it has 5015 characters, too many for 40 tokens"),
+    ],
+)
+def test_what_is_no_prompt_is_not_taken_for_one(reply_text: str, reason: str) -> None:
+    talk = rewrite_prompt("A cat.", RewriteSettings("longer", 40, "words"), count_roughly)
+    next(talk)
+    talk.send(ChatReply(reply_text))
+    with pytest.raises(StopIteration) as ended:
+        talk.send(ChatReply(reply_text))
+    assert ended.value.value.reason == reason
+
+
+def test_a_prompt_of_opening_marks_alone_takes_no_time() -> None:
+    begun = time.monotonic()
+    assert quoted("\u201c" * 100_000) == []
+    assert time.monotonic() - begun < 6
 
 
 @given(st.text(), st.text(), st.sampled_from(["stop", "length"]))
