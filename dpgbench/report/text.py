@@ -191,8 +191,15 @@ def row_warnings(row: LeaderboardRow) -> list[str]:
 def remarks(row: LeaderboardRow) -> list[str]:
     """Return everything that must be read beside a score, as sentences, the weightiest first."""
     part = [f"only {row.subset}"] if row.subset else []
+    part += [note] if (note := rewritten_note(row)) else []
     unranked = [row.unranked] if row.unranked else []
     return [*part, *row.notes, *unranked, *row_warnings(row)]
+
+
+def rewritten_note(row: LeaderboardRow) -> str:
+    """Return what is said of a score on rewritten prompts; "" of one on their original."""
+    original = row.asked.original
+    return f"its prompts were rewritten from those of {original.name}" if original else ""
 
 
 def warning_texts(warnings: Mapping[str, int]) -> list[str]:

@@ -13,6 +13,7 @@ from dpgbench.analysis.board import make_board
 from dpgbench.analysis.comparison import compare_runs
 from dpgbench.jobs.rewrite.files import rewritten_csv
 from dpgbench.report import build_report
+from dpgbench.report.tables.model_card import model_cards
 from dpgbench.store.benchmarks import load_benchmark, load_csv
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import describe_benchmark
@@ -83,6 +84,13 @@ def test_the_report_has_them_as_a_table_of_their_own(tmp_path: Path) -> None:
     )
     assert 'id="rewritten"' in page
     assert "| painter | dpg-longer | dpg | fake | corrected-v1 |" in markdown
+    build_report(runs[:1], tmp_path / "rewritten-alone")
+    for end in ("html", "md"):
+        text = (tmp_path / "rewritten-alone" / f"leaderboard.{end}").read_text("utf-8")
+        assert "its prompts were rewritten from those of dpg" in text
+    assert "its prompts were rewritten from those of dpg" in next(
+        iter(model_cards(make_board(runs[:1])).values())
+    )
     build_report(runs[1:], tmp_path / "alone")
     assert 'id="rewritten"' not in (tmp_path / "alone/leaderboard.html").read_text("utf-8")
 

@@ -36,6 +36,7 @@ from dpgbench.report.text import (
     interval_text,
     number_text,
     rank_text,
+    rewritten_note,
     row_warnings,
     rule_summary,
     score_text,
@@ -173,7 +174,8 @@ def _remarks(group: Group) -> Iterable[str]:
     for row in group.rows:
         model, run = escaped(row.model), escaped(row.run)
         name = model if model == run else f"{model} ({run})"
-        yield from (f"**{name}: {escaped(note)}**" for note in row.notes)
+        notes = [*filter(None, [rewritten_note(row)]), *row.notes]
+        yield from (f"**{name}: {escaped(note)}**" for note in notes)
         if row.unranked:
             yield f"{name}: {escaped(row.unranked)}"
         yield from (f"{name}: {escaped(warning)}" for warning in row_warnings(row))
