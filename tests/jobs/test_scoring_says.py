@@ -32,20 +32,24 @@ from dpgbench.domain.score import Answer, collect, score_benchmark
 from dpgbench.domain.shard import Shard
 from dpgbench.domain.spec import GridSpec
 from dpgbench.engine.asking import JudgeFacts
+from dpgbench.engine.options import EngineOptions
 from dpgbench.errors import (
     DataError,
     DpgBenchError,
     IncompleteError,
     ResumeMismatchError,
+    SetupError,
     UsageError,
 )
 from dpgbench.jobs import score as scoring
 from dpgbench.jobs.score import Scored, ScoreRequest
 from dpgbench.jobs.target import Target
+from dpgbench.store.benchmark_table import pulled_folder
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.answers import answer_line
 from dpgbench.store.run.directory import RunDir
 from dpgbench.store.run.manifest import Manifest, describe_benchmark
+from dpgbench.store.run.questions import write_own_questions
 from tests.helpers import row, write_csv
 
 ITEMS = ("a", "b", "c")
@@ -609,3 +613,91 @@ def test_answers_that_are_no_number_are_said_where_they_cost_items_their_score(
         "2 of 3 items are left out of the mean of rule mean, first b",
         "1 of 3 items is left out of the mean of rule mean, first c",
     ]
+
+
+@pytest.fixture
+def named(benchmark: Benchmark) -> Benchmark:
+    """The same, as if it were pulled by a name whose authors have rules of their own."""
+    return replace(benchmark, name="geneval2", path=pulled_folder("geneval2") / "b.csv")
+
+
+def test_the_usual_rules_are_the_judge_s_or_the_benchmark_s_or_two(
+    benchmark: Benchmark, named: Benchmark
+) -> None:
+    usual = scoring._usual_rules
+    assert usual(benchmark, YES_NO) == ("ella-reference", "corrected-v1")
+    assert usual(named, NUMBERS) == usual(benchmark, NUMBERS) == ("mean",)
+    theirs = scoring._rules_of(named)
+    assert [*usual(named, OWN)] == [*theirs]
+    without = [name for name in theirs if not find_rule(name).of_right_answers]
+    assert [*usual(named, VOTES)] == (without or ["ella-reference", "corrected-v1"])
+    assert scoring._rules_of(replace(named, path=Path("mine.csv"))) == ()
+
+
+def test_judge_rules_and_benchmark_are_checked_before_any_work(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[EngineOptions] = []
+    monkeypatch.setattr(scoring, "check_engine", engines.append)
+
+    def checked(judge: JudgeRequest | None, *rules: str, **more: Any) -> tuple[Any, ...]:
+        return scoring._checked(target, ScoreRequest(rules, judge, **more))
+
+    request, entry, rules = checked(SEEN, "dsg", "ulmeval")
+    assert (request.judge, entry.name, [rule.name for rule in rules]) == (
+        *(SEEN, SEEN.name, ["dsg", "ulmeval"]),
+    )
+    assert engines == [EngineOptions()]
+    with pytest.raises(UsageError, match="--dtype int4"):
+        checked(replace(SEEN, dtype="int4"), "dsg")
+    server = JudgeRequest("openai:m", options={"max_requests": 3})
+    with pytest.raises(UsageError, match="--engine ray"):
+        checked(server, "dsg", engine=EngineOptions("ray"))
+    plain = target.benchmark
+    rows = [row("a", 1), row("b", 1), row("b", 1)]
+    target.benchmark = load_benchmark(write_csv(tmp_path / "twice.csv", rows))
+    target.items = ["a"]
+    checked(SEEN, "dsg")
+    target.items = ["a", "b"]
+    with pytest.raises(DataError, match="question 1 stands at row 3 already"):
+        checked(SEEN, "dsg")
+    checked(None, "dsg")  # recorded answers are not asked
+    (tmp_path / "p.txt").write_text("one\ntwo\n")
+    target.benchmark = load_benchmark(tmp_path / "p.txt")
+    with pytest.raises(SetupError, match="without questions"):
+        checked(SEEN, "dsg")
+    target.benchmark, target.items = plain, [*ITEMS]
+    request, _, rules = checked(SEEN, "vqascore")
+    assert request.judge == replace(SEEN, about="vqascore")
+    assert [question.qid for question in target.own_questions] == [1, 1, 1]
+    assert {len(rows) for rows in target.benchmark.items.values()} == {1}
+
+
+def test_recorded_answers_are_to_the_questions_that_are_on_file(target: Target) -> None:
+    target.manifest = replace(target.manifest, kind="answers")
+    plain = target.benchmark
+    questions = [OwnQuestion("a", 1, "a dog?", "", "chunk")]
+    write_own_questions(target.run, "blip-vqa", questions)
+    target.recorded_judge = "blip-vqa"
+    request, entry, _ = scoring._checked(target, ScoreRequest(judge=SEEN))
+    assert (request.judge, entry.name, target.items) == (None, "blip-vqa", ["a"])
+    assert [row.question for row in target.benchmark.items["a"]] == ["a dog?"]
+    assert target.benchmark is not plain
+
+
+def test_rules_that_nobody_chose_are_left_out_where_they_cannot_be_had(
+    target: Target, named: Benchmark, caplog: pytest.LogCaptureFixture
+) -> None:
+    target.benchmark = named
+    target.manifest = Manifest("answers", "m", {}, [*ITEMS], {}, 2, {"answers": "a.csv"})
+    target.run.answers("replay").parent.mkdir()
+    lines = [json.dumps(answer_line(answer)) + "\n" for answer in all_yes()]
+    target.run.answers("replay").write_text("".join(lines))
+    unasked = scoring.score(target, ScoreRequest())
+    assert [result.rule for result in unasked.results] == ["corrected-v1"]
+    assert unasked.refused == []
+    starts = [message[:27] for message in messages(caplog)]
+    assert starts == ["left out: rule soft-tifa-gm", "left out: rule soft-tifa-am"]
+    asked = scoring.score(target, ScoreRequest(["soft-tifa-am", "corrected-v1"]))
+    assert [result.rule for result in asked.results] == ["corrected-v1"]
+    assert [str(error)[:17] for error in asked.refused] == ["rule soft-tifa-am"]
