@@ -189,6 +189,17 @@ def test_an_item_is_answered_where_the_skipped_question_is_too() -> None:
     assert (whole.overall, whole.unanswered) == (100, ())
 
 
+def test_an_item_is_absent_where_its_answers_are_and_not_where_the_rule_loses_it() -> None:
+    items = [rows("s", ["0", "0"]), rows("a", ["0", "7"], first=4), rows("b", ["0"], first=6)]
+    answers = {("s", 0): {2: "yes"}, ("a", 0): {1: "yes", 2: "yes"}}
+    figures = score_items(items, answers, ELLA_REFERENCE, num_images=1).item_figures
+    assert {name: (f.score, f.absent) for name, f in figures.items()} == {
+        "s": (100, False),
+        "a": (None, False),
+        "b": (None, True),
+    }
+
+
 def test_what_is_said_of_a_missing_answer() -> None:
     plan = plan_item(rows("a", ["0", "0", "0"]), CORRECTED_V1, 2)
     full = {1: "yes", 2: "no", 3: "yes"}

@@ -140,7 +140,7 @@ def test_how_many_rows_a_gpus_memory_holds(monkeypatch):
 
 # With guidance
 
-CLIP = torch.arange(3 * 3 * tiny.WIDTH, dtype=torch.float64).view(3, 3, tiny.WIDTH) / 100
+CLIP = torch.arange(3 * 5 * tiny.WIDTH, dtype=torch.float64).view(3, 5, tiny.WIDTH) / 100
 
 
 def padded(rows):

@@ -127,6 +127,9 @@ def test_flow_without_a_shift_of_its_own_goes_straight():
     plain = Objective(FlowMatchEulerDiscreteScheduler(shift=1.0)).identity()
     by_latents = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
     unshifted = UniPCMultistepScheduler(use_flow_sigmas=True, flow_shift=None)
+    for num_steps in (1000, 10):
+        scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=num_steps)
+        assert Objective(scheduler).num_timesteps == num_steps
     assert Objective(by_latents).identity() == Objective(unshifted).identity() == plain
 
 
