@@ -54,6 +54,13 @@ def test_correlations() -> None:
     assert GOLDEN["pearson"][0] == pytest.approx(np.corrcoef(FIRST, SECOND)[0, 1])
 
 
+def test_two_samples_correlate_wholly_or_not_at_all() -> None:
+    up, clusters = np.array([0.25, 0.5]), np.array([0, 1])
+    for other, value in ((up, 1), (-up, -1), (np.ones(2), np.nan)):
+        draws = rank_draws(up, other, clusters)
+        assert [draws.spearman[0], draws.kendall[0]] == pytest.approx([value] * 2, nan_ok=True)
+
+
 def test_agreement_of_judges() -> None:
     one, other = FIRST > 3.5, SECOND > 2.5
     groups = {"all": np.ones(12, dtype=bool), "late": np.arange(12) > 4}
