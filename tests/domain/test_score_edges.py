@@ -292,6 +292,20 @@ def test_categories_of_items_of_which_some_are_not_there() -> None:
     assert nothing.sums.shape == nothing.counts.shape == (2, 0)
 
 
+def test_a_category_is_over_its_items_questions_and_answers() -> None:
+    items = [
+        rows("a", ["0", "0"]),
+        rows("b", ["0"], first=4, l2="attribute - color"),
+        rows("c", ["0"], first=5),
+    ]
+    answers = {(row.item_id, tile): {1: "yes", 2: "no"} for (row, *_) in items for tile in (0, 1)}
+    l1 = score_items(items, answers, CORRECTED_V1, num_images=2).l1
+    assert {name: (c.items, c.questions, c.answers, c.score) for name, c in l1.items()} == {
+        "attribute": (1, 1, 2, 100),
+        "entity": (2, 3, 6, pytest.approx(200 / 3)),
+    }
+
+
 def test_a_parent_further_down_is_no_warning_of_a_score() -> None:
     item = rows("a", ["2", "0", "9"])
     result = score_items(
