@@ -162,6 +162,8 @@ def test_what_a_word_after_bench_stands_for(
     (tmp_path / "mine/prompts").mkdir(parents=True)
     (tmp_path / "mine/prompts/a.txt").write_text("x")
     assert load_benchmark("mine").name == "mine"
+    monkeypatch.chdir(tmp_path / "mine")
+    assert load_benchmark(".").name == load_benchmark("prompts/..").name == "mine"
 
 
 def test_a_pulled_benchmark_is_taken_unless_it_was_changed(

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,13 @@ from dpgbench.store.run.manifest import (
     environment,
     find_recorded_benchmark,
     judge_file_name,
+    judge_releases,
     load_recorded_benchmark,
     load_same_benchmark,
     open_manifest,
     read_manifest,
     recorded_model,
+    toolkit_version,
 )
 from tests.helpers import row, write_csv
 from tests.store.manifests import made
@@ -80,7 +83,12 @@ def test_what_a_new_manifest_holds(tmp_path: Path) -> None:
     assert (fresh.grid, fresh.single_colour, fresh.judge("j")) == (None, {}, {})
     drawn = made(num_images=2, identity={"generation": {"width_px": 8, "height_px": 6}})
     assert drawn.grid == GridSpec(2, 8, 6)
-    assert set(environment()) == {"dpgbench", "python", "platform", "packages"}
+    versions = environment()
+    assert list(versions) == ["dpgbench", "python", "platform", "packages"]
+    assert versions["dpgbench"] == toolkit_version() == metadata.version("dpgbench")
+    assert versions["packages"]["torch"] == judge_releases()["torch"] == metadata.version("torch")
+    other = made()
+    assert open_manifest(tmp_path / "none.json", other) is other
 
 
 def test_what_is_recorded_of_a_run_as_it_goes(tmp_path: Path) -> None:
@@ -88,6 +96,11 @@ def test_what_is_recorded_of_a_run_as_it_goes(tmp_path: Path) -> None:
     run.benchmark["questions_sha256"] = "b"
     assert [run.questions_sha256(judge) for judge in ("j", "k", "l")] == ["q", "b", "b"]
     assert run.judge("j") == {"questions_sha256": "q"}
+    run.note("one")
+    run.note("two", "one")
+    assert run.notes == ["one", "two"]
+    run.add_items(["d"], "dcba")
+    assert run.items == ["d", "b", "a"]
     run.record_single_colour({"b": [0, 3], "a": [1]})
     assert run.generation["single_colour"] == {"tiles": 3, "items": {"b": [0, 3], "a": [1]}}
     assert run.single_colour == {"b": [0, 3], "a": [1]}
@@ -125,8 +138,24 @@ def test_what_a_manifest_says_twice_must_agree(tmp_path: Path) -> None:
         made(identity={**sound[0], **change}).write(path)
         with pytest.raises(DataError, match=f"is damaged: .*{says}; restore it"):
             read_manifest(path)
+    for faulty, says in (
+        (
+            made(identity={"generation": {"width_px": 8}}),
+            "identity.generation.height_px is missing",
+        ),
+        (made("images", generation={}), "generation.folder is missing"),
+        (made(items=["a", "../b"]), "item id '../b' cannot name an image file"),
+        (made(notes=[5]), "notes holds what is not text"),
+    ):
+        faulty.write(path)
+        with pytest.raises(DataError, match=says):
+            read_manifest(path)
     made().write(path)
     assert read_manifest(changed(path, benchmark={})).benchmark == {}
+    record = json.loads(path.read_text())
+    del record["file_names"]
+    write_json(path, {**record, "judges": {"a:b": {}, "j": {}}})  # of an earlier version
+    assert read_manifest(path).file_names == {"a:b": "a-b"}
     for record in ({"schema": 0}, {"schema": 2}):
         with pytest.raises(DataError, match="is not a manifest of schema 1"):
             read_manifest(changed(path, **record))
@@ -259,7 +288,18 @@ def test_the_parts_of_a_run(tmp_path: Path) -> None:
     refuse_unmerged(run.path)
     assert find_runs([run.path]) == [run]
     assert newest_run(tmp_path) == run
-    assert run.questions("mplug") == run.path / "questions/mplug.jsonl"
+    places = {
+        run.images: "images",
+        run.image("a1"): "images/a1.png",
+        run.questions("mplug"): "questions/mplug.jsonl",
+        run.answers("mplug"): "answers/mplug.jsonl",
+        run.scores("mplug", "dsg"): "scores/mplug/dsg.json",
+        run.scores("mplug", "dsg", "@0"): "scores/mplug/dsg@0.json",
+        run.item_scores("mplug", "dsg", "@0"): "scores/mplug/dsg@0.items.csv",
+    }
+    assert [path.relative_to(run.path).as_posix() for path in places] == list(places.values())
+    with pytest.raises(DataError, match=rf"{run.images}: item id '\.\./a1' cannot name"):
+        run.image("../a1")
 
 
 def test_whose_folder_is_written_into(tmp_path: Path) -> None:
@@ -310,7 +350,13 @@ def test_a_run_that_is_in_use_is_refused_at_once(
         raise AssertionError("nobody is waited for")
 
     monkeypatch.setattr("time.sleep", wait)
-    run = RunDir(tmp_path)
+    run, real, locks = RunDir(tmp_path), filelock.FileLock, []
+
+    def lock(path: Path) -> Any:
+        locks.append(real(path))  # kept, so that only a release gives them back
+        return locks[-1]
+
+    monkeypatch.setattr(filelock, "FileLock", lock)
     with run.locked():
         with pytest.raises(UsageError) as raised, run.locked():
             pass
@@ -328,7 +374,7 @@ def test_ids_that_would_share_a_file(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     run.refuse_shared_names(["a", "A"])  # this file system tells them apart
     (tmp_path / ".LOCK").touch()  # as if it did not
-    run.refuse_shared_names(["a", "b", "a"])
+    run.refuse_shared_names(["a", "B", "a"])
     with pytest.raises(UsageError, match="the grids of items b and B would be one file"):
         run.refuse_shared_names(["a", "b", "B"])
 
@@ -377,3 +423,8 @@ def test_runs_by_their_age_and_by_their_results(
     made(model="o:m").write(Path("runs/o-m-0/manifest.json"))
     assert default_run("o:m", "0").path == Path("runs/o-m-0")
     assert default_run("o/m", "0").path.name.startswith("o-m~")
+    new = default_run("o:n", "0").path
+    for name in (new.name, "o-n-0"):
+        (tmp_path / "runs" / name).mkdir()
+        made(model="o:n").write(tmp_path / "runs" / name / "manifest.json")
+    assert default_run("o:n", "0").path == new

@@ -112,6 +112,12 @@ def test_each_field_is_written_and_read_again(tmp_path: Path) -> None:
     assert run.item_scores("j:J", "dsg").read_text() == TABLE == items_csv(RESULT)
     assert read_result(path) == RESULT == read_result(put(tmp_path))
     assert read_result(path).item_figures == RESULT.item_figures
+    for score in (CategoryScore(1.0, raw=2.0), CategoryScore(1.0, gated=2.0)):
+        half = result_json(replace(RESULT, l1={"entity": score}))["l1"]["entity"]
+        assert not {"raw", "gated"} & half.keys()  # both or neither
+    nothing = {"score": None, "interval": None, "questions": 0, "answers": 0, "items": 0}
+    empty = put(tmp_path, items_scored=0, num_tiles=0, l1={"entity": nothing})
+    assert read_result(empty).l1["entity"] == CategoryScore(None, None, 0, None, 0, 0, None)
     write_result(run, RESULT, "@4567")
     assert [file.name for file in run.score_files()] == ["dsg.json", "dsg@4567.json"]
 
