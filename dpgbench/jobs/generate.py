@@ -303,7 +303,7 @@ def _draw_all(
                 progress.update(line["item_id"])
                 _stop_where_hopeless(failures)
 
-            recorder = Recorder(record, _is_failure, most_open=_items_in_call(workers))
+            recorder = Recorder(record, is_failure=_is_failure, most_open=_items_in_call(workers))
             try:
                 with recorder as put:
                     for outcome in workers.run(_units(run, request, plan, todo), len(todo)):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from dpgbench.backends.failures import Failures
+from dpgbench.backends.generators.drawing_options import DrawingOptions
 from dpgbench.backends.generators.named_generator import NamedGenerator
 from dpgbench.backends.generators.plan import GenerationPlan, GeneratorRequest
 from dpgbench.backends.generators.table import find_model
@@ -49,6 +50,8 @@ class Model:
         seen.append(RUN.exists())
     def draw(self, prompt, seeds):
         seen.append(RUN.exists() and "truncation" in json.loads(RUN.read_text())["generation"])
+        if prompt == "draw d" and len(seeds) > 1:
+            raise MemoryError
         if "fail" in prompt:
             raise ValueError("cannot draw it")
         images = [Image.new("RGB", (4, 4), (seed, 0, 0)) for seed in seeds]
@@ -83,6 +86,9 @@ def request_of(
 ) -> Callable[..., GenerateRequest]:
     """Make requests to draw items into `r` with a class of the user's own."""
     (tmp_path / "counting_model.py").write_text(MODEL)
+    (tmp_path / "odd_model.py").write_text(
+        MODEL.replace("(4, 4)", "(5, 4)").replace('if "fail" in prompt', "if not prompt")
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     generator = GeneratorRequest("counting_model:Model", settings={"num_images": 2}, device="cpu")
 
@@ -120,6 +126,41 @@ def test_grids_drawn_now_kept_and_failed_are_counted(
     assert singles == ["a_0.png", "a_1.png", "c_0.png", "c_1.png"]
     logged = json_lines(tmp_path / "r/images.jsonl")
     assert [line["item_id"] for line in logged] == [*ITEMS]  # in their order, however drawn
+
+
+def test_what_draws_and_how_stands_in_the_manifest(
+    tmp_path: Path, request_of: Callable[..., GenerateRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recorded(*items: str, **drawing: Any) -> Mapping[str, Any]:
+        request = request_of(*items)
+        generator = replace(request.generator, drawing=DrawingOptions(**drawing))
+        generate(replace(request, generator=generator))
+        record: dict[str, Any] = json.loads((tmp_path / "r/manifest.json").read_text())
+        return record
+
+    plain = recorded("c")
+    assert not {"parameters", "account", "batch"} & {*plain["generation"]}
+    monkeypatch.setattr(Drawer, "num_parameters", lambda self: {"unet": 7})
+    monkeypatch.setattr(Drawer, "account", lambda self: {"images": 2})
+    generation = recorded("a", batch_size=2)["generation"]
+    assert (generation["parameters"], generation["account"]) == ({"unet": 7}, {"images": 2})
+    again = recorded("a", "c", batch_size=3)["generation"]
+    assert again == generation  # nothing was drawn
+    fitted = recorded("d")["generation"]["batch"]  # whose two images do not fit together
+    assert (fitted["asked"], fitted["images_that_fit"]) == (1, 1)
+
+
+def test_where_the_first_ten_items_fail_the_others_are_left(
+    tmp_path: Path, request_of: Callable[..., GenerateRequest]
+) -> None:
+    names = [f"i{number:02}" for number in range(14)]
+    path = write_csv(tmp_path / "bad.csv", [row(name, 1, text="fail") for name in names])
+    request = replace(request_of(*names), benchmark=load_benchmark(path))
+    with pytest.raises(IncompleteError, match="the first 10 items all failed"):
+        generate(replace(request, generator=replace(request.generator, model="odd_model:Model")))
+    assert len(json_lines(tmp_path / "r/images.jsonl")) == 10
+    written = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert (written["completed"], len(written["generation"]["failed"])) == (None, 10)
 
 
 def test_a_run_is_one_before_its_model_is_there(
@@ -286,6 +327,7 @@ class Serves:
     """A server, which has counted what it drew."""
 
     takes_seeds = False
+    commands = 0
 
     def draw_many(self, items: Iterator[ItemToDraw]) -> Iterator[DrawnItem]:
         raise AssertionError("nothing is drawn")
@@ -297,7 +339,8 @@ class Serves:
         return Truncation(None)
 
     def account(self) -> Mapping[str, Any]:
-        return {"images": 3}
+        self.commands += 1
+        return {"images": 3, "model": f"version {self.commands}"}
 
 
 class Elsewhere(Workers[DrawUnit, Drawn | NotDrawn | Encoding]):
@@ -315,7 +358,7 @@ def test_what_a_server_s_images_cost_adds_up(manifest: Manifest) -> None:
     for _ in range(2):
         job._keep_account(LocalWorkers(drawer), manifest)
         job._keep_account(Elsewhere(), manifest)
-    assert manifest.generation == {"account": {"images": 6}}
+    assert manifest.generation == {"account": {"images": 6, "model": "version 2"}}
     assert (job._items_in_call(LocalWorkers(drawer)), job._items_in_call(Elsewhere())) == (1, 1)
 
 
