@@ -223,6 +223,8 @@ def _settings(
         "seed": row.base_seed,
     }
     there: dict[str, Any] = {"items": NUM_ITEMS, **quote.settings}
+    if row.asked.original is not None:
+        yield SettingBeside("prompts", "rewritten", "the original ones", "differs")
     for name, title in _NAMES.items():
         mine, theirs = _text(here.get(name)), _text(there.get(name))
         state: State = "unknown"

@@ -13,6 +13,7 @@ from dpgbench.analysis.board import make_board
 from dpgbench.analysis.comparison import compare_runs
 from dpgbench.jobs.rewrite.files import rewritten_csv
 from dpgbench.report import build_report
+from dpgbench.report.beside_published import beside_published
 from dpgbench.report.tables.model_card import model_cards
 from dpgbench.store.benchmarks import load_benchmark, load_csv
 from dpgbench.store.run.directory import RunDir
@@ -58,6 +59,20 @@ def test_the_difference_is_paired_over_the_items_that_both_have(
     assert [board.rows[pair.first].run for pair in board.rewritten] == ["long", "long"]
     assert all(pair.overall and pair.overall.difference > 0 for pair in board.rewritten)
     assert [len(group.rows) for group in board.groups] == [1] * 4  # never ranked together
+
+
+def test_rewritten_prompts_of_the_published_benchmark_are_no_equal_of_it(tmp_path: Path) -> None:
+    """Whatever their file is called."""
+    dpg = rewritten(maker(tmp_path, num_items=5))
+    named = replace(dpg, benchmark=load_csv(dpg.benchmark.path, "dpg"))
+    about = dict(describe_benchmark(named.benchmark))
+    board = make_board([named.make("run", model="sd15", benchmark=about)])
+    beside = beside_published(board)
+    assert beside
+    assert all(
+        one.differs_text.startswith("prompts (rewritten here, the original ones there)")
+        for one in beside
+    )
 
 
 def test_other_questions_or_other_prompts_are_not_set_side_by_side(tmp_path: Path) -> None:
