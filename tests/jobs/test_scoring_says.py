@@ -48,6 +48,7 @@ from dpgbench.store.benchmark_table import pulled_folder
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.run.answers import answer_line
 from dpgbench.store.run.directory import RunDir
+from dpgbench.store.run.image_log import image_line
 from dpgbench.store.run.manifest import Manifest, describe_benchmark
 from dpgbench.store.run.questions import write_own_questions
 from tests.helpers import row, write_csv
@@ -502,22 +503,34 @@ def test_nothing_is_lenient_unless_it_is_asked_for() -> None:
     assert (*lenient, request.reference_files) == (False, False, False, False)
 
 
-def test_from_pictures_to_results_and_again(
-    target: Target,
-    seen: list[tuple[str, int, Any, bool]],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+REQUEST = ScoreRequest(["dsg"], SEEN, partial=True, command="dpgbench score")
+MISSING = {"c": "image c.png is missing"}
+
+
+@pytest.fixture
+def two(target: Target, tmp_path: Path) -> Target:
+    """The target with pictures of two of its items."""
     target.grid, target.folder = GridSpec(2, 4, 4), tmp_path / "p"
     target.folder.mkdir()
     for item in ("b", "a"):
         Image.effect_noise((8, 4), 50).convert("RGB").save(tmp_path / f"p/{item}.png")
-    request = ScoreRequest(["dsg"], SEEN, partial=True, command="dpgbench score")
+    return target
+
+
+def lines_of(run: RunDir) -> list[str]:
+    return run.answers(SEEN.label).read_text().splitlines(keepends=True)
+
+
+def test_from_pictures_to_results_and_again(
+    two: Target,
+    seen: list[tuple[str, int, Any, bool]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    target, request = two, REQUEST
     scored = scoring.score(target, request)
     assert (scored.run, scored.refused, scored.subset) == (target.run, [], None)
     assert [(r.rule, r.judge, r.items_scored) for r in scored.results] == [("dsg", SEEN.label, 2)]
-    missing = {"c": "image c.png is missing"}
-    assert (scored.incomplete, scored.results[0].failures) == (missing, missing)
+    assert (scored.incomplete, scored.results[0].failures) == (MISSING, MISSING)
     assert [asked[:3] for asked in seen] == [(i, t, (1, 2)) for i in "ab" for t in (0, 1)]
     written = json.loads(target.run.manifest.read_text())
     assert (written["items"], written["commands"]) == ([*ITEMS], ["dpgbench score"])
@@ -528,21 +541,28 @@ def test_from_pictures_to_results_and_again(
     seen.clear()
     # what a power cut left, an answer too few, and another rule: the usual ones
     target.run.images_log.write_bytes(b"\0" * 50 + b"\n")
-    lines = target.run.answers(SEEN.label).read_text().splitlines(keepends=True)
-    target.run.answers(SEEN.label).write_text("".join([*lines[1:], ""]))
+    lines = lines_of(target.run)
+    target.run.answers(SEEN.label).write_text("".join(lines[1:]))
     scored = scoring.score(target, replace(request, rules=(), reference_files=True))
     assert [r.rule for r in scored.results] == ["ella-reference", "corrected-v1"]
     assert [asked[:3] for asked in seen] == [("a", 0, (1,))]
-    assert target.run.answers(SEEN.label).read_text().splitlines(keepends=True) == lines
+    assert lines_of(target.run) == lines
     folder = target.run.scores(SEEN.label, "dsg").parent
     assert sorted(path.name for path in folder.glob("*.txt")) == [
         "dpg-bench_results.txt",
         "dpg-bench_results_detail.txt",
     ]
+
+
+def test_what_does_not_go_on_with_a_run_is_refused_and_nothing_is_asked(
+    two: Target, seen: list[tuple[str, int, Any, bool]], tmp_path: Path
+) -> None:
+    target, request = two, REQUEST
+    scoring.score(target, request)
     part = replace(target, run=RunDir(tmp_path / "s"), shard=Shard(1, 1), home=target.run)
     shard = scoring.score(part, request)
-    assert (shard.run, shard.results, shard.incomplete) == (part.run, [], missing)
-    assert len(json.loads(part.run.manifest.read_text())["commands"]) == 3
+    assert (shard.run, shard.results, shard.incomplete) == (part.run, [], MISSING)
+    assert len(json.loads(part.run.manifest.read_text())["commands"]) == 2
     seen.clear()
     fresh = replace(target, manifest=replace(target.manifest, identity={"num_images": 3}))
     with pytest.raises(ResumeMismatchError, match="num_images"):
@@ -551,18 +571,33 @@ def test_from_pictures_to_results_and_again(
     rewritten = load_benchmark(write_csv(tmp_path / "rewritten.csv", rows))
     with pytest.raises(ResumeMismatchError, match="to other questions than"):
         scoring.score(replace(target, benchmark=rewritten), request)
+    with pytest.raises(UsageError, match="in a command of its own"):
+        scoring.score(target, replace(request, rules=["vqascore", "dsg"]))
+    other = replace(request, judge=replace(SEEN, name="no_such_module:Judge"))
+    with pytest.raises(DpgBenchError, match="no_such_module"):
+        scoring.score(target, other)
     assert seen == []
+
+
+def test_too_many_invalid_answers_are_refused_until_they_are_asked_anew(
+    two: Target, seen: list[tuple[str, int, Any, bool]]
+) -> None:
+    target, request = two, REQUEST
+    scoring.score(target, request)
+    lines = lines_of(target.run)
     bad = [{**json.loads(line), "answer": "hm", "invalid": True} for line in lines[:2]]
     text = "".join(json.dumps(line) + "\n" for line in bad) + "".join(lines[2:])
     target.run.answers(SEEN.label).write_text(text)
     scored = scoring.score(target, request)
     assert [str(error).split(" of judge")[0] for error in scored.refused] == ["2 of 8 answers"]
     assert (len(scored.results), scored.results[0].warnings["invalid_answers"]) == (1, 2)
-    with pytest.raises(UsageError, match="in a command of its own"):
-        scoring.score(target, replace(request, rules=["vqascore", "dsg"]))
-    other = replace(request, judge=replace(SEEN, name="no_such_module:Judge"))
-    with pytest.raises(DpgBenchError, match="no_such_module"):
-        scoring.score(target, other)
+    logged = [json.dumps(image_line(item, sha256="0" * 64)) + "\n" for item in "ba"]
+    target.run.images_log.write_text("".join(logged))
+    target.verify = False  # these are no hashes of its pictures
+    scored = scoring.score(target, replace(request, ask_invalid_again=True))
+    assert (scored.refused, seen.pop()[:3]) == ([], ("a", 0, (1, 2)))
+    assert lines_of(target.run) == lines
+    assert target.run.images_log.read_text() == "".join(reversed(logged))
 
 
 def test_recorded_answers_are_scored_with_all_that_is_wrong_with_them_said(
@@ -619,6 +654,12 @@ def test_answers_that_are_no_number_are_said_where_they_cost_items_their_score(
 def named(benchmark: Benchmark) -> Benchmark:
     """The same, as if it were pulled by a name whose authors have rules of their own."""
     return replace(benchmark, name="geneval2", path=pulled_folder("geneval2") / "b.csv")
+
+
+def test_recorded_answers_have_an_entry_of_no_judge() -> None:
+    entry = scoring._entry_of("replay")
+    assert (entry.name, entry.rules, entry.notes) == ("replay", (), ())
+    assert scoring._entry_of("mplug") == YES_NO
 
 
 def test_the_usual_rules_are_the_judge_s_or_the_benchmark_s_or_two(
