@@ -337,8 +337,7 @@ def _cut_torn_tail(path: Path) -> None:
     if not path.exists():
         return
     with path.open("r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        position, tail = size, b""
+        position, tail = path.stat().st_size, b""
         while position and b"\n" not in tail:
             position = max(0, position - 65536)
             file.seek(position)

@@ -43,7 +43,7 @@ _MAGIC = {
 _HEAD_BYTES = max(map(len, _MAGIC))
 # Greyscale of 2 or 4 bits is spread over 8, colours of 16 bits are cut to 8; Pillow leaves the
 # transparent value as the file has it.
-_SPREAD = {"L;2": (85, 0), "L;4": (17, 0), "RGB;16B": (1, 8)}
+_SPREAD = {"L;2": 85, "L;4": 17}
 _PNG_COMPRESSION = 1  # noise hardly compresses; a higher level costs seconds a grid
 
 
@@ -219,30 +219,25 @@ def _turned(image: Image) -> Image:
 def _has_late_exif(image: Any) -> bool:
     """Return whether a PNG has EXIF or text after its pixels, where its header does not show it."""
     file, pixels_seen = image.fp, False
-    place = file.tell()
-    try:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            pixels_seen |= head[4:] == b"IDAT"
-            if pixels_seen and head[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
-                return True
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-        return False
-    finally:
-        file.seek(place)
+    file.seek(8)  # Pillow seeks itself before it decodes
+    while len(head := file.read(8)) == 8:
+        pixels_seen |= head[4:] == b"IDAT"
+        if pixels_seen and head[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+            return True
+        file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    return False
 
 
 def _mend_transparent_value(image: Any) -> None:
     """Bring the one transparent value of a PNG to the depth that Pillow decodes its pixels to."""
-    rawmode = image.tile[0][3] if image.tile else None
-    if image.format != "PNG" or rawmode not in _SPREAD:
-        return
     value = image.info.get("transparency")
-    factor, shift = _SPREAD[rawmode]
-    if isinstance(value, int):
-        image.info["transparency"] = value * factor >> shift
-    elif isinstance(value, tuple):
-        image.info["transparency"] = tuple(part * factor >> shift for part in value)
+    if value is None or not image.tile:
+        return
+    rawmode = image.tile[0][3]
+    if isinstance(value, int) and rawmode in _SPREAD:
+        image.info["transparency"] = value * _SPREAD[rawmode]
+    elif isinstance(value, tuple) and rawmode == "RGB;16B":
+        image.info["transparency"] = tuple(part >> 8 for part in value)
 
 
 def _eight_bits(image: Image) -> Image:

@@ -88,6 +88,7 @@ def test_one_see_through_value_of_any_depth() -> None:
         (4, 0, b"\x35", [5], [(51,) * 3, WHITE]),
         (8, 0, b"\x4d\x4e", [0x4D], [WHITE, (0x4E,) * 3]),
         (16, 0, struct.pack(">HH", 0x1234, 0x9A00), [0x1234], [WHITE, (0x9A,) * 3]),
+        (16, 0, struct.pack(">HH", 0x1234, 0x0034), [0x1234], [WHITE, (0,) * 3]),
         (8, 2, bytes([1, 2, 3, 1, 2, 4]), [1, 2, 3], [WHITE, (1, 2, 4)]),
         (16, 2, struct.pack(">6H", *[0x0180] * 3, *[0x0300] * 3), [0x0180] * 3, [WHITE, (3,) * 3]),
         (16, 2, struct.pack(">6H", *[0x0180] * 3, *[0x0300] * 3), [0x0300] * 3, [(1,) * 3, WHITE]),
@@ -277,6 +278,7 @@ def test_tensors_are_pictures_on_either_scale() -> None:
     assert (picture.mode, picture.size) == ("RGB", (5, 2))
     assert picture.getpixel((1, 0)) == (1, 11, 21)
     assert picture.getpixel((0, 1)) == (5, 15, 25)
+    assert as_image(Image.new("RGBA", (2, 1), (0, 0, 0, 0))).getpixel((1, 0)) == WHITE
 
     def seen(*values: float, dtype: torch.dtype = torch.float32) -> list[int]:
         row = torch.tensor([values] * 3, dtype=dtype)[:, None]
