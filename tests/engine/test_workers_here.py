@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,11 +43,12 @@ from dpgbench.engine.drawing import (
     DrawUnit,
     Encoding,
     NotDrawn,
+    Planned,
     completed,
     plan_here,
 )
 from dpgbench.engine.options import EngineOptions
-from dpgbench.errors import DataError, UsageError
+from dpgbench.errors import DataError, SetupError, UsageError
 from dpgbench.store.benchmarks import load_benchmark
 from dpgbench.store.image_files import EncodedFile
 from tests.helpers import row, write_csv
@@ -289,3 +291,17 @@ def test_workers_are_of_this_process_and_new_unless_it_is_said(
     judge = JudgeRequest("built_here:Judge", device="cpu")
     assert AskerFactory(judge, GRID)().judge.has_answers is False
     assert AskerFactory(judge, GRID, has_answers=True)().judge.has_answers is True
+
+
+def test_another_machine_s_plan_is_drawn_only_where_it_draws_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "built_here.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    request = GeneratorRequest("built_here:Model", settings={"num_images": 2}, device="cpu")
+    plan = plan_here(request).plan
+    elsewhere = Planned(plan, "elsewhere")
+    assert DrawerFactory(elsewhere, request)().grid == GRID
+    other = elsewhere._replace(plan=replace(plan, spec=replace(plan.spec, base_seed=7)))
+    with pytest.raises(SetupError, match="than elsewhere for the same command: base_seed: 7 -> 0;"):
+        DrawerFactory(other, request)()
