@@ -121,6 +121,7 @@ def test_a_schedule_that_is_set_to_end_in_noise_does():
     plain = Objective(tiny.tiny_scheduler())
     assert float((plain.noisy(latents, noise, STEPS)[-1] - noise[-1]).abs().max()) > 0.01
     assert plain.num_timesteps == objective.num_timesteps == 1000
+    assert plain.weights(STEPS).tolist() == [1] * len(STEPS)
 
 
 def test_flow_without_a_shift_of_its_own_goes_straight():
