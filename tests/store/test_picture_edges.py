@@ -348,11 +348,27 @@ def test_which_grid_images_hold(tmp_path: Path) -> None:
     assert infer_grid([wide, square, square], 4, None) == GridSpec(4, 2, 2)
     assert infer_grid([wide, square], 4, None) == GridSpec(4, 4, 2)  # the first of equally many
     assert infer_grid([tmp_path / "gone.png", square], 4, None) == GridSpec(4, 2, 2)
+    odd = [image(f"odd{n}", (n, 4)) for n in (3, 5, 7, 9)]
+    gone = [tmp_path / "gone.png", tmp_path / "away.png"]
+    for paths, says in (
+        (odd, r"splits into 4 equal tiles \(sizes: 3x4, 5x4, 7x4\) as 2x2"),
+        (gone, r"none of 2 images can be read, first: image gone\.png is missing$"),
+        ([], r"none of 0 images can be read$"),
+    ):
+        with pytest.raises(DataError, match=says):
+            infer_grid(paths, 4, None)
+    whole = tmp_path / "whole.png"
+    whole.write_bytes(saved(Image.new("RGB", (4, 2))))
+    with pytest.raises(DataError, match=r"image whole\.png is 4x2 px; expected 2x4 \(4 tiles of"):
+        open_tiles(whole, GridSpec(4, 1, 2))
     # 1.9 times as long as wide is still near square
     assert fitting_layouts((19, 10)) == [Layout(1, 1)]
     assert fitting_layouts((21, 11)) == []
     assert infer_grid([image("19", (38, 20))], 4, None, refuse_wide=True) == GridSpec(4, 19, 10)
     longer = image("long", (392, 200))
     assert infer_grid([longer], 4, None) == GridSpec(4, 196, 100)
-    with pytest.raises(DataError, match=r"--layout 2x2 if it is right"):
+    with pytest.raises(DataError, match=r"another layout: 1x2 would give tiles near square; say"):
         infer_grid([longer], 4, None, refuse_wide=True)
+    longest = image("longest", (4004, 2))
+    with pytest.raises(DataError, match=r"of another layout: say --layout .* \(--layout 1x4 if it"):
+        infer_grid([longest], 4, None, Layout(1, 4), refuse_wide=True)
