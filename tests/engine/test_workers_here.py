@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from dpgbench.backends.generators.drawing_options import DrawingOptions
 from dpgbench.backends.generators.plan import GeneratorRequest
 from dpgbench.backends.generators.within_memory import DrawnWithinMemory
 from dpgbench.backends.protocols import (
@@ -91,6 +92,15 @@ class Serves(Draws):
         return {"images": 6}
 
 
+class Together(Draws):
+    """Can draw several prompts in a call."""
+
+    def draw_together(
+        self, prompts: Sequence[str], seeds: Sequence[Sequence[int]]
+    ) -> list[list[Image.Image]]:
+        return [self.draw(*one) for one in zip(prompts, seeds, strict=True)]
+
+
 def units(*prompts: str, path: Path | None = None) -> list[DrawUnit]:
     return [DrawUnit(f"i{n}", prompt, (n, n + 1), path) for n, prompt in enumerate(prompts)]
 
@@ -98,6 +108,8 @@ def units(*prompts: str, path: Path | None = None) -> list[DrawUnit]:
 def test_a_worker_says_what_its_generator_is(monkeypatch: pytest.MonkeyPatch) -> None:
     one, many = Drawer(DrawnWithinMemory(Draws()), GRID), Drawer(DrawnWithinMemory(Serves()), GRID)
     assert (one.units_at_once(), many.units_at_once()) == (1, 1)
+    three = DrawnWithinMemory(Together(), DrawingOptions(3))
+    assert Drawer(three, GRID).units_at_once() == 3
     assert (one.account(), many.account()) == (None, {"images": 6})
     assert (one.num_parameters(), one.decides()) == ({}, {})
     assert one.truncation(["one", "three"]) == Truncation(3, (1,))
