@@ -632,11 +632,15 @@ def warn_reading(results: Sequence[Result]) -> None:
     )
 
 
+def _is_of_numbers(result: Result) -> bool:
+    return ALL_RULES[result.rule].image_score == "number"
+
+
 def _warn_no_numbers(results: Sequence[Result]) -> None:
     """Say under which rule answers that are no number have cost items their score."""
     for result in results:
         lost = [item for item in result.items if item.answered and item.failure]
-        if ALL_RULES[result.rule].image_score == "number" and lost and result.overall is not None:
+        if _is_of_numbers(result) and lost and result.overall is not None:
             log.warning(
                 "%d of %s %s left out of the mean of rule %s, first %s: %s",
                 len(lost),
@@ -728,11 +732,11 @@ def _complete(target: Target, request: ScoreRequest) -> None:
 def _incomplete(results: Sequence[Result]) -> dict[str, str]:
     """Return the items that lack images or answers, in the benchmark's order, with the reason.
 
-    Where a rule can score no item at all, there is no score: its items are among them.
+    Where no answer of a judge of numbers is one, there is no score: its items are among them.
     """
     return {
         item.item_id: result.failures.get(item.item_id, "not all answers")
         for result in results
         for item in result.items
-        if not item.answered or result.overall is None
+        if not item.answered or (result.overall is None and _is_of_numbers(result))
     }
