@@ -231,7 +231,7 @@ def _has_late_exif(image: Any) -> bool:
 def _mend_transparent_value(image: Any) -> None:
     """Bring the one transparent value of a PNG to the depth that Pillow decodes its pixels to."""
     value = image.info.get("transparency")
-    if value is None or not image.tile:
+    if not image.tile:  # as of WebP, before it is decoded
         return
     rawmode = image.tile[0][3]
     if isinstance(value, int) and rawmode in _SPREAD:

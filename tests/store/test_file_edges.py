@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import pytest
 
 from dpgbench.errors import DataError, StorageError, UsageError
@@ -388,7 +389,10 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         assert names(target / "a/b") == sorted([f"{content}.txt", "x.txt"])
         assert target.stat().st_mode & 0o7777 == 0o755
         assert names(target.parent) == [".dpg.lock", "dpg"]
-    assert mended(target) == target
+    (target.parent / ".dpg-old-x").mkdir()
+    (target.parent / ".dpg.lock").unlink()
+    assert mended(target) == target  # who reads leaves alone what another may be removing
+    assert names(target.parent) == [".dpg-old-x", "dpg"]
 
 
 def test_a_first_switch_that_fails_says_why(
@@ -397,10 +401,34 @@ def test_a_first_switch_that_fails_says_why(
     def full(self: Path, other: Path) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "rename", full)
+    with monkeypatch.context() as once:
+        once.setattr(Path, "rename", full)
+        with pytest.raises(StorageError, match="the disk is full"), locked_folder(tmp_path / "dpg"):
+            replace_folder(tmp_path / "dpg", {"a.txt": b"x"})
+    assert names(tmp_path) == [".dpg.lock"]
+    real, calls = Path.rename, []
+
+    def full_at(number: int) -> None:
+        calls.clear()
+
+        def rename(self: Path, other: Path) -> Path:
+            calls.append(self)
+            return full(self, other) if len(calls) == number else real(self, other)
+
+        monkeypatch.setattr(Path, "rename", rename)
+
+    full_at(1)
     with pytest.raises(StorageError, match="the disk is full"), locked_folder(tmp_path / "dpg"):
         replace_folder(tmp_path / "dpg", {"a.txt": b"x"})
     assert names(tmp_path) == [".dpg.lock"]
+    with locked_folder(tmp_path / "dpg"):
+        replace_folder(tmp_path / "dpg", {"a.txt": b"old"})
+        for number in (1, 2):
+            full_at(number)
+            with pytest.raises(StorageError, match="the disk is full"):
+                replace_folder(tmp_path / "dpg", {"a.txt": b"new"})
+            assert (tmp_path / "dpg/a.txt").read_bytes() == b"old"
+            assert names(tmp_path) == [".dpg.lock", "dpg"]
 
 
 def test_a_killed_switch_is_mended(tmp_path: Path) -> None:
@@ -415,9 +443,16 @@ def test_a_killed_switch_is_mended(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_another_holds_is_refused_at_once(
-    tmp_path: Path, pauses: list[float]
+    tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "dpg"
+    real, locks = filelock.FileLock, []
+
+    def lock(path: Path) -> filelock.BaseFileLock:
+        locks.append(real(path))  # kept, so that only a release gives them back
+        return locks[-1]
+
+    monkeypatch.setattr(filelock, "FileLock", lock)
     refused = pytest.raises(UsageError, match="dpg is being written by another process")
     with locked_folder(target), refused, locked_folder(target):
         pass

@@ -106,7 +106,7 @@ def test_what_is_recorded_of_a_run_as_it_goes(tmp_path: Path) -> None:
     assert run.single_colour == {"b": [0, 3], "a": [1]}
     run.record_single_colour({})
     assert run.generation["single_colour"] == {"tiles": 0, "items": {}}
-    run.record_shard(Shard(3, 2), ["c", "a"], "abcd")
+    run.record_shard(Shard(3, 2), ["c", "a"], "abcdehnos")
     assert run.generation["shard"] == {"number": 2, "of": 3, "chosen": ["a", "c"]}
     run.record_shard(Shard(3, 2), ["d", "a"], "dcba")
     assert run.generation["shard"] == {"number": 2, "of": 3, "chosen": ["d", "c", "a"]}
@@ -265,6 +265,7 @@ def test_files_of_judges_keep_the_names_that_they_had(tmp_path: Path) -> None:
     assert recorded_model(path) is None
     path.write_text("[]")
     assert recorded_model(path) is None
+    assert recorded_model(tmp_path / "none.json") is None
     for length, kept in ((198, True), (199, False)):  # with its suffix it must fit a file's name
         write_json(path, {"judges": {"x" * (length - 1) + ":y": {}}})
         name = judge_file_name(path, "x" * (length - 1) + ":y")
