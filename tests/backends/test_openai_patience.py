@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from dpgbench.backends.failures import RequestFailedError
-from dpgbench.backends.judges.openai.client import PassingError
+from dpgbench.backends.failures import PassingError, RequestFailedError
 from dpgbench.backends.judges.openai.retries import Retries
 from dpgbench.backends.judges.openai.usage import Usage
 from dpgbench.backends.rate_limit import RateLimit, RetryPolicy

@@ -128,6 +128,7 @@ def looked(tmp_path_factory):
     words += [f"--text-encoder={embedded_path('ella/text_encoder')}"]
     words += [f"--data={where / 'data'}", f"--look-data={where / 'data'}", f"--out={where / 'run'}"]
     words += ["--steps=1", "--batch-size=2", "--look-limit=2", "--connector-layers=1"]
+    words += ["--learning-rate=0.0007"]
     words += ["--look-options=--num-images 1 --steps 1"]
     assert train.main(words) == 0
     return where / "run"
@@ -157,7 +158,7 @@ def test_the_card_says_what_it_is_and_how_it_was_made(looked, tmp_path, capsys):
         "# mine",
         "Four pictures.",
         "| layers | 1 |",
-        "| learning_rate | 0.0005 |",
+        "| learning_rate | 0.0007 |",
         "## While it learnt",
         'DiffusionPipeline.from_pretrained("some/base")',
     ):

@@ -94,9 +94,9 @@ def _kept_replies(path: Path) -> Any:
 
 
 def _whole_kept_replies(_path: Path, kept: Any) -> None:
-    lines, attempts = kept
+    lines = kept.lines
     assert all(key == line["key"] and isinstance(line["text"], str) for key, line in lines.items())
-    assert all(attempt >= 0 for attempt in attempts.values())
+    assert all(number >= 0 for number in (*kept.attempts.values(), *kept.useless_tokens))
 
 
 def _examples(path: Path) -> Any:

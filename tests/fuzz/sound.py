@@ -55,6 +55,7 @@ CHAT_LINES = (
     b'{"key": "0a", "item_id": "a", "purpose": "graph", "text": "{}", "finish": "stop", '
     b'"prompt_tokens": 9, "completion_tokens": 2, "are_counted": true, "date": "2026-11-27"}\n'
     b'{"item_id": "a", "attempt": 1, "date": "2026-11-27"}\n'
+    b'{"useless_prompt_tokens": 9, "useless_completion_tokens": 0, "date": "2026-11-27"}\n'
     b'{"key": "0b", "item_id": "a", "purpose": "check", "text": "\xc3\xa9", "finish": "length", '
     b'"prompt_tokens": 9, "completion_tokens": 0, "are_counted": false, "date": "2026-11-27"}\n'
 )
