@@ -143,3 +143,14 @@ def test_layouts(layout: str, size: tuple[int, int], last: tuple[int, ...]) -> N
     assert GridSpec(4, 8, 6) == GridSpec(4, 8, 6, find_layout("2x2"))
     with pytest.raises(UsageError, match="does not have 4 tiles"):
         GridSpec(4, 8, 8, find_layout("1x2"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "least"), [("width_px", 1), ("height_px", 1), ("steps", 1), ("base_seed", 0)]
+)
+def test_a_setting_is_refused_below_its_least_value(setting, least):
+    settings = {"width_px": 8, "height_px": 8, "steps": 2, "base_seed": 3}
+    spec = GenerationSpec("m", dtype="float32", **settings | {setting: least})
+    assert getattr(spec, setting) == least
+    with pytest.raises(UsageError, match=str(least - 1)):
+        GenerationSpec("m", dtype="float32", **settings | {setting: least - 1})
