@@ -67,7 +67,7 @@ def ending() -> Iterator[CommandEnd]:
         if message is None:
             raise
         if text := " ".join(message().split()):  # the option parser's own; empty: it gave help
-            say(f"error: {text} (see --help)")
+            say(f"error: {text.replace('Value error, ', '')} (see --help)")
         end.exit_code = UsageError.exit_code
 
 

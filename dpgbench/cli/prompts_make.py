@@ -166,19 +166,19 @@ def make(
     )
     expected = plan(request) if asking.dry_run or not model.llm.startswith("hf:") else None
     if expected is not None and (asking.dry_run or expected.requests):
-        _say_expected(expected, as_json=asking.dry_run and as_json)
+        _say_expected(expected, dry_run=asking.dry_run, as_json=as_json)
     if asking.dry_run:
         return
     _report(run(request), partial=asking.partial, as_json=as_json)
 
 
-def _say_expected(expected: MakeEstimate, *, as_json: bool) -> None:
-    if as_json:
+def _say_expected(expected: MakeEstimate, *, dry_run: bool, as_json: bool) -> None:
+    if dry_run and as_json:
         print_json(expected.to_json())
         return
     cost = "" if expected.cost_usd is None else f", ${expected.cost_usd:.4f}"
     kept = f" ({expected.kept} answered by kept replies)" if expected.kept else ""
-    say_unless_quiet(
+    (echo if dry_run else say_unless_quiet)(
         f"expected: {expected.prompts} prompts{kept}, about {expected.requests} requests, "
         f"{expected.prompt_tokens:,} prompt tokens and {expected.completion_tokens:,} tokens of "
         f"replies{cost}; repairs and thinking come on top"

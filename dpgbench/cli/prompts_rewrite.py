@@ -91,17 +91,17 @@ def rewrite(
     )
     expected = plan_rewrite(request) if asking.dry_run or not model.llm.startswith("hf:") else None
     if expected is not None and (asking.dry_run or expected.requests):
-        _say_expected(expected, as_json=asking.dry_run and as_json)
+        _say_expected(expected, dry_run=asking.dry_run, as_json=as_json)
     if not asking.dry_run:
         _report(run(request), partial=asking.partial, as_json=as_json)
 
 
-def _say_expected(expected: RewriteEstimate, *, as_json: bool) -> None:
-    if as_json:
+def _say_expected(expected: RewriteEstimate, *, dry_run: bool, as_json: bool) -> None:
+    if dry_run and as_json:
         print_json(expected._asdict())
         return
     cost = "" if expected.cost_usd is None else f", ${expected.cost_usd:.4f}"
-    say_unless_quiet(
+    (echo if dry_run else say_unless_quiet)(
         f"expected: {expected.prompts} prompts, {expected.kept} of them without asking, about "
         f"{expected.requests} requests, {expected.prompt_tokens:,} prompt tokens and "
         f"{expected.completion_tokens:,} tokens of replies{cost}; repairs come on top"

@@ -512,6 +512,8 @@ def test_the_cost_is_told_before_and_kept_below_a_cap(
         assert not (tmp_path / "made").exists() or not list((tmp_path / "made").rglob("*.csv"))
         expected = json.loads(dry.out)
         assert (expected["prompts"], expected["requests"]) == (6, 12)
+        in_words = make(run, server, "--dry-run", "--quiet").out
+        assert in_words.startswith("expected: 6 prompts, about 12 requests, ")
         assert expected["cost_usd"] > 1
         capped = make(run, server, *prices, "--max-cost", 3.9, "--concurrency", 1)
         assert capped.code == 6

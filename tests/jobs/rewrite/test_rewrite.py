@@ -228,6 +228,8 @@ def test_what_it_would_cost_is_told_first(run: Run, benchmark: Path, tmp_path: P
         assert server.asked == []
         for more in (["--tokens", 0], ["--llm", "shapes"], ["--tokenizer", "/nowhere"]):
             assert rewrite(run, server, *more).code in (2, 4)
+        in_words = rewrite(run, server, "--dry-run", "--quiet").out
+        assert in_words.startswith("expected: 3 prompts, 0 of them without asking, about 3 request")
     assert (told["prompts"], told["kept"], told["requests"]) == (3, 0, 3)
     assert told["cost_usd"] == pytest.approx((told["prompt_tokens"] + 2 * 384) / 1e6, abs=1e-4)
     assert not (tmp_path / "rewritten").exists()
@@ -338,3 +340,9 @@ def test_tokens_are_counted_in_any_script() -> None:
     """Words and marks; characters where words are not set apart."""
     assert count_roughly("A red cat, in Zürich.") == 7
     assert count_roughly("一只猫 cat") == 4
+
+
+def test_another_direction_is_refused_with_those_that_there_are(run: Run, benchmark: Path) -> None:
+    ended = run("prompts", "rewrite", "pets.csv", "--to", "wider", "--llm", "openai:m")
+    assert ended.code == 2
+    assert "'--to': 'wider' is not one of 'longer', 'shorter'" in ended.error
