@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from dpgbench import score_answers
-from dpgbench.domain.answer_text import is_right, read_expected
+from dpgbench.domain.answer_text import (
+    is_missing,
+    is_right,
+    plain_word,
+    read_expected,
+    read_yes_no,
+)
 from dpgbench.domain.score import Answer
 from dpgbench.errors import DataError
 from dpgbench.store.benchmarks import load_csv
@@ -33,6 +39,28 @@ def write(path: Path, *rows: dict[str, str]) -> Path:
 )  # fmt: skip
 def test_what_a_cell_names(cell: str, expected: str) -> None:
     assert read_expected(cell) == expected
+
+
+def test_every_word_that_is_read() -> None:
+    for words, meaning in (("yes true 1 1.0", True), ("no false 0 0.0", False)):
+        assert all(read_yes_no(word) is meaning for word in words.split())
+    for words, expected in (("yes true 是 是的", "yes"), ("no false 否 不是", "no")):
+        assert all(read_expected(word) == expected for word in words.split())
+    numbers = (
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen eighteen nineteen twenty"
+    )
+    assert [plain_word(word) for word in numbers.split()] == [str(n) for n in range(21)]
+    assert [plain_word(word) for word in "Ⅶ 〇 ٣ 十 ½".split()] == ["vii", "0", "3", "10", "1⁄2"]
+    missing = "#N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan"
+    assert all(is_missing(word) for word in (*missing.split(), "null", "#N/A N/A", "", " "))
+
+
+@pytest.mark.parametrize("mark", " \t\r\n.,;:!?\"'`*_()[]{}<>‘’“”。！")
+def test_marks_around_an_answer_do_not_count(mark: str) -> None:
+    assert read_yes_no(f"{mark}No{mark}") is False
+    assert read_expected(f"{mark}False{mark}") == "no"
+    assert plain_word(f"{mark}Seven{mark}") == "7"
 
 
 @pytest.mark.parametrize(
