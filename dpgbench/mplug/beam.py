@@ -94,7 +94,7 @@ def first_tokens(first_SV: Tensor, rules: SearchRules) -> list[Hypothesis]:
     The end token is no answer where `rules` forbid it at the first step, just as in `beam_search`.
     """
     log_prob_SV = _next_log_probs(_checked(first_SV), 1, rules)
-    score_S, token_S = log_prob_SV.max(-1)
+    score_S, token_S = log_prob_SV.max(1)
     return [
         Hypothesis((rules.start_id, token), score)
         for token, score in zip(token_S.tolist(), score_S.tolist(), strict=True)

@@ -51,7 +51,8 @@ def test_every_word_that_is_read() -> None:
         "fifteen sixteen seventeen eighteen nineteen twenty"
     )
     assert [plain_word(word) for word in numbers.split()] == [str(n) for n in range(21)]
-    assert [plain_word(word) for word in "Ⅶ 〇 ٣ 十 ½".split()] == ["vii", "0", "3", "10", "1⁄2"]
+    characters = {"Ⅶ": "vii", "〇": "0", "٣": "3", "十": "10", "½": "1⁄2"}
+    assert {word: plain_word(word) for word in characters} == characters
     missing = "#N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan"
     assert all(is_missing(word) for word in (*missing.split(), "null", "#N/A N/A", "", " "))
 
