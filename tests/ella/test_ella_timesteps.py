@@ -9,6 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline
 
 from ella import tiny
+from ella.errors import UnsupportedPipelineError
 from ella.timesteps import call_arguments, predict_timesteps
 
 ALL = [float(timestep) for timestep in range(901, 0, -100)]
@@ -75,3 +76,14 @@ def test_what_a_call_is_given_goes_over_what_it_has_by_default():
         call_arguments(pipeline, {"prompt": "a dog"})
     with pytest.raises(TypeError, match="takes no argument `guidance`, got 3"):
         call_arguments(pipeline, {"guidance": 3})
+
+
+@pytest.mark.parametrize("setting", ["free_noise_enabled", "free_init_enabled"])
+def test_what_was_switched_on_since_is_refused_at_a_call(setting):
+    class Changed(StableDiffusionPipeline):
+        def __init__(self):  # no networks: the class and this setting alone are looked at
+            pass
+
+    setattr(Changed, setting, True)
+    with pytest.raises(UnsupportedPipelineError, match=setting.removesuffix("_enabled")):
+        call_arguments(Changed(), {})
