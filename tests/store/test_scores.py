@@ -165,3 +165,5 @@ def test_tables_for_notebooks() -> None:
     assert list(sources.index) == ["COCOval", "vrd", "web"]
     assert sources["low"].isna().all()  # five items each: too few
     assert list(result.to_frame("l1").index) == ["entity"]
+    names = {part: result.to_frame(part).index.name for part in ("items", "sources", "l1", "l2")}
+    assert names == {"items": "item_id", "sources": "source", "l1": "category", "l2": "category"}
