@@ -286,17 +286,21 @@ class Judge:
 """
 
 
-def test_workers_are_of_this_process_and_new_unless_it_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def request_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GeneratorRequest:
     (tmp_path / "built_here.py").write_text(PARTS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    request = GeneratorRequest("built_here:Model", settings={"num_images": 2}, device="cpu")
-    planned = plan_here(request)
-    drawer = DrawerFactory(planned, request)()
+    return GeneratorRequest("built_here:Model", settings={"num_images": 2}, device="cpu")
+
+
+def test_workers_are_of_this_process_and_new_unless_it_is_said(
+    request_here: GeneratorRequest,
+) -> None:
+    planned = plan_here(request_here)
+    drawer = DrawerFactory(planned, request_here)()
     assert isinstance(next(drawer.work(units("x"))), Encoding)
     assert (drawer.generator.images_at_once, drawer.grid) == (None, GRID)
-    far = DrawerFactory(planned, request, sends=True, images_at_once=1)()
+    far = DrawerFactory(planned, request_here, sends=True, images_at_once=1)()
     (drawn,) = far.work(units("x"))
     assert isinstance(drawn, Drawn)
     assert drawn.call.images_that_fit == 1
@@ -306,14 +310,11 @@ def test_workers_are_of_this_process_and_new_unless_it_is_said(
 
 
 def test_another_machine_s_plan_is_drawn_only_where_it_draws_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request_here: GeneratorRequest,
 ) -> None:
-    (tmp_path / "built_here.py").write_text(PARTS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    request = GeneratorRequest("built_here:Model", settings={"num_images": 2}, device="cpu")
-    plan = plan_here(request).plan
+    plan = plan_here(request_here).plan
     elsewhere = Planned(plan, "elsewhere")
-    assert DrawerFactory(elsewhere, request)().grid == GRID
+    assert DrawerFactory(elsewhere, request_here)().grid == GRID
     other = elsewhere._replace(plan=replace(plan, spec=replace(plan.spec, base_seed=7)))
     with pytest.raises(SetupError, match="than elsewhere for the same command: base_seed: 7 -> 0;"):
-        DrawerFactory(other, request)()
+        DrawerFactory(other, request_here)()
